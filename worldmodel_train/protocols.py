@@ -1,0 +1,71 @@
+"""What the parts offer each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from worldmodel_train.types import ClipGroup, LatentPair, Losses, Masks, TokenGrid, VideoBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmaPair:
+    """A teacher that follows a student of the same structure."""
+
+    student: nn.Module
+    teacher: nn.Module
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterGroup:
+    """Parameters that share optimizer settings."""
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    weight_decay: bool
+
+
+class MaskSampler(Protocol):
+    """Draws context and target tokens for a batch."""
+
+    def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
+        """Masks for `samples`, a pure function of the arguments.
+
+        What the whole batch shares (block sizes) is drawn from (seed, step); what is a sample's own
+        (block places) from (seed, sample), so that a run can be repeated from any step.
+        """
+        ...
+
+
+class Objective(Protocol):
+    """What training needs of any method; implementations are `nn.Module`s."""
+
+    def training_losses(self, batch: VideoBatch) -> Losses:
+        """The loss of one batch."""
+        ...
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """Teachers and the students they follow; training updates them after each step."""
+        ...
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """All trainable parameters, each once."""
+        ...
+
+
+class LatentPredictor(Protocol):
+    """What pictures, probes and evaluation need of a JEPA."""
+
+    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
+        """The grid of tokens that `clips` become."""
+        ...
+
+    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
+        """Latents of the target encoder, one per token, without gradient."""
+        ...
+
+    def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
+        """Predicted and target latents, one pair for each mask group."""
+        ...

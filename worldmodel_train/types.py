@@ -1,0 +1,115 @@
+"""The values that travel between the parts.
+
+Axes: b batch, t frames, h w pixels, c channels, n tokens, k context tokens, g target sets,
+m target tokens, p latents pooled over batch and tokens, d width.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple, Self
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+
+class TokenGrid(NamedTuple):
+    """Tokens along time, height and width; token ids count in that order, width fastest."""
+
+    frames: int
+    height: int
+    width: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one clip."""
+        return self.frames * self.height * self.width
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masks:
+    """Which tokens the context encoder sees and which the predictor must predict.
+
+    `g` target sets are predicted apart from each other from one context: V-JEPA has one, I-JEPA
+    four. The `valid` masks are None when every id counts; otherwise False marks padding.
+    """
+
+    context_index: Int[Tensor, "b k"]
+    target_index: Int[Tensor, "b g m"]
+    context_valid: Bool[Tensor, "b k"] | None = None
+    target_valid: Bool[Tensor, "b g m"] | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same masks with `function` applied to each tensor."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: function(v) for k, v in tensors.items() if v is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipGroup:
+    """Clips of one length, and the masks of each mask group over all of them."""
+
+    clips: UInt8[Tensor, "b t h w c"]
+    masks: tuple[Masks, ...]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same group with `function` applied to each tensor."""
+        masks = tuple(mask.map(function) for mask in self.masks)
+        return replace(self, clips=function(self.clips), masks=masks)
+
+
+class Skip(NamedTuple):
+    """One sample that could not be used."""
+
+    reason: str
+    shard: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoBatch:
+    """One rank's clips for one forward pass, grouped by clip length."""
+
+    groups: tuple[ClipGroup, ...]
+    first_sample: int
+    """Position of the batch's first sample in the run's order of samples."""
+    skipped: tuple[Skip, ...] = field(default=())
+
+    @property
+    def num_clips(self) -> int:
+        """Clips over all groups."""
+        return sum(len(group.clips) for group in self.groups)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The batch on `device`; the copy does not block where the memory is pinned."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """The batch in page-locked memory."""
+        return self.map(Tensor.pin_memory)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same batch with `function` applied to each tensor."""
+        return replace(self, groups=tuple(group.map(function) for group in self.groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentPair:
+    """What the predictor said and what the target encoder saw, token by token.
+
+    Targets carry no gradient. `valid` is False where a token is padding, None when all count.
+    """
+
+    predicted: Float[Tensor, "b g m d"]
+    target: Float[Tensor, "b g m d"]
+    valid: Bool[Tensor, "b g m"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """A scalar to minimise, its named terms, and latents for the monitors (all but total detached)."""
+
+    total: Float[Tensor, ""]
+    terms: Mapping[str, Float[Tensor, ""]]
+    predicted: Float[Tensor, "p d"]
+    target: Float[Tensor, "p d"]
