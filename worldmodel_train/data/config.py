@@ -1,0 +1,126 @@
+"""What a recipe says about data: sources, clips, augmentation, decoding, loading."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from worldmodel_train.config import StrictConfig
+
+STREAM_PREFIXES = ("pipe:", "http://", "https://", "s3://", "gs://")
+
+
+class ClipConfig(StrictConfig):
+    """A clip: `frames` pictures, `fps` of them per second, whatever the video's own rate."""
+
+    frames: int = Field(ge=1)
+    """Pictures per clip; 1 makes the source a set of images."""
+    fps: float = Field(gt=0, default=4.0)
+    """Pictures per second of video time; frames are chosen by time stamp."""
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """Seconds from the clip's start to each of its pictures."""
+        return tuple(i / self.fps for i in range(self.frames))
+
+
+class SourceConfig(StrictConfig):
+    """One set of shards, and the clips cut from it."""
+
+    name: str = "videos"
+    """Name in logs and errors; each source of a mixture has its own."""
+    shards: str | tuple[str, ...] = Field(min_length=1)
+    """Tar shards: a glob or brace range (`$DATA/k710/{000..127}.tar`), `assets:`, `pipe:`, URLs."""
+    weight: float = Field(gt=0, default=1.0)
+    """Share of the samples drawn from this source, relative to the other sources' weights."""
+    clip: ClipConfig
+    """Length and rate of this source's clips."""
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The shard strings, also when there is only one."""
+        return (self.shards,) if isinstance(self.shards, str) else self.shards
+
+    @property
+    def streams(self) -> bool:
+        """True where shards can only be read from front to back (pipes and URLs)."""
+        return self.patterns[0].startswith(STREAM_PREFIXES)
+
+    @model_validator(mode="after")
+    def _one_way_of_reading(self) -> Self:
+        streaming = [p for p in self.patterns if p.startswith(STREAM_PREFIXES)]
+        if streaming and len(streaming) != len(self.patterns):
+            raise ValueError(
+                f"shards of source '{self.name}' mix local files and streams ({streaming[0]}); "
+                "make two sources of them"
+            )
+        return self
+
+
+class AugmentConfig(StrictConfig):
+    """Random resized crop and flip, drawn once per clip."""
+
+    size: int = Field(ge=1)
+    """Height and width of a clip in pixels."""
+    scale: tuple[float, float] = (0.3, 1.0)
+    """Least and most share of the picture's area that a crop keeps."""
+    aspect: tuple[float, float] = (0.75, 1.35)
+    """Least and most width / height of a crop."""
+    flip: float = Field(ge=0, le=1, default=0.5)
+    """Probability that a clip is mirrored left to right."""
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale={list(self.scale)} must be [least, most] within (0, 1]")
+        if not 0 < self.aspect[0] <= self.aspect[1]:
+            raise ValueError(f"aspect={list(self.aspect)} must be [least, most], above 0")
+        return self
+
+
+class DecoderConfig(StrictConfig):
+    """Which library decodes, and what it may cost."""
+
+    name: Literal["auto", "decord", "pyav"] = "auto"
+    """`auto` decodes with decord, and with PyAV what decord cannot open or gets wrong."""
+    timeout_s: float = Field(gt=0, default=20.0)
+    """Seconds one clip may take before its decoder is killed and the sample skipped."""
+    max_pixels: int = Field(ge=1, default=8192 * 8192)
+    """Largest width x height that is decoded; larger pictures are skipped unread."""
+
+
+class LoaderConfig(StrictConfig):
+    """How clips reach the training loop."""
+
+    workers: int = Field(ge=0, default=8)
+    """Loading processes per rank; each has a decoding process of its own."""
+    prefetch: int = Field(ge=1, default=4)
+    """Micro-batches each worker prepares ahead."""
+    shuffle_buffer: int = Field(ge=1, default=1000)
+    """Samples held to shuffle a stream; sources that can seek are shuffled fully without it."""
+    max_attempts: int = Field(ge=1, default=16)
+    """Samples tried in the place of a bad one before the run stops."""
+    max_bad_share: float = Field(ge=0, le=1, default=0.05)
+    """Share of bad samples past which the run stops."""
+
+
+class DataConfig(StrictConfig):
+    """The training mixture, the held-out clips, and how both are read."""
+
+    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    """Sources, mixed by weight."""
+    held_out: SourceConfig | None = None
+    """Clips never trained on, for pictures and evaluation."""
+    augment: AugmentConfig
+    """Crop and flip of training clips."""
+    decoder: DecoderConfig = DecoderConfig()
+    """Decoding."""
+    loader: LoaderConfig = LoaderConfig()
+    """Loading."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [source.name for source in self.sources]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"sources: two are named '{twice[0]}'; give each its own name")
+        return self
