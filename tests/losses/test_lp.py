@@ -27,7 +27,7 @@ def test_padding_changes_neither_loss_nor_gradient():
     predicted, target = pair()
     valid = torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(1)) < 0.6
     predicted.requires_grad_()
-    loss = lp_loss(predicted, target, p=1, valid=valid)
+    loss = lp_loss(predicted, target, p=1.0, valid=valid)
     loss.backward()
     assert loss.item() == pytest.approx((predicted - target).abs()[valid].mean().item(), rel=1e-6)
     assert predicted.grad is not None
@@ -38,14 +38,14 @@ def test_padding_changes_neither_loss_nor_gradient():
 def test_half_precision_latents_are_compared_in_fp32():
     predicted = torch.full((1, 1, 4096, 8), 1.0, dtype=torch.bfloat16)
     target = torch.full((1, 1, 4096, 8), 0.99, dtype=torch.float32)
-    loss = lp_loss(predicted, target, p=1)
+    loss = lp_loss(predicted, target, p=1.0)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(0.01, rel=1e-4)
 
 
 def test_a_perfect_prediction_has_a_finite_gradient():
     predicted = torch.ones(1, 1, 2, 2, requires_grad=True)
-    lp_loss(predicted, torch.ones(1, 1, 2, 2), p=1).backward()
+    lp_loss(predicted, torch.ones(1, 1, 2, 2), p=1.0).backward()
     assert predicted.grad is not None
     assert predicted.grad.isfinite().all()
 
@@ -53,8 +53,8 @@ def test_a_perfect_prediction_has_a_finite_gradient():
 def test_the_union_reads_lp_by_name():
     config = TypeAdapter(LossConfig).validate_python({"name": "lp", "p": 2})
     predicted, target = pair()
-    assert config == Lp(p=2)
-    assert torch.equal(config.loss(predicted, target), lp_loss(predicted, target, p=2))
+    assert config == Lp(p=2.0)
+    assert torch.equal(config.loss(predicted, target), lp_loss(predicted, target, p=2.0))
 
 
 @pytest.mark.parametrize("bad", [{"name": "lp", "p": 0.5}, {"name": "l1"}, {"name": "lp", "q": 1}])

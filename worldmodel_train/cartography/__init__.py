@@ -1,0 +1,1 @@
+"""What the latent space has learned, as numbers and pictures."""

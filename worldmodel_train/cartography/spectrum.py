@@ -3,23 +3,21 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def rankme(latents: Float[Tensor, "p d"]) -> Float[Tensor, ""]:
     """The effective rank of `latents`: exp of the entropy of their normalised singular values.
 
-    Source: Garrido et al. 2023, "RankMe", equation 1; latents are not centred. Between 1 (all
-    latents on one line) and min(p, d); 0 for latents that are all zero, NaN where any is not finite.
+    Source: Garrido et al. 2023, "RankMe", equation 1; latents are not centred. From 1 (all on
+    one line) to min(p, d); 0 for latents that are all zero, NaN where any is not finite.
     """
     if not torch.isfinite(latents).all():
         return latents.new_full((), float("nan"), dtype=torch.float64)
     # float64: the small singular values of float32 latents are rounding, and there are many of them
     singular = torch.linalg.svdvals(latents.detach().double())
     total = singular.sum()
-    if total == 0:
-        return total
-    return torch.special.entr(singular / total).sum().exp()
+    effective = torch.special.entr(singular / total).sum().exp()
+    return torch.where(total > 0, effective, torch.zeros_like(total))
 
 
 def dimension_std(latents: Float[Tensor, "p d"]) -> Float[Tensor, ""]:
@@ -34,6 +32,6 @@ def pairwise_cosine(latents: Float[Tensor, "p d"]) -> Float[Tensor, ""]:
     fewer than two latents.
     """
     num_latents = len(latents)
-    unit = F.normalize(latents.detach().double(), dim=1)
+    unit = torch.nn.functional.normalize(latents.detach().double(), dim=1)
     off_diagonal = unit.sum(dim=0).square().sum() - unit.square().sum()
     return off_diagonal / (num_latents * (num_latents - 1) or float("nan"))

@@ -1,0 +1,1 @@
+"""Measures a trained model on held-out clips and writes the report."""

@@ -1,0 +1,39 @@
+"""Uniform numbers that are a pure function of what they are for.
+
+A seeded generator hands out numbers in the order in which they are asked for, so a batch would
+have to be drawn sample by sample. Hashing the counters themselves gives every (sample, block, axis)
+its own number in one vectorised call, whatever else is in the batch.
+"""
+
+import hashlib
+
+import numpy as np
+from jaxtyping import Float, Int, UInt64
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+FIRST = np.uint64(0xBF58476D1CE4E5B9)
+SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def stream(*parts: str | int) -> UInt64[np.ndarray, "1"]:
+    """A 64-bit key for the numbers that `parts` name; different parts give unrelated numbers."""
+    text = "\x1f".join(str(part) for part in parts)
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+
+
+def uniforms(
+    key: UInt64[np.ndarray, "1"], *counters: Int[np.ndarray, "..."]
+) -> Float[np.ndarray, "..."]:
+    """One number in [0, 1) for each element of the counters, broadcast together."""
+    state = key
+    for counter in counters:
+        state = _mix(state + GOLDEN * (counter.astype(np.uint64) + np.uint64(1)))
+    return (state >> np.uint64(11)) * 2.0**-53
+
+
+def _mix(state: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
+    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit depends on every bit."""
+    state = (state ^ (state >> np.uint64(30))) * FIRST
+    state = (state ^ (state >> np.uint64(27))) * SECOND
+    return state ^ (state >> np.uint64(31))

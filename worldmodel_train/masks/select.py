@@ -1,0 +1,58 @@
+"""From sets of tokens to index tensors, when a batch holds sets of different size."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Truncate = Literal["late", "random", "none"]
+
+
+def select(
+    members: Bool[np.ndarray, "b n"], truncate: Truncate, priority: Float[np.ndarray, "b n"]
+) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"] | None]:
+    """Token ids of each set in ascending order, and which of them count (None: all).
+
+    `late` cuts every set to the smallest of the batch and loses the highest ids, which are the
+    latest frames; `random` keeps as many, with the lowest `priority`; `none` keeps all ids and pads.
+    """
+    counts = members.sum(axis=1)
+    match truncate:
+        case "late":
+            return _ascending(members, int(counts.min())), None
+        case "random":
+            return _ascending(
+                _lowest(members, priority, int(counts.min())), int(counts.min())
+            ), None
+        case "none":
+            return _padded(members, counts)
+
+
+def _ascending(members: Bool[np.ndarray, "b n"], keep: int) -> Int[Tensor, "b k"]:
+    order = np.argsort(~members, axis=1, kind="stable")
+    return torch.from_numpy(order[:, :keep].copy())
+
+
+def _lowest(
+    members: Bool[np.ndarray, "b n"], priority: Float[np.ndarray, "b n"], keep: int
+) -> Bool[np.ndarray, "b n"]:
+    """The `keep` members of each set that have the lowest priority."""
+    outsiders_last = np.where(members, priority, np.inf)
+    chosen = np.argsort(outsiders_last, axis=1)[:, :keep]
+    kept = np.zeros_like(members)
+    np.put_along_axis(kept, chosen, values=True, axis=1)
+    return kept
+
+
+def _padded(
+    members: Bool[np.ndarray, "b n"], counts: Int[np.ndarray, "b"]
+) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"] | None]:
+    longest = int(counts.max())
+    index = _ascending(members, longest)
+    valid = torch.from_numpy(np.arange(longest) < counts[:, None])
+    if valid.all():
+        return index, None
+    # padding repeats a member, so that code which forgets `valid` still sees no token of others
+    return torch.where(valid, index, index[:, :1]), valid
