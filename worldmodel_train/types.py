@@ -6,7 +6,7 @@ m target tokens, p latents pooled over batch and tokens, d width.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -39,7 +39,7 @@ class Masks:
     context_valid: Bool[Tensor, "b k"] | None = None
     target_valid: Bool[Tensor, "b g m"] | None = None
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Masks":
         """The same masks with `function` applied to each tensor."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: function(v) for k, v in tensors.items() if v is not None})
@@ -52,7 +52,7 @@ class ClipGroup:
     clips: UInt8[Tensor, "b t h w c"]
     masks: tuple[Masks, ...]
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+    def map(self, function: Callable[[Tensor], Tensor]) -> "ClipGroup":
         """The same group with `function` applied to each tensor."""
         masks = tuple(mask.map(function) for mask in self.masks)
         return replace(self, clips=function(self.clips), masks=masks)
@@ -80,15 +80,15 @@ class VideoBatch:
         """Clips over all groups."""
         return sum(len(group.clips) for group in self.groups)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "VideoBatch":
         """The batch on `device`; the copy does not block where the memory is pinned."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self) -> "VideoBatch":
         """The batch in page-locked memory."""
         return self.map(Tensor.pin_memory)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+    def map(self, function: Callable[[Tensor], Tensor]) -> "VideoBatch":
         """The same batch with `function` applied to each tensor."""
         return replace(self, groups=tuple(group.map(function) for group in self.groups))
 

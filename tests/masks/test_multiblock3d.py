@@ -23,17 +23,18 @@ def shares(sampler, batch, steps):
     return np.mean(kept, axis=0) / GRID.num_tokens
 
 
+# Measured on the released V-JEPA 2 sampler at 256 px and 16 frames over 1500 steps (batch 24) and
+# 6000 steps (batch 1). Over its first few hundred steps it gives up to two points more context.
 @pytest.mark.parametrize(
     ("blocks", "batch", "steps", "context", "target"),
     [
-        (SMALL_BLOCKS, 24, 200, 0.253, 0.455),
-        (LARGE_BLOCKS, 24, 200, 0.064, 0.699),
-        (SMALL_BLOCKS, 1, 1500, 0.396, 0.604),
-        (LARGE_BLOCKS, 1, 1500, 0.191, 0.809),
+        (SMALL_BLOCKS, 24, 200, 0.242, 0.475),
+        (LARGE_BLOCKS, 24, 200, 0.063, 0.703),
+        (SMALL_BLOCKS, 1, 1200, 0.380, 0.620),
+        (LARGE_BLOCKS, 1, 1200, 0.190, 0.810),
     ],
 )
 def test_shares_are_those_of_the_released_sampler(blocks, batch, steps, context, target):
-    """Measured on the released code at 256 px and 16 frames; within one point of the grid."""
     measured = shares(Multiblock3D(**blocks, truncate="late"), batch, steps)
     assert measured == pytest.approx([context, target], abs=0.01)
 
@@ -141,12 +142,12 @@ def test_random_truncation_has_no_time_bias_and_late_truncation_has():
 
 def test_block_starts_are_uniform():
     sampler = Multiblock3D(num_blocks=1, spatial_scale=(0.25, 0.25), aspect_ratio=(1.0, 1.0))
-    masks = sampler.sample(GRID, seed=0, step=0, samples=range(8100))
+    masks = sampler.sample(GRID, seed=0, step=0, samples=range(2025))
     corner = masks.target_index[:, 0, 0]
     row, column = corner // GRID.width, corner % GRID.width
     counts = np.bincount((row * 9 + column).numpy(), minlength=81)  # 16 - 8 + 1 places an axis
     assert len(counts) == 81
-    assert ((counts - 100) ** 2 / 100).sum() < 124.8  # chi-square, 80 degrees, p = 0.001
+    assert ((counts - 25) ** 2 / 25).sum() < 124.8  # chi-square, 80 degrees, p = 0.001
 
 
 def test_block_size_is_shared_by_the_batch_and_changes_with_the_step():

@@ -44,7 +44,7 @@ class PcaPalette:
         return cls(mean=mean, components=components, low=low, high=high)
 
     def paint(self, latents: Float[Tensor, "*axes d"]) -> UInt8[Tensor, "*axes 3"]:
-        """One colour for each latent; mid-grey where nothing varies, black where it is not finite."""
+        """One colour for each latent; grey where nothing varies, black where not finite."""
         scores = (latents.detach().double() - self.mean) @ self.components
         width = self.high - self.low
         flat = width <= 1e-9 * (1 + self.mean.norm())

@@ -82,9 +82,7 @@ def merge(parent: Document, child: Document) -> Document:
     return Document(values=values, origins={**origins, **child.origins})
 
 
-def _merge_value(
-    base: Value, top: Value, path: KeyPath, origins: dict[KeyPath, Origin]
-) -> Value:
+def _merge_value(base: Value, top: Value, path: KeyPath, origins: dict[KeyPath, Origin]) -> Value:
     if not isinstance(base, dict) or not isinstance(top, dict) or _renamed(base, top):
         for known in [known for known in origins if known[: len(path)] == path]:
             del origins[known]

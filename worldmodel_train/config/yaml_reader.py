@@ -6,6 +6,7 @@ usually let pass in silence.
 """
 
 from pathlib import Path
+from typing import cast
 
 import yaml
 
@@ -30,7 +31,8 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
+        # PyYAML's stubs leave the type of events open
+        event = cast("yaml.Event", self.peek_event())  # pyright: ignore[reportUnknownMemberType]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise _refusal(event, "anchors and aliases are not allowed in a recipe; write it out")
         if getattr(event, "tag", None):
@@ -47,13 +49,14 @@ use_plain_scalars(_Loader)
 
 
 def _refusal(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    mark = cast("yaml.Mark | None", event.start_mark)
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 class _Builder:
     """Turns nodes into values, noting lines and gathering every problem on the way."""
 
-    def __init__(self, file: str):
+    def __init__(self, file: str) -> None:
         self.file = file
         self.origins: dict[KeyPath, Origin] = {}
         self.problems: list[str] = []
@@ -105,7 +108,8 @@ def _compose(text: str, file: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = FileLine(file, mark.line + 1 if mark else 1)
-        raise RecipeError([f"{place}: {error.problem or error.context}"]) from None
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise RecipeError([f"{place}: {reason}"]) from None
     except yaml.YAMLError as error:
         reason = str(error).splitlines()[0]
         raise RecipeError([f"{file}: not readable as YAML: {reason}"]) from None

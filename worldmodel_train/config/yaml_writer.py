@@ -21,3 +21,11 @@ use_plain_scalars(_Dumper)
 def write_yaml(values: Mapping[str, object]) -> str:
     """YAML text of `values`, keys in their order."""
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def write_value(value: object) -> str:
+    """One value on one line, as it would stand after a key."""
+    text = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**6
+    )
+    return text.removesuffix("\n").removesuffix("...").rstrip("\n")

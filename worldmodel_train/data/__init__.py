@@ -1,0 +1,1 @@
+"""Video: shards, order, decoding, clips, batches. Kept empty: decoding processes import it."""

@@ -1,0 +1,19 @@
+"""Checkpoints of other code bases, in and out: Hugging Face transformers and Meta's releases."""
+
+from worldmodel_train.interop.exporting import ExportReport, Layout, export_checkpoint
+from worldmodel_train.interop.importing import ImportReport, import_checkpoint
+from worldmodel_train.interop.objective_parts import ALL_PARTS, Part
+from worldmodel_train.interop.position_table import ClipSize
+from worldmodel_train.interop.strict import CheckpointError
+
+__all__ = [
+    "ALL_PARTS",
+    "CheckpointError",
+    "ClipSize",
+    "ExportReport",
+    "ImportReport",
+    "Layout",
+    "Part",
+    "export_checkpoint",
+    "import_checkpoint",
+]

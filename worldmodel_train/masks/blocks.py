@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 
 from worldmodel_train.types import TokenGrid
 
-MAX_ATTEMPTS = 10_000
+MAX_ATTEMPTS = 2000
 """Draws before a sampler gives up; what fails so often is a configuration that cannot be met."""
 
 

@@ -74,11 +74,13 @@ class Multiblock2D(StrictConfig):
 
     def _sizes(self, grid: TokenGrid, seed: int, step: int) -> tuple[BlockSize, BlockSize]:
         """Size of the step's target blocks and of its context block."""
-        draws = uniforms(stream("size", self._key, seed), np.array([step]), np.arange(2)).tolist()
-        target = _size(
-            grid, within(self.target_scale, draws[0]), within(self.target_aspect, draws[0])
+        key = stream("size", self._key, seed)
+        first, second = uniforms(key, np.array([step]), np.arange(2)).tolist()
+        aspect = within(self.target_aspect, first)
+        return (
+            _size(grid, within(self.target_scale, first), aspect),
+            _size(grid, within(self.context_scale, second), 1.0),
         )
-        return target, _size(grid, within(self.context_scale, draws[1]), 1.0)
 
     def _blocks(
         self, grid: TokenGrid, seed: int, step: int, ids: Int[np.ndarray, "b"]
@@ -94,7 +96,7 @@ class Multiblock2D(StrictConfig):
         targets = np.zeros((len(ids), self.num_targets, grid.num_tokens), dtype=bool)
         block = np.arange(self.num_targets + 1)[:, None]
         for attempt in range(MAX_ATTEMPTS):
-            (small,) = (context.sum(axis=1) <= self.min_keep).nonzero()
+            small = np.flatnonzero(context.sum(axis=1) <= self.min_keep)
             if not small.size:
                 return context, targets
             draw = uniforms(key, ids[small, None, None], np.array([attempt]), block, np.arange(2))
@@ -110,9 +112,8 @@ class Multiblock2D(StrictConfig):
 
 def _size(grid: TokenGrid, scale: float, aspect: float) -> BlockSize:
     height, width = sides(int(grid.height * grid.width * scale), aspect)
-    return BlockSize(
-        frames=1, height=min(height, grid.height - 1), width=min(width, grid.width - 1)
-    )
+    height, width = min(height, grid.height - 1), min(width, grid.width - 1)
+    return BlockSize(frames=1, height=height, width=width)
 
 
 def _place(

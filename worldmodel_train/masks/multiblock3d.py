@@ -77,16 +77,12 @@ class Multiblock3D(StrictConfig):
         """Target tokens of each sample, drawn again where they leave no context."""
         key = stream("place", self._key, seed)
         target = np.ones((len(ids), grid.num_tokens), dtype=bool)
+        block = np.arange(self.num_blocks)[:, None]
         for attempt in range(MAX_ATTEMPTS):
-            (full,) = target.all(axis=1).nonzero()
+            full = np.flatnonzero(target.all(axis=1))
             if not full.size:
                 return target
-            shape = (
-                ids[full, None, None],
-                np.array([attempt]),
-                np.arange(self.num_blocks)[:, None],
-            )
-            draw = uniforms(key, *shape, np.arange(3))
+            draw = uniforms(key, ids[full, None, None], np.array([attempt]), block, np.arange(3))
             frame, row, column = (
                 starts(draw[..., axis], extent - length + 1)
                 for axis, (extent, length) in enumerate(zip(grid, size, strict=True))
@@ -97,6 +93,6 @@ class Multiblock3D(StrictConfig):
     def _too_large(self, grid: TokenGrid) -> str:
         return (
             f"multiblock3d: num_blocks={self.num_blocks} of spatial_scale={self.spatial_scale} "
-            f"cover all of a grid of {grid.frames}x{grid.height}x{grid.width} tokens, so nothing is "
-            "left as context; use fewer or smaller blocks, or larger clips"
+            f"cover all of a grid of {grid.frames}x{grid.height}x{grid.width} tokens, so nothing "
+            "is left as context; use fewer or smaller blocks, or larger clips"
         )

@@ -16,16 +16,16 @@ def select(
     """Token ids of each set in ascending order, and which of them count (None: all).
 
     `late` cuts every set to the smallest of the batch and loses the highest ids, which are the
-    latest frames; `random` keeps as many, with the lowest `priority`; `none` keeps all ids and pads.
+    latest frames; `random` keeps as many, those with the lowest `priority`; `none` keeps all ids
+    and pads.
     """
     counts = members.sum(axis=1)
+    fewest = int(counts.min())
     match truncate:
         case "late":
-            return _ascending(members, int(counts.min())), None
+            return _ascending(members, fewest), None
         case "random":
-            return _ascending(
-                _lowest(members, priority, int(counts.min())), int(counts.min())
-            ), None
+            return _ascending(_lowest(members, priority, fewest), fewest), None
         case "none":
             return _padded(members, counts)
 

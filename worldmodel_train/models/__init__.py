@@ -1,0 +1,1 @@
+"""Networks: tubelet embedding, positions, attention, encoder, predictor."""

@@ -25,7 +25,12 @@ def knn_accuracy(
     """
     if k > len(train):
         raise ValueError(f"k={k} neighbours from {len(train)} training features; use a smaller k")
-    votes = KNeighborsClassifier(k, weights=_vote_weights, metric="cosine", algorithm="brute")
+    votes = KNeighborsClassifier(
+        k,
+        weights=_vote_weights,  # pyright: ignore[reportArgumentType] -- its default is a string
+        metric="cosine",
+        algorithm="brute",
+    )
     probe = make_pipeline(StandardScaler(), votes)
     probe.fit(train.double().cpu().numpy(), train_labels.cpu().numpy())
     return float(probe.score(test.double().cpu().numpy(), test_labels.cpu().numpy()))

@@ -18,7 +18,7 @@ def pooled_pixels(clips: UInt8[Tensor, "b t h w c"], size: int = 8) -> Float[Ten
 def pooled_latents(
     latents: Float[Tensor, "b n d"], grid: TokenGrid, cells: tuple[int, int, int] = (2, 2, 2)
 ) -> Float[Tensor, "b f"]:
-    """Latents averaged over each of `cells` (time, height, width), flattened: where and when stay."""
+    """Latents averaged in each of `cells` (time, height, width), flattened."""
     volume = rearrange(
         latents, "b (t h w) d -> b d t h w", t=grid.frames, h=grid.height, w=grid.width
     )

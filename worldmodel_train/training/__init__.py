@@ -1,0 +1,1 @@
+"""Trains any Objective: steps, schedules, EMA, checkpoints, monitors."""

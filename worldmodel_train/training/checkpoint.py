@@ -1,8 +1,28 @@
-"""When to save, and what to keep."""
+"""Checkpoints of a run: directories that are whole or not there at all.
+
+    run_dir/checkpoints/step_00001234/   weights.safetensors state.pt recipe.yaml meta.json
+    run_dir/checkpoints/last             the name of the newest one
+
+A checkpoint is written beside its place, flushed to the disk, renamed, and only then does `last`
+point to it. A crash at any instant leaves the old `last` loadable.
+"""
+
+import os
+import shutil
+from pathlib import Path
 
 from pydantic import PositiveInt
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.training.checkpoint_files import (
+    CheckpointError,
+    RunState,
+    flush_folder,
+    write_text,
+    write_whole,
+)
+
+_TEMPORARY = ".writing-"
 
 
 class CheckpointConfig(StrictConfig):
@@ -14,3 +34,93 @@ class CheckpointConfig(StrictConfig):
     """The newest checkpoints to keep."""
     keep_every: PositiveInt | None = None
     """Checkpoints at multiples of this step stay for good."""
+
+
+class CheckpointFolder:
+    """The checkpoints of one run."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.path = run_dir / "checkpoints"
+
+    def last(self) -> Path | None:
+        """The newest whole checkpoint, None where the run has none.
+
+        Raises:
+            CheckpointError: `last` names something that is not there.
+        """
+        pointer = self.path / "last"
+        if not pointer.exists():
+            return None
+        name = pointer.read_text().strip()
+        # only the last part counts: a pointer never leads out of the folder
+        checkpoint = self.path / Path(name).name
+        if not name or not checkpoint.is_dir():
+            raise CheckpointError(f"{pointer} names {name!r}, which is not there. {self.remedy()}")
+        return checkpoint
+
+    def steps(self) -> list[int]:
+        """The steps that have a checkpoint, rising."""
+        return sorted(int(path.name.removeprefix("step_")) for path in self.path.glob("step_*"))
+
+    def at(self, step: int) -> Path:
+        """Where the checkpoint of `step` lies or would lie."""
+        return self.path / f"step_{step:08d}"
+
+    def remedy(self) -> str:
+        """How to go on from another checkpoint."""
+        names = " ".join(self.at(step).name for step in self.steps())
+        return f"To use another, write its name into {self.path / 'last'}; there are: {names}"
+
+    def save(self, state: RunState, recipe_yaml: str) -> Path:
+        """The new checkpoint, which `last` names once it is whole.
+
+        Raises:
+            CheckpointError: The disk is full or refuses; the old checkpoints are untouched.
+        """
+        target = self.at(state.step)
+        temporary = self.path / f"{_TEMPORARY}{target.name}"
+        self._clean()
+        try:
+            temporary.mkdir(parents=True)
+            write_whole(temporary, state, recipe_yaml)
+            self._publish(temporary, target)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise CheckpointError(
+                f"could not save step {state.step} in {self.path}: {error}. "
+                f"The checkpoints that were there are untouched"
+            ) from error
+        return target
+
+    def prune(self, config: CheckpointConfig) -> None:
+        """Removes what `config` does not keep; never what `last` names."""
+        last, steps = self.last(), self.steps()
+        for step in steps[: -config.keep_last]:
+            if config.keep_every is not None and step % config.keep_every == 0:
+                continue
+            if self.at(step) != last:
+                self._remove(self.at(step))
+
+    def _publish(self, temporary: Path, target: Path) -> None:
+        if target.exists():
+            # left by a crash before `last` moved on, or the same step saved again
+            self._remove(target)
+        temporary.rename(target)
+        flush_folder(self.path)
+        pointer = self.path / f"{_TEMPORARY}last"
+        write_text(pointer, target.name + "\n")
+        pointer.replace(self.path / "last")
+        flush_folder(self.path)
+
+    def _remove(self, checkpoint: Path) -> None:
+        # renamed first, so that a crash half way leaves no half checkpoint under a good name
+        doomed = self.path / f"{_TEMPORARY}removed-{checkpoint.name}-{os.getpid()}"
+        checkpoint.rename(doomed)
+        shutil.rmtree(doomed)
+
+    def _clean(self) -> None:
+        for path in self.path.glob(f"{_TEMPORARY}*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()

@@ -1,10 +1,15 @@
 """Stops a run that is broken: a loss that is not finite, or latents that have collapsed."""
 
+import logging
+import statistics
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.training.reading import Reading
+
+logger = logging.getLogger(__name__)
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -27,3 +32,104 @@ class GuardConfig(StrictConfig):
     """Readings in a row that must be below before the run counts as collapsed."""
     sudden_drop: Share = 0.5
     """Collapsed at once: loss *and* RankMe below this share of their recent medians."""
+
+_RANK, _STD = "monitors/target_rankme", "monitors/target_std"
+_NON_FINITE = (
+    "the loss became NaN or infinite at or before step {step}. Look at grad_norm and loss in the "
+    "steps before (metrics.jsonl, TensorBoard); then lower optim.lr, lengthen its warm-up, set "
+    "optim.clip_grad_norm, or use train.precision=fp32. The last checkpoint is from before; "
+    "guard.non_finite=warn goes on regardless"
+)
+_COLLAPSED = (
+    "the target latents {how} by step {step}: RankMe {rank:.1f} (first {first_rank:.1f}), "
+    "std {std:.3g} (first {first_std:.3g}), loss {loss:.4g}. Look at monitors/ in TensorBoard: "
+    "collapse shows as falling RankMe and std with cosine near 1 (a rising loss is normal). Then "
+    "raise the EMA momentum, lower optim.lr or weight decay, or mask more; guard.collapse=warn goes "
+    "on regardless"
+)
+_RECENT = 8  # readings whose medians a sudden drop is measured against
+
+
+class BrokenRunError(ValueError):
+    """The run is broken and was stopped; its last checkpoint is from before."""
+
+
+class Guard:
+    """Watches the readings. A function of them alone, so that every rank decides alike."""
+
+    def __init__(self, config: GuardConfig) -> None:
+        self._config = config
+        self._first: dict[str, float] = {}
+        self._recent: dict[str, list[float]] = {"loss": [], _RANK: []}
+        self._low_in_a_row = 0
+
+    def check(self, reading: Reading) -> None:
+        """Looks at one reading.
+
+        Raises:
+            BrokenRunError: The run is broken and the configuration says stop.
+        """
+        if reading.non_finite:
+            self._act(self._config.non_finite, _NON_FINITE.format(step=reading.step))
+            return
+        if self._config.collapse != "ignore":
+            problem = self._collapse(reading)
+            if problem:
+                self._act(self._config.collapse, problem)
+
+    def state(self) -> dict[str, object]:
+        """What to save; plain numbers."""
+        return {"first": self._first, "recent": self._recent, "low": self._low_in_a_row}
+
+    def load(self, state: dict[str, object]) -> None:
+        """Goes on from a saved state."""
+        saved = _GuardState.model_validate(state)
+        self._first, self._recent = dict(saved.first), {k: list(v) for k, v in saved.recent.items()}
+        self._low_in_a_row = saved.low
+
+    def _collapse(self, reading: Reading) -> str | None:
+        now = {name: reading.values[name] for name in (_RANK, _STD)}
+        self._first = self._first or now
+        low = self._is_low(now)
+        self._low_in_a_row = self._low_in_a_row + 1 if low else 0
+        dropped = self._dropped(reading)
+        self._remember(reading)
+        if self._low_in_a_row < self._config.patience and not dropped:
+            return None
+        how = "fell suddenly together with the loss" if dropped else "lost most of their variety"
+        return _COLLAPSED.format(
+            how=how, step=reading.step, loss=reading.loss,
+            rank=now[_RANK], first_rank=self._first[_RANK],
+            std=now[_STD], first_std=self._first[_STD],
+        )  # fmt: skip
+
+    def _is_low(self, now: dict[str, float]) -> bool:
+        limits = {_RANK: self._config.min_rank_share, _STD: self._config.min_std_share}
+        return any(now[name] < share * self._first[name] for name, share in limits.items())
+
+    def _dropped(self, reading: Reading) -> bool:
+        """Whether loss and rank are both far below their recent medians.
+
+        The loss alone may fall: that is learning. The rank alone may fall early on.
+        """
+        if len(self._recent["loss"]) < _RECENT:
+            return False
+        return all(
+            reading.values[name] < self._config.sudden_drop * statistics.median(values)
+            for name, values in self._recent.items()
+        )
+
+    def _remember(self, reading: Reading) -> None:
+        for name, values in self._recent.items():
+            self._recent[name] = [*values, reading.values[name]][-_RECENT:]
+
+    def _act(self, action: str, problem: str) -> None:
+        if action == "stop":
+            raise BrokenRunError(problem)
+        logger.warning("%s", problem)
+
+
+class _GuardState(StrictConfig):
+    first: dict[str, float]
+    recent: dict[str, list[float]]
+    low: int

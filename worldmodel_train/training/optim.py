@@ -1,10 +1,13 @@
 """AdamW over the objective's parameter groups, with scheduled learning rate and weight decay."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
+from torch.optim import AdamW, Optimizer
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.protocols import ParameterGroup
 from worldmodel_train.training.schedules import Schedule
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -24,3 +27,36 @@ class OptimConfig(StrictConfig):
     """Momentum of the target encoder; null for a method without one."""
     clip_grad_norm: PositiveFloat | None = None
     """Largest norm of all gradients together; null does not clip."""
+
+
+def build_optimizer(groups: Sequence[ParameterGroup], config: OptimConfig) -> AdamW:
+    """AdamW over `groups`; rates and decays are placeholders until `set_schedules`."""
+    _check_each_parameter_once(groups)
+    settings = [
+        {"params": list(group.parameters), "group": group.name, "decays": group.weight_decay}
+        for group in groups
+        if group.parameters
+    ]
+    return AdamW(settings, lr=0.0, betas=config.betas, eps=config.eps, fused=True)
+
+
+def set_schedules(optimizer: Optimizer, config: OptimConfig, step: int, total_steps: int) -> None:
+    """Sets rate and decay for the optimizer step with index `step`.
+
+    Plus one, because the published recipes step the scheduler before the forward pass.
+    """
+    rate = config.lr.at(step + 1, total_steps)
+    decay = config.weight_decay.at(step + 1, total_steps)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+        group["weight_decay"] = decay if group["decays"] else 0.0
+
+
+def _check_each_parameter_once(groups: Sequence[ParameterGroup]) -> None:
+    seen: set[int] = set()
+    for group in groups:
+        for parameter in group.parameters:
+            assert id(parameter) not in seen, f"a parameter of group {group.name} is listed twice"
+            assert parameter.requires_grad, f"group {group.name} holds a frozen parameter"
+            seen.add(id(parameter))
+    assert seen, "the objective has no trainable parameters"

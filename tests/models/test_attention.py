@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from worldmodel_train.models.attention import SelfAttention, attention
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_equals_its_formula_in_float64(masked):
+    generator = torch.Generator().manual_seed(0)
+    queries, keys, values = torch.randn(3, 2, 3, 7, 10, generator=generator)
+    valid = torch.rand(2, 7, generator=generator) < 0.6
+    valid[:, 0] = True
+    scores = queries.double() @ keys.double().transpose(-1, -2) / 10**0.5
+    if masked:
+        scores = scores.masked_fill(~valid[:, None, None], -torch.inf)
+    weights = scores.exp() / scores.exp().sum(-1, keepdim=True)
+    actual = attention(queries, keys, values, valid if masked else None)
+    torch.testing.assert_close(actual.double(), weights @ values.double(), rtol=0, atol=1e-6)
+
+
+def test_the_order_of_tokens_does_not_matter():
+    torch.manual_seed(0)
+    module, tokens = SelfAttention(12, 2), torch.randn(2, 9, 12)
+    order = torch.randperm(9)
+    shuffled = module(tokens[:, order], None, None)
+    torch.testing.assert_close(shuffled, module(tokens, None, None)[:, order])

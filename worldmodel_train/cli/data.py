@@ -1,0 +1,201 @@
+"""`wmt data`: pack videos into shards, check a set of shards, look at it."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from worldmodel_train.data.packing.encode import EncodeConfig
+
+app = typer.Typer(
+    name="data",
+    help="Pack videos into tar shards, check a set of shards, look at it.",
+    no_args_is_help=True,
+)
+
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the shards.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes.", show_default="one per core")
+]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@app.command()
+def pack(  # noqa: PLR0913 - one parameter for each option of the command line
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A folder, a .csv or .jsonl list, or - for stdin.")
+    ],
+    out: OutArgument,
+    *,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Where a list's relative paths begin.", show_default="list's folder"),
+    ] = None,
+    shard_size: Annotated[str, typer.Option(help="Bytes a shard may have: 1GB, 500MB ...")] = "1GB",
+    short_side: Annotated[
+        int | None, typer.Option(min=16, help="Re-encode to this shorter side, in pixels.")
+    ] = None,
+    gop: Annotated[
+        int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames. [16]")
+    ] = None,
+    codec: Annotated[str | None, typer.Option(help="Re-encode: h264 or hevc. [h264]")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")
+    ] = None,
+    crf: Annotated[
+        int | None, typer.Option(min=0, max=51, help="Re-encode at this quality. [23]")
+    ] = None,
+    workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
+    timeout: Annotated[
+        float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")
+    ] = 60.0,
+) -> None:
+    """Pack videos into tar shards; the same command again goes on where it was stopped.
+
+    A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
+    the name of a video's subfolder is its label. Any of --short-side, --gop, --codec, --fps,
+    --crf re-encodes. Bad videos and duplicates go to OUT/rejects.jsonl.
+    """
+    from rich.console import Console
+
+    from worldmodel_train.data.packing.entries import read_entries
+    from worldmodel_train.data.packing.journal import PackArguments
+    from worldmodel_train.data.packing.pack import pack as pack_entries
+    from worldmodel_train.data.packing.progress import PackProgress
+    from worldmodel_train.data.packing.summary import pack_lines
+
+    console = Console(stderr=True)
+    with _one_line_errors(out):
+        encode = _encode_config(
+            {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
+        )
+        arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
+        report = pack_entries(
+            read_entries(source, root, sys.stdin),
+            out,
+            arguments,
+            workers=workers,
+            timeout_s=timeout,
+            progress=PackProgress(console),
+        )
+    for line in pack_lines(report, out):
+        typer.echo(line)
+    if not report.index.samples:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    out: OutArgument,
+    *,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Decode every frame, not only the first and last.")
+    ] = False,
+    workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
+    timeout: Annotated[
+        float, typer.Option(min=1.0, help="Give up a shard after so many seconds without progress.")
+    ] = 60.0,
+) -> None:
+    """Verify shards against index.json: sizes, hashes, counts, json, and that videos open.
+
+    Ends with status 1 and the reasons when something is wrong.
+    """
+    from rich.console import Console
+
+    from worldmodel_train.data.packing.check import check_shards
+    from worldmodel_train.data.packing.probe import probe_all, probe_ends
+    from worldmodel_train.data.packing.summary import summary_table
+
+    with _one_line_errors(out):
+        report = check_shards(
+            out, probe_all if decode else probe_ends, workers=workers, timeout_s=timeout
+        )
+    Console().print(summary_table(report, out))
+    for problem in report.problems:
+        typer.echo(f"wrong: {problem}", err=True)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    out: OutArgument,
+    *,
+    clips: Annotated[int, typer.Option(min=1, max=200, help="Rows of the sheet.")] = 10,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="The PNG to write.", show_default="OUT/contact_sheet.png"),
+    ] = None,
+) -> None:
+    """Write a contact sheet: clips spread over the set, six frames of each."""
+    from worldmodel_train.data.packing.contact_sheet import write_contact_sheet
+
+    target = to or out / "contact_sheet.png"
+    with _one_line_errors(out):
+        write_contact_sheet(out, target, clips)
+    typer.echo(f"wrote {target}")
+
+
+def _encode_config(options: dict[str, int | float | str | None]) -> "EncodeConfig | None":
+    from pydantic import ValidationError
+
+    from worldmodel_train.data.packing.encode import EncodeConfig
+    from worldmodel_train.data.packing.errors import PackError
+
+    given = {key: value for key, value in options.items() if value is not None}
+    if not given:
+        return None
+    try:
+        return EncodeConfig.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = f"--{first['loc'][0]}".replace("_", "-")
+        raise PackError(f"{option} {first['input']}: {first['msg']}") from None
+
+
+def _bytes(text: str) -> int:
+    """Bytes from `1GB`, `1.5 GB`, `500MB`, `64KB` or a plain number."""
+    from worldmodel_train.data.packing.errors import PackError
+
+    number = text.strip().upper().removesuffix("B").strip()
+    units = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    unit = units.get(number[-1:], 1)
+    try:
+        size = int(float(number.rstrip("KMGT")) * unit)
+    except (ValueError, OverflowError):
+        size = 0
+    if size < 1:
+        raise PackError(f"--shard-size {text}: not a size; write 1GB or 500MB")
+    return size
+
+
+@contextmanager
+def _one_line_errors(out: Path) -> Iterator[None]:
+    """What the user can put right ends as one line and status 1, Ctrl-C as status 130."""
+    from worldmodel_train.data.packing.errors import PackError
+
+    try:
+        yield
+    except PackError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _fail(f"{out}: the disk is full; finished shards are intact. Free space and repeat")
+        _fail(f"{error.filename or out}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on", err=True)
+        raise typer.Exit(130) from None
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,114 @@
+"""`wmt show` and `wmt schema`: what a recipe says, what it costs, and what it may say."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from worldmodel_train.cli.cost import RecipeCost
+    from worldmodel_train.recipe import Recipe
+
+
+def show(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of its file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.steps=100.")
+    ] = None,
+    *,
+    cost: Annotated[bool, typer.Option("--cost", help="Show what it costs instead.")] = False,
+    gpu: Annotated[str, typer.Option("--gpu", help="GPU of the floor time.")] = "h200",
+) -> None:
+    """Show all values of a recipe and where each comes from, or what the run costs."""
+    from worldmodel_train.recipe import read_recipe
+
+    read = read_recipe(recipe, overrides or ())
+    if cost:
+        _show_cost(read.recipe, gpu)
+        return
+    from worldmodel_train.config.annotate import annotated_yaml
+    from worldmodel_train.recipe import resolved_values
+
+    typer.echo(annotated_yaml(resolved_values(read.recipe), read.origins), nl=False)
+
+
+def schema() -> None:
+    """Print the JSON schema of recipes, for editors that complete and check YAML."""
+    from worldmodel_train.recipe import recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=2))
+
+
+def _show_cost(recipe: "Recipe", gpu: str) -> None:
+    from worldmodel_train.cli.cost import recipe_cost
+    from worldmodel_train.cli.gpus import find_gpu
+
+    speed = find_gpu(gpu)
+    cost = recipe_cost(recipe)
+    console = Console(highlight=False)
+    console.print(_parameters(cost))
+    console.print(_tokens(cost, recipe.train.micro_batch))
+    console.print(_flops(cost))
+    clip = cost.clip.total.total
+    hours = cost.run_flops / (speed.tflops * 1e12) / 3600
+    console.print(
+        f"Run: {recipe.train.steps:,} steps x {recipe.train.global_batch:,} clips = "
+        f"{cost.clips:,} clips, {cost.run_flops:.3g} FLOP\n"
+        f"Floor on one {gpu.upper()} ({speed.tflops:g} TFLOP/s bf16, {speed.origin}): "
+        f"{speed.tflops * 1e12 / clip:,.1f} clips/s, {_duration(hours)}\n"
+        "The floor counts matrix products only; a real step takes longer."
+    )
+
+
+def _parameters(cost: "RecipeCost") -> Table:
+    table = Table("part", "parameters", title="Parameters", title_justify="left")
+    table.add_row("encoder", f"{cost.encoder_parameters / 1e6:,.1f} M")
+    table.add_row("predictor", f"{cost.predictor_parameters / 1e6:,.1f} M")
+    table.add_row("target encoder (EMA copy)", f"{cost.encoder_parameters / 1e6:,.1f} M")
+    return table
+
+
+def _tokens(cost: "RecipeCost", micro_batch: int) -> Table:
+    columns = ("clips", "share", "tokens", "mask group", "context", "targets")
+    title = f"Tokens per clip, masks of {micro_batch} clips at a time"
+    table = Table(*columns, title=title, title_justify="left")
+    for length in cost.lengths:
+        shape = "x".join(map(str, length.grid))
+        for index, draws in enumerate(length.masks):
+            context = sum(draw.context for draw in draws) / len(draws)
+            target = sum(draw.target for draw in draws) / len(draws)
+            sets = f"{draws[0].sets} x " if draws[0].sets > 1 else ""
+            everything = length.grid.num_tokens
+            table.add_row(
+                f"{length.frames} frames",
+                f"{length.share:.1%}",
+                f"{everything:,} ({shape})",
+                str(index),
+                f"{context:,.0f} ({context / everything:.1%})",
+                f"{sets}{target:,.0f} ({target / everything:.1%})",
+            )
+    return table
+
+
+def _flops(cost: "RecipeCost") -> Table:
+    columns = ("part", "linear", "attention", "GFLOP", "share")
+    table = Table(*columns, title="GFLOP per clip and step", title_justify="left")
+    clip = cost.clip
+    parts = {
+        "target encoder, forward": clip.target_forward,
+        "context encoder, forward + backward": clip.context,
+        "predictor, forward + backward": clip.predictor,
+        "all": clip.total,
+    }
+    for name, flops in parts.items():
+        numbers = (f"{value / 1e9:,.3g}" for value in (flops.linear, flops.attention, flops.total))
+        table.add_row(name, *numbers, f"{flops.total / clip.total.total:.1%}")
+    return table
+
+
+def _duration(hours: float) -> str:
+    if hours < 1:
+        return f"{hours * 60:.2g} minutes"
+    return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.1f} days"

@@ -1,0 +1,122 @@
+"""What a video's container says of its frames, read without decoding them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+
+import av
+import av.container
+import av.error
+import numpy as np
+from av.stream import Disposition
+from av.video.stream import VideoStream
+from jaxtyping import Float64, Int64
+
+from worldmodel_train.data.decode import DecodeError
+
+# A playlist dressed up as a video could name other files or hosts: only plain containers open.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,"
+    "ivf,nut,mxf,h264,hevc,obu,m4v,mjpeg,yuv4mpegpipe,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoTrack:
+    """The frames that a player would show."""
+
+    container: str
+    codec: str
+    ticks: Int64[np.ndarray, "n"]
+    """Time stamps in the stream's own unit, ascending."""
+    key_ticks: Int64[np.ndarray, "k"]
+    """Time stamps at which decoding can start, ascending."""
+    seconds: Float64[np.ndarray, "n"]
+    """The time stamps in seconds."""
+    end: float
+    """Second at which the last frame leaves the screen."""
+    packets_hidden: int
+    """Packets that are stored but not shown: edit lists, or no keyframe before them."""
+    exact: bool
+    """Whether each packet carries its frame's time stamp."""
+
+
+@contextmanager
+def open_video(
+    video: bytes, *, max_pixels: int
+) -> Iterator[tuple[av.container.InputContainer, VideoStream]]:
+    """The container and its first video stream; PyAV's errors become DecodeError."""
+    if not video:
+        raise DecodeError("empty_file")
+    try:
+        options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
+        with av.open(BytesIO(video), options=options, metadata_errors="ignore") as container:
+            yield container, _video_stream(container, max_pixels)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise DecodeError("corrupt_video", f"{type(error).__name__}: {error}") from error
+
+
+def _video_stream(container: av.container.InputContainer, max_pixels: int) -> VideoStream:
+    moving = [s for s in container.streams.video if s.disposition != Disposition.attached_pic]
+    if not moving:
+        raise DecodeError("no_video_stream")
+    stream = moving[0]
+    context = stream.codec_context
+    if context is None:
+        raise DecodeError("unknown_codec")
+    if context.width * context.height > max_pixels:
+        raise DecodeError("too_large", f"{context.width}x{context.height}, limit {max_pixels}")
+    # The stream's own header may name another size than the container: bound that one too.
+    context.options = {"max_pixels": str(max_pixels)}
+    context.thread_count = 1
+    return stream
+
+
+def read_track(video: bytes, *, max_pixels: int) -> VideoTrack:
+    """The frames of the first video stream, from one pass over the packet headers."""
+    with open_video(video, max_pixels=max_pixels) as (container, stream):
+        shown: dict[int, int] = {}  # tick -> duration
+        keys: list[int] = []
+        hidden, exact = 0, True
+        for packet in container.demux(stream):
+            tick = packet.dts if packet.pts is None else packet.pts
+            if packet.size == 0:
+                continue  # the demuxer's last, empty packet
+            if tick is None:
+                tick, exact = len(shown) + hidden, False
+            exact = exact and packet.pts is not None
+            if packet.is_keyframe:
+                keys.append(tick)
+            if packet.is_discard or not keys or tick < keys[0]:
+                hidden += 1
+            else:
+                shown[tick] = packet.duration or 0
+        return _track(container, stream, shown=shown, keys=keys, hidden=hidden, exact=exact)
+
+
+def _track(
+    container: av.container.InputContainer,
+    stream: VideoStream,
+    *,
+    shown: dict[int, int],
+    keys: list[int],
+    hidden: int,
+    exact: bool,
+) -> VideoTrack:
+    if not shown:
+        raise DecodeError("no_frames")
+    ticks = np.array(sorted(shown), dtype=np.int64)
+    unit = float(stream.time_base or 1)
+    rate = float(stream.average_rate or 0)
+    last = shown[int(ticks[-1])] * unit or (1 / rate if rate else 0.0)
+    return VideoTrack(
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        ticks=ticks,
+        key_ticks=np.array(sorted(keys), dtype=np.int64),
+        seconds=ticks * unit,
+        end=float(ticks[-1]) * unit + last,
+        packets_hidden=hidden,
+        exact=exact,
+    )

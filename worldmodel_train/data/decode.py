@@ -1,0 +1,56 @@
+"""The one interface of all decoders: bytes of a video in, a uint8 clip out."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from worldmodel_train.data.crop import Crop
+
+
+class DecodeError(Exception):
+    """A video that cannot become a clip: a short reason to count by, and the detail."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRequest:
+    """The clip wanted of a video, in terms that need no knowledge of the video."""
+
+    frames: int
+    fps: float
+    start: float
+    """Where the clip starts, in [0, 1): a share of the moments that leave room for it."""
+    size: int
+    """Height and width of the clip."""
+    crop: Crop
+    max_pixels: int
+    """Largest picture that may be decoded."""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of the clip: t, h, w, c."""
+        return self.frames, self.size, self.size, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedClip:
+    """A clip and who decoded it."""
+
+    clip: UInt8[np.ndarray, "t h w c"]
+    decoder: str
+    fallback: str = ""
+    """Why the first choice of `auto` was not used; empty if it was."""
+
+
+class Decoder(Protocol):
+    """Decodes clips."""
+
+    def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
+        """The clip asked for, upright, RGB; raises DecodeError where that cannot be had."""
+        ...

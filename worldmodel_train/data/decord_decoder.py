@@ -1,0 +1,113 @@
+"""Decoding with decord, checked against the container, because decord can be wrong in silence."""
+
+from io import BytesIO
+
+import decord
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from worldmodel_train.data.clips import clip_times, frames_at
+from worldmodel_train.data.container import VideoTrack, read_track
+from worldmodel_train.data.crop import frame_crop
+from worldmodel_train.data.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.pyav_decoder import PyavDecoder
+
+# In other containers decord's seeking and its end of file are not to be trusted (MPEG-TS hangs).
+_SAFE_CONTAINERS = frozenset({"mov", "matroska", "avi"})
+_STAMP_TOLERANCE = 2e-3  # seconds; decord keeps time stamps in float32
+_SAME_PICTURE = 0.5  # mean difference in grey levels
+
+
+class DecordDecoder:
+    """Decodes with decord where its view of the file agrees with the container's."""
+
+    def __init__(self) -> None:
+        self._referee = PyavDecoder()
+
+    def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
+        """The clip asked for; raises DecodeError, also where decord would return wrong frames."""
+        return self.decode_track(video, read_track(video, max_pixels=request.max_pixels), request)
+
+    def decode_track(self, video: bytes, track: VideoTrack, request: ClipRequest) -> DecodedClip:
+        """The same, for a video whose container has been read already."""
+        _require_safe(track)
+        times = clip_times(
+            float(track.seconds[0]),
+            track.end,
+            frames=request.frames,
+            fps=request.fps,
+            start=request.start,
+        )
+        index = frames_at(track.seconds, times)
+        try:
+            clip = _read(video, track, index, request)
+        except (decord.DECORDError, RuntimeError) as error:
+            raise DecodeError("decord_failed", _first_line(error)) from error
+        self._check_repeats(video, track, request, index, clip)
+        return DecodedClip(clip=clip, decoder="decord")
+
+    def _check_repeats(
+        self,
+        video: bytes,
+        track: VideoTrack,
+        request: ClipRequest,
+        index: Int64[np.ndarray, "t"],
+        clip: UInt8[np.ndarray, "t s s c"],
+    ) -> None:
+        """Raises DecodeError if decord repeats a picture that PyAV does not.
+
+        Where frames are missing decord returns the one before again. Real videos repeat pictures
+        too (animation, standing scenes), so a repeat alone proves nothing.
+        """
+        later = np.flatnonzero(np.diff(index)) + 1
+        repeats = [t for t in later if np.array_equal(clip[t], clip[t - 1])]
+        if not repeats:
+            return
+        seen = self._referee.decode_track(video, track, request).clip.astype(np.int16)
+        differing = [t for t in repeats if np.abs(seen[t] - seen[t - 1]).mean() > _SAME_PICTURE]
+        if differing:
+            detail = f"{len(differing)} pictures repeat that PyAV tells apart"
+            raise DecodeError("decord_repeats_frames", detail)
+
+
+def _require_safe(track: VideoTrack) -> None:
+    if _SAFE_CONTAINERS.isdisjoint(track.container.split(",")):
+        raise DecodeError("decord_unsafe_container", track.container)
+    if track.packets_hidden or not track.exact:
+        detail = f"{track.packets_hidden} packets are not shown, which decord ignores"
+        raise DecodeError("decord_hidden_packets", detail)
+
+
+def _read(
+    video: bytes, track: VideoTrack, index: Int64[np.ndarray, "t"], request: ClipRequest
+) -> UInt8[np.ndarray, "t s s c"]:
+    reader = decord.VideoReader(BytesIO(video), num_threads=1)
+    _require_agreement(reader, track)
+    frames, places = np.unique(index, return_inverse=True)
+    height, width = reader[int(frames[0])].shape[:2]  # upright; the container's is not
+    if width * height > request.max_pixels:
+        raise DecodeError("too_large", f"{width}x{height}, limit {request.max_pixels}")
+    framing = frame_crop(request.crop, width=width, height=height, size=request.size)
+    if (framing.width, framing.height) != (width, height):
+        reader = decord.VideoReader(
+            BytesIO(video), num_threads=1, width=framing.width, height=framing.height
+        )
+    pictures = reader.get_batch(frames.tolist()).asnumpy()
+    cuts = np.stack([framing.cut(picture, request.size) for picture in pictures])
+    clip = cuts[places]
+    return np.ascontiguousarray(clip[:, :, ::-1] if request.crop.flip else clip)
+
+
+def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:
+    """Raises DecodeError unless decord sees the container's frames at the container's times."""
+    if len(reader) != len(track.seconds):
+        detail = f"decord counts {len(reader)} frames, the container {len(track.seconds)}"
+        raise DecodeError("decord_frame_count", detail)
+    stamps = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
+    apart = np.abs((stamps - stamps[0]) - (track.seconds - track.seconds[0])).max()
+    if apart > max(_STAMP_TOLERANCE, float(np.abs(stamps).max()) * 1e-6):
+        raise DecodeError("decord_time_stamps", f"up to {apart:.3f} s from the container's")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:200]

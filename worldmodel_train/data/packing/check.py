@@ -1,0 +1,163 @@
+"""Compares shards with their index, and every sample with its json and its video."""
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from worldmodel_train.data.packing.entries import VIDEO_SUFFIXES
+from worldmodel_train.data.packing.errors import BadVideo, PackError
+from worldmodel_train.data.packing.journal import Index, ShardRecord
+from worldmodel_train.data.packing.pool import Lost, WorkerPool
+from worldmodel_train.data.packing.prepare import file_sha256
+from worldmodel_train.data.packing.probe import Beat, VideoInfo
+from worldmodel_train.data.packing.read import RawSample, open_shard, read_samples
+from worldmodel_train.data.packing.sample import SampleInfo
+
+Probe = Callable[[IO[bytes], Beat], VideoInfo]
+
+
+@dataclass
+class CheckReport:
+    """What shards hold, counted, and what is wrong with them."""
+
+    samples: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    frame_rates: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+    codecs: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+    shards: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def count(self, info: SampleInfo) -> None:
+        """Add one sample."""
+        self.samples += 1
+        self.seconds += info.duration
+        self.frame_rates[f"{info.fps:.4g}"] += 1
+        self.sizes[f"{info.width}x{info.height}"] += 1
+        self.codecs[info.codec] += 1
+        if info.label is not None:
+            self.labels[info.label] += 1
+
+    def merge(self, other: "CheckReport") -> None:
+        """Add what another report found."""
+        for name, value in vars(other).items():
+            if isinstance(value, Counter):
+                getattr(self, name).update(value)
+            else:
+                setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """One shard to check, and how its videos are looked at."""
+
+    path: Path
+    record: ShardRecord
+    probe: Probe
+
+
+def check_shards(out: Path, probe: Probe, *, workers: int, timeout_s: float) -> CheckReport:
+    """What every shard of `out/index.json` holds and what is wrong; PackError without an index."""
+    index = read_index(out)
+    report = CheckReport()
+    jobs = [
+        ShardJob(path=shard_path(out, record), record=record, probe=probe)
+        for record in index.shards
+    ]
+    pool = WorkerPool[ShardJob, CheckReport](check_shard, min(workers, len(jobs) or 1), timeout_s)
+    with pool:
+        for job, found in zip(jobs, pool.map_in_order(jobs, 2 * workers), strict=True):
+            if isinstance(found, Lost):
+                report.problems.append(f"{job.record.name}: {found.reason}, {found.detail}")
+            else:
+                report.merge(found)
+    listed = {record.name for record in index.shards}
+    strangers = sorted(path.name for path in out.glob("*.tar") if path.name not in listed)
+    report.problems += [f"{name}: not listed in index.json" for name in strangers]
+    if report.samples != index.samples and not report.problems:
+        report.problems.append(f"index.json: says {index.samples} samples, found {report.samples}")
+    return report
+
+
+def read_index(out: Path) -> Index:
+    """`out/index.json`; PackError where there is none or it says nonsense."""
+    path = out / "index.json"
+    if not path.is_file():
+        unfinished = (out / "journal").is_dir()
+        remedy = "repeat the pack command to finish it" if unfinished else "is it a packed folder?"
+        raise PackError(f"{path}: no such file; {remedy}")
+    try:
+        return Index.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "content"
+        raise PackError(f"{path}: {place}: {first['msg']}") from None
+
+
+def shard_path(out: Path, record: ShardRecord) -> Path:
+    """The shard inside `out`; an index cannot point elsewhere."""
+    if record.name in {"", ".", ".."} or Path(record.name).name != record.name:
+        raise PackError(f"{out / 'index.json'}: shard name {record.name!r} is not a file name")
+    return out / record.name
+
+
+def check_shard(job: ShardJob, beat: Beat) -> CheckReport:
+    """What one shard holds and what is wrong with it."""
+    report = CheckReport(shards=1)
+    name = job.record.name
+    try:
+        with open_shard(job.path) as file:
+            report.bytes = job.path.stat().st_size
+            if report.bytes != job.record.bytes:
+                report.problems.append(f"{name}: {report.bytes} bytes, not {job.record.bytes}")
+            elif file_sha256(job.path, beat) != job.record.sha256:
+                report.problems.append(f"{name}: its sha256 differs from the index")
+            _check_samples(file, job, report, beat)
+    except BadVideo as verdict:
+        report.problems.append(f"{name}: {verdict.reason}, {verdict.detail}")
+    if report.samples != job.record.samples:
+        report.problems.append(
+            f"{name}: {report.samples} good samples, not {job.record.samples} as indexed"
+        )
+    return report
+
+
+def _check_samples(file: IO[bytes], job: ShardJob, report: CheckReport, beat: Beat) -> None:
+    keys: set[str] = set()
+    for sample in read_samples(file):
+        beat()
+        place = f"{job.record.name}: {sample.key}"
+        if sample.key in keys:
+            report.problems.append(f"{place}: appears twice")
+        keys.add(sample.key)
+        try:
+            report.count(_verified(sample, job.probe, beat))
+        except BadVideo as verdict:
+            report.problems.append(f"{place}: {verdict.reason}, {verdict.detail}")
+
+
+def _verified(sample: RawSample, probe: Probe, beat: Beat) -> SampleInfo:
+    """The sample's information, once its json, hash and video agree."""
+    if not sample.description:
+        raise BadVideo("json", "missing")
+    if sample.suffix not in VIDEO_SUFFIXES:
+        raise BadVideo("video", f"missing (found {sample.suffix})")
+    try:
+        info = SampleInfo.model_validate_json(sample.description)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadVideo("json", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    if hashlib.sha256(sample.video).hexdigest() != info.sha256:
+        raise BadVideo("sha256", "the video's hash differs from its json")
+    found = probe(io.BytesIO(sample.video), beat)
+    if (found.frames, found.width, found.height) != (info.frames, info.width, info.height):
+        raise BadVideo("video", f"holds {found.frames} frames {found.width}x{found.height}")
+    return info

@@ -1,0 +1,138 @@
+"""A picture of a set of shards: clips as rows, six moments of each as columns."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from pydantic import ValidationError
+
+from worldmodel_train.data.packing.check import read_index, shard_path
+from worldmodel_train.data.packing.errors import BadVideo, PackError
+from worldmodel_train.data.packing.journal import Index
+from worldmodel_train.data.packing.probe import open_video
+from worldmodel_train.data.packing.read import RawSample, open_shard, read_samples
+from worldmodel_train.data.packing.sample import SampleInfo
+
+MOMENTS = 6
+THUMB_HEIGHT, THUMB_WIDTH = 120, 200  # pixels a frame may take
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One clip of the sheet; without pictures where it cannot be decoded."""
+
+    key: str
+    info: SampleInfo
+    pictures: tuple[UInt8[np.ndarray, "h w 3"], ...]
+
+
+def write_contact_sheet(out: Path, target: Path, clips: int) -> None:
+    """Write a PNG of `clips` clips spread evenly over the set; PackError where it is broken."""
+    index = read_index(out)
+    if not index.samples:
+        raise PackError(f"{out}: holds no samples to show")
+    figure = _draw(out, index, chosen_rows(out, index, clips))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    target.write_bytes(buffer.getvalue())
+
+
+def chosen_rows(out: Path, index: Index, clips: int) -> list[Row]:
+    """`clips` rows spread evenly over all samples, in their order."""
+    wanted = set(np.linspace(0, index.samples - 1, min(clips, index.samples)).round().astype(int))
+    rows: list[Row] = []
+    first = 0
+    for record in index.shards:
+        here = {number - first for number in wanted if 0 <= number - first < record.samples}
+        first += record.samples
+        if not here:
+            continue
+        try:
+            with open_shard(shard_path(out, record)) as file:
+                rows += [_row(s) for i, s in enumerate(read_samples(file)) if i in here]
+        except (BadVideo, ValidationError) as error:
+            raise PackError(f"{record.name}: {error}; see `wmt data check {out}`") from error
+    return rows
+
+
+def _row(sample: RawSample) -> Row:
+    info = SampleInfo.model_validate_json(sample.description)
+    pictures = moments(sample.video, info)
+    return Row(key=sample.key, info=info, pictures=pictures)
+
+
+def moments(video: bytes, info: SampleInfo) -> tuple[UInt8[np.ndarray, "h w 3"], ...]:
+    """Frames at the middles of six equal parts of the video, scaled to a thumbnail."""
+    count = min(MOMENTS, info.frames)
+    times = [info.duration * (i + 0.5) / count for i in range(count)]
+    pictures = []
+    with open_video(io.BytesIO(video)) as (container, stream):
+        origin = float((stream.start_time or 0) * (stream.time_base or 0))
+        half_frame = 0.5 / info.fps
+        for frame in container.decode(stream):
+            time = frame.time - origin if frame.time is not None else math.inf
+            while times and time + half_frame >= times[0]:
+                times.pop(0)
+                scale = min(THUMB_HEIGHT / frame.height, THUMB_WIDTH / frame.width)
+                small = frame.reformat(
+                    max(1, round(frame.width * scale)), max(1, round(frame.height * scale)), "rgb24"
+                ).to_ndarray()
+                pictures.append(np.rot90(small, round(frame.rotation / 90)))
+            if not times:
+                break
+    return tuple(pictures)
+
+
+def _draw(out: Path, index: Index, rows: Sequence[Row]) -> Figure:
+    caption_width, gap, line = 330, 6, 128  # pixels
+    width = caption_width + MOMENTS * (_widest(rows) + gap) + 24
+    height = 64 + len(rows) * line + 16
+    figure = Figure(figsize=(width / 100, height / 100), facecolor="#111418")
+    FigureCanvasAgg(figure)
+    title = f"{out.resolve().name}: {index.samples} samples, {index.seconds / 60:.1f} min of video"
+    figure.text(24 / width, 1 - 38 / height, title, color="white", fontsize=13, weight="bold")
+    for number, row in enumerate(rows):
+        top = 64 + number * line
+        _draw_caption(figure, row, (24 / width, 1 - (top + 22) / height))
+        for column, picture in enumerate(row.pictures):
+            high, wide = picture.shape[:2]
+            left = caption_width + column * (_widest(rows) + gap)
+            axes = figure.add_axes(
+                (left / width, 1 - (top + high) / height, wide / width, high / height)
+            )
+            axes.imshow(picture, interpolation="nearest", aspect="auto")
+            axes.set_axis_off()
+    return figure
+
+
+def _widest(rows: Sequence[Row]) -> int:
+    return max((p.shape[1] for row in rows for p in row.pictures), default=THUMB_WIDTH)
+
+
+def _draw_caption(figure: Figure, row: Row, place: tuple[float, float]) -> None:
+    info = row.info
+    name = row.key if len(row.key) <= 36 else f"{row.key[:21]}...{row.key[-12:]}"
+    facts = (
+        f"{info.width}x{info.height}  {info.fps:.4g} frames/s\n"
+        f"{info.duration:.1f} s, {info.frames} frames, {info.codec}"
+    )
+    height = figure.get_size_inches()[1] * 100
+    x, y = place
+    figure.text(x, y, name, color="white", fontsize=9.5, weight="bold", va="baseline")
+    # parse_math off: a label with a dollar sign is not a formula
+    figure.text(
+        x,
+        y - 22 / height,
+        info.label or "no label",
+        color="#7fd1b9",
+        fontsize=9.5,
+        va="baseline",
+        parse_math=False,
+    )
+    figure.text(x, y - 34 / height, facts, color="#9aa4b1", fontsize=8.5, va="top", linespacing=1.5)

@@ -1,0 +1,138 @@
+"""What to pack: a folder, a CSV or JSONL list, or paths on standard input -> entries."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from worldmodel_train.data.packing.errors import PackError
+
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts")
+    + (".mpg", ".mpeg", ".ogv", ".flv", ".wmv", ".3gp", ".gif")
+)
+COLUMNS = ("path", "label", "caption", "start", "end")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One video, or the part of it between `start` and `end`, to become one sample."""
+
+    source: str
+    """The path as the user wrote it, or relative to the packed folder; goes into the sample."""
+    path: Path
+    label: str | None = None
+    caption: str | None = None
+    start: float | None = None  # seconds from the first frame
+    end: float | None = None
+
+    @property
+    def is_segment(self) -> bool:
+        """Whether only a part of the video is wanted."""
+        return self.start is not None or self.end is not None
+
+
+def read_entries(source: str, root: Path | None, stdin: TextIO) -> list[Entry]:
+    """The entries of SRC: a folder, a `.csv` or `.jsonl` list, or `-` for paths on `stdin`.
+
+    Relative paths of a list are looked up under `root` (default: the folder of the list; the
+    working folder for stdin). Raises PackError where nothing can be read.
+    """
+    if source == "-":
+        return _with_root(({"path": line} for line in _lines(stdin)), root or Path.cwd(), "stdin")
+    path = Path(source)
+    if path.is_dir():
+        return _folder_entries(path)
+    if not path.exists():
+        raise PackError(f"{source}: no such folder or list")
+    readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows}
+    if path.suffix.lower() not in readers:
+        raise PackError(f"{source}: a list must end in .csv or .jsonl; a folder or - works as well")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = readers[path.suffix.lower()](file, source)
+        return _with_root(rows, root or path.parent, source)
+
+
+def _folder_entries(folder: Path) -> list[Entry]:
+    """Every video under `folder` in sorted order; a subfolder's name is its videos' label."""
+    paths = sorted(
+        (path.relative_to(folder), path)
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+    )
+    visible = [(r, p) for r, p in paths if not any(part.startswith(".") for part in r.parts)]
+    if not visible:
+        raise PackError(f"{folder}: holds no videos ({' '.join(sorted(VIDEO_SUFFIXES))})")
+    return [
+        Entry(source=r.as_posix(), path=p, label=r.parent.name if len(r.parts) > 1 else None)
+        for r, p in visible
+    ]
+
+
+def _with_root(rows: Iterable[Mapping[str, object]], root: Path, origin: str) -> list[Entry]:
+    entries = [_entry(row, root, f"{origin}: entry {i}") for i, row in enumerate(rows, start=1)]
+    if not entries:
+        raise PackError(f"{origin}: names no videos")
+    return entries
+
+
+def _entry(row: Mapping[str, object], root: Path, place: str) -> Entry:
+    unknown = [str(key) for key in row if key not in COLUMNS]
+    if unknown:
+        raise PackError(f"{place}: unknown column {unknown[0]!r}; known: {', '.join(COLUMNS)}")
+    text = {key: str(value).strip() for key, value in row.items() if value is not None}
+    if not text.get("path"):
+        raise PackError(f"{place}: has no path")
+    start, end = (_seconds(text.get(key), f"{place}: {key}") for key in ("start", "end"))
+    if end is not None and end <= (start or 0.0):
+        raise PackError(f"{place}: end={end} is not after start={start or 0.0}")
+    return Entry(
+        source=text["path"],
+        path=root / text["path"],
+        label=text.get("label") or None,
+        caption=text.get("caption") or None,
+        start=start,
+        end=end,
+    )
+
+
+def _seconds(text: str | None, place: str) -> float | None:
+    """Seconds from `12.5`, `1:02.5` or `1:02:03`."""
+    if not text:
+        return None
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        raise PackError(f"{place}={text!r} is not a time; use seconds or hh:mm:ss") from None
+    if len(parts) > 3 or not all(0 <= part < float("inf") for part in parts):
+        raise PackError(f"{place}={text!r} is not a time; use seconds or hh:mm:ss")
+    seconds = 0.0
+    for part in parts:
+        seconds = seconds * 60 + part
+    return seconds
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    return (line.rstrip("\r\n") for line in file if line.strip())
+
+
+def _csv_rows(file: TextIO, origin: str) -> Iterator[Mapping[str, object]]:
+    reader = csv.DictReader(file, restkey="more cells than the header has")
+    if "path" not in (reader.fieldnames or ()):
+        raise PackError(f"{origin}: the first line must name the columns, `path` among them")
+    yield from reader
+
+
+def _jsonl_rows(file: TextIO, origin: str) -> Iterator[Mapping[str, object]]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise PackError(f"{origin}:{number}: not JSON ({error.msg})") from None
+        if not isinstance(row, dict):
+            raise PackError(f"{origin}:{number}: a line must be an object with a `path`")
+        yield row

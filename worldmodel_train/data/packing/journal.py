@@ -1,0 +1,177 @@
+"""What a packing run has finished, so that the same command goes on after a kill."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.data.packing.encode import EncodeConfig
+from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.errors import PackError
+from worldmodel_train.data.packing.shard_writer import write_atomically
+
+
+class PackArguments(StrictConfig):
+    """What decides the bytes of the shards, besides the videos."""
+
+    shard_size: Annotated[int, Field(ge=1)] = 1_000_000_000
+    """Bytes a shard may have; only a single larger sample makes it larger."""
+    encode: EncodeConfig | None = None
+    """Null packs the files as they are."""
+
+
+class ShardRecord(StrictConfig):
+    """One finished shard, as `index.json` lists it."""
+
+    name: str
+    samples: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Reject(StrictConfig):
+    """One line of `rejects.jsonl`."""
+
+    path: str
+    start: float | None = None
+    end: float | None = None
+    reason: str
+    detail: str
+
+
+class Chapter(StrictConfig):
+    """What one stretch of entries became: a shard (none at the end of the list) and rejects."""
+
+    next_entry: int
+    shard: ShardRecord | None
+    seconds: float
+    contents: dict[str, str]
+    """Video hash -> key, to know duplicates by."""
+    rejects: tuple[Reject, ...]
+
+
+class Index(StrictConfig):
+    """`index.json`: what a finished set of shards holds."""
+
+    version: Annotated[int, Field(ge=1, le=1)] = 1
+    shards: tuple[ShardRecord, ...]
+    samples: int
+    seconds: float
+    arguments: PackArguments
+
+
+class Journal:
+    """The folder `OUT/journal`: the arguments, and one file for each finished shard."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._folder = out / "journal"
+
+    def open(self, arguments: PackArguments, entries: Sequence[Entry]) -> list[Chapter]:
+        """The chapters of an earlier run with the same arguments; none in a fresh folder.
+
+        Raises PackError where the folder holds another set, or a finished shard is gone.
+        """
+        wanted = {
+            "arguments": arguments.model_dump(),
+            "entries": len(entries),
+            "entries_sha256": _fingerprint(entries),
+        }
+        path = self._folder / "arguments.json"
+        if not path.exists():
+            self._require_fresh()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(wanted, indent=1).encode())
+            return []
+        _require_same(json.loads(path.read_bytes()), wanted, self._out)
+        return list(self._chapters())
+
+    def append(self, number: int, chapter: Chapter) -> None:
+        """Record a finished chapter."""
+        path = self._folder / f"chapter-{number:06d}.json"
+        write_atomically(path, chapter.model_dump_json().encode())
+
+    def _require_fresh(self) -> None:
+        strangers = sorted(p.name for p in self._out.glob("*.tar"))
+        if strangers or (self._out / "index.json").exists():
+            name = strangers[0] if strangers else "index.json"
+            raise PackError(f"{self._out}: holds {name} without a journal; use an empty folder")
+
+    def _chapters(self) -> Iterator[Chapter]:
+        for number, path in enumerate(sorted(self._folder.glob("chapter-*.json"))):
+            try:
+                chapter = Chapter.model_validate_json(path.read_bytes())
+            except ValidationError as error:
+                raise PackError(f"{path}: damaged; pack into an empty folder") from error
+            if path.name != f"chapter-{number:06d}.json":
+                raise PackError(f"{self._folder}: chapter {number} is missing; use an empty folder")
+            self._require_shard(chapter.shard)
+            yield chapter
+
+    def _require_shard(self, record: ShardRecord | None) -> None:
+        if record is None:
+            return
+        shard = self._out / Path(record.name).name
+        if not shard.is_file() or shard.stat().st_size != record.bytes:
+            raise PackError(
+                f"{shard}: was finished by an earlier run and is gone or has another size; "
+                "put it back, or pack into an empty folder"
+            )
+
+
+@contextmanager
+def only_writer(out: Path) -> Iterator[Path]:
+    """A scratch folder inside `out`, while no other process packs into it."""
+    lock = _lock(out)
+    try:
+        for leftover in out.glob(".scratch-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        # a fresh name: workers of a killed run may still write to the old one
+        with tempfile.TemporaryDirectory(
+            prefix=".scratch-", dir=out, ignore_cleanup_errors=True
+        ) as scratch:
+            yield Path(scratch)
+    finally:
+        os.close(lock)
+
+
+def _lock(out: Path) -> int:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise PackError(f"{out}: cannot be written ({error.strerror})") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise PackError(f"{out}: another process is packing into it") from None
+    return lock
+
+
+def _fingerprint(entries: Sequence[Entry]) -> str:
+    digest = hashlib.sha256()
+    for e in entries:
+        digest.update(json.dumps([e.source, e.label, e.caption, e.start, e.end]).encode())
+    return digest.hexdigest()
+
+
+def _require_same(found: dict[str, object], wanted: dict[str, object], out: Path) -> None:
+    for key, value in wanted.items():
+        if found.get(key) == value:
+            continue
+        what = "list of videos" if key.startswith("entries") else "arguments"
+        shown = f" ({found.get(key)} then, {value} now)" if key != "entries_sha256" else ""
+        raise PackError(
+            f"{out}: was begun with another {what}{shown}; "
+            "repeat that command, or pack into an empty folder"
+        )

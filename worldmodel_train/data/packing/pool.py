@@ -1,0 +1,163 @@
+"""Worker processes that may hang or die without taking the run with them."""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from ctypes import c_double
+from dataclasses import dataclass, field
+from itertools import count
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+Payload = TypeVar("Payload")
+Result = TypeVar("Result")
+Task = Callable[[Any, Callable[[], None]], Any]
+"""A module-level function of a payload and a heartbeat, to be called while it makes progress."""
+
+# not fork: a child must not inherit the parent's pipes, or it outlives a killed parent
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """The result of a payload whose worker hung (`timeout`) or died (`crashed`)."""
+
+    reason: str
+    detail: str
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    pipe: Connection
+    heartbeat: c_double
+    job: int | None = None
+
+
+@dataclass
+class WorkerPool(Generic[Payload, Result]):
+    """Runs `task` over payloads in `workers` processes; results come in the payloads' order.
+
+    A worker whose heartbeat stops for `timeout_s` seconds is killed and replaced.
+    """
+
+    task: Task
+    workers: int
+    timeout_s: float
+    _workers: list[_Worker] = field(default_factory=list, init=False)
+
+    def __enter__(self) -> Self:
+        self._workers = [self._start() for _ in range(self.workers)]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self._workers:
+            _stop(worker)
+
+    def map_in_order(self, payloads: Iterable[Payload], ahead: int) -> Iterator[Result | Lost]:
+        """Results in order, at most `ahead` payloads begun beyond the last one taken."""
+        waiting = enumerate(payloads)
+        done: dict[int, Result | Lost] = {}
+        exhausted = False
+        for wanted in count():
+            while wanted not in done:
+                while not exhausted and (idle := self._idle()) and self._span(wanted, done) < ahead:
+                    job = next(waiting, None)
+                    exhausted = job is None
+                    if job is not None:
+                        self._send(idle, *job)
+                if all(worker.job is None for worker in self._workers):
+                    return
+                done.update(self._collect())
+            yield done.pop(wanted)
+
+    def _span(self, wanted: int, done: dict[int, Result | Lost]) -> int:
+        begun = [w.job for w in self._workers if w.job is not None] + list(done)
+        return max(begun, default=wanted - 1) - wanted + 1
+
+    def _idle(self) -> _Worker | None:
+        return next((worker for worker in self._workers if worker.job is None), None)
+
+    def _send(self, worker: _Worker, job: int, payload: Payload) -> None:
+        worker.job = job
+        worker.heartbeat.value = time.monotonic()
+        worker.pipe.send(payload)
+
+    def _collect(self) -> dict[int, Result | Lost]:
+        """Results that have come, and the loss of every worker that hangs or has died."""
+        busy = [worker for worker in self._workers if worker.job is not None]
+        ready = wait([worker.pipe for worker in busy], timeout=min(1.0, self.timeout_s / 4))
+        results: dict[int, Result | Lost] = {}
+        for worker in busy:
+            assert worker.job is not None
+            if worker.pipe in ready:
+                results[worker.job] = self._receive(worker)
+            elif time.monotonic() - worker.heartbeat.value > self.timeout_s:
+                detail = f"no progress for {self.timeout_s:g} s"
+                results[worker.job] = Lost(reason="timeout", detail=detail)
+                self._replace(worker)
+            worker.job = None if worker.job in results else worker.job
+        return results
+
+    def _receive(self, worker: _Worker) -> Result | Lost:
+        """What the worker sent; an error it raised is raised here."""
+        try:
+            outcome = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join(timeout=5)
+            detail = f"the worker died (exit code {worker.process.exitcode})"
+            self._replace(worker)
+            return Lost(reason="crashed", detail=detail)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    def _replace(self, worker: _Worker) -> None:
+        _stop(worker)
+        fresh = self._start()
+        worker.process, worker.pipe, worker.heartbeat = fresh.process, fresh.pipe, fresh.heartbeat
+
+    def _start(self) -> _Worker:
+        ours, theirs = _SPAWN.Pipe()
+        # without a lock: a killed worker would keep it
+        heartbeat = _SPAWN.RawValue("d", time.monotonic())
+        process = _SPAWN.Process(target=_serve, args=(theirs, heartbeat, self.task), daemon=True)
+        process.start()
+        theirs.close()  # so that a worker's death reads as the end of the pipe
+        return _Worker(process, ours, heartbeat)
+
+
+def _stop(worker: _Worker) -> None:
+    worker.process.kill()
+    worker.process.join()
+    worker.pipe.close()
+
+
+def _serve(pipe: Connection, heartbeat: c_double, task: Task) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us
+
+    def beat() -> None:
+        heartbeat.value = time.monotonic()
+
+    try:
+        while True:
+            payload = pipe.recv()
+            beat()
+            pipe.send(_outcome(task, payload, beat))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the parent is gone
+
+
+def _outcome(task: Task, payload: object, beat: Callable[[], None]) -> object:
+    try:
+        return task(payload, beat)
+    except OSError as error:  # a full disk stops the run, not only this worker
+        return OSError(error.errno, error.strerror, error.filename)

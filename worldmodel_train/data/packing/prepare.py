@@ -1,0 +1,106 @@
+"""One entry -> a verified video file and its sample information, in a worker process."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from worldmodel_train.data.packing.encode import EncodeConfig, Segment, reencode
+from worldmodel_train.data.packing.entries import VIDEO_SUFFIXES, Entry
+from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
+from worldmodel_train.data.packing.probe import Beat, VideoInfo, probe_all, probe_ends
+from worldmodel_train.data.packing.sample import SampleInfo
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One entry, how to encode it, and the scratch file to put the video into."""
+
+    entry: Entry
+    encode: EncodeConfig | None
+    scratch: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A video that may be packed."""
+
+    video: Path
+    suffix: str  # with its dot
+    info: SampleInfo
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected:
+    """A video that may not, and why."""
+
+    reason: str
+    detail: str
+
+
+def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
+    """The entry's video, copied or re-encoded into the scratch file and verified there.
+
+    The copy is what is verified and hashed, so a source that changes meanwhile does no harm.
+    """
+    try:
+        suffix, video = _encode(job, beat) if job.encode else _copy(job, beat)
+        return Prepared(
+            video=job.scratch,
+            suffix=suffix,
+            info=SampleInfo(
+                **vars(video),
+                sha256=file_sha256(job.scratch, beat),
+                label=job.entry.label,
+                caption=job.entry.caption,
+                source=job.entry.source,
+                start=job.entry.start,
+                end=job.entry.end,
+            ),
+        )
+    except BadVideo as verdict:
+        job.scratch.unlink(missing_ok=True)
+        return Rejected(reason=verdict.reason, detail=verdict.detail)
+
+
+def _encode(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
+    assert job.encode is not None
+    _require_file(job.entry.path)
+    start, end = job.entry.start or 0.0, job.entry.end or float("inf")
+    reencode(job.entry.path, job.scratch, Segment(start=start, end=end), job.encode, beat)
+    return ".mp4", probe_all(job.scratch, beat)
+
+
+def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
+    suffix = job.entry.path.suffix.lower()
+    if suffix not in VIDEO_SUFFIXES:
+        raise BadVideo("suffix", f"{suffix or 'no suffix'}: not the name of a video container")
+    _require_file(job.entry.path)
+    try:
+        with job.entry.path.open("rb") as source, job.scratch.open("wb") as target:
+            while chunk := source.read(CHUNK):
+                target.write(chunk)
+                beat()
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise
+        raise BadVideo("unreadable", str(error.strerror)) from error
+    return suffix, probe_ends(job.scratch, beat)
+
+
+def _require_file(path: Path) -> None:
+    if not path.is_file():
+        raise BadVideo("missing", "no such file")
+    if not path.stat().st_size:
+        raise BadVideo("empty", "the file has no bytes")
+
+
+def file_sha256(path: Path, beat: Beat) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            beat()
+    return digest.hexdigest()

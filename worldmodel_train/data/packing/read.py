@@ -1,0 +1,77 @@
+"""Samples out of a tar shard, with every size checked before memory is taken."""
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from worldmodel_train.data.packing.errors import BadVideo
+
+LARGEST_JSON = 1 << 20
+LARGEST_VIDEO = 1 << 34
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawSample:
+    """One sample as it lies in the tar. Names are compared, never used as paths."""
+
+    key: str
+    suffix: str | None  # None where the video is missing
+    video: bytes
+    description: bytes  # empty where the json is missing
+
+
+def read_samples(file: IO[bytes]) -> Iterator[RawSample]:
+    """The samples of a tar in order; raises BadVideo where the tar is damaged."""
+    parts: dict[str, bytes] = {}
+    current = None
+    try:
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                key, dot, suffix = member.name.rpartition("/")[2].partition(".")
+                if current is not None and key != current:
+                    yield _sample(current, parts)
+                    parts = {}
+                current = key
+                parts[dot + suffix.lower()] = _body(tar, member)
+            if not _ends_well(file, tar.offset):
+                raise BadVideo("tar", "truncated: the end mark is missing")
+    except tarfile.TarError as error:
+        raise BadVideo("tar", str(error)) from error
+    if current is not None:
+        yield _sample(current, parts)
+
+
+def open_shard(path: Path) -> IO[bytes]:
+    """The shard's file; BadVideo where it is missing."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError as error:
+        raise BadVideo("tar", "no such file") from error
+
+
+def _body(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    limit = LARGEST_JSON if member.name.endswith(".json") else LARGEST_VIDEO
+    if not member.isfile() or not 0 <= member.size <= limit:
+        raise BadVideo("tar", f"member {member.name!r} is not a file of a sane size")
+    body = tar.extractfile(member)
+    content = body.read() if body is not None else b""
+    if len(content) != member.size:
+        raise BadVideo("tar", f"truncated inside {member.name!r}")
+    return content
+
+
+def _ends_well(file: IO[bytes], offset: int) -> bool:
+    """Whether two empty blocks follow the last member, as a whole tar ends."""
+    file.seek(offset)
+    tail = file.read(2 * tarfile.BLOCKSIZE)
+    return len(tail) == 2 * tarfile.BLOCKSIZE and not any(tail)
+
+
+def _sample(key: str, parts: dict[str, bytes]) -> RawSample:
+    description = parts.pop(".json", b"")
+    suffix = next(iter(parts), None)
+    return RawSample(
+        key=key, suffix=suffix, video=parts.get(suffix or "", b""), description=description
+    )

@@ -1,0 +1,90 @@
+"""Writes one tar shard: under a temporary name, synced, then renamed."""
+
+import hashlib
+import io
+import os
+import tarfile
+from pathlib import Path
+
+from worldmodel_train.data.packing.prepare import CHUNK, Prepared
+
+BLOCK = tarfile.BLOCKSIZE
+
+
+class ShardWriter:
+    """A tar whose bytes depend only on the samples: no times, owners or modes of the machine."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.name = name
+        self.samples = 0
+        self.seconds = 0.0
+        self._final = folder / name
+        self._temporary = folder / f".{name}.partial"
+        self._file = self._temporary.open("wb")
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+
+    @property
+    def bytes(self) -> int:
+        """Bytes written so far."""
+        return self._tar.offset
+
+    def add(self, key: str, sample: Prepared) -> None:
+        """Append `<key><suffix>` and `<key>.json`."""
+        with sample.video.open("rb") as video:
+            self._tar.addfile(_member(key + sample.suffix, sample.video.stat().st_size), video)
+        description = sample.info.to_json()
+        self._tar.addfile(_member(f"{key}.json", len(description)), io.BytesIO(description))
+        self.samples += 1
+        self.seconds += sample.info.duration
+
+    def finish(self) -> tuple[int, str]:
+        """Bytes and SHA-256 of the finished shard, which now has its final name."""
+        self._tar.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        digest = hashlib.sha256()
+        with self._temporary.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+        size = self._temporary.stat().st_size
+        self._temporary.replace(self._final)
+        sync_folder(self._final.parent)
+        return size, digest.hexdigest()
+
+    def abandon(self) -> None:
+        """Remove what was written; a full disk gets its space back."""
+        self._file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def sample_size(key: str, sample: Prepared) -> int:
+    """Bytes the sample takes in a tar: two headers and two bodies, padded to blocks."""
+    bodies = (sample.video.stat().st_size, len(sample.info.to_json()))
+    return sum(BLOCK + -(-size // BLOCK) * BLOCK for size in bodies)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """`path` holds either its old content or all of the new one."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime, member.mode = size, 0, 0o644
+    return member

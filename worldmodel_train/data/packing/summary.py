@@ -1,0 +1,64 @@
+"""The tables and lines that say what a set of shards holds."""
+
+from collections import Counter
+from pathlib import Path
+
+from rich.filesize import decimal
+from rich.table import Table
+
+from worldmodel_train.data.packing.check import CheckReport
+from worldmodel_train.data.packing.pack import PackReport
+
+MOST_SHOWN = 8
+
+
+def pack_lines(report: PackReport, out: Path) -> list[str]:
+    """What was packed and what was rejected, one line each."""
+    index = report.index
+    size = decimal(sum(shard.bytes for shard in index.shards))
+    lines = [
+        f"{out}: {_count(index.samples, 'sample')} in {_count(len(index.shards), 'shard')}, "
+        f"{size}, {_duration(index.seconds)}"
+    ]
+    if report.rejects:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in report.rejects.most_common())
+        lines.append(f"rejected {report.rejects.total()} ({reasons}): {out / 'rejects.jsonl'}")
+    return lines
+
+
+def summary_table(report: CheckReport, out: Path) -> Table:
+    """What a set holds: totals and histograms."""
+    table = Table(title=str(out), show_header=False, title_style="bold")
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("shards", str(report.shards))
+    table.add_row("samples", str(report.samples))
+    table.add_row("bytes", decimal(report.bytes))
+    table.add_row("video", _duration(report.seconds))
+    table.add_row("frames/s", _histogram(report.frame_rates))
+    table.add_row("size", _histogram(report.sizes))
+    table.add_row("codec", _histogram(report.codecs))
+    unlabelled = report.samples - report.labels.total()
+    labels = f"{len(report.labels)} labels: {_histogram(report.labels)}" if report.labels else ""
+    missing = f"{unlabelled} without a label" if unlabelled else ""
+    table.add_row("labels", "; ".join(filter(None, (labels, missing))) or "-")
+    verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]ok[/green]"
+    table.add_row("verdict", verdict)
+    return table
+
+
+def _histogram(counts: Counter[str]) -> str:
+    shown = [f"{name} ({n})" for name, n in counts.most_common(MOST_SHOWN)]
+    rest = len(counts) - len(shown)
+    return ", ".join(shown + ([f"and {rest} more"] if rest else [])) or "-"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """Hours, or minutes and seconds where it is less than one hour."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"

@@ -1,0 +1,48 @@
+"""Runs a model over fixed clips in batches, changing nothing about it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from einops import reduce
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from worldmodel_train.protocols import LatentPredictor
+
+
+@contextmanager
+def frozen(model: LatentPredictor) -> Iterator[torch.device]:
+    """The device of `model`, which is in evaluation mode and records no gradient inside."""
+    assert isinstance(model, nn.Module), f"{type(model).__name__} is no nn.Module"
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield device_of(model)
+    finally:
+        model.train(training)
+
+
+def device_of(model: LatentPredictor) -> torch.device:
+    """Where the weights of `model` are; the CPU for a model without any."""
+    assert isinstance(model, nn.Module), f"{type(model).__name__} is no nn.Module"
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+def encode_in_batches(
+    model: LatentPredictor, clips: UInt8[Tensor, "b t h w c"], batch_size: int
+) -> Iterator[Float[Tensor, "_ n d"]]:
+    """The target encoder's token latents, batch by batch, on the CPU."""
+    with frozen(model) as device:
+        for batch in clips.split(batch_size):
+            yield model.encode(batch.to(device)).float().cpu()
+
+
+def mean_latents(
+    model: LatentPredictor, clips: UInt8[Tensor, "b t h w c"], batch_size: int
+) -> Float[Tensor, "b d"]:
+    """One latent for each clip: the mean over its tokens."""
+    batches = encode_in_batches(model, clips, batch_size)
+    return torch.cat([reduce(latents, "b n d -> b d", "mean") for latents in batches])

@@ -1,0 +1,74 @@
+"""Probes on labelled clips of drawers whom the probe never saw."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from worldmodel_train.evaluation.config import ProbeConfig
+from worldmodel_train.evaluation.result import Measured, ProbeScores, ProbeSuite, ProbeTask
+from worldmodel_train.probes.knn import knn_accuracy
+from worldmodel_train.probes.linear import linear_accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFeatures:
+    """Features of the same clips by several encoders, with labels and who drew each clip."""
+
+    features: Mapping[str, Float[Tensor, "b _"]]
+    labels: Mapping[str, Int[Tensor, "b"]]
+    drawers: Int[Tensor, "b"]
+
+
+def run_probes(data: LabelledFeatures, config: ProbeConfig) -> ProbeSuite:
+    """The accuracy of each probe, on each kind of features, for each label, over the splits."""
+    held_out = list(drawer_splits(data.drawers, config))
+    tasks = [_run_task(name, data, held_out, config.neighbours) for name in data.labels]
+    num_test = int(held_out[0].sum())
+    return ProbeSuite(
+        num_train=len(data.drawers) - num_test,
+        num_test=num_test,
+        num_splits=len(held_out),
+        tasks=tuple(tasks),
+    )
+
+
+def drawer_splits(drawers: Int[Tensor, "b"], config: ProbeConfig) -> Iterator[Bool[Tensor, "b"]]:
+    """For each split the clips held out; splits hold out different drawers while there are any."""
+    people = drawers.unique()
+    if config.held_out_drawers >= len(people):
+        raise ValueError(
+            f"evaluation.probes.held_out_drawers={config.held_out_drawers} leaves none of the "
+            f"{len(people)} drawers for training; use at most {len(people) - 1}"
+        )
+    order = people[torch.randperm(len(people), generator=torch.Generator().manual_seed(0))]
+    for split in range(config.splits):
+        first = split * config.held_out_drawers
+        turn = torch.arange(first, first + config.held_out_drawers) % len(order)
+        yield torch.isin(drawers, order[turn])
+
+
+def _run_task(name: str, data: LabelledFeatures, held_out: list[Tensor], k: int) -> ProbeTask:
+    labels = data.labels[name]
+    scores = []
+    for kind, features in data.features.items():
+        parts = [
+            (features[~test], labels[~test], features[test], labels[test]) for test in held_out
+        ]
+        scores.append(
+            ProbeScores(
+                features=kind,
+                width=features.shape[1],
+                knn=Measured(values=tuple(knn_accuracy(*part, k) for part in parts)),
+                linear=Measured(values=tuple(linear_accuracy(*part) for part in parts)),
+            )
+        )
+    commonest = labels.bincount().max() / len(labels)
+    return ProbeTask(
+        label=name,
+        num_classes=len(labels.unique()),
+        chance=float(commonest),
+        scores=tuple(scores),
+    )

@@ -1,0 +1,148 @@
+"""What an evaluation found: numbers and the names of its pictures, kept as `evaluation.json`."""
+
+import os
+from pathlib import Path
+from statistics import fmean, pstdev
+
+from pydantic import BaseModel, ConfigDict
+
+RESULT_FILE = "evaluation.json"
+
+
+class _Record(BaseModel):
+    # NaN (nothing to explain) is written as the string "NaN": bare NaN is not JSON
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class Measured(_Record):
+    """One number measured several times: over mask draws, or over splits."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean of the values."""
+        return fmean(self.values)
+
+    @property
+    def spread(self) -> float:
+        """The standard deviation of the values (divisor: their number)."""
+        return pstdev(self.values)
+
+
+class PredictionScores(_Record):
+    """Explained variance by the predictor, and by copying the nearest visible token."""
+
+    predictor: Measured
+    copy_nearest: Measured
+
+
+class LatentScores(_Record):
+    """What one model scores on the held-out clips."""
+
+    overall: PredictionScores
+    groups: tuple[PredictionScores, ...]
+    """The same for each mask group by itself."""
+    rankme: float
+    """Effective rank of the clips' mean latents."""
+    dimension_std: float
+    """Mean over dimensions of the standard deviation of the clips' mean latents."""
+    pairwise_cosine: float
+    """Mean cosine between different clips' mean latents."""
+
+
+class ProbeScores(_Record):
+    """Accuracies of both probes on one kind of features."""
+
+    features: str
+    width: int
+    knn: Measured
+    linear: Measured
+
+
+class ProbeTask(_Record):
+    """One label to read off the features."""
+
+    label: str
+    num_classes: int
+    chance: float
+    scores: tuple[ProbeScores, ...]
+
+
+class ProbeSuite(_Record):
+    """All probes on one labelled set."""
+
+    num_train: int
+    num_test: int
+    num_splits: int
+    tasks: tuple[ProbeTask, ...]
+
+
+class Picture(_Record):
+    """A picture of the report."""
+
+    kind: str
+    """Section of the report: `masks`, `features` or `neighbours`."""
+    title: str
+    file: str
+    """Path below the run directory."""
+    width: int
+    height: int
+
+
+class Machine(_Record):
+    """Where and with what the evaluation ran."""
+
+    processor: str
+    num_cores: int
+    device: str
+    versions: dict[str, str]
+
+
+class EvaluationResult(_Record):
+    """Everything the report tells, except curves and recipe, which the run directory holds."""
+
+    name: str
+    num_clips: int
+    num_videos: int
+    width: int
+    mask_seeds: tuple[int, ...]
+    mask_groups: tuple[str, ...]
+    trained: LatentScores
+    untrained: LatentScores
+    probes: ProbeSuite | None
+    pictures: tuple[Picture, ...]
+    machine: Machine
+    seconds: float
+
+    @property
+    def learned(self) -> bool:
+        """Whether the predictor beats mean, copying and the untrained model beyond the spread."""
+        trained, untrained = self.trained.overall, self.untrained.overall
+        rivals = (trained.copy_nearest, untrained.predictor)
+        worst = trained.predictor.mean - trained.predictor.spread
+        return worst > max(0.0, *(rival.mean + rival.spread for rival in rivals))
+
+    @property
+    def rank_share(self) -> float:
+        """The trained encoder's rank as a share of the untrained one's."""
+        return self.trained.rankme / self.untrained.rankme
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the rank fell below half the untrained encoder's."""
+        return not self.rank_share >= 0.5
+
+
+def save_result(result: EvaluationResult, run_dir: Path) -> Path:
+    """The path of the written `evaluation.json`, replaced in one step and never half written."""
+    path = run_dir / RESULT_FILE
+    temporary = path.with_name(f".{RESULT_FILE}.{os.getpid()}")
+    temporary.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def load_result(run_dir: Path) -> EvaluationResult:
+    """The result in `run_dir`."""
+    return EvaluationResult.model_validate_json((run_dir / RESULT_FILE).read_text(encoding="utf-8"))

@@ -1,0 +1,138 @@
+"""The names that a code base has for our tensors: four tables, one for each kind of model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from worldmodel_train.interop.links import Link, Rename, Reshape, links
+from worldmodel_train.interop.objective_parts import Part, Parts, size_of
+from worldmodel_train.interop.position_table import ClipSize, table
+from worldmodel_train.models.sincos import SinCos2d, SinCos3d
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """How one code base names the tensors of encoder and predictor."""
+
+    encoder: Sequence[Rename] = ()
+    predictor: Sequence[Rename] = ()
+    encoder_table: str | None = None
+    """Where the encoder's position table is stored."""
+    predictor_table: str | None = None
+    mask_token_axes: int = 0
+    """Axes of length one between the number of a mask token and its channels."""
+    separate_mask_tokens: str | None = None
+    """Name of mask token `{j}`, where each is a tensor of its own."""
+    convolution_has_time: bool = True
+
+    def links(self, part: Part, parts: Parts) -> list[Link]:
+        """Where each tensor of a part is."""
+        if part == "predictor":
+            return self._predictor_links(parts)
+        encoder = getattr(parts, part)
+        return links(
+            encoder, self.encoder, {"patch_embed.proj.weight": self._convolution(parts)}
+        )
+
+    def table_name(self, part: Part) -> str | None:
+        """Where the position table of a part is."""
+        return self.predictor_table if part == "predictor" else self.encoder_table
+
+    def tensors(self, part: Part, parts: Parts, clip: ClipSize) -> dict[str, Tensor]:
+        """All tensors of a part as this code base stores them, for clips of one size."""
+        module: nn.Module = getattr(parts, part)
+        state = module.state_dict()
+        tensors: dict[str, Tensor] = {}
+        for link in self.links(part, parts):
+            tensors |= link.split(state[link.ours])
+        name, position = self.table_name(part), parts.target_encoder.position
+        if name and isinstance(position, SinCos2d | SinCos3d):
+            embed = parts.target_encoder.patch_embed
+            grid = clip.grid(patch=embed.patch, tubelet=embed.tubelet)
+            tensors[name] = table(position, grid, size_of(getattr(parts, part)).width)
+        return tensors
+
+    def _predictor_links(self, parts: Parts) -> list[Link]:
+        count = len(parts.predictor.mask_tokens)
+        renames = list(self.predictor)
+        if self.separate_mask_tokens:
+            names = tuple(self.separate_mask_tokens.format(j=j) for j in range(count))
+            renames.append(Rename("mask_tokens", names))
+        ones = (1,) * self.mask_token_axes
+        return links(
+            parts.predictor, renames, {"mask_tokens": lambda shape: (shape[0], *ones, shape[1])}
+        )
+
+    def _convolution(self, parts: Parts) -> Reshape:
+        embed = parts.target_encoder.patch_embed
+        time = (embed.tubelet,) if self.convolution_has_time else ()
+        return lambda shape: (shape[0], 3, *time, embed.patch, embed.patch)
+
+
+_META_PREDICTOR = (
+    Rename("embed", ("predictor_embed",)),
+    *(
+        Rename(f"blocks.{{i}}.{module}", (f"predictor_blocks.{{i}}.{module}",))
+        for module in ("norm1", "norm2", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+    ),
+    Rename("norm", ("predictor_norm",)),
+    Rename("proj", ("predictor_proj",)),
+)
+
+META_VIDEO = Naming(
+    predictor=_META_PREDICTOR,
+    encoder_table="pos_embed",
+    predictor_table="predictor_pos_embed",
+    mask_token_axes=1,
+    separate_mask_tokens="mask_tokens.{j}",
+)
+
+META_IMAGE = Naming(
+    predictor=(*_META_PREDICTOR, Rename("mask_tokens", ("mask_token",))),
+    encoder_table="pos_embed",
+    predictor_table="predictor_pos_embed",
+    mask_token_axes=1,
+    convolution_has_time=False,
+)
+
+_VJEPA2_BLOCKS = (
+    *(
+        Rename(f"blocks.{{i}}.{module}", (f"layer.{{i}}.{module}",))
+        for module in ("norm1", "norm2", "mlp.fc1", "mlp.fc2")
+    ),
+    Rename(
+        "blocks.{i}.attn.qkv",
+        tuple(f"layer.{{i}}.attention.{part}" for part in ("query", "key", "value")),
+    ),
+    Rename("blocks.{i}.attn.proj", ("layer.{i}.attention.proj",)),
+    Rename("norm", ("layernorm",)),
+)
+
+HUGGINGFACE_VJEPA2 = Naming(
+    encoder=(*_VJEPA2_BLOCKS, Rename("patch_embed.proj", ("embeddings.patch_embeddings.proj",))),
+    predictor=(
+        *_VJEPA2_BLOCKS,
+        Rename("embed", ("embeddings.predictor_embeddings",)),
+        Rename("mask_tokens", ("embeddings.mask_tokens",)),
+    ),
+    mask_token_axes=2,
+)
+
+HUGGINGFACE_IJEPA = Naming(
+    encoder=(
+        Rename("patch_embed.proj", ("embeddings.patch_embeddings.projection",)),
+        Rename("blocks.{i}.norm1", ("encoder.layer.{i}.layernorm_before",)),
+        Rename("blocks.{i}.norm2", ("encoder.layer.{i}.layernorm_after",)),
+        Rename(
+            "blocks.{i}.attn.qkv",
+            tuple(f"encoder.layer.{{i}}.attention.attention.{p}" for p in ("query", "key", "value")),
+        ),
+        Rename("blocks.{i}.attn.proj", ("encoder.layer.{i}.attention.output.dense",)),
+        Rename("blocks.{i}.mlp.fc1", ("encoder.layer.{i}.intermediate.dense",)),
+        Rename("blocks.{i}.mlp.fc2", ("encoder.layer.{i}.output.dense",)),
+        Rename("norm", ("layernorm",)),
+    ),
+    encoder_table="embeddings.position_embeddings",
+    convolution_has_time=False,
+)

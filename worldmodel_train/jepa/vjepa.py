@@ -1,0 +1,126 @@
+"""V-JEPA and V-JEPA 2: predict the latents of hidden tubelets (arXiv 2404.08471, 2506.09985).
+
+I-JEPA is the same on images; see `ijepa.py`.
+"""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.jepa.monitored_tokens import monitored_tokens
+from worldmodel_train.jepa.parameter_groups import parameter_groups
+from worldmodel_train.losses import LossConfig, Lp
+from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.gather import gather_tokens
+from worldmodel_train.models.predictor import Predictor, PredictorConfig
+from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.types import ClipGroup, LatentPair, Losses, Masks, TokenGrid, VideoBatch
+
+
+class Config(StrictConfig):
+    """V-JEPA 2; V-JEPA is the same with position sincos3d."""
+
+    encoder: EncoderConfig
+    predictor: PredictorConfig
+    loss: LossConfig = Lp()
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """A model that trains in moments on a CPU, for tests."""
+        size = BlocksConfig(width=48, depth=2, heads=3)
+        return cls(
+            encoder=EncoderConfig(size=size, patch=8, tubelet=2),
+            predictor=PredictorConfig(width=32, depth=2, heads=2, mask_tokens=2),
+        )
+
+    def build(self) -> "VJepa":
+        """A freshly initialised objective, drawn from torch's global generator."""
+        encoder = self.encoder.build()
+        return VJepa(encoder, self.predictor.build(self.encoder), self.loss)
+
+
+class VJepa(nn.Module):
+    """A context encoder and a predictor regress what a slow copy of the encoder sees."""
+
+    def __init__(self, encoder: VisionTransformer, predictor: Predictor, loss: LossConfig) -> None:
+        super().__init__()
+        self.context_encoder = encoder
+        self.target_encoder = copy.deepcopy(encoder).requires_grad_(requires_grad=False)
+        self.predictor = predictor
+        self.loss = loss
+
+    def training_losses(self, batch: VideoBatch) -> Losses:
+        """The loss of one batch: every mask group of every clip length weighs the same."""
+        groups = [self.predict(group) for group in batch.groups]
+        by_mask = [self._mean_loss(pairs) for pairs in zip(*groups, strict=True)]
+        predicted, target = monitored_tokens([pair for pairs in groups for pair in pairs])
+        return Losses(
+            total=torch.stack(by_mask).mean(),
+            terms={f"mask_{i}": loss.detach() for i, loss in enumerate(by_mask)},
+            predicted=predicted,
+            target=target,
+        )
+
+    def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
+        """Predicted and target latents for each mask group; the targets are encoded once."""
+        self._check_mask_tokens(len(group.masks))
+        seen = self.encode(group.clips)
+        return [
+            LatentPair(
+                predicted=self._predict_targets(group.clips, masks, mask_token),
+                target=_at_targets(seen, masks),
+                valid=masks.target_valid,
+            )
+            for mask_token, masks in enumerate(group.masks)
+        ]
+
+    @torch.no_grad()
+    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
+        """What the target encoder sees in whole clips, each token normalised to mean 0, std 1.
+
+        This is the space of the targets. In fp32: bf16 variance drifts after long cooldowns.
+        """
+        latents = self.target_encoder(clips).float()
+        return functional.layer_norm(latents, latents.shape[-1:])
+
+    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
+        """The grid of tokens that clips of this size become."""
+        return self.context_encoder.token_grid(clips)
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """The target encoder follows the context encoder."""
+        return [EmaPair(student=self.context_encoder, teacher=self.target_encoder)]
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Encoder and predictor, each with and without weight decay."""
+        return parameter_groups(encoder=self.context_encoder, predictor=self.predictor)
+
+    def _predict_targets(
+        self, clips: UInt8[Tensor, "b t h w c"], masks: Masks, mask_token: int
+    ) -> Float[Tensor, "b g m d"]:
+        context = self.context_encoder(clips, masks.context_index, masks.context_valid)
+        return self.predictor(context, masks, self.token_grid(clips), mask_token).float()
+
+    def _mean_loss(self, pairs: Sequence[LatentPair]) -> Float[Tensor, ""]:
+        losses = [self.loss.loss(p.predicted, p.target, p.valid) for p in pairs]
+        return torch.stack(losses).mean()
+
+    def _check_mask_tokens(self, num_masks: int) -> None:
+        available = len(self.predictor.mask_tokens)
+        if num_masks > available:
+            raise ValueError(
+                f"method.predictor.mask_tokens={available}, but the recipe has {num_masks} mask "
+                f"groups under masks; set mask_tokens to {num_masks}"
+            )
+
+
+def _at_targets(latents: Float[Tensor, "b n d"], masks: Masks) -> Float[Tensor, "b g m d"]:
+    """The latents of each target set."""
+    index = masks.target_index
+    return gather_tokens(latents, index.flatten(1)).unflatten(1, index.shape[1:])

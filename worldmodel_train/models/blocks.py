@@ -1,0 +1,114 @@
+"""The stack of pre-norm transformer blocks that encoder and predictor share."""
+
+import math
+
+from jaxtyping import Bool, Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.models.attention import SelfAttention
+from worldmodel_train.models.checkpointing import ActivationCheckpointing, run_block
+from worldmodel_train.models.rope import Rotation
+
+INIT_STD = 0.02
+
+
+class BlocksConfig(StrictConfig):
+    """The size of a stack of blocks."""
+
+    width: int = Field(gt=0)
+    """Channels of a token."""
+    depth: int = Field(gt=0)
+    """Blocks in the stack."""
+    heads: int = Field(gt=0)
+    """Attention heads; each is width / heads channels wide."""
+    mlp_ratio: float = Field(default=4.0, gt=0)
+    """Hidden channels of the MLP, as a multiple of width."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "BlocksConfig":
+        if self.width % self.heads or self.head_width % 2 or self.head_width < 6:
+            raise ValueError(
+                f"width={self.width} does not split into heads={self.heads} of an even number of "
+                "channels, at least 6 (three axes of rotated pairs); change heads or width"
+            )
+        return self
+
+    @property
+    def head_width(self) -> int:
+        """Channels of one head."""
+        return self.width // self.heads
+
+    @property
+    def mlp_width(self) -> int:
+        """Hidden channels of the MLP."""
+        return int(self.width * self.mlp_ratio)
+
+
+class Mlp(nn.Module):
+    """Two linear maps with a GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        """Each token on its own, transformed."""
+        return self.fc2(nn.functional.gelu(self.fc1(tokens)))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each normalised at its input and added to the stream."""
+
+    def __init__(self, config: BlocksConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width, eps=1e-6)
+        self.attn = SelfAttention(config.width, config.heads)
+        self.norm2 = nn.LayerNorm(config.width, eps=1e-6)
+        self.mlp = Mlp(config.width, config.mlp_width)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "b n d"],
+        rotation: Rotation | None,
+        valid: Bool[Tensor, "b n"] | None,
+    ) -> Float[Tensor, "b n d"]:
+        """The tokens after one more block."""
+        tokens = tokens + self.attn(self.norm1(tokens), rotation, valid)
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+class Blocks(nn.ModuleList):
+    """Blocks one after the other."""
+
+    def __init__(self, config: BlocksConfig) -> None:
+        super().__init__(Block(config) for _ in range(config.depth))
+        self.activation_checkpointing: ActivationCheckpointing = "none"
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "b n d"],
+        rotation: Rotation | None,
+        valid: Bool[Tensor, "b n"] | None,
+    ) -> Float[Tensor, "b n d"]:
+        """The tokens after all blocks; tokens that are not valid are seen by no other token."""
+        for block in self:
+            tokens = run_block(block, (tokens, rotation, valid), self.activation_checkpointing)
+        return tokens
+
+
+def init_linear(module: nn.Module) -> None:
+    """Draw the weight of a linear map anew and zero its bias; leave other modules alone."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=INIT_STD)
+        nn.init.zeros_(module.bias)
+
+
+def rescale_residuals(blocks: Blocks) -> None:
+    """Divide what block l adds to the stream by sqrt(2 l), so that depth does not blow it up."""
+    for depth, block in enumerate(blocks, start=1):
+        assert isinstance(block, Block)
+        for linear in (block.attn.proj, block.mlp.fc2):
+            linear.weight.data /= math.sqrt(2 * depth)

@@ -1,0 +1,44 @@
+"""Activation checkpointing: what a block keeps for its backward pass and what it recomputes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+
+ActivationCheckpointing = Literal["none", "selective", "full"]
+
+# `selective` keeps what is dear to compute, and computes normalisation, GELU and rotation again.
+KEPT_OPERATIONS = (
+    "mm",
+    "addmm",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+)
+
+
+def run_block(
+    block: nn.Module, inputs: tuple[object, ...], policy: ActivationCheckpointing
+) -> Tensor:
+    """The block's output; `none` keeps all activations, `full` only the inputs."""
+    return _RUNNERS[policy](block, *inputs)
+
+
+# Blocks draw no random numbers, so there is no generator state to bring back.
+_full = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+_selective = partial(
+    _full,
+    context_fn=partial(
+        create_selective_checkpoint_contexts,
+        [getattr(torch.ops.aten, name).default for name in KEPT_OPERATIONS],
+    ),
+)
+_RUNNERS: dict[ActivationCheckpointing, Callable[..., Tensor]] = {
+    "none": lambda block, *inputs: block(*inputs),
+    "selective": _selective,
+    "full": _full,
+}

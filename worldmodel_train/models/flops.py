@@ -1,0 +1,155 @@
+"""What a model costs, counted from its configuration: no weights are made.
+
+Only matrix products are counted, two operations for a multiplication and an addition. That is
+where the time of a well-fused step goes, and it makes the sum a floor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.tubelet_embed import CHANNELS
+from worldmodel_train.models.vit import EncoderConfig
+
+# A fused attention keeps no scores: its backward pass computes them again, which makes five
+# products of the forward pass's two.
+ATTENTION_BACKWARD = 2.5
+LINEAR_BACKWARD = 2.0
+
+
+class Flops(NamedTuple):
+    """Floating point operations in linear maps, and in attention's two products."""
+
+    linear: float = 0.0
+    attention: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """All operations."""
+        return self.linear + self.attention
+
+    def plus(self, other: "Flops") -> "Flops":
+        """Both together."""
+        return Flops(self.linear + other.linear, self.attention + other.attention)
+
+    def times(self, factor: float) -> "Flops":
+        """`factor` times as many."""
+        return Flops(self.linear * factor, self.attention * factor)
+
+    def with_backward(self) -> "Flops":
+        """The forward pass with its backward pass."""
+        return Flops(self.linear * (1 + LINEAR_BACKWARD), self.attention * (1 + ATTENTION_BACKWARD))
+
+
+class MaskTokens(NamedTuple):
+    """Tokens of one mask group: of the context, of one target set, and how many sets there are."""
+
+    context: int
+    target: int
+    sets: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipCost:
+    """Operations that one clip costs in a training step."""
+
+    target_forward: Flops
+    context: Flops
+    predictor: Flops
+
+    @property
+    def total(self) -> Flops:
+        """All three parts."""
+        return self.target_forward.plus(self.context).plus(self.predictor)
+
+
+def encoder_parameters(config: EncoderConfig) -> int:
+    """Parameters of the encoder."""
+    width = config.blocks.width
+    return _pixels(config) * width + width + _blocks_parameters(config.blocks) + 2 * width
+
+
+def predictor_parameters(config: PredictorConfig, encoder: EncoderConfig) -> int:
+    """Parameters of the predictor, mask tokens included."""
+    width, latent = config.width, encoder.blocks.width
+    ends = 2 * latent * width + width + latent + 2 * width
+    return ends + config.mask_tokens * width + _blocks_parameters(config)
+
+
+def encoder_forward(config: EncoderConfig, tokens: int) -> Flops:
+    """One pass over `tokens` tokens of a clip."""
+    return _embed_forward(config, tokens).plus(_blocks_forward(config.blocks, tokens))
+
+
+def predictor_forward(config: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens) -> Flops:
+    """One pass over a mask group; each target set goes with its own copy of the context."""
+    return _predictor_ends(config, encoder, mask).plus(_predictor_blocks(config, mask))
+
+
+def clip_cost(
+    encoder: EncoderConfig,
+    predictor: PredictorConfig,
+    *,
+    tokens: int,
+    masks: Sequence[MaskTokens],
+    checkpointing: ActivationCheckpointing,
+) -> ClipCost:
+    """A joint-embedding step on a clip of `tokens` tokens.
+
+    The target encoder runs once on all tokens, forward only; context encoder and predictor run
+    forward and backward once for each mask group. `full` checkpointing runs their blocks forward
+    once more; `selective` keeps every product.
+    """
+    context, prediction = Flops(), Flops()
+    for mask in masks:
+        # Pixels need no gradient, so the embedding's backward is one product, not two.
+        embedding = _embed_forward(encoder, mask.context).times(2)
+        blocks = _blocks_forward(encoder.blocks, mask.context)
+        context = context.plus(embedding).plus(_step(blocks, checkpointing))
+        ends = _predictor_ends(predictor, encoder, mask)
+        blocks = _predictor_blocks(predictor, mask)
+        prediction = prediction.plus(ends.with_backward()).plus(_step(blocks, checkpointing))
+    return ClipCost(
+        target_forward=encoder_forward(encoder, tokens), context=context, predictor=prediction
+    )
+
+
+def _step(blocks: Flops, checkpointing: ActivationCheckpointing) -> Flops:
+    again = blocks if checkpointing == "full" else Flops()
+    return blocks.with_backward().plus(again)
+
+
+def _predictor_ends(config: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens) -> Flops:
+    tokens = mask.context + mask.sets * mask.target
+    return Flops(linear=2.0 * encoder.blocks.width * config.width * tokens)
+
+
+def _predictor_blocks(config: PredictorConfig, mask: MaskTokens) -> Flops:
+    return _blocks_forward(config, mask.context + mask.target).times(mask.sets)
+
+
+def _pixels(config: EncoderConfig) -> int:
+    return CHANNELS * config.tubelet * config.patch**2
+
+
+def _embed_forward(config: EncoderConfig, tokens: int) -> Flops:
+    return Flops(linear=2.0 * tokens * _pixels(config) * config.blocks.width)
+
+
+def _blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
+    weights = 4 * config.width**2 + 2 * config.width * config.mlp_width
+    return Flops(
+        linear=2.0 * config.depth * weights * tokens,
+        attention=4.0 * config.depth * config.width * tokens**2,
+    )
+
+
+def _blocks_parameters(config: BlocksConfig) -> int:
+    width, hidden = config.width, config.mlp_width
+    attention = 4 * width**2 + 4 * width
+    mlp = 2 * width * hidden + hidden + width
+    norms = 4 * width
+    return config.depth * (attention + mlp + norms)

@@ -1,0 +1,92 @@
+"""Rotary positions along time, height and width (V-JEPA 2, arXiv 2506.09985)."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.models.coordinates import coordinates
+from worldmodel_train.types import TokenGrid
+
+THETA = 10_000.0
+
+
+class Rotation(NamedTuple):
+    """The turn of each pair of neighbouring channels (0 and 1, 2 and 3, ...) of a head, in fp32.
+
+    One rotation is computed per forward pass and shared by queries, keys, heads and blocks.
+    """
+
+    cos: Float[Tensor, "b 1 k e"]
+    sin: Float[Tensor, "b 1 k e"]
+
+    def apply(self, heads: Float[Tensor, "b h k e"]) -> Float[Tensor, "b h k e"]:
+        """The heads, turned; computed in fp32, returned in the precision they came in."""
+        even, odd = heads.unflatten(-1, (-1, 2)).unbind(-1)
+        quarter_turned = torch.stack((-odd, even), dim=-1).flatten(-2)
+        return (heads * self.cos + quarter_turned * self.sin).to(heads.dtype)
+
+
+class Rope3d(StrictConfig):
+    """Queries and keys are rotated, so that attention sees only where tokens are to each other."""
+
+    name: Literal["rope3d"] = "rope3d"
+
+    def add(
+        self, tokens: Float[Tensor, "b k d"], index: Int[Tensor, "#b k"], grid: TokenGrid
+    ) -> Float[Tensor, "b k d"]:
+        """The tokens as they are: rotary positions act inside attention."""
+        del index, grid
+        return tokens
+
+    def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> Rotation:
+        """The rotation of tokens with these ids; both channels of a pair turn by its frequency."""
+        return _rotation(index, grid, head_width, lambda x: x.repeat_interleave(2, dim=-1))
+
+
+class Rope3dVJepa2(StrictConfig):
+    """What the released V-JEPA 2 weights were trained with; only they need it.
+
+    The released code lists an axis's frequencies twice in a row (w0 .. wn w0 .. wn) but pairs
+    neighbouring channels, so the two channels of a pair turn by different angles. That neither
+    keeps norms nor depends on relative positions alone. `rope3d` is the rotation that was meant.
+    """
+
+    name: Literal["rope3d_vjepa2"] = "rope3d_vjepa2"
+
+    def add(
+        self, tokens: Float[Tensor, "b k d"], index: Int[Tensor, "#b k"], grid: TokenGrid
+    ) -> Float[Tensor, "b k d"]:
+        """The tokens as they are: rotary positions act inside attention."""
+        del index, grid
+        return tokens
+
+    def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> Rotation:
+        """The released rotation of tokens with these ids."""
+        return _rotation(index, grid, head_width, lambda x: torch.cat((x, x), dim=-1))
+
+
+def axis_width(head_width: int) -> int:
+    """Channels of a head that one axis rotates: the largest even number in a third."""
+    return 2 * (head_width // 3 // 2)
+
+
+def _rotation(
+    index: Int[Tensor, "b k"],
+    grid: TokenGrid,
+    head_width: int,
+    spread: Callable[[Tensor], Tensor],
+) -> Rotation:
+    """Rotation by the three axes in turn; `spread` lays n frequencies out over 2n channels."""
+    pairs = axis_width(head_width) // 2
+    assert pairs > 0, f"heads of width {head_width} have no room for three axes"
+    exponent = torch.arange(pairs, dtype=torch.float32, device=index.device) / pairs
+    frequencies = 1.0 / THETA**exponent
+    axes = [spread(axis[..., None] * frequencies) for axis in coordinates(index, grid)]
+    # Channels left over are not rotated: their angle is zero.
+    angles = functional.pad(torch.cat(axes, dim=-1), (0, head_width - 6 * pairs))[:, None]
+    return Rotation(angles.cos(), angles.sin())

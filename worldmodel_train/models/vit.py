@@ -1,0 +1,98 @@
+"""The vision transformer that encodes clips."""
+
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from pydantic import Discriminator, Field, Tag
+from torch import Tensor, nn
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.position import Position
+from worldmodel_train.models.rope import Rope3d
+from worldmodel_train.models.tubelet_embed import TubeletEmbed
+from worldmodel_train.types import TokenGrid
+
+SizeName = Literal["vit_tiny", "vit_small", "vit_base", "vit_large", "vit_huge", "vit_giant"]
+
+SIZES: dict[SizeName, BlocksConfig] = {
+    "vit_tiny": BlocksConfig(width=192, depth=12, heads=3),
+    "vit_small": BlocksConfig(width=384, depth=12, heads=6),
+    "vit_base": BlocksConfig(width=768, depth=12, heads=12),
+    "vit_large": BlocksConfig(width=1024, depth=24, heads=16),
+    "vit_huge": BlocksConfig(width=1280, depth=32, heads=16),
+    "vit_giant": BlocksConfig(width=1408, depth=40, heads=22, mlp_ratio=48 / 11),
+}
+
+
+def _spelling(size: object) -> str:
+    return "name" if isinstance(size, str) else "numbers"
+
+
+class EncoderConfig(StrictConfig):
+    """A vision transformer over tubelets."""
+
+    size: Annotated[
+        Annotated[SizeName, Tag("name")] | Annotated[BlocksConfig, Tag("numbers")],
+        Discriminator(_spelling),
+    ]
+    """A named size such as vit_large, or {width, depth, heads, mlp_ratio}."""
+    patch: int = Field(default=16, gt=0)
+    """Height and width of a tubelet in pixels."""
+    tubelet: int = Field(default=2, gt=0)
+    """Frames of a tubelet; 1 for images."""
+    position: Position = Rope3d()
+    """How tokens learn where they are; the predictor does it the same way."""
+
+    @property
+    def blocks(self) -> BlocksConfig:
+        """The size in numbers, however it is spelled."""
+        return SIZES[self.size] if isinstance(self.size, str) else self.size
+
+    def build(self) -> "VisionTransformer":
+        """A freshly initialised encoder, drawn from torch's global generator."""
+        return VisionTransformer(self)
+
+
+class VisionTransformer(nn.Module):
+    """Clips to latents: embed the kept tubelets, run the blocks, normalise."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        width = config.blocks.width
+        self.position = config.position
+        self.head_width = config.blocks.head_width
+        self.patch_embed = TubeletEmbed(width, patch=config.patch, tubelet=config.tubelet)
+        self.blocks = Blocks(config.blocks)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.apply(init_linear)
+        rescale_residuals(self.blocks)
+
+    def forward(
+        self,
+        clips: UInt8[Tensor, "b t h w c"],
+        index: Int[Tensor, "b k"] | None = None,
+        valid: Bool[Tensor, "b k"] | None = None,
+    ) -> Float[Tensor, "b k d"]:
+        """Latents of the tokens with these ids, or of all tokens.
+
+        Tokens that are not named are dropped before the first block, so no latent knows of them.
+        Latents that are not valid mean nothing.
+        """
+        grid = self.token_grid(clips)
+        if index is None:
+            # One row serves the whole batch: positions broadcast.
+            index = torch.arange(grid.num_tokens, device=clips.device)[None]
+        tokens = self.position.add(self.patch_embed(clips, index), index, grid)
+        rotation = self.position.rotation(index, grid, self.head_width)
+        return self.norm(self.blocks(tokens, rotation, valid))
+
+    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
+        """The grid of tokens that clips of this size become."""
+        return self.patch_embed.grid(clips)
+
+    def set_activation_checkpointing(self, policy: ActivationCheckpointing) -> None:
+        """Choose what the blocks keep for the backward pass."""
+        self.blocks.activation_checkpointing = policy

@@ -1,0 +1,73 @@
+"""Signals that end a run after a save.
+
+A handler only sets a flag. At the end of each optimizer step all ranks agree on it, so that all
+save the same step and leave together. Lightning's own handlers are switched off (`quiet.py`): one
+of them broadcasts from inside the handler and hangs when a rank is late.
+"""
+
+import os
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import cast
+
+import torch
+import torch.distributed as dist
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals:
+    """Remembers the first of SIGINT, SIGTERM and SIGUSR1 while it is entered.
+
+    A second Ctrl-C ends the program at once. Outside the main thread nothing is caught, because
+    Python allows it nowhere else.
+    """
+
+    def __init__(self) -> None:
+        self._received = 0
+        self._owner = os.getpid()
+        self._before: dict[int, object] = {}
+        self._group: dist.ProcessGroup | None = None
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            # None: a handler that was not installed from Python, which Python cannot put back
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]  # typed by the standard library as a private union
+        self._before.clear()
+
+    def agreed(self) -> int:
+        """The signal that any rank has received, 0 for none; called by all ranks together."""
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return self._received
+        if self._group is None:
+            # on the CPU: a flag must not make the host wait for the GPU
+            self._group = cast("dist.ProcessGroup", dist.new_group(backend="gloo"))
+        flag = torch.tensor(self._received)
+        dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._group)
+        return int(flag)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._owner:
+            self._handle_in_child(number)
+        elif self._received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            self._received = self._received or number
+
+    def _handle_in_child(self, number: int) -> None:
+        # A forked loader worker: Ctrl-C reaches it too, and it must live on until the run has saved
+        if number != signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

@@ -1,0 +1,28 @@
+"""A Lightning callback that thinks in optimizer steps."""
+
+import lightning.pytorch as pl
+
+from worldmodel_train.training.module import TrainingModule
+from worldmodel_train.types import VideoBatch
+
+
+class StepCallback(pl.Callback):
+    """Calls `on_step_end` after each optimizer step, not after each micro-batch."""
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: VideoBatch,
+        batch_idx: int,
+    ) -> None:
+        """Passes on the end of an optimizer step."""
+        del outputs, batch, batch_idx
+        assert isinstance(pl_module, TrainingModule)
+        if pl_module.micro_step == 0:
+            self.on_step_end(trainer, pl_module)
+
+    def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Does this callback's work after `module.step` optimizer steps."""
+        raise NotImplementedError
