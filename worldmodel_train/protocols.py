@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ class ParameterGroup:
     weight_decay: bool
 
 
+@runtime_checkable
 class MaskSampler(Protocol):
     """Draws context and target tokens for a batch."""
 
@@ -39,6 +40,7 @@ class MaskSampler(Protocol):
         ...
 
 
+@runtime_checkable
 class Objective(Protocol):
     """What training needs of any method; implementations are `nn.Module`s."""
 
@@ -55,6 +57,7 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
 class LatentPredictor(Protocol):
     """What pictures, probes and evaluation need of a JEPA."""
 

@@ -1,18 +1,18 @@
 """The recipe: everything that defines a run, composed of the parts' own configurations."""
 
-import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 
 import worldmodel_train
 from worldmodel_train import jepa
 from worldmodel_train.config import CombinationError, RecipeError, StrictConfig
+from worldmodel_train.config.components import component_config, component_configs
 from worldmodel_train.config.explain import locate
 from worldmodel_train.config.extends import find_recipe, names, read_with_parents
 from worldmodel_train.config.json_schema import editor_schema
@@ -29,6 +29,9 @@ from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.types import TokenGrid
+
+MAX_TOKENS = 2**20
+"""Tokens of a clip past which a recipe is a slip of the pen."""
 
 MethodT = TypeVar("MethodT", bound=StrictConfig)
 
@@ -68,7 +71,7 @@ class Recipe(StrictConfig, Generic[MethodT]):
         return Path(text.replace("{seed}", str(self.train.seed)))
 
     @model_validator(mode="after")
-    def _parts_fit_together(self) -> Self:
+    def _parts_fit_together(self) -> "Recipe[MethodT]":
         problems = list(_misfits(self))
         if problems:
             raise CombinationError(problems)
@@ -83,7 +86,7 @@ class ReadRecipe:
     origins: Mapping[KeyPath, Origin]
 
 
-def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe of that name, or in that file, with overrides such as `train.steps=100`.
 
     Raises:
@@ -92,10 +95,10 @@ def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> Recipe:
     return read_recipe(name_or_path, overrides).recipe
 
 
-def read_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> ReadRecipe:
+def read_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> ReadRecipe:
     """The same as `load_recipe`, with the origin of each value."""
     folders = recipe_folders()
-    document = read_with_parents(find_recipe(name_or_path, folders), folders)
+    document = read_with_parents(find_recipe(str(name_or_path), folders), folders)
     document = apply_overrides(document, overrides)
     recipe = read_model(Recipe[_method_config(document)], document)
     return ReadRecipe(recipe=recipe, origins=document.origins)
@@ -130,7 +133,7 @@ def recipe_names() -> list[str]:
 
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of a recipe file, for editors."""
-    methods = reduce(or_, _methods().values())
+    methods = reduce(or_, component_configs(jepa).values())
     return editor_schema(Recipe[Annotated[methods, Field(discriminator="name")]])
 
 
@@ -138,38 +141,15 @@ def _method_config(document: Document) -> type[StrictConfig]:
     """The `Config` of the method that the document names."""
     method = document.values.get("method")
     if not isinstance(method, dict) or "name" not in method:
-        known = ", ".join(_methods())
+        known = ", ".join(component_configs(jepa))
         message = f"missing; name the method to train by, one of: {known}"
         raise RecipeError([locate(document, ("method", "name"), message)])
-    name = method["name"]
-    # Only files that are there may be imported: a recipe comes from a stranger.
-    config = _config_of(str(name)) if name in _module_names() else None
+    name = str(method["name"])
+    config = component_config(jepa, name)
     if config is None:
-        message = f'"{name}" is no method; {did_you_mean(str(name), _methods())}'
+        message = f'"{name}" is no method; {did_you_mean(name, component_configs(jepa))}'
         raise RecipeError([locate(document, ("method", "name"), message)])
     return config
-
-
-def _module_names() -> list[str]:
-    files = Path(jepa.__file__).parent.glob("*.py")
-    return sorted(f"jepa/{file.stem}" for file in files if not file.stem.startswith("_"))
-
-
-@cache
-def _config_of(name: str) -> type[StrictConfig] | None:
-    """The method's `Config` with `name` as one more key; None for a module without one."""
-    module = importlib.import_module("worldmodel_train." + name.replace("/", "."))
-    config: type[StrictConfig] | None = getattr(module, "Config", None)
-    if config is None:
-        return None
-    fields: Any = {"name": (Literal[name], name)}
-    return create_model(config.__name__, __base__=config, __doc__=config.__doc__, **fields)
-
-
-def _methods() -> dict[str, type[StrictConfig]]:
-    """Every method's name and `Config`; a file of that folder without one is no method."""
-    configs = {name: _config_of(name) for name in _module_names()}
-    return {name: config for name, config in configs.items() if config is not None}
 
 
 def _misfits(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
@@ -198,8 +178,14 @@ def _clips_that_are_not_whole_tokens(recipe: Recipe) -> Iterator[tuple[KeyPath, 
         if frames % tubelet:
             message = _not_a_multiple(frames, tubelet, "method.encoder.tubelet")
             yield (*path, "clip", "frames"), message
+            continue
+        grid = TokenGrid(frames // tubelet, size // patch, size // patch)
+        if grid.num_tokens > MAX_TOKENS:
+            message = f"{_shape(grid)} are more than any model can attend to; "
+            yield (*path, "clip", "frames"), message + "use shorter or smaller clips"
         else:
-            grids[TokenGrid(frames // tubelet, size // patch, size // patch)] = None
+            grids[grid] = None
+    yield from _positions_without_time(recipe, list(grids))
     yield from _masks_that_leave_nothing(recipe, list(grids))
 
 
@@ -209,6 +195,19 @@ def _not_a_multiple(value: int, step: int, key: str) -> str:
     return f"{value} is not a multiple of {key}={step}; use {nearest}"
 
 
+def _shape(grid: TokenGrid) -> str:
+    return f"{grid.frames}x{grid.height}x{grid.width} tokens"
+
+
+def _positions_without_time(
+    recipe: Recipe, grids: Iterable[TokenGrid]
+) -> Iterator[tuple[KeyPath, str]]:
+    name = recipe.method.encoder.position.name
+    if name == "sincos2d" and any(grid.frames > 1 for grid in grids):
+        message = f"{name} has no place for time; use rope3d or sincos3d for videos"
+        yield ("method", "encoder", "position"), message
+
+
 def _masks_that_leave_nothing(
     recipe: Recipe, grids: Iterable[TokenGrid]
 ) -> Iterator[tuple[KeyPath, str]]:
@@ -216,7 +215,6 @@ def _masks_that_leave_nothing(
     samples = range(min(recipe.train.micro_batch, 8))
     for index, sampler in enumerate(recipe.masks):
         for grid in grids:
-            shape = f"{grid.frames}x{grid.height}x{grid.width} tokens"
             try:
                 drawn = [
                     sampler.sample(grid, seed=recipe.train.seed, step=step, samples=samples)
@@ -226,7 +224,9 @@ def _masks_that_leave_nothing(
                 yield ("masks", index), str(error)
                 break
             if any(0 in (*m.context_index.shape, *m.target_index.shape) for m in drawn):
-                message = f"leaves no context or no target of {shape}; use another size of blocks"
+                message = (
+                    f"leaves no context or no target of {_shape(grid)}; use another size of blocks"
+                )
                 yield ("masks", index), message
                 break
 

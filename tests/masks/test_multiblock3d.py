@@ -30,8 +30,8 @@ def shares(sampler, batch, steps):
     [
         (SMALL_BLOCKS, 24, 200, 0.242, 0.475),
         (LARGE_BLOCKS, 24, 200, 0.063, 0.703),
-        (SMALL_BLOCKS, 1, 1200, 0.380, 0.620),
-        (LARGE_BLOCKS, 1, 1200, 0.190, 0.810),
+        (SMALL_BLOCKS, 1, 800, 0.380, 0.620),
+        (LARGE_BLOCKS, 1, 800, 0.190, 0.810),
     ],
 )
 def test_shares_are_those_of_the_released_sampler(blocks, batch, steps, context, target):

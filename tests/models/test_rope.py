@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, axis_width
+from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, axis_width, rotate
 from worldmodel_train.types import TokenGrid
 
 GRID = TokenGrid(frames=5, height=6, width=7)
@@ -19,13 +19,13 @@ def test_axes_share_the_head_as_published(head_width, per_axis):
 @pytest.mark.parametrize("head_width", [64, 80, 6])
 def test_rope3d_keeps_norms(head_width):
     heads, index = _heads(head_width), torch.randint(GRID.num_tokens, (2, 9))
-    turned = Rope3d().rotation(index, GRID, head_width).apply(heads)
+    turned = rotate(heads, Rope3d().rotation(index, GRID, head_width))
     torch.testing.assert_close(turned.norm(dim=-1), heads.norm(dim=-1))
 
 
 def test_the_released_rotation_does_not_keep_norms():
     heads, index = _heads(64), torch.randint(1, GRID.num_tokens, (2, 9))
-    turned = Rope3dVJepa2().rotation(index, GRID, 64).apply(heads)
+    turned = rotate(heads, Rope3dVJepa2().rotation(index, GRID, 64))
     assert (turned.norm(dim=-1) - heads.norm(dim=-1)).abs().max() > 0.1
 
 
@@ -51,7 +51,7 @@ def test_the_released_rotation_is_not_relative():
 @pytest.mark.parametrize("head_width", [64, 80, 32])
 def test_rotation_equals_its_formula_in_float64(position, head_width):
     heads, index = _heads(head_width), torch.randint(GRID.num_tokens, (2, 9))
-    turned = position.rotation(index, GRID, head_width).apply(heads)
+    turned = rotate(heads, position.rotation(index, GRID, head_width))
     naive = torch.empty_like(heads, dtype=torch.float64)
     for b, h, k in torch.cartesian_prod(torch.arange(2), torch.arange(3), torch.arange(9)):
         place = _unravel(int(index[b, k]))
@@ -61,8 +61,8 @@ def test_rotation_equals_its_formula_in_float64(position, head_width):
 
 def test_one_row_of_ids_serves_the_whole_batch():
     heads, index = _heads(64), torch.arange(9)[None]
-    broadcast = Rope3d().rotation(index, GRID, 64).apply(heads)
-    repeated = Rope3d().rotation(index.expand(2, -1), GRID, 64).apply(heads)
+    broadcast = rotate(heads, Rope3d().rotation(index, GRID, 64))
+    repeated = rotate(heads, Rope3d().rotation(index.expand(2, -1), GRID, 64))
     assert torch.equal(broadcast, repeated)
 
 
@@ -70,9 +70,9 @@ def test_bf16_heads_are_turned_in_fp32():
     heads, index = _heads(64).bfloat16(), torch.randint(GRID.num_tokens, (2, 9))
     rotation = Rope3d().rotation(index, GRID, 64)
     assert rotation.cos.dtype == torch.float32
-    turned = rotation.apply(heads)
+    turned = rotate(heads, rotation)
     assert turned.dtype == torch.bfloat16
-    assert torch.equal(turned, rotation.apply(heads.float()).bfloat16())
+    assert torch.equal(turned, rotate(heads.float(), rotation).bfloat16())
 
 
 def _heads(head_width):
@@ -83,7 +83,7 @@ def _score(position, places, grid):
     """Attention score of one fixed query and key at two places [1 2 3]."""
     ids = (places[..., 0] * grid.height + places[..., 1]) * grid.width + places[..., 2]
     heads = torch.randn(1, 1, 2, 64, generator=torch.Generator().manual_seed(1))
-    query, key = position.rotation(ids, grid, 64).apply(heads)[0, 0]
+    query, key = rotate(heads, position.rotation(ids, grid, 64))[0, 0]
     return query @ key
 
 

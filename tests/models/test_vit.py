@@ -63,13 +63,13 @@ def test_positions_are_chosen_by_name(name):
 def test_initial_weights_have_the_published_spread():
     torch.manual_seed(0)
     encoder = EncoderConfig.model_validate({"size": {"width": 192, "depth": 4, "heads": 3}}).build()
-    assert encoder.patch_embed.proj.weight.std() == pytest.approx(0.02, rel=0.02)
+    assert encoder.patch_embed.proj.weight.std().item() == pytest.approx(0.02, rel=0.02)
     for depth, block in enumerate(encoder.blocks, start=1):
         for plain in (block.attn.qkv, block.mlp.fc1):
-            assert plain.weight.std() == pytest.approx(0.02, rel=0.02)
+            assert plain.weight.std().item() == pytest.approx(0.02, rel=0.02)
         for rescaled in (block.attn.proj, block.mlp.fc2):
             expected = 0.02 / math.sqrt(2 * depth)
-            assert rescaled.weight.std() == pytest.approx(expected, rel=0.02)
+            assert rescaled.weight.std().item() == pytest.approx(expected, rel=0.02)
     linears = [m for m in encoder.modules() if isinstance(m, torch.nn.Linear)]
     assert all(not linear.bias.any() for linear in linears)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,7 +20,7 @@ class VarianceSums:
     squared_target: Float[Tensor, "d"]
 
     @classmethod
-    def of(cls, pair: LatentPair) -> Self:
+    def of(cls, pair: LatentPair) -> "VarianceSums":
         """The sums of one pair over its valid tokens."""
         return cls.between(pair.predicted, pair.target, pair.valid)
 
@@ -31,7 +30,7 @@ class VarianceSums:
         predicted: Float[Tensor, "b g m d"],
         target: Float[Tensor, "b g m d"],
         valid: Bool[Tensor, "b g m"] | None = None,
-    ) -> Self:
+    ) -> "VarianceSums":
         """The sums of `predicted` against `target` where `valid` is not False."""
         chosen = torch.ones(target.shape[:3], dtype=torch.bool) if valid is None else valid
         chosen = chosen.to(target.device)
@@ -43,9 +42,9 @@ class VarianceSums:
             squared_target=expected.square().sum(dim=0),
         )
 
-    def __add__(self, other: Self) -> Self:
+    def __add__(self, other: "VarianceSums") -> "VarianceSums":
         """The sums over the tokens of both."""
-        return type(self)(**{f.name: getattr(self, f.name) + getattr(other, f.name)
+        return VarianceSums(**{f.name: getattr(self, f.name) + getattr(other, f.name)
                              for f in fields(self)})  # fmt: skip
 
     @property

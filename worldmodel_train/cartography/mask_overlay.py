@@ -8,9 +8,9 @@ from torch import Tensor
 from worldmodel_train.cartography.tiling import enlarge, tile, tubelet_frames
 from worldmodel_train.types import Masks, TokenGrid
 
-# colour-blind-safe tints (Okabe and Ito 2008), one for each target set
-TARGET_COLORS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (204, 121, 167))
-_TARGET_OPACITY = 0.7
+# one for each target set; magenta first, as next to nothing that is filmed has that colour
+TARGET_COLORS = ((222, 30, 160), (86, 180, 233), (240, 228, 66), (0, 158, 115))
+_TARGET_OPACITY = 0.65
 _UNSEEN_BRIGHTNESS = 0.25
 
 _UNSEEN, _CONTEXT, _FIRST_TARGET = 0, 1, 2

@@ -1,7 +1,6 @@
 """Patch features as colours: their three main directions shown as red, green and blue."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from einops import rearrange
@@ -24,7 +23,7 @@ class PcaPalette:
     high: Float[Tensor, "3"]
 
     @classmethod
-    def fit(cls, latents: Float[Tensor, "p d"]) -> Self:
+    def fit(cls, latents: Float[Tensor, "p d"]) -> "PcaPalette":
         """The palette of the three directions in which `latents` vary most.
 
         A direction's sign is arbitrary, so it is set to make the scores skewed to the bright side:

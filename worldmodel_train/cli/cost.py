@@ -15,7 +15,7 @@ from worldmodel_train.models.flops import (
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.types import TokenGrid
 
-NUM_DRAWS = 8
+NUM_DRAWS = 32
 """Batches whose masks are drawn to find the mean number of tokens."""
 
 

@@ -53,11 +53,12 @@ def _show_cost(recipe: "Recipe", gpu: str) -> None:
     console.print(_flops(cost))
     clip = cost.clip.total.total
     hours = cost.run_flops / (speed.tflops * 1e12) / 3600
+    time = f"{hours * 60:.2g} minutes" if hours < 1 else f"{hours:,.0f} GPU-hours"
     console.print(
         f"Run: {recipe.train.steps:,} steps x {recipe.train.global_batch:,} clips = "
         f"{cost.clips:,} clips, {cost.run_flops:.3g} FLOP\n"
         f"Floor on one {gpu.upper()} ({speed.tflops:g} TFLOP/s bf16, {speed.origin}): "
-        f"{speed.tflops * 1e12 / clip:,.1f} clips/s, {_duration(hours)}\n"
+        f"{speed.tflops * 1e12 / clip:,.1f} clips/s, {time}\n"
         "The floor counts matrix products only; a real step takes longer."
     )
 
@@ -71,7 +72,7 @@ def _parameters(cost: "RecipeCost") -> Table:
 
 
 def _tokens(cost: "RecipeCost", micro_batch: int) -> Table:
-    columns = ("clips", "share", "tokens", "mask group", "context", "targets")
+    columns = ("frames", "share", "tokens", "masks", "context", "targets")
     title = f"Tokens per clip, masks of {micro_batch} clips at a time"
     table = Table(*columns, title=title, title_justify="left")
     for length in cost.lengths:
@@ -82,7 +83,7 @@ def _tokens(cost: "RecipeCost", micro_batch: int) -> Table:
             sets = f"{draws[0].sets} x " if draws[0].sets > 1 else ""
             everything = length.grid.num_tokens
             table.add_row(
-                f"{length.frames} frames",
+                str(length.frames),
                 f"{length.share:.1%}",
                 f"{everything:,} ({shape})",
                 str(index),
@@ -97,18 +98,12 @@ def _flops(cost: "RecipeCost") -> Table:
     table = Table(*columns, title="GFLOP per clip and step", title_justify="left")
     clip = cost.clip
     parts = {
-        "target encoder, forward": clip.target_forward,
-        "context encoder, forward + backward": clip.context,
+        "targets, forward": clip.target_forward,
+        "context, forward + backward": clip.context,
         "predictor, forward + backward": clip.predictor,
         "all": clip.total,
     }
     for name, flops in parts.items():
-        numbers = (f"{value / 1e9:,.3g}" for value in (flops.linear, flops.attention, flops.total))
+        numbers = (f"{value / 1e9:,.1f}" for value in (flops.linear, flops.attention, flops.total))
         table.add_row(name, *numbers, f"{flops.total / clip.total.total:.1%}")
     return table
-
-
-def _duration(hours: float) -> str:
-    if hours < 1:
-        return f"{hours * 60:.2g} minutes"
-    return f"{hours:,.1f} hours" if hours < 72 else f"{hours / 24:,.1f} days"

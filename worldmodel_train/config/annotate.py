@@ -12,27 +12,30 @@ COLUMN = 56
 
 def annotated_yaml(values: dict[str, Value], origins: Mapping[KeyPath, Origin]) -> str:
     """YAML that reads back as `values`; each line ends with file and line, override or default."""
-    return "\n".join(_mapping(values, (), origins, "")) + "\n"
+    lines: list[str] = []
+    for text, path in _mapping(values, (), ""):
+        origin = f"# {origins.get(path, 'default')}" if path else ""
+        lines.append(f"{text.ljust(COLUMN)}  {origin}".rstrip() + "\n")
+    return "".join(lines)
 
 
-def _mapping(
-    values: dict[str, Value], path: KeyPath, origins: Mapping[KeyPath, Origin], indent: str
-) -> Iterator[str]:
+def _mapping(values: dict[str, Value], path: KeyPath, indent: str) -> Iterator[tuple[str, KeyPath]]:
+    """Lines and the path of the value that each shows; the path is empty where it shows none."""
     for key, value in values.items():
         here = (*path, key)
         if isinstance(value, dict) and value:
-            yield f"{indent}{key}:"
-            yield from _mapping(value, here, origins, indent + "  ")
+            yield f"{indent}{key}:", ()
+            yield from _mapping(value, here, indent + "  ")
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-            yield f"{indent}{key}:"
-            for index, item in enumerate(value):
-                lines = _mapping(cast("dict[str, Value]", item), (*here, index), origins, "")
-                starts = ["- "]
-                for line in lines:
-                    yield f"{indent}{starts.pop() if starts else '  '}{line}"
+            yield f"{indent}{key}:", ()
+            yield from _mappings(value, here, indent)
         else:
-            yield _leaf(f"{indent}{key}: {write_value(value)}", here, origins)
+            yield f"{indent}{key}: {write_value(value)}", here
 
 
-def _leaf(text: str, path: KeyPath, origins: Mapping[KeyPath, Origin]) -> str:
-    return f"{text.ljust(COLUMN)}  # {origins.get(path, 'default')}"
+def _mappings(items: list[Value], path: KeyPath, indent: str) -> Iterator[tuple[str, KeyPath]]:
+    for index, item in enumerate(items):
+        start = "- "
+        for text, here in _mapping(cast("dict[str, Value]", item), (*path, index), ""):
+            yield f"{indent}{start}{text}", here
+            start = "  "

@@ -47,15 +47,10 @@ def find_place(root: type[BaseModel], loc: KeyPath, values: Value) -> Place:
         branch = _branch(models, part)
         if branch:
             models = branch
-        elif isinstance(value, list) and isinstance(part, int):
+        elif _is_key(value, part, models):
             path, value = (*path, part), _child(value, part)
-        elif isinstance(value, dict) and part not in value and not _is_field(models, part):
-            continue
-        elif isinstance(value, dict) and isinstance(part, str):
-            path, value = (*path, part), _child(value, part)
-            owners, models = models, _below(models, part)
-        else:
-            break
+            if isinstance(part, str):
+                owners, models = models, _below(models, part)
     return Place(path=path, value=value, owners=owners, models=models)
 
 
@@ -81,12 +76,16 @@ def _branch(models: Models, part: str | int) -> Models:
     return tuple(m for m in models if part in _tags(m) or part == m.__name__)
 
 
-def _is_field(models: Models, part: str | int) -> bool:
-    return any(part in model.model_fields for model in models)
+def _is_key(value: Value, part: str | int, models: Models) -> bool:
+    """False for the name of a union's branch, the only other thing that a loc may hold."""
+    if isinstance(value, list):
+        return isinstance(part, int)
+    known = any(part in model.model_fields for model in models)
+    return isinstance(value, dict) and (part in value or known)
 
 
 def _below(models: Models, key: str) -> Models:
-    """Models that the value of `key` may be; a free mapping's keys lead to the same models."""
+    """Models that the value of `key` may be."""
     fields = [model.model_fields[key] for model in models if key in model.model_fields]
     found = [model for field in fields for model in _models_in(field.annotation)]
     return tuple(dict.fromkeys(found))

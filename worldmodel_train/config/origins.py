@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-Value: TypeAlias = "dict[str, Value] | list[Value] | str | int | float | bool | None"
+# Not recursive: the run-time checker of annotations cannot follow an alias into itself.
+Value: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
 KeyPath: TypeAlias = tuple[str | int, ...]
 
 
@@ -34,7 +35,7 @@ Origin: TypeAlias = FileLine | Override
 class Document:
     """A tree of values and the origin of each key path in it; the root's path is empty."""
 
-    values: "dict[str, Value]"
+    values: dict[str, Value]
     origins: Mapping[KeyPath, Origin] = field(default_factory=dict[KeyPath, Origin])
 
     def origin(self, path: KeyPath) -> Origin | None:

@@ -4,6 +4,7 @@ PyYAML follows YAML 1.1, where `1e-4` is text, `on` is true and `16:9` is 969. H
 YAML 1.2 hold: numbers look like Python's, only `true` and `false` are booleans.
 """
 
+import math
 import re
 from typing import Any
 
@@ -20,7 +21,7 @@ _PATTERNS = (
     (_INT, r"[-+]?(0|[1-9][0-9_]{0,30})", "-+0123456789"),
     (
         _FLOAT,
-        r"[-+]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][-+]?[0-9]{1,2})?",
+        r"[-+]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][-+]?[0-9]{1,3})?",
         "-+.0123456789",
     ),
 )
@@ -43,5 +44,6 @@ def scalar_value(tag: str, text: str) -> str | int | float | bool | None:
     if tag == _INT:
         return int(text.replace("_", ""))
     if tag == _FLOAT:
-        return float(text)
+        number = float(text)
+        return number if math.isfinite(number) else text
     return text

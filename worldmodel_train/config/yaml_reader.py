@@ -6,7 +6,7 @@ usually let pass in silence.
 """
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import yaml
 
@@ -30,7 +30,8 @@ class _Loader(yaml.SafeLoader):
 
     depth = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+    # PyYAML passes an int, a node or None as index, whatever its stubs say
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401
         # PyYAML's stubs leave the type of events open
         event = cast("yaml.Event", self.peek_event())  # pyright: ignore[reportUnknownMemberType]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):

@@ -1,6 +1,6 @@
 """What a recipe says about data: sources, clips, augmentation, decoding, loading."""
 
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -46,7 +46,7 @@ class SourceConfig(StrictConfig):
         return self.patterns[0].startswith(STREAM_PREFIXES)
 
     @model_validator(mode="after")
-    def _one_way_of_reading(self) -> Self:
+    def _one_way_of_reading(self) -> "SourceConfig":
         streaming = [p for p in self.patterns if p.startswith(STREAM_PREFIXES)]
         if streaming and len(streaming) != len(self.patterns):
             raise ValueError(
@@ -69,7 +69,7 @@ class AugmentConfig(StrictConfig):
     """Probability that a clip is mirrored left to right."""
 
     @model_validator(mode="after")
-    def _ranges_are_ordered(self) -> Self:
+    def _ranges_are_ordered(self) -> "AugmentConfig":
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ValueError(f"scale={list(self.scale)} must be [least, most] within (0, 1]")
         if not 0 < self.aspect[0] <= self.aspect[1]:
@@ -118,7 +118,7 @@ class DataConfig(StrictConfig):
     """Loading."""
 
     @model_validator(mode="after")
-    def _names_differ(self) -> Self:
+    def _names_differ(self) -> "DataConfig":
         names = [source.name for source in self.sources]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -40,6 +40,10 @@ class VideoTrack:
     """Packets that are stored but not shown: edit lists, or no keyframe before them."""
     exact: bool
     """Whether each packet carries its frame's time stamp."""
+    open_gop: bool
+    """Whether frames shown before a keyframe are stored after it."""
+    needs_first_packet: bool
+    """Whether later keyframes cannot be decoded without the stream's first packet."""
 
 
 @contextmanager
@@ -51,17 +55,17 @@ def open_video(
         raise DecodeError("empty_file")
     try:
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
-        with av.open(BytesIO(video), options=options, metadata_errors="ignore") as container:
+        file = BytesIO(video)
+        with av.open(file, mode="r", options=options, metadata_errors="ignore") as container:
             yield container, _video_stream(container, max_pixels)
     except (av.error.FFmpegError, IndexError) as error:
         raise DecodeError("corrupt_video", f"{type(error).__name__}: {error}") from error
 
 
 def _video_stream(container: av.container.InputContainer, max_pixels: int) -> VideoStream:
-    moving = [s for s in container.streams.video if s.disposition != Disposition.attached_pic]
-    if not moving:
+    stream = container.streams.best("video")
+    if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         raise DecodeError("no_video_stream")
-    stream = moving[0]
     context = stream.codec_context
     if context is None:
         raise DecodeError("unknown_codec")
@@ -76,47 +80,58 @@ def _video_stream(container: av.container.InputContainer, max_pixels: int) -> Vi
 def read_track(video: bytes, *, max_pixels: int) -> VideoTrack:
     """The frames of the first video stream, from one pass over the packet headers."""
     with open_video(video, max_pixels=max_pixels) as (container, stream):
-        shown: dict[int, int] = {}  # tick -> duration
-        keys: list[int] = []
-        hidden, exact = 0, True
+        packets = _Packets()
         for packet in container.demux(stream):
-            tick = packet.dts if packet.pts is None else packet.pts
-            if packet.size == 0:
-                continue  # the demuxer's last, empty packet
-            if tick is None:
-                tick, exact = len(shown) + hidden, False
-            exact = exact and packet.pts is not None
-            if packet.is_keyframe:
-                keys.append(tick)
-            if packet.is_discard or not keys or tick < keys[0]:
-                hidden += 1
-            else:
-                shown[tick] = packet.duration or 0
-        return _track(container, stream, shown=shown, keys=keys, hidden=hidden, exact=exact)
+            packets.add(packet)
+        return packets.track(container, stream)
 
 
-def _track(
-    container: av.container.InputContainer,
-    stream: VideoStream,
-    *,
-    shown: dict[int, int],
-    keys: list[int],
-    hidden: int,
-    exact: bool,
-) -> VideoTrack:
-    if not shown:
-        raise DecodeError("no_frames")
-    ticks = np.array(sorted(shown), dtype=np.int64)
-    unit = float(stream.time_base or 1)
-    rate = float(stream.average_rate or 0)
-    last = shown[int(ticks[-1])] * unit or (1 / rate if rate else 0.0)
-    return VideoTrack(
-        container=container.format.name,
-        codec=stream.codec_context.name,
-        ticks=ticks,
-        key_ticks=np.array(sorted(keys), dtype=np.int64),
-        seconds=ticks * unit,
-        end=float(ticks[-1]) * unit + last,
-        packets_hidden=hidden,
-        exact=exact,
-    )
+class _Packets:
+    """Collects what the packets of one stream say."""
+
+    def __init__(self) -> None:
+        self._shown: dict[int, int] = {}  # tick -> duration
+        self._keys: list[int] = []
+        self._hidden = 0
+        self._exact = True
+        self._open_gop = False
+
+    def add(self, packet: av.Packet) -> None:
+        if packet.size == 0:
+            return  # the demuxer's last, empty packet
+        tick = packet.dts if packet.pts is None else packet.pts
+        if tick is None:
+            tick = len(self._shown) + self._hidden
+        self._exact = self._exact and packet.pts is not None
+        if packet.is_keyframe:
+            self._keys.append(tick)
+        elif len(self._keys) > 1 and tick < self._keys[-1]:
+            self._open_gop = True
+        if packet.is_discard or not self._keys or tick < self._keys[0]:
+            self._hidden += 1
+        else:
+            self._shown[tick] = packet.duration or 0
+
+    def track(self, container: av.container.InputContainer, stream: VideoStream) -> VideoTrack:
+        if not self._shown:
+            raise DecodeError("no_frames")
+        ticks = np.array(sorted(self._shown), dtype=np.int64)
+        unit = float(stream.time_base or 1)
+        rate = float(stream.average_rate or 0)
+        last = self._shown[int(ticks[-1])] * unit or (1 / rate if rate else 0.0)
+        context = stream.codec_context
+        # libavcodec works around a bug of x264's 4:4:4 files only if it has read the version in
+        # the first packet; after a seek it decodes other pictures (decord: without an error).
+        needs_first = context.name == "h264" and "444" in (context.pix_fmt or "")
+        return VideoTrack(
+            container=container.format.name,
+            codec=context.name,
+            ticks=ticks,
+            key_ticks=np.array(sorted(self._keys), dtype=np.int64),
+            seconds=ticks * unit,
+            end=float(ticks[-1]) * unit + last,
+            packets_hidden=self._hidden,
+            exact=self._exact,
+            open_gop=self._open_gop,
+            needs_first_packet=needs_first,
+        )

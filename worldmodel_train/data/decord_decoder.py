@@ -10,6 +10,7 @@ from worldmodel_train.data.clips import clip_times, frames_at
 from worldmodel_train.data.container import VideoTrack, read_track
 from worldmodel_train.data.crop import frame_crop
 from worldmodel_train.data.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.native_log import recording
 from worldmodel_train.data.pyav_decoder import PyavDecoder
 
 # In other containers decord's seeking and its end of file are not to be trusted (MPEG-TS hangs).
@@ -40,9 +41,13 @@ class DecordDecoder:
         )
         index = frames_at(track.seconds, times)
         try:
-            clip = _read(video, track, index, request)
+            with recording() as log:
+                clip = _read(video, track, index, request)
         except (decord.DECORDError, RuntimeError) as error:
-            raise DecodeError("decord_failed", _first_line(error)) from error
+            raise DecodeError("decord_failed", _first_line(str(error))) from error
+        if log.text:
+            # decord drops its decoder's error codes and returns the damaged pictures.
+            raise DecodeError("decord_damaged_frames", _first_line(log.text))
         self._check_repeats(video, track, request, index, clip)
         return DecodedClip(clip=clip, decoder="decord")
 
@@ -76,6 +81,10 @@ def _require_safe(track: VideoTrack) -> None:
     if track.packets_hidden or not track.exact:
         detail = f"{track.packets_hidden} packets are not shown, which decord ignores"
         raise DecodeError("decord_hidden_packets", detail)
+    if track.open_gop:
+        raise DecodeError("decord_open_gop", "decord miscounts frames after seeking")
+    if track.needs_first_packet:
+        raise DecodeError("decord_bad_seek", f"{track.codec} 4:4:4 must be decoded from the start")
 
 
 def _read(
@@ -84,9 +93,7 @@ def _read(
     reader = decord.VideoReader(BytesIO(video), num_threads=1)
     _require_agreement(reader, track)
     frames, places = np.unique(index, return_inverse=True)
-    height, width = reader[int(frames[0])].shape[:2]  # upright; the container's is not
-    if width * height > request.max_pixels:
-        raise DecodeError("too_large", f"{width}x{height}, limit {request.max_pixels}")
+    height, width = reader[0].shape[:2]  # upright; the container's is not
     framing = frame_crop(request.crop, width=width, height=height, size=request.size)
     if (framing.width, framing.height) != (width, height):
         reader = decord.VideoReader(
@@ -109,5 +116,5 @@ def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:
         raise DecodeError("decord_time_stamps", f"up to {apart:.3f} s from the container's")
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:200]
+def _first_line(text: str) -> str:
+    return text.strip().split("\n", 1)[0][:200]

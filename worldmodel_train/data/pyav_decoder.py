@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import av
+import av.container
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -46,7 +47,8 @@ def _pictures(
     """
     first_key = int(track.key_ticks[0])
     before = track.key_ticks[track.key_ticks <= wanted[0]]
-    start = int(before[-1]) if len(before) else first_key
+    seekable = len(before) and not track.needs_first_packet
+    start = int(before[-1]) if seekable else first_key
     found: dict[int, UInt8[np.ndarray, "s s c"]] = {}
     for seek_to in dict.fromkeys((start, first_key)):
         found = _decode_from(video, track, seek_to, wanted, request)
@@ -73,7 +75,7 @@ def _decode_from(
             if tick not in remaining:
                 continue
             if frame.is_corrupt:
-                raise DecodeError("corrupt_video", f"damaged frame at {tick}")
+                break  # the caller tries again from the start, and then gives up
             found[tick] = _picture(frame, request)
             remaining.discard(tick)
             if not remaining:

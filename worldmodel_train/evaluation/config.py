@@ -8,7 +8,7 @@ from worldmodel_train.config import StrictConfig
 
 
 class ProbeConfig(StrictConfig):
-    """Probes on pen strokes: do frozen features name the alphabet that a hand is writing?"""
+    """Probes on pen strokes: do frozen features tell which character a hand is writing?"""
 
     splits: int = Field(default=3, ge=1, le=20)
     """Ways of holding drawers out; the report gives mean and standard deviation over them."""
@@ -16,8 +16,8 @@ class ProbeConfig(StrictConfig):
     held_out_drawers: int = Field(default=5, ge=1)
     """Drawers that a split keeps for testing."""
 
-    max_clips: int = Field(default=800, ge=20)
-    """Clips used over all drawers, spread evenly over the labels."""
+    characters: int = Field(default=25, ge=2)
+    """Characters used, spread evenly over the alphabets; each is drawn once by every drawer."""
 
     neighbours: int = Field(default=10, ge=1)
     """k of the k-NN probe."""

@@ -5,17 +5,20 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 METRICS_FILE = "metrics.jsonl"
 
 # matplotlib writes these colours; the page replaces them by its own, which follow light and dark
 _INK, _ACCENT = "#010203", "#040506"
 _PAGE_COLORS = {_INK: "currentColor", _ACCENT: "var(--accent)"}
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "worldmodel-train",
     "font.family": "sans-serif",
@@ -29,7 +32,34 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
 }
+_LINES = ((_ACCENT, "-"), (_INK, "--"), (_INK, ":"), (_ACCENT, ":"))
 Curve = list[tuple[float, float]]
+
+
+class Panel(NamedTuple):
+    """One drawing: the logged numbers it shows, each with its legend."""
+
+    title: str
+    lines: dict[str, str]
+
+
+def _both(name: str) -> dict[str, str]:
+    return {f"monitors/target_{name}": "targets", f"monitors/predicted_{name}": "predictions"}
+
+
+PANELS = (
+    Panel("loss", {"loss": "loss", "terms/mask_0": "mask group 1", "terms/mask_1": "mask group 2"}),
+    Panel("effective rank of latents (RankMe)", _both("rankme")),
+    Panel("std per dimension", _both("std")),
+    Panel("pairwise cosine", _both("cosine")),
+    Panel("gradient norm", {"grad_norm": ""}),
+    Panel("learning rate", {"lr": ""}),
+    Panel("EMA momentum of the target encoder", {"ema": ""}),
+    Panel("weight decay", {"wd": ""}),
+    Panel("clips per second", {"clips_per_s": ""}),
+    Panel("milliseconds per step", {"step_ms": ""}),
+    Panel("share of time waiting for data", {"data_wait": ""}),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,23 +97,29 @@ def _flatten(line: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
 
 
 def draw_curves(curves: Mapping[str, Curve]) -> list[Drawing]:
-    """One drawing for each curve of at least two points, `loss` first, then by name."""
-    names = sorted(curves, key=lambda name: (name != "loss", name.count("/"), name))
+    """A drawing for each panel that was logged, then for each other number, one by one."""
+    panels = [panel for panel in PANELS if any(name in curves for name in panel.lines)]
+    named = {name for panel in PANELS for name in panel.lines}
+    panels += [Panel(name, {name: name}) for name in sorted(curves.keys() - named)]
     return [
-        Drawing(title=name, svg=_draw_curve(name, curves[name]))
-        for name in names
-        if len(curves[name]) > 1
+        Drawing(title=panel.title, svg=_draw_panel(panel, curves))
+        for panel in panels
+        if any(len(curves.get(name, [])) > 1 for name in panel.lines)
     ]
 
 
-def _draw_curve(name: str, curve: Curve) -> str:
+def _draw_panel(panel: Panel, curves: Mapping[str, Curve]) -> str:
     with rc_context(_STYLE):
-        figure = Figure(figsize=(3.6, 2.0), layout="constrained")
+        figure = Figure(figsize=(3.6, 2.1), layout="constrained")
         axes = figure.subplots()
-        axes.plot(*zip(*curve, strict=True), color=_ACCENT, linewidth=1.4)
+        drawn = [(name, label) for name, label in panel.lines.items() if name in curves]
+        for (name, label), (color, dashes) in zip(drawn, cycle(_LINES)):
+            axes.plot(*zip(*curves[name], strict=True), dashes, color=color, lw=1.4, label=label)
+        if len(drawn) > 1:
+            axes.legend(frameon=False, fontsize=8)
         axes.set_xlabel("optimizer step")
         axes.grid(visible=True, alpha=0.15, color=_INK)
-        return inline_svg(figure, label=f"{name} over optimizer steps")
+        return inline_svg(figure, label=f"{panel.title} over optimizer steps")
 
 
 def draw_points(rows: Mapping[str, tuple[float, ...]], label: str) -> str:
@@ -91,9 +127,11 @@ def draw_points(rows: Mapping[str, tuple[float, ...]], label: str) -> str:
     with rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 0.5 + 0.34 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        for height, values in enumerate(reversed(rows.values())):
+        names = list(rows)[::-1]  # the first row on top
+        for height, name in enumerate(names):
+            values = rows[name]
             axes.scatter(values, [height] * len(values), color=_ACCENT, s=26, alpha=0.7)
-        axes.set_yticks(range(len(rows)), list(reversed(rows)))
+        axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.axvline(0, color=_INK, linewidth=0.8)
         axes.grid(visible=True, axis="y", alpha=0.15, color=_INK)

@@ -2,28 +2,17 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.config import EvaluationConfig
-from worldmodel_train.evaluation.frozen import device_of
+from worldmodel_train.evaluation.frozen import Contestants, device_of
 from worldmodel_train.evaluation.latents import measure_latents
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.evaluation.pen_strokes import probe_pen_strokes
 from worldmodel_train.evaluation.pictures import Album
 from worldmodel_train.evaluation.result import EvaluationResult, save_result
-from worldmodel_train.protocols import LatentPredictor, MaskSampler
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contestants:
-    """A trained model, and the same model as it was before training."""
-
-    name: str
-    """Name of the run, for the report."""
-    trained: LatentPredictor
-    untrained: LatentPredictor
+from worldmodel_train.protocols import MaskSampler
 
 
 def evaluate(
@@ -41,22 +30,19 @@ def evaluate(
     start = time.monotonic()
     trained, untrained, clips = models.trained, models.untrained, held_out.clips
     album = Album(held_out=held_out, config=config, run_dir=run_dir)
-    probes = config.probes
     result = EvaluationResult(
         name=models.name,
         num_clips=len(clips),
         num_videos=len(set(held_out.keys)),
-        width=trained.encode(clips[:1].to(device_of(trained))).shape[-1],
         mask_seeds=config.mask_seeds,
         mask_groups=tuple(str(sampler) for sampler in masks),
         trained=measure_latents(trained, clips, masks, config),
         untrained=measure_latents(untrained, clips, masks, config),
-        probes=probes
-        and probe_pen_strokes(trained, untrained, clips.shape, config.batch_size, probes),
+        probes=config.probes and probe_pen_strokes(models, clips, config),
         pictures=(
             *album.masks(trained, masks),
-            *album.features(trained, untrained),
-            *album.neighbours(trained, untrained),
+            *album.features(models),
+            *album.neighbours(models),
         ),
         machine=describe_machine(device_of(trained)),
         seconds=time.monotonic() - start,

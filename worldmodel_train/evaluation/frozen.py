@@ -2,13 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from einops import reduce
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from worldmodel_train.evaluation.result import TRAINED, UNTRAINED
 from worldmodel_train.protocols import LatentPredictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contestants:
+    """A trained model, and the same model as it was before training."""
+
+    name: str
+    """Name of the run, for the report."""
+    trained: LatentPredictor
+    untrained: LatentPredictor
+
+    def __iter__(self) -> Iterator[tuple[str, LatentPredictor]]:
+        """Both models with what the report calls them."""
+        return iter([(TRAINED, self.trained), (UNTRAINED, self.untrained)])
 
 
 @contextmanager

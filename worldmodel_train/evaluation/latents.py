@@ -1,15 +1,16 @@
 """Explained variance and rank of one model on held-out clips."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
-from jaxtyping import UInt8
+from einops import reduce
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldmodel_train.cartography.explained_variance import VarianceSums, copy_nearest_visible
 from worldmodel_train.cartography.spectrum import dimension_std, pairwise_cosine, rankme
 from worldmodel_train.evaluation.config import EvaluationConfig
-from worldmodel_train.evaluation.frozen import frozen, mean_latents
+from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.evaluation.result import LatentScores, Measured, PredictionScores
 from worldmodel_train.protocols import LatentPredictor, MaskSampler
 from worldmodel_train.types import ClipGroup, LatentPair, Masks, TokenGrid
@@ -24,52 +25,38 @@ def measure_latents(
     config: EvaluationConfig,
 ) -> LatentScores:
     """The scores of `model` on `clips`, with fresh masks for each of the config's seeds."""
-    by_seed = [_sum_over_clips(model, clips, masks, config, seed) for seed in config.mask_seeds]
-    means = mean_latents(model, clips, config.batch_size)
-    return LatentScores(
-        overall=_scores([_total(groups) for groups in by_seed]),
-        groups=tuple(_scores(list(seeds)) for seeds in zip(*by_seed, strict=True)),
-        rankme=float(rankme(means)),
-        dimension_std=float(dimension_std(means)),
-        pairwise_cosine=float(pairwise_cosine(means)),
+    grid = model.token_grid(clips[:1])
+    means: list[Tensor] = []
+    sums: dict[int, list[_Sums]] = {seed: [] for seed in config.mask_seeds}
+    with frozen(model) as device:
+        for first in range(0, len(clips), config.batch_size):
+            batch = clips[first : first + config.batch_size].to(device)
+            latents = model.encode(batch).float()
+            means.append(reduce(latents, "b n d -> b d", "mean").cpu())
+            for seed, before in sums.items():
+                drawn = draw_masks(masks, grid, seed, range(first, first + len(batch)))
+                group = ClipGroup(clips=batch, masks=drawn).map(lambda ids: ids.to(device))
+                sums[seed] = _add_groups(before, _sum_groups(model, group, latents, grid))
+    return _latent_scores(list(sums.values()), torch.cat(means))
+
+
+def draw_masks(
+    masks: Sequence[MaskSampler], grid: TokenGrid, seed: int, samples: range
+) -> tuple[Masks, ...]:
+    """One set of masks for each group, a pure function of seed and samples.
+
+    The first sample stands for the step, so that block sizes differ between batches.
+    """
+    return tuple(
+        sampler.sample(grid, seed=seed, step=samples.start, samples=list(samples))
+        for sampler in masks
     )
 
 
-def sample_groups(
-    clips: UInt8[Tensor, "b t h w c"],
-    masks: Sequence[MaskSampler],
-    grid: TokenGrid,
-    batch_size: int,
-    seed: int,
-) -> Iterator[ClipGroup]:
-    """The clips in batches, each with its masks: a pure function of the seed."""
-    for step, samples in enumerate(torch.arange(len(clips)).split(batch_size)):
-        drawn = tuple(
-            sampler.sample(grid, seed=seed, step=step, samples=samples.tolist())
-            for sampler in masks
-        )
-        yield ClipGroup(clips=clips[samples], masks=drawn)
-
-
-def _sum_over_clips(
-    model: LatentPredictor,
-    clips: Tensor,
-    masks: Sequence[MaskSampler],
-    config: EvaluationConfig,
-    seed: int,
+def _sum_groups(
+    model: LatentPredictor, group: ClipGroup, latents: Float[Tensor, "b n d"], grid: TokenGrid
 ) -> list[_Sums]:
-    """For each mask group the sums over all clips."""
-    grid = model.token_grid(clips[:1])
-    sums: list[_Sums] = []
-    with frozen(model) as device:
-        for group in sample_groups(clips, masks, grid, config.batch_size, seed):
-            batch = _sum_over_batch(model, group.map(lambda tensor: tensor.to(device)), grid)
-            sums = [_add(*both) for both in zip(sums, batch, strict=True)] if sums else batch
-    return sums
-
-
-def _sum_over_batch(model: LatentPredictor, group: ClipGroup, grid: TokenGrid) -> list[_Sums]:
-    latents = model.encode(group.clips)
+    """For each mask group the sums of the predictor and of copying."""
     return [
         (VarianceSums.of(pair), _copying(latents, pair, masks, grid))
         for pair, masks in zip(model.predict(group), group.masks, strict=True)
@@ -79,6 +66,10 @@ def _sum_over_batch(model: LatentPredictor, group: ClipGroup, grid: TokenGrid) -
 def _copying(latents: Tensor, pair: LatentPair, masks: Masks, grid: TokenGrid) -> VarianceSums:
     copied = copy_nearest_visible(latents, masks, grid)
     return VarianceSums.between(copied, pair.target, pair.valid)
+
+
+def _add_groups(before: list[_Sums], more: list[_Sums]) -> list[_Sums]:
+    return [_add(*both) for both in zip(before, more, strict=True)] if before else more
 
 
 def _add(one: _Sums, other: _Sums) -> _Sums:
@@ -92,7 +83,18 @@ def _total(groups: list[_Sums]) -> _Sums:
     return total
 
 
-def _scores(by_seed: list[_Sums]) -> PredictionScores:
+def _latent_scores(by_seed: list[list[_Sums]], means: Float[Tensor, "b d"]) -> LatentScores:
+    return LatentScores(
+        overall=_prediction_scores([_total(groups) for groups in by_seed]),
+        groups=tuple(_prediction_scores(list(seeds)) for seeds in zip(*by_seed, strict=True)),
+        width=means.shape[1],
+        rankme=float(rankme(means)),
+        dimension_std=float(dimension_std(means)),
+        pairwise_cosine=float(pairwise_cosine(means)),
+    )
+
+
+def _prediction_scores(by_seed: list[_Sums]) -> PredictionScores:
     predictor, copying = zip(*by_seed, strict=True)
     return PredictionScores(
         predictor=Measured(values=tuple(sums.explained_variance for sums in predictor)),

@@ -14,8 +14,8 @@ from worldmodel_train.cartography.pca_strip import pca_colors
 from worldmodel_train.cartography.tiling import enlarge, tile, tubelet_frames
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.config import EvaluationConfig
-from worldmodel_train.evaluation.frozen import encode_in_batches, mean_latents
-from worldmodel_train.evaluation.latents import sample_groups
+from worldmodel_train.evaluation.frozen import Contestants, encode_in_batches, mean_latents
+from worldmodel_train.evaluation.latents import draw_masks
 from worldmodel_train.evaluation.neighbours import nearest_clips, neighbour_sheet, other_videos
 from worldmodel_train.evaluation.result import Picture
 from worldmodel_train.protocols import LatentPredictor, MaskSampler
@@ -35,37 +35,37 @@ class Album:
         """For each mask group the chosen clips with what is seen and what is predicted."""
         clips = self.held_out.clips[self.chosen]
         grid = model.token_grid(clips[:1])
-        (group,) = sample_groups(clips, masks, grid, len(clips), self.config.mask_seeds[0])
+        groups = draw_masks(masks, grid, self.config.mask_seeds[0], range(len(clips)))
         sheets = {
             f"mask group {number}": mask_overlay(clips, drawn, grid)
-            for number, drawn in enumerate(group.masks, start=1)
+            for number, drawn in enumerate(groups, start=1)
         }
         return self._save("masks", sheets.items())
 
-    def features(self, trained: LatentPredictor, untrained: LatentPredictor) -> list[Picture]:
+    def features(self, models: Contestants) -> list[Picture]:
         """For each chosen clip its frames, above its features trained and untrained, as colours.
 
         One palette for each encoder over all chosen clips, so that equal colours mean alike.
         """
         clips = self.held_out.clips[self.chosen]
-        grid = trained.token_grid(clips[:1])
+        grid = models.trained.token_grid(clips[:1])
         frames = tubelet_frames(clips, grid)
         rows = [frames]
-        for model in (trained, untrained):
+        for _, model in models:
             latents = torch.cat(list(encode_in_batches(model, clips, self.config.batch_size)))
             rows.append(enlarge(pca_colors(latents, grid), *frames.shape[2:4]))
         sheets = [tile(sheet) for sheet in torch.stack(rows, dim=1)]
         keys = [self.held_out.keys[index] for index in self.chosen.tolist()]
         return self._save("features", zip(keys, sheets, strict=True))
 
-    def neighbours(self, trained: LatentPredictor, untrained: LatentPredictor) -> list[Picture]:
+    def neighbours(self, models: Contestants) -> list[Picture]:
         """For each encoder the chosen clips, each followed by the clips nearest to it."""
         excluded = self._own_clips()
         k = min(self.config.neighbours, int((~excluded).sum(dim=1).min()))
         if k == 0:
             return []
         sheets = {}
-        for title, model in (("trained encoder", trained), ("untrained encoder", untrained)):
+        for title, model in models:
             features = mean_latents(model, self.held_out.clips, self.config.batch_size)
             nearest, _ = nearest_clips(features, self.chosen, excluded, k)
             sheets[title] = neighbour_sheet(self.held_out.clips, self.chosen, nearest)
@@ -73,11 +73,15 @@ class Album:
 
     @property
     def chosen(self) -> Int[Tensor, "q"]:
-        """The clips that are shown: of as many different videos as there are."""
-        keys = self.held_out.keys
+        """The clips that are shown: of as many different videos as there are, evenly spread."""
+        keys, wanted = self.held_out.keys, self.config.picture_clips
         turn = [keys[:index].count(key) for index, key in enumerate(keys)]
+        firsts = [index for index, count in enumerate(turn) if count == 0]
+        if len(firsts) >= wanted:
+            spread = torch.linspace(0, len(firsts) - 1, wanted).round().int().tolist()
+            return torch.tensor([firsts[place] for place in spread])
         order = sorted(range(len(keys)), key=lambda index: (turn[index], index))
-        return torch.tensor(sorted(order[: self.config.picture_clips]))
+        return torch.tensor(sorted(order[:wanted]))
 
     def _own_clips(self) -> Tensor:
         """True for the clips of a query's own video; only for itself where there is one video."""

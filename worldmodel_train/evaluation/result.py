@@ -43,6 +43,8 @@ class LatentScores(_Record):
     overall: PredictionScores
     groups: tuple[PredictionScores, ...]
     """The same for each mask group by itself."""
+    width: int
+    """Numbers in one latent."""
     rankme: float
     """Effective rank of the clips' mean latents."""
     dimension_std: float
@@ -51,10 +53,14 @@ class LatentScores(_Record):
     """Mean cosine between different clips' mean latents."""
 
 
+TRAINED, UNTRAINED = "trained encoder", "untrained encoder"
+
+
 class ProbeScores(_Record):
     """Accuracies of both probes on one kind of features."""
 
     features: str
+    """Starts with the encoder's name where an encoder made them."""
     width: int
     knn: Measured
     linear: Measured
@@ -66,7 +72,27 @@ class ProbeTask(_Record):
     label: str
     num_classes: int
     chance: float
+    """Share of the commonest class."""
     scores: tuple[ProbeScores, ...]
+
+    @property
+    def best(self) -> dict[str, str]:
+        """For each probe the features it does best with."""
+        return {
+            "knn": max(self.scores, key=lambda row: row.knn.mean).features,
+            "linear": max(self.scores, key=lambda row: row.linear.mean).features,
+        }
+
+    @property
+    def verdict(self) -> str:
+        """Whether training wins, in a sentence that does not spare it."""
+        won = [probe for probe, features in self.best.items() if features.startswith(TRAINED)]
+        if len(won) == len(self.best):
+            return "Here the trained encoder's features are the best for both probes."
+        if not won:
+            return "Here training does not win: other features are better for both probes."
+        other = {"knn": "linear", "linear": "k-NN"}[won[0]]
+        return f"Here training wins one probe; for the {other} probe other features are better."
 
 
 class ProbeSuite(_Record):
@@ -105,7 +131,6 @@ class EvaluationResult(_Record):
     name: str
     num_clips: int
     num_videos: int
-    width: int
     mask_seeds: tuple[int, ...]
     mask_groups: tuple[str, ...]
     trained: LatentScores

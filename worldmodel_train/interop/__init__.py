@@ -2,6 +2,7 @@
 
 from worldmodel_train.interop.exporting import ExportReport, Layout, export_checkpoint
 from worldmodel_train.interop.importing import ImportReport, import_checkpoint
+from worldmodel_train.interop.method_of_config import method_of_config
 from worldmodel_train.interop.objective_parts import ALL_PARTS, Part
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.interop.strict import CheckpointError
@@ -16,4 +17,5 @@ __all__ = [
     "Part",
     "export_checkpoint",
     "import_checkpoint",
+    "method_of_config",
 ]

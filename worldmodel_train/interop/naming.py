@@ -31,9 +31,7 @@ class Naming:
         if part == "predictor":
             return self._predictor_links(parts)
         encoder = getattr(parts, part)
-        return links(
-            encoder, self.encoder, {"patch_embed.proj.weight": self._convolution(parts)}
-        )
+        return links(encoder, self.encoder, {"patch_embed.proj.weight": self._convolution(parts)})
 
     def table_name(self, part: Part) -> str | None:
         """Where the position table of a part is."""
@@ -126,7 +124,9 @@ HUGGINGFACE_IJEPA = Naming(
         Rename("blocks.{i}.norm2", ("encoder.layer.{i}.layernorm_after",)),
         Rename(
             "blocks.{i}.attn.qkv",
-            tuple(f"encoder.layer.{{i}}.attention.attention.{p}" for p in ("query", "key", "value")),
+            tuple(
+                f"encoder.layer.{{i}}.attention.attention.{p}" for p in ("query", "key", "value")
+            ),
         ),
         Rename("blocks.{i}.attn.proj", ("encoder.layer.{i}.attention.output.dense",)),
         Rename("blocks.{i}.mlp.fc1", ("encoder.layer.{i}.intermediate.dense",)),

@@ -24,9 +24,7 @@ class ClipSize(NamedTuple):
         return TokenGrid(self.frames // tubelet, side, side)
 
 
-def table(
-    position: SinCos2d | SinCos3d, grid: TokenGrid, width: int
-) -> Float[Tensor, "1 n d"]:
+def table(position: SinCos2d | SinCos3d, grid: TokenGrid, width: int) -> Float[Tensor, "1 n d"]:
     """What `position` adds to the tokens of a grid."""
     index = torch.arange(grid.num_tokens)[None]
     return position.add(torch.zeros(1, grid.num_tokens, width), index, grid)

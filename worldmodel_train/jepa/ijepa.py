@@ -4,28 +4,20 @@ It is V-JEPA on one-frame clips, with several target sets for each context, posi
 plane, and a Huber loss.
 """
 
-from typing import Literal
-
 from pydantic import field_validator
 
-from worldmodel_train.config import StrictConfig
-from worldmodel_train.jepa.vjepa import VJepa
+from worldmodel_train.jepa import vjepa
 from worldmodel_train.losses import LossConfig, SmoothL1
-from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.sincos import SinCos2d
 from worldmodel_train.models.vit import EncoderConfig
 
 
-class Config(StrictConfig):
-    """I-JEPA; its paper's predictor is 12 blocks of width 384, its mask tokens start at 0.02."""
+class Config(vjepa.Config):
+    """I-JEPA; released with residual_init plain and predictor.mask_token_std 0.02."""
 
-    encoder: EncoderConfig
-    predictor: PredictorConfig
     loss: LossConfig = SmoothL1()
-    residual_init: Literal["rescaled", "plain"] = "rescaled"
-    """`plain` draws all weights alike. The released code does so, by initialising once more after
-    it has rescaled what the blocks add to the stream."""
 
     @field_validator("encoder")
     @classmethod
@@ -44,12 +36,3 @@ class Config(StrictConfig):
                 width=32, depth=2, heads=2, mask_tokens=1, mask_token_std=0.02
             ),
         )
-
-    def build(self) -> VJepa:
-        """A freshly initialised objective, drawn from torch's global generator."""
-        encoder = self.encoder.build()
-        predictor = self.predictor.build(self.encoder)
-        if self.residual_init == "plain":
-            encoder.apply(init_linear)
-            predictor.apply(init_linear)
-        return VJepa(encoder, predictor, self.loss)

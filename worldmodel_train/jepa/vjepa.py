@@ -5,6 +5,7 @@ I-JEPA is the same on images; see `ijepa.py`.
 
 import copy
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
@@ -15,7 +16,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.losses import LossConfig, Lp
-from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
@@ -24,11 +25,15 @@ from worldmodel_train.types import ClipGroup, LatentPair, Losses, Masks, TokenGr
 
 
 class Config(StrictConfig):
-    """V-JEPA 2; V-JEPA is the same with position sincos3d."""
+    """V-JEPA 2; V-JEPA is the same with position sincos3d and residual_init plain."""
 
     encoder: EncoderConfig
     predictor: PredictorConfig
     loss: LossConfig = Lp()
+    residual_init: Literal["rescaled", "plain"] = "rescaled"
+    """`rescaled` draws what block l adds to the stream 1/sqrt(2 l) as large, as V-JEPA 2 does;
+    `plain` draws all weights alike. The released V-JEPA and I-JEPA code is plain: it rescales, but
+    then initialises once more."""
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -41,8 +46,11 @@ class Config(StrictConfig):
 
     def build(self) -> "VJepa":
         """A freshly initialised objective, drawn from torch's global generator."""
-        encoder = self.encoder.build()
-        return VJepa(encoder, self.predictor.build(self.encoder), self.loss)
+        encoder, predictor = self.encoder.build(), self.predictor.build(self.encoder)
+        if self.residual_init == "plain":
+            encoder.apply(init_linear)
+            predictor.apply(init_linear)
+        return VJepa(encoder, predictor, self.loss)
 
 
 class VJepa(nn.Module):

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldmodel_train.models.rope import Rotation
+from worldmodel_train.models.rope import Rotation, rotate
 
 
 def attention(
@@ -41,6 +41,6 @@ class SelfAttention(nn.Module):
         qkv = rearrange(self.qkv(tokens), "b n (x h e) -> x b h n e", x=3, h=self.heads)
         queries, keys, values = qkv.unbind()
         if rotation is not None:
-            queries, keys = rotation.apply(queries), rotation.apply(keys)
+            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
         gathered = attention(queries, keys, values, valid)
         return self.proj(rearrange(gathered, "b h n e -> b n (h e)"))

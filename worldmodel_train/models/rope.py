@@ -23,12 +23,14 @@ class Rotation(NamedTuple):
 
     cos: Float[Tensor, "b 1 k e"]
     sin: Float[Tensor, "b 1 k e"]
+    """How much of its partner each channel takes; negative in the first channel of a pair."""
 
-    def apply(self, heads: Float[Tensor, "b h k e"]) -> Float[Tensor, "b h k e"]:
-        """The heads, turned; computed in fp32, returned in the precision they came in."""
-        even, odd = heads.unflatten(-1, (-1, 2)).unbind(-1)
-        quarter_turned = torch.stack((-odd, even), dim=-1).flatten(-2)
-        return (heads * self.cos + quarter_turned * self.sin).to(heads.dtype)
+
+def rotate(heads: Float[Tensor, "b h k e"], rotation: Rotation) -> Float[Tensor, "b h k e"]:
+    """The heads, turned; computed in fp32, returned in the precision they came in."""
+    first, second = heads.unflatten(-1, (-1, 2)).unbind(-1)
+    partners = torch.stack((second, first), dim=-1).flatten(-2)
+    return torch.addcmul(heads * rotation.cos, partners, rotation.sin).to(heads.dtype)
 
 
 class Rope3d(StrictConfig):
@@ -40,7 +42,6 @@ class Rope3d(StrictConfig):
         self, tokens: Float[Tensor, "b k d"], index: Int[Tensor, "#b k"], grid: TokenGrid
     ) -> Float[Tensor, "b k d"]:
         """The tokens as they are: rotary positions act inside attention."""
-        del index, grid
         return tokens
 
     def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> Rotation:
@@ -62,7 +63,6 @@ class Rope3dVJepa2(StrictConfig):
         self, tokens: Float[Tensor, "b k d"], index: Int[Tensor, "#b k"], grid: TokenGrid
     ) -> Float[Tensor, "b k d"]:
         """The tokens as they are: rotary positions act inside attention."""
-        del index, grid
         return tokens
 
     def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> Rotation:
@@ -89,4 +89,5 @@ def _rotation(
     axes = [spread(axis[..., None] * frequencies) for axis in coordinates(index, grid)]
     # Channels left over are not rotated: their angle is zero.
     angles = functional.pad(torch.cat(axes, dim=-1), (0, head_width - 6 * pairs))[:, None]
-    return Rotation(angles.cos(), angles.sin())
+    sign = torch.arange(head_width, device=index.device) % 2 * 2 - 1
+    return Rotation(angles.cos(), angles.sin() * sign)

@@ -52,15 +52,16 @@ class CheckpointFolder:
         if not pointer.exists():
             return None
         name = pointer.read_text().strip()
-        # only the last part counts: a pointer never leads out of the folder
-        checkpoint = self.path / Path(name).name
-        if not name or not checkpoint.is_dir():
-            raise CheckpointError(f"{pointer} names {name!r}, which is not there. {self.remedy()}")
-        return checkpoint
+        # compared with what is there, so that a pointer never leads out of the folder
+        for step in self.steps():
+            if self.at(step).name == name:
+                return self.at(step)
+        raise CheckpointError(f"{pointer} names {name!r}, which is not there. {self.remedy()}")
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, rising."""
-        return sorted(int(path.name.removeprefix("step_")) for path in self.path.glob("step_*"))
+        names = [path.name.removeprefix("step_") for path in self.path.glob("step_*")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def at(self, step: int) -> Path:
         """Where the checkpoint of `step` lies or would lie."""

@@ -1,25 +1,45 @@
 """The files of one checkpoint: written, flushed, listed with checksums, verified on load."""
 
 import hashlib
-import json
 import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from worldmodel_train.config import StrictConfig
+
 WEIGHTS, STATE, RECIPE, META = "weights.safetensors", "state.pt", "recipe.yaml", "meta.json"
-_FORMAT = 1
+_FILES = (WEIGHTS, STATE, RECIPE)
 _PACKAGES = ("worldmodel-train", "torch", "lightning", "safetensors")
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be written, or that cannot be trusted."""
+
+
+class Fingerprint(StrictConfig):
+    """What a file must be to be the one that was written."""
+
+    bytes: int
+    sha256: str
+
+
+class Meta(StrictConfig):
+    """`meta.json`: where the run was, with what it was made, and the other files."""
+
+    format: Literal[1]
+    step: int
+    samples_seen: int
+    versions: dict[str, str]
+    files: dict[str, Fingerprint]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,48 +64,43 @@ def write_whole(folder: Path, state: RunState, recipe_yaml: str) -> None:
     _save_weights(folder / WEIGHTS, state.weights)
     _save_state(folder / STATE, {"optimizer": state.optimizer, "watch": state.watch})
     write_text(folder / RECIPE, recipe_yaml)
-    files = {name: _fingerprint(folder / name) for name in (WEIGHTS, STATE, RECIPE)}
-    meta = {
-        "format": _FORMAT,
-        "step": state.step,
-        "samples_seen": state.samples_seen,
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
-        "files": files,
-    }
-    write_text(folder / META, json.dumps(meta, indent=2) + "\n")
+    files = {name: _fingerprint(folder / name) for name in _FILES}
+    meta = Meta(
+        format=1,
+        step=state.step,
+        samples_seen=state.samples_seen,
+        versions={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        files=files,
+    )
+    write_text(folder / META, meta.model_dump_json(indent=2) + "\n")
     flush_folder(folder)
 
 
-def read_meta(checkpoint: Path) -> dict[str, object]:
+def read_meta(checkpoint: Path) -> Meta:
     """The meta data of a checkpoint, without a look at its other files."""
+    path = checkpoint / META
     try:
-        meta = json.loads((checkpoint / META).read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{checkpoint / META} cannot be read: {error}") from error
-    if not isinstance(meta, dict) or meta.get("format") != _FORMAT:
-        raise CheckpointError(f"{checkpoint / META} is not a checkpoint of format {_FORMAT}")
-    return meta
+        return Meta.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint's: {error}") from error
 
 
-def verify(checkpoint: Path) -> dict[str, object]:
+def verify(checkpoint: Path) -> Meta:
     """The meta data, after every file was found to be what was written.
 
     Raises:
         CheckpointError: A file is missing or differs.
     """
     meta = read_meta(checkpoint)
-    files = meta.get("files")
-    if not isinstance(files, dict) or not {WEIGHTS, STATE, RECIPE} <= files.keys():
-        raise CheckpointError(f"{checkpoint / META} does not list the checkpoint's files")
-    for name in (WEIGHTS, STATE, RECIPE):
-        path = checkpoint / name
-        if not path.is_file():
+    for name in _FILES:
+        path, expected = checkpoint / name, meta.files.get(name)
+        if expected is None or not path.is_file():
             raise CheckpointError(f"{path} is missing: the checkpoint is damaged")
         found = _fingerprint(path)
-        if found != files[name]:
+        if found != expected:
             raise CheckpointError(
-                f"{path} is not what was saved ({found['bytes']} bytes, sha256 "
-                f"{found['sha256']}, expected {files[name]}): the checkpoint is damaged"
+                f"{path} is not what was saved (found {found}, saved {expected}): the checkpoint "
+                f"is damaged"
             )
     return meta
 
@@ -93,13 +108,10 @@ def verify(checkpoint: Path) -> dict[str, object]:
 def read_state(checkpoint: Path) -> RunState:
     """The state in a checkpoint, verified first, on the CPU."""
     meta = verify(checkpoint)
-    step, samples_seen = meta["step"], meta["samples_seen"]
-    assert isinstance(step, int)
-    assert isinstance(samples_seen, int)
     rest = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
     return RunState(
-        step=step,
-        samples_seen=samples_seen,
+        step=meta.step,
+        samples_seen=meta.samples_seen,
         weights=load_file(checkpoint / WEIGHTS),
         optimizer=rest["optimizer"],
         watch=rest["watch"],
@@ -147,7 +159,7 @@ def _flush_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _fingerprint(path: Path) -> dict[str, object]:
+def _fingerprint(path: Path) -> Fingerprint:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return Fingerprint(bytes=path.stat().st_size, sha256=digest)

@@ -56,28 +56,41 @@ class Clock:
         finally:
             self._since += time.perf_counter() - start
 
-    def timed(self, batches: Iterable[VideoBatch]) -> Iterator[VideoBatch]:
-        """The batches, with the time waited for each one counted.
-
-        The iterator lives in this generator alone, so that the loader's workers end with it.
-        """
-        iterator = iter(batches)
-        while True:
-            start = time.perf_counter()
-            batch = next(iterator, None)
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """What happens inside is waiting for data."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
             self._waited += time.perf_counter() - start
-            if batch is None:
-                return
-            yield batch
 
 
 class TimedBatches:
-    """What the Trainer iterates over: a plain iterable, so that it changes nothing about it."""
+    """What the Trainer iterates over: the loader's batches, with the wait for each one counted.
+
+    Lightning keeps references to it in cycles, so `close` lets the loader go: its workers end with
+    the run, and not whenever the garbage collector comes by.
+    """
 
     def __init__(self, batches: Iterable[VideoBatch], clock: Clock) -> None:
-        self._batches = batches
+        self._batches: Iterable[VideoBatch] | None = batches
+        self._iterator: Iterator[VideoBatch] | None = None
         self._clock = clock
 
     def __iter__(self) -> Iterator[VideoBatch]:
         """The batches from the start."""
-        return self._clock.timed(self._batches)
+        assert self._batches is not None, "iterated after close"
+        with self._clock.waiting():
+            self._iterator = iter(self._batches)
+        return self
+
+    def __next__(self) -> VideoBatch:
+        """The next batch."""
+        assert self._iterator is not None, "iterated after close"
+        with self._clock.waiting():
+            return next(self._iterator)
+
+    def close(self) -> None:
+        """Lets the loader go."""
+        self._batches = self._iterator = None

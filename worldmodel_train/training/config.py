@@ -1,7 +1,7 @@
 """How long, how wide and on what a run trains, and how often it reports."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
@@ -42,7 +42,7 @@ class TrainConfig(StrictConfig):
     """Weights to start from; null draws them."""
 
     @model_validator(mode="after")
-    def _micro_batches_fill_the_global_batch(self) -> Self:
+    def _micro_batches_fill_the_global_batch(self) -> "TrainConfig":
         if self.global_batch % self.micro_batch:
             largest = max(n for n in range(1, self.micro_batch) if self.global_batch % n == 0)
             raise ValueError(

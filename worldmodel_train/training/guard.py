@@ -33,6 +33,7 @@ class GuardConfig(StrictConfig):
     sudden_drop: Share = 0.5
     """Collapsed at once: loss *and* RankMe below this share of their recent medians."""
 
+
 _RANK, _STD = "monitors/target_rankme", "monitors/target_std"
 _NON_FINITE = (
     "the loss became NaN or infinite at or before step {step}. Look at grad_norm and loss in the "
@@ -44,8 +45,8 @@ _COLLAPSED = (
     "the target latents {how} by step {step}: RankMe {rank:.1f} (first {first_rank:.1f}), "
     "std {std:.3g} (first {first_std:.3g}), loss {loss:.4g}. Look at monitors/ in TensorBoard: "
     "collapse shows as falling RankMe and std with cosine near 1 (a rising loss is normal). Then "
-    "raise the EMA momentum, lower optim.lr or weight decay, or mask more; guard.collapse=warn goes "
-    "on regardless"
+    "raise the EMA momentum, lower optim.lr or weight decay, or mask more; guard.collapse=warn "
+    "goes on regardless"
 )
 _RECENT = 8  # readings whose medians a sudden drop is measured against
 
@@ -76,6 +77,11 @@ class Guard:
             problem = self._collapse(reading)
             if problem:
                 self._act(self._config.collapse, problem)
+
+    @property
+    def stops_on_non_finite(self) -> bool:
+        """Whether weights that are not finite end the run."""
+        return self._config.non_finite == "stop"
 
     def state(self) -> dict[str, object]:
         """What to save; plain numbers."""

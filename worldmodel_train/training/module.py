@@ -35,12 +35,12 @@ class Plan:
 class TrainingModule(pl.LightningModule):
     """Counts optimizer steps itself, so that a resumed run needs none of Lightning's state."""
 
-    def __init__(self, objective: Objective, plan: Plan, *, first_step: int = 0) -> None:
+    def __init__(self, objective: nn.Module, plan: Plan) -> None:
         super().__init__()
-        assert isinstance(objective, nn.Module)
         self.objective = objective
+        """A module that is an Objective."""
         self.plan = plan
-        self.step = first_step
+        self.step = 0
         """Optimizer steps taken, over all starts of this run."""
         self.micro_step = 0
         """Forward passes since the last optimizer step."""

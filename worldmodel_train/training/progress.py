@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from worldmodel_train.training.reading import Reading
 
 
+@runtime_checkable
 class ProgressView(Protocol):
     """Shows how far a run is."""
 
@@ -75,7 +76,7 @@ class Lines:
         done = reading.step - self._first_step
         seconds = (time.perf_counter() - self._start) * (self._steps - reading.step) / max(done, 1)
         left = time.strftime("%H:%M:%S", time.gmtime(seconds % 86400))
-        days = f"{int(seconds // 86400)}d " if seconds >= 86400 else ""  # noqa: PLR2004
+        days = f"{int(seconds // 86400)}d " if seconds >= 86400 else ""
         self._console.print(
             f"step {reading.step}/{self._steps}  {_numbers(reading, skipped)}  eta {days}{left}",
             highlight=False, soft_wrap=True,

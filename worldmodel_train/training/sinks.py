@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -11,6 +12,19 @@ from worldmodel_train.training.reading import Reading
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes readings."""
+
+    def write(self, reading: Reading, skipped: Mapping[str, int]) -> None:
+        """Stores one reading, and the samples skipped so far by reason."""
+        ...
+
+    def close(self) -> None:
+        """Flushes what is left."""
+        ...
 
 
 class MetricsFile:
@@ -29,6 +43,9 @@ class MetricsFile:
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
+    def close(self) -> None:
+        """Each line was flushed when it was written."""
+
 
 class TensorBoard:
     """Curves and pictures; one directory for all starts of a run."""
@@ -43,6 +60,10 @@ class TensorBoard:
             self.writer.add_scalar(name, value, reading.step)
         for reason, count in skipped.items():
             self.writer.add_scalar(f"data/skipped/{reason}", count, reading.step)
+
+    def close(self) -> None:
+        """Flushes and closes the event file."""
+        self.writer.close()
 
 
 def _put(line: dict[str, object], name: str, value: float | None) -> None:

@@ -52,9 +52,8 @@ class Processes:
 class Place:
     """Where the Trainer runs."""
 
+    processes: Processes
     accelerator: Literal["cpu", "gpu"]
-    devices: int
-    num_nodes: int
     strategy: Strategy
     precision: Literal["bf16-mixed", "32-true"]
 
@@ -89,9 +88,8 @@ def choose_place(train: TrainConfig, processes: Processes) -> Place:
     """
     accelerator = _accelerator(train, processes)
     place = Place(
+        processes=processes,
         accelerator=accelerator,
-        devices=processes.per_node,
-        num_nodes=processes.num_nodes,
         strategy=_strategy(train, processes, accelerator),
         precision="bf16-mixed" if train.precision == "bf16" else "32-true",
     )

@@ -5,8 +5,8 @@ import io
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from pydantic import ValidationError
 
@@ -19,7 +19,7 @@ from worldmodel_train.data.packing.probe import Beat, VideoInfo
 from worldmodel_train.data.packing.read import RawSample, open_shard, read_samples
 from worldmodel_train.data.packing.sample import SampleInfo
 
-Probe = Callable[[IO[bytes], Beat], VideoInfo]
+Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
 
 
 @dataclass
@@ -130,7 +130,7 @@ def check_shard(job: ShardJob, beat: Beat) -> CheckReport:
     return report
 
 
-def _check_samples(file: IO[bytes], job: ShardJob, report: CheckReport, beat: Beat) -> None:
+def _check_samples(file: BufferedIOBase, job: ShardJob, report: CheckReport, beat: Beat) -> None:
     keys: set[str] = set()
     for sample in read_samples(file):
         beat()

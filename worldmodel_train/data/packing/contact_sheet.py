@@ -74,7 +74,7 @@ def moments(video: bytes, info: SampleInfo) -> tuple[UInt8[np.ndarray, "h w 3"],
     pictures = []
     with open_video(io.BytesIO(video)) as (container, stream):
         origin = float((stream.start_time or 0) * (stream.time_base or 0))
-        half_frame = 0.5 / info.fps
+        half_frame = 0.51 / info.fps  # and a little, for rounded times
         for frame in container.decode(stream):
             time = frame.time - origin if frame.time is not None else math.inf
             while times and time + half_frame >= times[0]:

@@ -5,13 +5,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from worldmodel_train.data.packing.errors import PackError
 
 VIDEO_SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts")
-    + (".mpg", ".mpeg", ".ogv", ".flv", ".wmv", ".3gp", ".gif")
+    (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts"),
+        *(".mpg", ".mpeg", ".ogv", ".flv", ".wmv", ".3gp", ".gif"),
+    )
 )
 COLUMNS = ("path", "label", "caption", "start", "end")
 
@@ -34,7 +35,7 @@ class Entry:
         return self.start is not None or self.end is not None
 
 
-def read_entries(source: str, root: Path | None, stdin: TextIO) -> list[Entry]:
+def read_entries(source: str, root: Path | None, stdin: Iterable[str]) -> list[Entry]:
     """The entries of SRC: a folder, a `.csv` or `.jsonl` list, or `-` for paths on `stdin`.
 
     Relative paths of a list are looked up under `root` (default: the folder of the list; the
@@ -114,18 +115,18 @@ def _seconds(text: str | None, place: str) -> float | None:
     return seconds
 
 
-def _lines(file: TextIO) -> Iterator[str]:
+def _lines(file: Iterable[str]) -> Iterator[str]:
     return (line.rstrip("\r\n") for line in file if line.strip())
 
 
-def _csv_rows(file: TextIO, origin: str) -> Iterator[Mapping[str, object]]:
+def _csv_rows(file: Iterable[str], origin: str) -> Iterator[Mapping[str, object]]:
     reader = csv.DictReader(file, restkey="more cells than the header has")
     if "path" not in (reader.fieldnames or ()):
         raise PackError(f"{origin}: the first line must name the columns, `path` among them")
     yield from reader
 
 
-def _jsonl_rows(file: TextIO, origin: str) -> Iterator[Mapping[str, object]]:
+def _jsonl_rows(file: Iterable[str], origin: str) -> Iterator[Mapping[str, object]]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
             continue

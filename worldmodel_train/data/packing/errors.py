@@ -2,8 +2,8 @@
 
 import errno
 
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
-"""The disk's fault, never a video's: these stop the run."""
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""The disk's fault, never a video's: these stop the run. FFmpeg says EIO of torn files, too."""
 
 
 class PackError(ValueError):

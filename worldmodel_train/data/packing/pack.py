@@ -21,7 +21,12 @@ from worldmodel_train.data.packing.pool import Lost, WorkerPool
 from worldmodel_train.data.packing.prepare import Job, Prepared, Rejected, prepare
 from worldmodel_train.data.packing.progress import PackProgress
 from worldmodel_train.data.packing.sample import sample_key
-from worldmodel_train.data.packing.shard_writer import ShardWriter, sample_size, write_atomically
+from worldmodel_train.data.packing.shard_writer import (
+    ShardWriter,
+    closed_size,
+    sample_size,
+    write_atomically,
+)
 
 AHEAD_PER_WORKER = 4  # finished videos waiting on disk for a slow one before them
 
@@ -164,8 +169,8 @@ class _Packing:
         if twin is not None or key in self._keys:
             sample.video.unlink()
             return Rejected(reason="duplicate", detail=f"the same video as {twin or key}")
-        full = self._open_bytes() + sample_size(key, sample) > self._arguments.shard_size
-        if self._open.writer is not None and full:
+        size = closed_size(self._open_bytes() + sample_size(key, sample))
+        if self._open.writer is not None and size > self._arguments.shard_size:
             self._close_chapter(number)
         if self._open.writer is None:
             name = f"shard-{len(self._chapters):06d}.tar"

@@ -10,7 +10,7 @@ from itertools import count
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
@@ -49,7 +49,7 @@ class WorkerPool(Generic[Payload, Result]):
     timeout_s: float
     _workers: list[_Worker] = field(default_factory=list, init=False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "WorkerPool[Payload, Result]":
         self._workers = [self._start() for _ in range(self.workers)]
         return self
 

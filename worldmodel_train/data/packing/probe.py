@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import av
 from av.container import InputContainer
@@ -35,7 +35,7 @@ class VideoInfo:
 
 
 @contextmanager
-def open_video(file: Path | IO[bytes]) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(file: Path | BufferedIOBase) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream; whatever FFmpeg dislikes becomes a BadVideo."""
     try:
         with av.open(
@@ -67,7 +67,7 @@ def check_size(width: int, height: int) -> None:
         )
 
 
-def probe_ends(file: Path | IO[bytes], beat: Beat) -> VideoInfo:
+def probe_ends(file: Path | BufferedIOBase, beat: Beat) -> VideoInfo:
     """What the packets say, after decoding the first frames and the last.
 
     Where FFmpeg marks a packet as damaged, every frame is decoded instead.
@@ -85,7 +85,7 @@ def probe_ends(file: Path | IO[bytes], beat: Beat) -> VideoInfo:
         return _describe(stream, tally)
 
 
-def probe_all(file: Path | IO[bytes], beat: Beat) -> VideoInfo:
+def probe_all(file: Path | BufferedIOBase, beat: Beat) -> VideoInfo:
     """What decoding every frame shows."""
     _rewind(file)
     with open_video(file) as (container, stream):
@@ -174,6 +174,6 @@ def _describe(stream: VideoStream, tally: _Tally) -> VideoInfo:
     )
 
 
-def _rewind(file: Path | IO[bytes]) -> None:
+def _rewind(file: Path | BufferedIOBase) -> None:
     if not isinstance(file, Path):
         file.seek(0)

@@ -2,7 +2,6 @@
 
 import time
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -45,7 +44,7 @@ class PackProgress:
         if done:
             self._console.print(f"going on after {done} of {total} videos", highlight=False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PackProgress":
         if self._console.is_terminal:
             self._bar.start()
         return self

@@ -3,8 +3,8 @@
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 from worldmodel_train.data.packing.errors import BadVideo
 
@@ -22,7 +22,7 @@ class RawSample:
     description: bytes  # empty where the json is missing
 
 
-def read_samples(file: IO[bytes]) -> Iterator[RawSample]:
+def read_samples(file: BufferedIOBase) -> Iterator[RawSample]:
     """The samples of a tar in order; raises BadVideo where the tar is damaged."""
     parts: dict[str, bytes] = {}
     current = None
@@ -43,7 +43,7 @@ def read_samples(file: IO[bytes]) -> Iterator[RawSample]:
         yield _sample(current, parts)
 
 
-def open_shard(path: Path) -> IO[bytes]:
+def open_shard(path: Path) -> BufferedIOBase:
     """The shard's file; BadVideo where it is missing."""
     try:
         return path.open("rb")
@@ -62,7 +62,7 @@ def _body(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return content
 
 
-def _ends_well(file: IO[bytes], offset: int) -> bool:
+def _ends_well(file: BufferedIOBase, offset: int) -> bool:
     """Whether two empty blocks follow the last member, as a whole tar ends."""
     file.seek(offset)
     tail = file.read(2 * tarfile.BLOCKSIZE)

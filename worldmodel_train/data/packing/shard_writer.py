@@ -64,6 +64,11 @@ def sample_size(key: str, sample: Prepared) -> int:
     return sum(BLOCK + -(-size // BLOCK) * BLOCK for size in bodies)
 
 
+def closed_size(content: int) -> int:
+    """Bytes of a tar of so much content once its end mark is written, padded to whole records."""
+    return -(-(content + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+
 def sync_folder(folder: Path) -> None:
     """Make the renames in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,0 +1,157 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from worldmodel_train.cli.data import app
+
+
+def write_video(path: Path, frames=10, size=(64, 48), phase=0) -> Path:
+    width, height = size
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"g": "5"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for i in range(frames):
+            picture = np.full((height, width, 3), (phase + 2 * i) % 256, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(2):
+        write_video(tmp_path / f"in/{i}.mp4", phase=9 * i)
+    return tmp_path / "in"
+
+
+def wmt(*arguments, stdin=None):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=stdin)
+
+
+def test_pack_check_and_show_work_one_after_the_other(tmp_path, folder):
+    (folder / "bad.mp4").write_bytes(b"nonsense")
+    out = tmp_path / "out"
+    packed = wmt("pack", folder, out, "--workers", 1, "--short-side", 32, "--gop", 5)
+    assert packed.exit_code == 0, packed.output
+    assert "2 samples in 1 shard" in packed.stdout
+    assert "rejected 1 (1 undecodable)" in packed.stdout
+    index = json.loads((out / "index.json").read_text())
+    assert index["samples"] == 2
+    assert index["arguments"]["encode"] == {
+        "codec": "h264", "short_side": 32, "gop": 5, "fps": None, "crf": 23,
+    }  # fmt: skip
+    checked = wmt("check", out, "--decode", "--workers", 1)
+    assert checked.exit_code == 0, checked.output
+    assert "42x32 (2)" in checked.stdout
+    shown = wmt("show", out)
+    assert shown.exit_code == 0, shown.output
+    assert (out / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_paths_come_from_stdin(tmp_path, folder):
+    result = wmt("pack", "-", tmp_path / "out", "--root", folder, "--workers", 1, stdin="0.mp4\n")
+    assert result.exit_code == 0, result.output
+    assert "1 sample in 1 shard" in result.stdout
+
+
+def test_check_ends_with_the_reason_when_a_shard_changed(tmp_path, folder):
+    out = tmp_path / "out"
+    wmt("pack", folder, out, "--workers", 1)
+    shard = out / "shard-000000.tar"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    result = wmt("check", out, "--workers", 1)
+    assert result.exit_code == 1
+    assert "wrong: shard-000000.tar" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["pack", "{tmp}/nowhere", "{tmp}/out"], "nowhere: no such folder or list"),
+        (["pack", "{tmp}/in", "{tmp}/in/0.mp4"], "0.mp4: cannot be written"),
+        (["pack", "{tmp}/in", "{tmp}/in/0.mp4/deep"], "cannot be written"),
+        (["pack", "{tmp}/in", "{tmp}/out", "--shard-size", "big"], "--shard-size big: not a size"),
+        (["pack", "{tmp}/in", "{tmp}/out", "--codec", "vp8"], "--codec vp8"),
+        (["check", "{tmp}/in"], "is it a packed folder?"),
+        (["show", "{tmp}/in"], "is it a packed folder?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_1(tmp_path, folder, arguments, words):
+    result = wmt(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert result.exit_code == 1
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_nothing_packed_is_a_failure(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.mp4").touch()
+    result = wmt("pack", tmp_path / "in", tmp_path / "out", "--workers", 1)
+    assert result.exit_code == 1
+    assert "0 samples" in result.stdout
+
+
+def test_other_arguments_on_a_begun_folder_are_named(tmp_path, folder):
+    wmt("pack", folder, tmp_path / "out", "--workers", 1)
+    result = wmt("pack", folder, tmp_path / "out", "--workers", 1, "--gop", 4)
+    assert result.exit_code == 1
+    assert "was begun with another arguments" in result.stderr
+
+
+def test_a_full_disk_says_what_to_do(tmp_path, folder, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("worldmodel_train.data.packing.pack.pack", full)
+    result = wmt("pack", folder, tmp_path / "out")
+    assert result.exit_code == 1
+    assert "the disk is full; finished shards are intact" in result.stderr
+
+
+@pytest.mark.slow
+def test_a_run_killed_with_9_goes_on_to_the_bytes_of_an_uninterrupted_one(tmp_path):
+    write_video(tmp_path / "long.mp4", frames=620, size=(160, 96))
+    table = io.StringIO("path,start,end\n")
+    table.seek(0, io.SEEK_END)
+    table.writelines(f"long.mp4,{i * 0.3:.1f},{i * 0.3 + 2:.1f}\n" for i in range(200))
+    (tmp_path / "list.csv").write_text(table.getvalue())
+
+    def start(out):
+        main = "from worldmodel_train.cli.data import app; app()"
+        arguments = ["pack", tmp_path / "list.csv", out, "--gop", "5", "--shard-size", "40KB"]
+        return subprocess.Popen(
+            [sys.executable, "-c", main, *map(str, arguments), "--workers", "2"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole).wait(timeout=120) == 0
+    process = start(killed)
+    deadline = time.monotonic() + 60
+    while not (killed / "journal/chapter-000003.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "index.json").exists()
+    first = (killed / "shard-000000.tar").stat().st_mtime_ns
+    assert start(killed).wait(timeout=120) == 0
+    names = sorted(path.name for path in whole.glob("*.tar"))
+    assert len(names) > 4
+    for name in [*names, "index.json", "rejects.jsonl"]:
+        assert (whole / name).read_bytes() == (killed / name).read_bytes()
+    assert sorted(path.name for path in killed.glob("*.tar")) == names
+    assert (killed / "shard-000000.tar").stat().st_mtime_ns == first
+    assert not list(killed.glob(".scratch-*"))

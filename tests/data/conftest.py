@@ -1,0 +1,102 @@
+import io
+import json
+import tarfile
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from worldmodel_train.data.crop import CENTER_CROP, Crop
+from worldmodel_train.data.decode import ClipRequest
+
+VIDEOS = Path(__file__).parent / "video"
+
+
+@pytest.fixture(scope="session")
+def videos() -> Path:
+    """The folder of difficult videos that travel with the tests."""
+    return VIDEOS
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., bytes]:
+    """Writes an mp4 whose frame i is a flat picture of grey level 20 + 10 i (modulo 200)."""
+
+    def make(
+        frames: int = 12,
+        *,
+        width: int = 64,
+        height: int = 48,
+        stamps: Sequence[float] | None = None,
+        fps: int = 10,
+        gop: int = 4,
+        levels: Sequence[int] | None = None,
+    ) -> bytes:
+        file = io.BytesIO()
+        with av.open(file, "w", format="mp4") as container:
+            stream = container.add_stream("libx264", rate=fps)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.options = {"g": str(gop), "bf": "2", "crf": "10", "preset": "veryfast"}
+            stream.codec_context.time_base = Fraction(1, 1000)
+            for i in range(frames):
+                level = levels[i] if levels else 20 + 10 * i % 200
+                picture = np.full((height, width, 3), level, dtype=np.uint8)
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.time_base = Fraction(1, 1000)
+                frame.pts = round(1000 * (stamps[i] if stamps else i / fps))
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return file.getvalue()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def levels() -> Callable[[np.ndarray], list[int]]:
+    """Which frame of `make_video` each picture of a clip shows."""
+
+    def read(clip: np.ndarray) -> list[int]:
+        return [round((float(picture.mean()) - 20) / 10) for picture in clip]
+
+    return read
+
+
+@pytest.fixture
+def make_shard(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a tar of samples {key: video}; a value of None leaves out the json."""
+
+    def make(name: str, samples: dict[str, bytes], *, without_json: Sequence[str] = ()) -> Path:
+        path = tmp_path / name
+        with tarfile.open(path, "w") as tar:
+            for key, video in samples.items():
+                files = {f"{key}.mp4": video}
+                if key not in without_json:
+                    files[f"{key}.json"] = json.dumps({"label": f"label of {key}"}).encode()
+                for file_name, content in files.items():
+                    member = tarfile.TarInfo(file_name)
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_request() -> Callable[..., ClipRequest]:
+    def make(
+        frames: int = 4,
+        fps: float = 10,
+        *,
+        start: float = 0.0,
+        size: int = 32,
+        crop: Crop = CENTER_CROP,
+        max_pixels: int = 1 << 24,
+    ) -> ClipRequest:
+        return ClipRequest(
+            frames=frames, fps=fps, start=start, size=size, crop=crop, max_pixels=max_pixels
+        )
+
+    return make

@@ -1,0 +1,121 @@
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+
+import pytest
+
+from worldmodel_train.data.packing.check import check_shards
+from worldmodel_train.data.packing.errors import PackError
+from worldmodel_train.data.packing.probe import probe_all, probe_ends
+
+
+@pytest.fixture
+def copy(tmp_path, packed):
+    shutil.copytree(packed, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def problems(out, probe=probe_ends):
+    return check_shards(out, probe, workers=1, timeout_s=30.0).problems
+
+
+def rewrite(out, change):
+    """Change the members of the first shard, and make the index agree with its new bytes."""
+    shard = out / "shard-000000.tar"
+    with tarfile.open(shard) as tar:
+        members = [(m.name, tar.extractfile(m).read()) for m in tar]
+    with tarfile.open(shard, "w") as tar:
+        for name, content in change(members):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    index = json.loads((out / "index.json").read_text())
+    content = shard.read_bytes()
+    index["shards"][0] |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (out / "index.json").write_text(json.dumps(index))
+
+
+def _with_999_frames(content):
+    return json.dumps(json.loads(content) | {"frames": 999}).encode()
+
+
+@pytest.mark.parametrize("probe", [probe_ends, probe_all])
+def test_a_good_set_is_counted_and_nothing_is_wrong(packed, probe):
+    report = check_shards(packed, probe, workers=2, timeout_s=30.0)
+    assert report.problems == []
+    assert (report.samples, report.labels) == (6, {"run": 3, "walk": 3})
+    assert (report.sizes, report.codecs, report.frame_rates) == (
+        {"64x48": 6}, {"h264": 6}, {"10": 6},
+    )  # fmt: skip
+    assert report.seconds == pytest.approx(7.2, abs=0.1)
+
+
+def test_one_flipped_byte_is_found(copy):
+    shard = copy / "shard-000001.tar"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    assert any("shard-000001.tar: its sha256 differs" in p for p in problems(copy))
+
+
+def test_a_missing_a_truncated_and_an_unlisted_shard_are_found(copy):
+    (copy / "shard-000000.tar").unlink()
+    shard = copy / "shard-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:3000])
+    shutil.copy(copy / "shard-000002.tar", copy / "extra.tar")
+    found = "\n".join(problems(copy))
+    assert "shard-000000.tar: tar, no such file" in found
+    assert "shard-000001.tar: 3000 bytes, not" in found
+    assert "shard-000001.tar: tar, " in found
+    assert "extra.tar: not listed" in found
+
+
+def test_a_tar_cut_between_two_samples_is_truncated(copy):
+    rewrite(copy, lambda members: members)
+    shard = copy / "shard-000000.tar"
+    with tarfile.open(shard) as tar:
+        tar.getmembers()
+        end = tar.offset
+    shard.write_bytes(shard.read_bytes()[:end])
+    assert any("end mark is missing" in p for p in problems(copy))
+
+
+def test_a_sample_without_json_or_without_video_is_found(copy):
+    rewrite(copy, lambda members: members[1:-1])
+    found = "\n".join(problems(copy))
+    assert "json, missing" in found
+    assert "video, missing" in found
+
+
+def test_a_json_that_lies_is_found(copy):
+    def lie(members):
+        for name, content in members:
+            is_json = name.endswith(".json")
+            yield name, _with_999_frames(content) if is_json else content
+
+    rewrite(copy, lie)
+    assert any("holds 12 frames 64x48" in p for p in problems(copy))
+
+
+def test_a_video_that_is_not_the_hashed_one_is_found(copy, make_video, tmp_path):
+    other = make_video(tmp_path / "other.mp4").read_bytes()
+    rewrite(copy, lambda ms: [(n, other if n.endswith(".mp4") else c) for n, c in ms])
+    assert any("hash differs from its json" in p for p in problems(copy))
+
+
+def test_an_unfinished_or_nonsense_index_is_one_line(copy, tmp_path):
+    index = json.loads((copy / "index.json").read_text())
+    index["shards"][0]["name"] = "../../etc/passwd"
+    (copy / "index.json").write_text(json.dumps(index))
+    with pytest.raises(PackError, match="is not a file name"):
+        problems(copy)
+    (copy / "index.json").write_text('{"version": 7}')
+    with pytest.raises(PackError, match="version"):
+        problems(copy)
+    (copy / "index.json").unlink()
+    with pytest.raises(PackError, match="repeat the pack command"):
+        problems(copy)
+    with pytest.raises(PackError, match="is it a packed folder"):
+        problems(tmp_path / "nowhere")

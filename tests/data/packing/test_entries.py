@@ -1,0 +1,80 @@
+import io
+
+import pytest
+
+from worldmodel_train.data.packing.entries import read_entries
+from worldmodel_train.data.packing.errors import PackError
+
+
+def read(path, root=None):
+    return read_entries(str(path), root, io.StringIO())
+
+
+def test_a_folder_is_read_in_sorted_order_with_subfolders_as_labels(tmp_path):
+    for name in ("b.mp4", "walk/a.MKV", "notes.txt", ".hidden/c.mp4", ".d.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [(e.source, e.label) for e in read(tmp_path)]
+    assert found == [("b.mp4", None), ("walk/a.MKV", "walk")]
+
+
+def test_a_csv_gives_times_in_seconds_and_paths_beside_the_list(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("path,label,start,end\na.mp4,x,1:02.5,1:00:00\n/b.mp4,,,\n", "utf-8-sig")
+    first, second = read(path)
+    assert (first.path, first.label, first.start, first.end) == (
+        tmp_path / "a.mp4", "x", 62.5, 3600.0,
+    )  # fmt: skip
+    assert (str(second.path), second.label, second.is_segment) == ("/b.mp4", None, False)
+
+
+def test_a_jsonl_gives_the_same_entries_as_a_csv(tmp_path):
+    (tmp_path / "a.csv").write_text("path,caption,start,end\nv.mp4,hello,1,2.5\n")
+    (tmp_path / "a.jsonl").write_text(
+        '{"path": "v.mp4", "caption": "hello", "start": 1, "end": 2.5}\n\n'
+    )
+    assert read(tmp_path / "a.csv") == read(tmp_path / "a.jsonl")
+
+
+def test_stdin_names_one_path_a_line_under_the_root(tmp_path):
+    entries = read_entries("-", tmp_path, io.StringIO("a b.mp4\n\nc.mp4\n"))
+    assert [e.path for e in entries] == [tmp_path / "a b.mp4", tmp_path / "c.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("path,lable\na.mp4,x\n", "unknown column 'lable'"),
+        ("file\na.mp4\n", "`path` among them"),
+        ("path,start,end\na.mp4,3,2\n", "end=2.0 is not after start=3.0"),
+        ("path,start\na.mp4,soon\n", "start='soon' is not a time"),
+        ("path,start\na.mp4,-1\n", "start='-1' is not a time"),
+        ("path,label\n,x\n", "has no path"),
+        ("path\n", "names no videos"),
+        ("path\na,b.mp4\n", "unknown column"),
+    ],
+)
+def test_a_mistake_in_a_list_is_named_with_its_place(tmp_path, content, words):
+    path = tmp_path / "list.csv"
+    path.write_text(content)
+    with pytest.raises(PackError, match=r"list\.csv") as error:
+        read(path)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("line", ["{", "[1]"])
+def test_a_broken_jsonl_line_is_named_by_number(tmp_path, line):
+    path = tmp_path / "list.jsonl"
+    path.write_text('{"path": "a.mp4"}\n' + line)
+    with pytest.raises(PackError, match=r"list\.jsonl:2"):
+        read(path)
+
+
+def test_a_missing_or_empty_source_is_an_error(tmp_path):
+    with pytest.raises(PackError, match="no such folder or list"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(PackError, match="holds no videos"):
+        read(tmp_path)
+    (tmp_path / "list.txt").touch()
+    with pytest.raises(PackError, match=r"\.csv or \.jsonl"):
+        read(tmp_path / "list.txt")

@@ -1,0 +1,180 @@
+import errno
+import json
+import shutil
+import tarfile
+
+import pytest
+
+from worldmodel_train.data.packing.errors import PackError
+from worldmodel_train.data.packing.journal import Index, Journal
+from worldmodel_train.data.packing.sample import SampleInfo
+from worldmodel_train.data.packing.shard_writer import ShardWriter
+
+
+def shards(out):
+    return {path.name: path.read_bytes() for path in sorted(out.glob("*.tar"))}
+
+
+def rejects(out):
+    lines = (out / "rejects.jsonl").read_text().splitlines()
+    return {line["path"].rsplit("/", 1)[-1]: line["reason"] for line in map(json.loads, lines)}
+
+
+def test_every_sample_is_a_video_and_its_json_in_folder_order(packed):
+    members, infos = [], []
+    for path in sorted(packed.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            members += [(m.name, m.mtime, m.uid, m.uname) for m in tar]
+            infos += [
+                SampleInfo.model_validate_json(tar.extractfile(name).read())
+                for name in tar.getnames()
+                if name.endswith(".json")
+            ]
+    assert [info.source for info in infos] == sorted(info.source for info in infos)
+    assert [info.label for info in infos] == ["run"] * 3 + ["walk"] * 3
+    for video, description in zip(members[::2], members[1::2], strict=True):
+        assert video[0] == description[0].replace(".json", ".mp4")
+        assert video[1:] == description[1:] == (0, 0, "")
+
+
+def test_the_index_counts_what_the_shards_hold(packed):
+    index = Index.model_validate_json((packed / "index.json").read_bytes())
+    assert sorted(json.loads((packed / "index.json").read_text())) == [
+        "arguments", "samples", "seconds", "shards", "version",
+    ]  # fmt: skip
+    assert [shard.name for shard in index.shards] == sorted(shards(packed))
+    assert len(index.shards) > 1
+    assert all(shard.bytes <= 20_000 for shard in index.shards)
+    assert sum(shard.samples for shard in index.shards) == index.samples == 6
+    assert index.seconds == pytest.approx(6 * 1.2, abs=0.1)
+    assert not list(packed.glob(".*.partial"))
+
+
+def test_the_same_videos_give_the_same_shards_whatever_the_number_of_workers(
+    tmp_path, packed, videos, run_pack
+):
+    moved = tmp_path / "moved"
+    shutil.copytree(videos, moved)
+    run_pack(moved, tmp_path / "again", workers=2, shard_size=20_000)
+    assert shards(tmp_path / "again") == shards(packed)
+    assert (tmp_path / "again/index.json").read_bytes() == (packed / "index.json").read_bytes()
+
+
+def test_bad_videos_and_duplicates_are_rejected_and_the_rest_is_packed(
+    tmp_path, videos, make_video, run_pack
+):
+    good = make_video(tmp_path / "in/good.mp4")
+    shutil.copy(good, tmp_path / "in/zwilling.mp4")
+    (tmp_path / "in/empty.mp4").touch()
+    (tmp_path / "in/page.mp4").write_text("<html>404</html>")
+    (tmp_path / "in/torn.mp4").write_bytes(good.read_bytes()[:900])
+    report = run_pack(tmp_path / "in", tmp_path / "out")
+    assert report.index.samples == 1
+    assert rejects(tmp_path / "out") == {
+        "empty.mp4": "empty", "page.mp4": "undecodable", "torn.mp4": "undecodable",
+        "zwilling.mp4": "duplicate",
+    }  # fmt: skip
+    assert "scratch" not in (tmp_path / "out/rejects.jsonl").read_text()
+
+
+def test_a_listed_path_that_is_gone_is_rejected(tmp_path, make_video, run_pack):
+    make_video(tmp_path / "a.mp4")
+    (tmp_path / "l.csv").write_text("path\ngone.mp4\na.mp4\na.mp4\nl.csv\n")
+    report = run_pack(tmp_path / "l.csv", tmp_path / "out")
+    assert report.rejects == {"missing": 1, "duplicate": 1, "suffix": 1}
+    assert report.index.samples == 1
+
+
+def test_segments_of_one_video_become_samples_of_their_own(tmp_path, make_video, run_pack):
+    make_video(tmp_path / "a.mp4", frames=40)
+    (tmp_path / "l.csv").write_text("path,start,end\na.mp4,0,1\na.mp4,2,3.5\na.mp4,50,51\n")
+    report = run_pack(tmp_path / "l.csv", tmp_path / "out", encode={"short_side": 32})
+    assert report.index.samples == 2
+    assert report.index.seconds == pytest.approx(2.5)
+    assert report.rejects == {"empty": 1}
+    with pytest.raises(PackError, match="start and end need re-encoding"):
+        run_pack(tmp_path / "l.csv", tmp_path / "raw")
+
+
+def test_a_finished_set_is_left_as_it_is(tmp_path, packed, videos, run_pack):
+    out = tmp_path / "out"
+    shutil.copytree(packed, out)
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")}
+    report = run_pack(videos, out, shard_size=20_000)
+    assert report.resumed_entries == 6
+    assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")} == before
+
+
+def test_other_arguments_or_videos_on_a_begun_set_are_an_error(tmp_path, packed, videos, run_pack):
+    out = tmp_path / "out"
+    shutil.copytree(packed, out)
+    with pytest.raises(PackError, match="begun with another arguments"):
+        run_pack(videos, out, shard_size=30_000)
+    with pytest.raises(PackError, match="begun with another list of videos"):
+        run_pack(videos / "run", out, shard_size=20_000)
+    assert shards(out) == shards(packed)
+
+
+def test_a_folder_with_foreign_shards_is_not_touched(tmp_path, videos, run_pack):
+    (tmp_path / "train-000.tar").write_bytes(b"precious")
+    with pytest.raises(PackError, match=r"holds train-000\.tar without a journal"):
+        run_pack(videos, tmp_path)
+    assert (tmp_path / "train-000.tar").read_bytes() == b"precious"
+
+
+def test_a_finished_shard_that_vanished_is_an_error(tmp_path, packed, videos, run_pack):
+    out = tmp_path / "out"
+    shutil.copytree(packed, out)
+    (out / "shard-000001.tar").unlink()
+    with pytest.raises(PackError, match=r"shard-000001\.tar: was finished"):
+        run_pack(videos, out, shard_size=20_000)
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", ["shard half written", "shard renamed, not yet in the journal"])
+def test_an_interrupted_run_goes_on_to_the_same_bytes(
+    tmp_path, packed, videos, run_pack, monkeypatch, moment
+):
+    owner, name = (ShardWriter, "add") if moment.startswith("shard half") else (Journal, "append")
+    original, calls = getattr(owner, name), []
+
+    def stop_later(self, *arguments):
+        calls.append(arguments)
+        if len(calls) == (4 if owner is ShardWriter else 2):
+            raise Interrupted
+        return original(self, *arguments)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, stop_later)
+        with pytest.raises(Interrupted):
+            run_pack(videos, out, shard_size=20_000)
+    assert not (out / "index.json").exists()
+    report = run_pack(videos, out, shard_size=20_000)
+    assert 0 < report.resumed_entries < 6
+    assert shards(out) == shards(packed)
+    assert (out / "index.json").read_bytes() == (packed / "index.json").read_bytes()
+    assert (out / "rejects.jsonl").read_bytes() == (packed / "rejects.jsonl").read_bytes()
+
+
+def test_a_full_disk_leaves_finished_shards_and_no_litter(
+    tmp_path, packed, videos, run_pack, monkeypatch
+):
+    original = ShardWriter.add
+
+    def no_space(self, key, sample):
+        if self.name == "shard-000001.tar":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(self, key, sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "add", no_space)
+        with pytest.raises(OSError, match="No space"):
+            run_pack(videos, tmp_path / "out", shard_size=20_000)
+    first = (tmp_path / "out/shard-000000.tar").read_bytes()
+    assert shards(tmp_path / "out") == {"shard-000000.tar": first}
+    assert first == (packed / "shard-000000.tar").read_bytes()
+    assert not list((tmp_path / "out").glob(".s*"))

@@ -1,0 +1,59 @@
+import io
+
+import pytest
+
+from worldmodel_train.data.packing.errors import BadVideo
+from worldmodel_train.data.packing.probe import probe_all, probe_ends
+
+
+def beat():
+    pass
+
+
+@pytest.mark.parametrize("probe", [probe_ends, probe_all])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
+def test_a_good_video_is_described(tmp_path, make_video, probe, suffix):
+    info = probe(make_video(tmp_path / f"a{suffix}", frames=15), beat)
+    assert (info.frames, info.width, info.height, info.codec) == (15, 64, 48, "h264")
+    assert info.fps == pytest.approx(10.0, rel=1e-3)
+    assert info.duration == pytest.approx(1.5, abs=0.11)
+
+
+def test_bytes_in_memory_are_described_like_the_file(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mp4")
+    assert probe_ends(io.BytesIO(path.read_bytes()), beat) == probe_ends(path, beat)
+
+
+def test_a_video_that_lost_its_end_is_refused(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mkv", frames=40)
+    whole = path.read_bytes()
+    at_end = make_video(tmp_path / "b.mp4", frames=40).read_bytes()
+    path.write_bytes(at_end[: len(at_end) * 2 // 3])  # the mp4 index stands at the end
+    with pytest.raises(BadVideo):
+        probe_ends(path, beat)
+    path.write_bytes(whole[:200])
+    with pytest.raises(BadVideo):
+        probe_ends(path, beat)
+
+
+def test_decoding_all_frames_finds_damage_between_the_ends(tmp_path, make_video):
+    path = make_video(tmp_path / "a.mp4", frames=40)
+    content = bytearray(path.read_bytes())
+    middle = len(content) * 2 // 5
+    content[middle : middle + 150] = bytes(150)
+    path.write_bytes(content)
+    with pytest.raises(BadVideo):
+        probe_all(path, beat)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", bytes(5000)])
+def test_what_is_no_video_is_refused(tmp_path, content):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+    with pytest.raises(BadVideo):
+        probe_ends(path, beat)
+
+
+def test_absurd_sizes_are_refused(tmp_path, make_video):
+    with pytest.raises(BadVideo, match="8x8"):
+        probe_ends(make_video(tmp_path / "a.mp4", size=(8, 8)), beat)

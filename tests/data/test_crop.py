@@ -1,0 +1,53 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worldmodel_train.data.crop import CENTER_CROP, Crop, frame_crop
+
+UNIT = st.floats(0, 1)
+SHAPES = st.lists(st.tuples(st.floats(0.05, 1), st.floats(0.3, 3)), max_size=4)
+SIDES = st.integers(1, 4000)
+
+
+@given(
+    shapes=SHAPES,
+    place=st.tuples(UNIT, UNIT),
+    sides=st.tuples(SIDES, SIDES),
+    size=st.sampled_from([16, 96, 256]),
+)
+def test_the_box_lies_inside_the_picture_before_and_after_scaling(shapes, place, sides, size):
+    (width, height), (x, y) = sides, place
+    crop = Crop(shapes=tuple(shapes), x=x, y=y)
+    box = crop.box(width, height)
+    framing = frame_crop(crop, width=width, height=height, size=size)
+    for area, w, h in ((box, width, height), (framing.box, framing.width, framing.height)):
+        assert area.left >= 0
+        assert area.top >= 0
+        assert 0 < area.width <= w - area.left
+        assert 0 < area.height <= h - area.top
+
+
+def test_a_large_picture_is_scaled_before_it_is_copied():
+    framing = frame_crop(CENTER_CROP, width=1920, height=1080, size=256)
+    assert framing.width * framing.height < 1920 * 1080 / 10
+    assert (framing.box.width, framing.box.height) == (256, 256)
+
+
+def test_a_small_picture_is_decoded_as_it_is():
+    framing = frame_crop(CENTER_CROP, width=320, height=180, size=128)
+    assert (framing.width, framing.height) == (320, 180)
+
+
+def test_the_centre_crop_is_the_middle_square():
+    picture = np.zeros((20, 40, 3), dtype=np.uint8)
+    picture[:, 10:30] = 255
+    cut = frame_crop(CENTER_CROP, width=40, height=20, size=16).cut(picture, 16)
+    assert cut.shape == (16, 16, 3)
+    assert (cut == 255).all()
+
+
+@given(shapes=SHAPES, x=UNIT)
+def test_cuts_have_the_clip_size(shapes, x):
+    crop = Crop(shapes=tuple(shapes), x=x)
+    picture = np.zeros((37, 53, 3), dtype=np.uint8)
+    assert frame_crop(crop, width=53, height=37, size=24).cut(picture, 24).shape == (24, 24, 3)

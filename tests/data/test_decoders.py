@@ -1,0 +1,189 @@
+"""decord and PyAV behind one interface: the right frames, or a reason."""
+
+import numpy as np
+import pytest
+
+from worldmodel_train.data.auto_decoder import make_decoder
+from worldmodel_train.data.container import read_track
+from worldmodel_train.data.crop import CENTER_CROP, Crop
+from worldmodel_train.data.decode import DecodeError
+from worldmodel_train.data.pyav_decoder import PyavDecoder
+
+decord_decoder = pytest.importorskip("worldmodel_train.data.decord_decoder")
+
+HEALTHY = [
+    "gen_vfr_h264.mp4",
+    "gen_interlaced.mp4",
+    "gen_rot90_meta.mp4",
+    "gen_vp9_322x182.webm",
+    "gen_hevc.mp4",
+    "gen_gray.mp4",
+    "gen_1fps.mp4",
+    "gen_bframes_opengop_g250.mp4",
+    "gen_single_frame.mp4",
+]
+ALL = ("auto", "decord", "pyav")
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize("start", [0.0, 0.6])
+def test_both_decoders_give_the_same_bits(videos, make_request, name, start):
+    video = (videos / name).read_bytes()
+    request = make_request(frames=8, fps=4.0, start=start, size=112, crop=CENTER_CROP)
+    ours, theirs = (make_decoder(kind).decode(video, request) for kind in ("decord", "pyav"))
+    assert ours.decoder == "decord"
+    np.testing.assert_array_equal(ours.clip, theirs.clip)
+
+
+@pytest.mark.parametrize("decoder", ALL)
+@pytest.mark.parametrize("start", [0.0, 0.3, 0.99])
+def test_the_frames_are_those_the_time_stamps_name(
+    make_video, make_request, levels, decoder, start
+):
+    video = make_video(16)
+    shown = levels(make_decoder(decoder).decode(video, make_request(8, 10.0, start=start)).clip)
+    first = int(start * 8 + 0.01)
+    assert shown == list(range(first, first + 8))
+
+
+@pytest.mark.parametrize("decoder", ALL)
+def test_variable_frame_rate_is_followed(make_video, make_request, levels, decoder):
+    video = make_video(4, stamps=[0.0, 0.1, 0.9, 1.0])
+    shown = levels(make_decoder(decoder).decode(video, make_request(4, 4.0)).clip)
+    assert shown == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("decoder", ALL)
+def test_a_clip_longer_than_the_video_holds_the_last_frame(
+    make_video, make_request, levels, decoder
+):
+    shown = levels(make_decoder(decoder).decode(make_video(3), make_request(6, 10.0)).clip)
+    assert shown == [0, 1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("decoder", ALL)
+def test_real_repeats_are_not_taken_for_lost_frames(make_video, make_request, levels, decoder):
+    video = make_video(6, levels=[20, 30, 30, 30, 40, 50])
+    decoded = make_decoder(decoder).decode(video, make_request(6, 10.0))
+    assert levels(decoded.clip) == [0, 1, 1, 1, 2, 3]
+    assert not decoded.fallback
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+def test_pictures_are_upright(videos, make_request, decoder):
+    # The left edge of the stored picture is the lower edge of the upright one.
+    video = (videos / "gen_rot90_meta.mp4").read_bytes()
+    top = Crop(shapes=(), x=0.0, y=0.0)
+    bottom = Crop(shapes=(), x=0.0, y=1.0)
+    upper, lower = (
+        make_decoder(decoder).decode(video, make_request(1, crop=crop, size=112)).clip
+        for crop in (top, bottom)
+    )
+    assert np.abs(upper.astype(int) - lower).mean() > 5  # 180 x 320: two different squares
+
+
+@pytest.mark.parametrize("decoder", ALL)
+def test_a_flipped_clip_is_the_mirror_image(videos, make_request, decoder):
+    video = (videos / "gen_gray.mp4").read_bytes()
+    plain, flipped = (
+        make_decoder(decoder).decode(video, make_request(2, crop=Crop(flip=flip))).clip
+        for flip in (False, True)
+    )
+    np.testing.assert_array_equal(flipped, plain[:, :, ::-1])
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+def test_scaling_in_the_decoder_shows_the_same_picture(videos, make_request, decoder):
+    video = (videos / "gen_gray.mp4").read_bytes()
+    scaled = make_decoder(decoder).decode(video, make_request(2, size=64)).clip
+    full = make_decoder(decoder).decode(video, make_request(2, size=180)).clip
+    shrunk = full[:, : 64 * 2, : 64 * 2].reshape(2, 64, 2, 64, 2, 3).mean((2, 4))
+    reference = scaled[:, : int(64 * 128 / 180), : int(64 * 128 / 180)].mean()
+    assert abs(reference - shrunk.mean()) < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("h265_video.mp4", "decord_open_gop"),
+        ("gen_editlist_nonkey_start.mp4", "decord_hidden_packets"),
+        ("discard_first_keyframe.mp4", "decord_hidden_packets"),
+        ("gen_resolution_change.ts", "decord_unsafe_container"),
+        ("gen_odd_317x179_yuv444.mp4", "decord_bad_seek"),
+        ("gen_av1.mp4", "decord_failed"),
+        ("gen_16x16.mp4", "decord_failed"),
+    ],
+)
+def test_auto_turns_to_pyav_where_decord_is_wrong_and_says_why(videos, make_request, name, reason):
+    video = (videos / name).read_bytes()
+    request = make_request(8, 4.0, start=0.4, size=48)
+    with pytest.raises(DecodeError) as refused:
+        make_decoder("decord").decode(video, request)
+    assert refused.value.reason == reason
+    decoded = make_decoder("auto").decode(video, request)
+    assert decoded.decoder == "pyav"
+    assert decoded.fallback.startswith(reason)
+    np.testing.assert_array_equal(decoded.clip, PyavDecoder().decode(video, request).clip)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bad_bitflips_in_mdat.mp4",
+        "bad_truncated_faststart_60pct.mp4",
+        "bad_zeroed_first_half.mp4",
+        "small_gif.gif",
+    ],
+)
+@pytest.mark.parametrize("decoder", ALL)
+def test_damaged_videos_are_refused_not_shown(videos, make_request, name, decoder):
+    with pytest.raises(DecodeError):
+        make_decoder(decoder).decode((videos / name).read_bytes(), make_request(8, 4.0))
+
+
+@pytest.mark.parametrize("video", [b"", b"<html>404 Not Found</html>", b"\0" * 4096])
+@pytest.mark.parametrize("decoder", ALL)
+def test_what_is_no_video_is_refused(make_request, decoder, video):
+    with pytest.raises(DecodeError):
+        make_decoder(decoder).decode(video, make_request())
+
+
+def test_a_playlist_cannot_open_other_files(tmp_path, make_video, make_request):
+    secret = tmp_path / "secret.mp4"
+    secret.write_bytes(make_video(4))
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret.as_uri()}\n#EXT-X-ENDLIST\n"
+    with pytest.raises(DecodeError, match="corrupt_video"):
+        make_decoder("auto").decode(playlist.encode(), make_request())
+
+
+def test_a_picture_larger_than_allowed_is_not_decoded(make_video, make_request):
+    with pytest.raises(DecodeError, match="too_large: 64x48"):
+        make_decoder("auto").decode(make_video(2), make_request(max_pixels=1000))
+
+
+def test_skipping_unused_frames_changes_no_bit(make_video, make_request):
+    video = make_video(40, gop=20)
+    sparse = PyavDecoder().decode(video, make_request(8, 2.0)).clip
+    every = PyavDecoder().decode(video, make_request(40, 10.0)).clip
+    np.testing.assert_array_equal(sparse, every[::5])
+
+
+def test_a_repeated_picture_that_pyav_tells_apart_is_refused(make_video, make_request, monkeypatch):
+    video, request = make_video(8), make_request(4, 10.0)
+    track = read_track(video, max_pixels=request.max_pixels)
+    honest = decord_decoder._read
+
+    def repeating(*arguments):
+        clip = honest(*arguments)
+        clip[2] = clip[1]
+        return clip
+
+    monkeypatch.setattr(decord_decoder, "_read", repeating)
+    with pytest.raises(DecodeError, match="decord_repeats_frames"):
+        decord_decoder.DecordDecoder().decode_track(video, track, request)
+
+
+def test_a_frame_count_unlike_the_containers_is_refused(make_video, make_request, monkeypatch):
+    monkeypatch.setattr(decord_decoder.decord.VideoReader, "__len__", lambda _: 300)
+    with pytest.raises(DecodeError, match="decord_frame_count"):
+        make_decoder("decord").decode(make_video(8), make_request())

@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+from worldmodel_train.interop import (
+    CheckpointError,
+    ClipSize,
+    export_checkpoint,
+    import_checkpoint,
+    method_of_config,
+)
+from worldmodel_train.jepa.vjepa import Config
+
+
+def test_a_video_method_made_from_a_config_imports_its_weights(tmp_path, build_objective):
+    export_checkpoint(
+        build_objective(), tmp_path / "out", layout="huggingface", clip=ClipSize(4, 32)
+    )
+    objective = Config.model_validate(method_of_config(tmp_path / "out")).build()
+    report = import_checkpoint(tmp_path / "out", objective)
+    assert report.untouched == ()
+
+
+def test_an_image_method_made_from_a_config_imports_its_weights(tmp_path, build_objective):
+    export_checkpoint(
+        build_objective("sincos2d"), tmp_path / "out", layout="huggingface", clip=ClipSize(1, 32)
+    )
+    fields = method_of_config(tmp_path / "out")
+    fields["predictor"] = {"width": 24, "depth": 1, "heads": 2}
+    objective = Config.model_validate(fields).build()
+    parts = ("context_encoder", "target_encoder")
+    assert set(import_checkpoint(tmp_path / "out", objective, parts=parts).loaded) == set(parts)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "vit"}, "only vjepa2 and ijepa"),
+        ({"model_type": "ijepa", "hidden_size": "x"}, "hidden_size='x'"),
+    ],
+)
+def test_other_configs_are_refused(tmp_path, config, words):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=words):
+        method_of_config(tmp_path)

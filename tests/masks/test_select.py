@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worldmodel_train.masks.select import select
+
+
+def random_sets(seed, batch=5, tokens=12):
+    generator = np.random.default_rng(seed)
+    members = generator.random((batch, tokens)) < generator.random((batch, 1))
+    members[:, 0] = True
+    return members, generator.random((batch, tokens))
+
+
+@pytest.mark.parametrize("truncate", ["late", "random"])
+@settings(deadline=None)
+@given(seed=st.integers(0, 200))
+def test_cut_sets_hold_members_only_as_many_as_the_smallest_has(truncate, seed):
+    members, priority = random_sets(seed)
+    index, valid = select(members, truncate, priority)
+    assert valid is None
+    assert index.shape == (5, members.sum(axis=1).min())
+    assert torch.from_numpy(members).gather(1, index).all()
+    assert (index.diff(dim=1) > 0).all()
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 200))
+def test_padded_sets_hold_every_member_once(seed):
+    members, priority = random_sets(seed)
+    index, valid = select(members, "none", priority)
+    for row, ids in enumerate(index):
+        kept = ids if valid is None else ids[valid[row]]
+        assert kept.tolist() == members[row].nonzero()[0].tolist()
+        assert set(ids.tolist()) == set(kept.tolist())
+
+
+def test_late_loses_the_highest_ids_and_random_the_highest_priorities():
+    members = np.array([[True, True, True, False], [False, False, True, True]])
+    priority = np.array([[0.9, 0.1, 0.2, 0.0], [0.0, 0.0, 0.5, 0.5]])
+    assert select(members, "late", priority)[0].tolist() == [[0, 1], [2, 3]]
+    assert select(members, "random", priority)[0].tolist() == [[1, 2], [2, 3]]

@@ -1,0 +1,269 @@
+"""A recipe composes the parts, refuses what cannot work, and survives being written out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from worldmodel_train.config import RecipeError
+from worldmodel_train.jepa import vjepa
+from worldmodel_train.recipe import (
+    Recipe,
+    load_recipe,
+    read_recipe,
+    recipe_names,
+    recipe_schema,
+    resolved_yaml,
+)
+
+TEXT = """\
+name: small
+source: a test
+method:
+  name: jepa/vjepa
+  encoder: {size: {width: 48, depth: 2, heads: 3}, patch: 8}
+  predictor: {width: 32, depth: 2, heads: 2, mask_tokens: 2}
+masks:
+- {name: multiblock3d, num_blocks: 2}
+data:
+  sources:
+  - {name: a, shards: "a/*.tar", clip: {frames: 8}}
+  - {name: b, shards: "b/*.tar", clip: {frames: 4}}
+  augment: {size: 32}
+optim:
+  lr: {name: warmup_constant, start: 1e-4, peak: 5e-4, warmup_steps: 10}
+  weight_decay: {name: constant, value: 0.04}
+  ema: {name: constant, value: 0.99}
+train: {steps: 20, global_batch: 8, micro_batch: 4}
+checkpoint: {every_steps: 10}
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text(TEXT)
+    return "small.yaml"
+
+
+def problems(*overrides):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("small.yaml", overrides)
+    return list(caught.value.problems)
+
+
+def test_the_method_is_the_config_of_the_module_that_its_name_says(recipe_file):
+    recipe = load_recipe(recipe_file)
+    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe.method, vjepa.Config)
+    assert recipe.optim.lr.peak == 5e-4
+
+
+def test_the_method_builds_an_objective(recipe_file):
+    assert isinstance(load_recipe(recipe_file).method.build(), vjepa.VJepa)
+
+
+def test_a_recipe_is_frozen(recipe_file):
+    with pytest.raises(ValueError, match="frozen"):
+        load_recipe(recipe_file).train.steps = 3
+
+
+def test_the_resolved_recipe_reads_back_equal(recipe_file):
+    recipe = load_recipe(recipe_file, ["train.seed=3", "optim.eps=1e-6"])
+    Path("resolved.yaml").write_text(resolved_yaml(recipe))
+    assert load_recipe(Path("resolved.yaml")) == recipe
+    assert resolved_yaml(load_recipe("resolved.yaml")) == resolved_yaml(recipe)
+
+
+def test_origins_tell_file_override_and_default_apart(recipe_file):
+    origins = read_recipe(recipe_file, ["train.seed=3"]).origins
+    assert str(origins[("train", "steps")]) == "small.yaml:18"
+    assert str(origins[("train", "seed")]) == 'override "train.seed=3"'
+    assert ("train", "precision") not in origins
+
+
+def test_the_run_directory_has_name_and_seed_filled_in(recipe_file):
+    assert load_recipe(recipe_file).run_path == Path("runs/small")
+    recipe = load_recipe(recipe_file, ["run_dir=out/{name}-{seed}-{x}", "train.seed=7"])
+    assert recipe.run_path == Path("out/small-7-{x}")
+
+
+def test_a_name_cannot_leave_the_run_directory(recipe_file):
+    (problem,) = problems("name=../../etc")
+    assert problem.startswith('override "name=../../etc": name: ')
+
+
+def test_a_typo_is_placed_and_corrected(recipe_file):
+    Path("small.yaml").write_text(TEXT.replace("peak:", "paek:"))
+    assert problems() == [
+        "small.yaml:15: optim.lr.peak: missing, and it has no default",
+        'small.yaml:15: optim.lr.paek: unknown key; did you mean "peak"?',
+    ]
+
+
+def test_a_typo_in_the_method_is_placed_and_corrected(recipe_file):
+    assert problems("method.encoder.tublet=2") == [
+        'override "method.encoder.tublet=2": method.encoder.tublet: unknown key; '
+        'did you mean "tubelet"?'
+    ]
+
+
+def test_a_typo_inside_a_size_in_numbers_is_placed_and_corrected(recipe_file):
+    assert problems("method.encoder.size.widht=3") == [
+        'override "method.encoder.size.widht=3": method.encoder.size.widht: unknown key; '
+        'did you mean "width"?'
+    ]
+
+
+def test_an_unknown_size_is_corrected(recipe_file):
+    assert problems("method.encoder.size=vit_larg") == [
+        'override "method.encoder.size=vit_larg": method.encoder.size: "vit_larg" is not a choice '
+        'here; did you mean "vit_large"?'
+    ]
+
+
+@pytest.mark.parametrize("name", ["jepa/vjeap", "jepa/../os", "os", "jepa/__init__", "[1]", "3"])
+def test_only_methods_that_are_there_are_imported(recipe_file, name):
+    (problem,) = problems(f"method.name={name}")
+    assert problem.startswith(f'override "method.name={name}": method.name: ')
+    assert "is no method; " in problem
+
+
+def test_a_module_of_the_folder_without_a_config_is_no_method(recipe_file):
+    (problem,) = problems("method.name=jepa/monitored_tokens")
+    assert "is no method" in problem
+
+
+def test_an_unknown_method_is_suggested(recipe_file):
+    assert problems("method.name=jepa/vjep") == [
+        'override "method.name=jepa/vjep": method.name: "jepa/vjep" is no method; '
+        'did you mean "jepa/vjepa"?'
+    ]
+
+
+def test_a_missing_method_lists_the_methods(recipe_file):
+    (problem,) = problems("method={}")
+    assert "jepa/ijepa, jepa/vjepa" in problem
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "message"),
+    [
+        (
+            "data.sources.1.clip.frames=5",
+            "data.sources.1.clip.frames",
+            "5 is not a multiple of method.encoder.tubelet=2; use 4 or 6",
+        ),
+        (
+            "data.sources.1.clip.frames=1",
+            "data.sources.1.clip.frames",
+            "1 is not a multiple of method.encoder.tubelet=2; use 2",
+        ),
+        (
+            "data.held_out={shards: c, clip: {frames: 3}}",
+            "data.held_out.clip.frames",
+            "3 is not a multiple of method.encoder.tubelet=2; use 2 or 4",
+        ),
+        (
+            "data.sources.1.clip.frames=200000",
+            "data.sources.1.clip.frames",
+            "100000x4x4 tokens are more than any model can attend to; use shorter or smaller clips",
+        ),
+        (
+            "method.encoder.position={name: sincos2d}",
+            "method.encoder.position",
+            "sincos2d has no place for time; use rope3d or sincos3d for videos",
+        ),
+        (
+            "data.augment.size=100",
+            "data.augment.size",
+            "100 is not a multiple of method.encoder.patch=8; use 96 or 104",
+        ),
+        (
+            "optim.lr.warmup_steps=21",
+            "optim.lr.warmup_steps",
+            "a warmup of 21 steps does not fit train.steps=20; use fewer",
+        ),
+        (
+            "optim.ema.value=1.5",
+            "optim.ema.value",
+            "the target encoder keeps a share of itself, at most 1, not 1.5",
+        ),
+        (
+            "checkpoint.keep_every=15",
+            "checkpoint.keep_every",
+            "15 is not a multiple of checkpoint.every_steps=10; use 10 or 20",
+        ),
+        (
+            "evaluation={}",
+            "evaluation",
+            "needs clips to measure on: give data.held_out, or write null here",
+        ),
+        (
+            "log.image_every=5",
+            "log.image_every",
+            "needs clips to draw: give data.held_out, or write null here",
+        ),
+    ],
+)
+def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
+    recipe_file, override, key, message
+):
+    assert problems(override) == [f'override "{override}": {key}: {message}']
+
+
+def test_each_mask_group_needs_a_mask_token(recipe_file):
+    masks = "masks=[{name: multiblock3d}, {name: multiblock3d}, {name: multiblock3d}]"
+    assert problems(masks) == [
+        "small.yaml:6: method.predictor.mask_tokens: 2 mask tokens cannot serve 3 mask groups; "
+        "use 3"
+    ]
+
+
+def test_masks_that_leave_no_context_are_refused_with_their_place(recipe_file):
+    (problem,) = problems("masks.0={name: multiblock3d, spatial_scale: [1.0, 1.0], "
+                          "aspect_ratio: [1.0, 1.0]}")  # fmt: skip
+    assert "masks.0: " in problem
+    assert "context" in problem
+
+
+def test_masks_of_images_are_refused_for_videos(recipe_file):
+    (problem,) = problems("masks.0={name: multiblock2d}")
+    assert "masks.0: " in problem
+    assert "use multiblock3d" in problem
+
+
+def test_micro_batches_that_do_not_fill_the_global_batch_are_refused(recipe_file):
+    (problem,) = problems("train.micro_batch=3")
+    assert problem.startswith("small.yaml:18: train: ")
+    assert "use train.micro_batch=2" in problem
+
+
+def test_problems_of_several_parts_are_reported_at_once(recipe_file):
+    found = problems("data.augment.size=100", "optim.lr.warmup_steps=21", "log.image_every=5")
+    assert len(found) == 3
+
+
+def test_an_unknown_recipe_is_suggested(recipe_file):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("vjepa2_vit1")
+    assert "did you mean " in str(caught.value)
+    assert "vjepa2_vit" in str(caught.value).split("did you mean")[1]
+
+
+def test_a_recipe_of_the_working_directory_hides_the_shipped_one(recipe_file):
+    Path("recipes").mkdir()
+    Path("recipes/demo.yaml").write_text(TEXT.replace("name: small", "name: demo"))
+    assert load_recipe("demo").source == "a test"
+    assert "vjepa2_vitl" in recipe_names()
+
+
+def test_the_schema_describes_every_key_and_lets_a_file_extend_another(recipe_file):
+    schema = recipe_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    assert set(Recipe.model_fields) | {"extends"} == set(schema["properties"])
+    assert schema["additionalProperties"] is False
+    assert "required" not in schema
+    tags = schema["properties"]["method"]["discriminator"]["mapping"]
+    assert set(tags) == {"jepa/vjepa", "jepa/ijepa"}
+    assert schema["properties"]["train"]["description"] == "Length, batch and hardware of the run."

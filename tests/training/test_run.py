@@ -1,0 +1,281 @@
+"""Interrupted runs equal unbroken ones, and what must stop a run stops it."""
+
+import io
+import json
+import logging
+import signal
+
+import pytest
+import torch
+from rich.console import Console
+
+from worldmodel_train.training import observers
+from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
+from worldmodel_train.training.checkpoint_files import CheckpointError
+from worldmodel_train.training.config import LogConfig
+from worldmodel_train.training.guard import BrokenRunError, GuardConfig
+from worldmodel_train.training.run import pretrain
+
+
+def at(step: int, action):
+    return lambda now: action() if now == step else None
+
+
+def terminate() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("micro_batch", [4, 2])
+def test_a_resumed_run_equals_an_unbroken_one(
+    toy, tmp_path, losses, weights, assert_same, micro_batch, precision
+):
+    one, two = tmp_path / "one", tmp_path / "two"
+    options = {"micro_batch": micro_batch, "precision": precision}
+    pretrain(toy.toy_parts(one, **options))
+    first = pretrain(toy.toy_parts(two, **options, at_batch=at(4, terminate)))
+    assert first.exit_code == 143
+    assert 4 <= first.step < 8
+    second = pretrain(toy.toy_parts(two, **options))
+    assert (second.step, second.exit_code) == (8, 0)
+    assert losses(one) == losses(two)
+    assert len(losses(one)) == 8
+    assert_same(weights(one), weights(two))
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
+def test_a_signal_saves_leaves_and_says_how_to_go_on(toy, tmp_path, caplog, name, code):
+    stop = at(2, lambda: signal.raise_signal(signal.Signals[name]))
+    result = pretrain(toy.toy_parts(tmp_path, at_batch=stop))
+    assert result.exit_code == code
+    assert result.checkpoint == CheckpointFolder(tmp_path).at(result.step)
+    assert f"stopped by {name} and saved at step {result.step} of 8" in caplog.text
+    assert "the same command goes on" in caplog.text
+
+
+def test_a_crash_goes_on_from_the_last_regular_checkpoint(
+    toy, tmp_path, losses, weights, assert_same
+):
+    def crash():
+        raise OSError("disk on fire")
+
+    pretrain(toy.toy_parts(tmp_path / "one"))
+    with pytest.raises(OSError, match="on fire"):
+        pretrain(toy.toy_parts(tmp_path / "two", save_every=3, at_batch=at(6, crash)))
+    assert CheckpointFolder(tmp_path / "two").steps() == [3]
+    pretrain(toy.toy_parts(tmp_path / "two", save_every=3))
+    assert losses(tmp_path / "one") == losses(tmp_path / "two")
+    assert_same(weights(tmp_path / "one"), weights(tmp_path / "two"))
+
+
+def test_a_finished_run_is_not_run_again(toy, tmp_path):
+    pretrain(toy.toy_parts(tmp_path, steps=2))
+
+    def build():
+        raise AssertionError("the model was built")
+
+    again = pretrain(toy.toy_parts(tmp_path, steps=2, objective=build))
+    assert (again.step, again.exit_code) == (2, 0)
+    assert again.checkpoint == CheckpointFolder(tmp_path).at(2)
+
+
+def test_a_run_dir_of_another_recipe_is_refused_before_the_model_is_built(toy, tmp_path):
+    pretrain(toy.toy_parts(tmp_path, steps=2))
+
+    def build():
+        raise AssertionError("the model was built")
+
+    with pytest.raises(ValueError, match=r"train\.seed: 3 -> 4"):
+        pretrain(toy.toy_parts(tmp_path, steps=2, seed=4, objective=build))
+
+
+def test_a_damaged_last_checkpoint_is_refused_and_the_others_are_named(toy, tmp_path):
+    pretrain(toy.toy_parts(tmp_path, steps=4, save_every=2))
+    (tmp_path / "checkpoints" / "step_00000004" / "state.pt").write_bytes(b"rubbish")
+    with pytest.raises(CheckpointError, match=r"state\.pt.*damaged.*there are: step_00000002"):
+        pretrain(toy.toy_parts(tmp_path, steps=5))
+
+
+@pytest.mark.parametrize("optimizer", [True, False])
+def test_a_cooldown_starts_from_another_run(toy, tmp_path, weights, optimizer):
+    first = pretrain(toy.toy_parts(tmp_path / "one"))
+    init = {"checkpoint": str(tmp_path / "one"), "optimizer": optimizer}
+    frozen = {"name": "constant", "value": 0.0}
+    optim = toy.OptimConfig.model_validate(toy.OPTIM | {"lr": frozen, "weight_decay": frozen})
+    second = pretrain(toy.toy_parts(tmp_path / "two", steps=1, init=init, optim=optim))
+    assert second.step == 1
+    for name, tensor in weights(tmp_path / "one").items():
+        if name.startswith(("encoder.0", "predictor")):
+            assert torch.equal(tensor, weights(tmp_path / "two")[name])
+    steps = [
+        torch.load(result.checkpoint / "state.pt")["optimizer"]["state"][0]["step"]
+        for result in (first, second)
+    ]
+    assert steps == [8, 9 if optimizer else 1]
+
+
+def test_weights_that_do_not_fit_are_refused_with_what_is_missing_extra_and_mis_shaped(
+    toy, tmp_path
+):
+    pretrain(toy.toy_parts(tmp_path / "one", steps=1))
+
+    def other():
+        objective = toy.ToyJepa()
+        objective.predictor = torch.nn.ModuleList([torch.nn.Linear(8, 9), torch.nn.Linear(9, 8)])
+        return objective
+
+    init = {"checkpoint": str(tmp_path / "one"), "optimizer": False}
+    with pytest.raises(CheckpointError) as caught:
+        pretrain(toy.toy_parts(tmp_path / "two", init=init, objective=other))
+    assert "missing predictor.0.weight" in str(caught.value)
+    assert "predictor.1.weight is (8, 8), the model's (8, 9)" in str(caught.value)
+
+
+def poisoned(toy, *, step: int):
+    def build():
+        objective = toy.ToyJepa()
+        real, calls = objective.training_losses, []
+
+        def training_losses(batch):
+            calls.append(batch)
+            losses = real(batch)
+            bad = losses.total * (float("nan") if len(calls) == step else 1.0)
+            return type(losses)(
+                total=bad, terms={}, predicted=losses.predicted, target=losses.target
+            )
+
+        objective.training_losses = training_losses
+        return objective
+
+    return build
+
+
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(toy, tmp_path, weights, log_every):
+    options = {"objective": poisoned(toy, step=6), "log": LogConfig(every_steps=log_every)}
+    with pytest.raises(BrokenRunError, match="NaN or infinite"):
+        pretrain(toy.toy_parts(tmp_path, save_every=2, **options))
+    folder = CheckpointFolder(tmp_path)
+    assert folder.last() == folder.at(4)
+    assert all(t.isfinite().all() for t in weights(tmp_path).values())
+
+
+def test_weights_that_are_not_finite_are_never_saved_even_if_nan_is_only_a_warning(toy, tmp_path):
+    guard = GuardConfig(non_finite="warn", collapse="ignore")
+    options = {"objective": poisoned(toy, step=6), "guard": guard}
+    result = pretrain(toy.toy_parts(tmp_path, save_every=2, **options))
+    assert result.step == 8
+    assert result.checkpoint == CheckpointFolder(tmp_path).at(4)
+
+
+def test_collapsed_targets_stop_the_run(toy, tmp_path):
+    def build():
+        objective = toy.ToyJepa()
+        real, calls = objective.training_losses, []
+
+        def training_losses(batch):
+            calls.append(batch)
+            losses = real(batch)
+            target = losses.target if len(calls) < 5 else losses.target[:1].expand(4, -1)
+            return type(losses)(
+                total=losses.total, terms={}, predicted=losses.predicted, target=target
+            )
+
+        objective.training_losses = training_losses
+        return objective
+
+    with pytest.raises(BrokenRunError, match="lost most of their variety by step 7"):
+        pretrain(toy.toy_parts(tmp_path, objective=build, guard=GuardConfig(), save_every=2))
+    assert CheckpointFolder(tmp_path).last() == CheckpointFolder(tmp_path).at(6)
+
+
+def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
+    skip = toy.Skip(reason="truncated", shard="a.tar", key="k")
+    parts = toy.toy_parts(tmp_path, steps=2)
+    parts.ledger.counts["truncated"] = 0
+    real = parts.build_loader
+
+    def loader(**place):
+        for batch in real(**place):
+            yield type(batch)(groups=batch.groups, first_sample=0, skipped=(skip,))
+
+    object.__setattr__(parts, "build_loader", loader)
+    pretrain(parts)
+    line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["skipped"] == {"truncated": 2}
+    assert line["terms"].keys() == {"l1"}
+    names = {f"{who}_{what}" for who in ("predicted", "target")
+             for what in ("rankme", "std", "cosine")}  # fmt: skip
+    assert line["monitors"].keys() == names
+    assert line["lr"] == pytest.approx(7e-3)
+    assert line["ema"] == pytest.approx(0.95)
+    assert line["wd"] == pytest.approx(0.4)
+    assert line["grad_norm"] > 0
+    assert line["clips_per_s"] == pytest.approx(4000 / line["step_ms"])
+    assert 0 <= line["data_wait"] <= 1
+
+
+def test_without_a_terminal_each_reading_is_a_line(toy, tmp_path, monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(observers, "Console", lambda **_: Console(file=out, width=200))
+    pretrain(toy.toy_parts(tmp_path, steps=4, log=LogConfig(every_steps=2)))
+    lines = out.getvalue().splitlines()
+    assert [line.split()[1] for line in lines] == ["1/4", "2/4", "4/4"]
+    assert all(word in lines[-1] for word in ("loss", "clips/s", "ms/step", "data wait", "eta"))
+
+
+def test_a_terminal_gets_a_bar(toy, tmp_path, monkeypatch):
+    out = io.StringIO()
+    console = Console(file=out, width=150, force_terminal=True)
+    monkeypatch.setattr(observers, "Console", lambda **_: console)
+    pretrain(toy.toy_parts(tmp_path, steps=4))
+    assert "4/4" in out.getvalue()
+    assert "clips/s" in out.getvalue()
+
+
+def test_lightning_prints_nothing_and_keeps_its_settings(toy, tmp_path, capfd, recwarn):
+    level = logging.getLogger("lightning.pytorch").level
+    pretrain(toy.toy_parts(tmp_path, steps=1))
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert all(line.startswith("step 1/1") for line in err.splitlines())
+    assert not recwarn.list
+    assert logging.getLogger("lightning.pytorch").level == level
+    assert not (tmp_path / "lightning_logs").exists()
+
+
+def test_the_loader_is_let_go_when_the_run_ends(toy, tmp_path):
+    ended = []
+    parts = toy.toy_parts(tmp_path, steps=2)
+    real = parts.build_loader
+
+    def loader(**place):
+        try:
+            yield from real(**place)
+        finally:
+            ended.append(True)
+
+    object.__setattr__(parts, "build_loader", loader)
+    pretrain(parts)
+    assert ended == [True]
+
+
+def test_old_checkpoints_go(toy, tmp_path):
+    config = CheckpointConfig(every_steps=1, keep_last=2, keep_every=5)
+    pretrain(toy.toy_parts(tmp_path, checkpoint=config))
+    assert CheckpointFolder(tmp_path).steps() == [5, 7, 8]
+
+
+def test_activation_checkpointing_reaches_the_modules_that_offer_it(toy, tmp_path):
+    policies = []
+
+    def build():
+        objective = toy.ToyJepa()
+        objective.encoder.set_activation_checkpointing = policies.append
+        return objective
+
+    options = {"steps": 1, "activation_checkpointing": "selective"}
+    pretrain(toy.toy_parts(tmp_path / "one", objective=build, **options))
+    assert policies == ["selective"]
+    with pytest.raises(ValueError, match=r"train\.activation_checkpointing=selective, but ToyJepa"):
+        pretrain(toy.toy_parts(tmp_path / "two", **options))

@@ -1,0 +1,50 @@
+import json
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.sinks import MetricsFile, TensorBoard
+
+
+def reading(step: int, loss: float = 0.5) -> Reading:
+    values = {"loss": loss, "monitors/target_rankme": 3.0, "lr": 0.1}
+    return Reading(step=step, values=values, non_finite=False)
+
+
+def lines(run_dir) -> list[dict]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_names_with_a_slash_are_nested(tmp_path):
+    MetricsFile(tmp_path, first_step=0).write(reading(1), {"truncated": 2})
+    expected = {"step": 1, "loss": 0.5, "monitors": {"target_rankme": 3.0}, "lr": 0.1}
+    assert lines(tmp_path) == [expected | {"skipped": {"truncated": 2}}]
+
+
+def test_what_is_not_finite_is_null(tmp_path):
+    metrics = MetricsFile(tmp_path, first_step=0)
+    metrics.write(reading(1, float("nan")), {})
+    metrics.write(reading(2, float("inf")), {})
+    assert [line["loss"] for line in lines(tmp_path)] == [None, None]
+
+
+def test_resuming_cuts_later_lines_and_half_lines(tmp_path):
+    metrics = MetricsFile(tmp_path, first_step=0)
+    for step in range(1, 6):
+        metrics.write(reading(step), {})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "lo')
+    MetricsFile(tmp_path, first_step=3).write(reading(4), {})
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_tensorboard_shows_a_resumed_run_as_one_curve(tmp_path):
+    for first_step, last_step in ((0, 5), (3, 6)):
+        board = TensorBoard(tmp_path, first_step=first_step)
+        for step in range(first_step + 1, last_step + 1):
+            board.write(reading(step), {"truncated": step})
+        board.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+    assert events.Scalars("data/skipped/truncated")[-1].value == 6

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+
+from worldmodel_train.training.config import TrainConfig
+from worldmodel_train.training.strategy import Processes, accumulation, choose_place
+
+sizes = st.integers(1, 64)
+
+
+def train(**changes) -> TrainConfig:
+    values = {"steps": 1, "global_batch": 4, "micro_batch": 4}
+    return TrainConfig.model_validate(values | changes)
+
+
+def processes(world_size: int = 1) -> Processes:
+    environment = LightningEnvironment()
+    return Processes(rank=0, world_size=world_size, num_nodes=1, environment=environment)
+
+
+@given(sizes, sizes, sizes)
+def test_micro_batches_of_all_processes_make_the_global_batch(count, micro, world):
+    assert accumulation(count * micro * world, micro, world) == count
+
+
+@given(st.integers(1, 500), sizes, sizes)
+def test_an_uneven_batch_names_values_that_work(global_batch, micro, world):
+    together = micro * world
+    if global_batch % together == 0:
+        return
+    with pytest.raises(ValueError, match=r"train\.global_batch=") as caught:
+        accumulation(global_batch, micro, world)
+    advice = str(caught.value).split("; use ")[1].replace(",", "").split()
+    named = {word for word in advice if word.isdigit() or "=" in word}
+    for word in named:
+        key, _, number = word.rpartition("=")
+        if key == "train.micro_batch":
+            accumulation(global_batch, int(number), world)
+        else:
+            accumulation(int(number), micro, world)
+
+
+def test_one_process_runs_on_one_device():
+    place = choose_place(train(accelerator="cpu"), processes())
+    assert isinstance(place.strategy, SingleDeviceStrategy)
+    assert (place.accelerator, place.precision) == ("cpu", "bf16-mixed")
+
+
+def test_several_processes_run_ddp():
+    place = choose_place(train(accelerator="cpu"), processes(2))
+    assert isinstance(place.strategy, DDPStrategy)
+    assert place.strategy.process_group_backend == "gloo"
+
+
+def test_single_with_several_processes_is_refused():
+    with pytest.raises(ValueError, match=r"train\.strategy=single, but 2 processes"):
+        choose_place(train(accelerator="cpu", strategy="single"), processes(2))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_recipe_without_a_gpu_is_refused():
+    with pytest.raises(ValueError, match=r"train\.accelerator=gpu, but PyTorch .* sees no GPU"):
+        choose_place(train(accelerator="gpu"), processes())
+
+
+def test_torchrun_variables_are_understood(monkeypatch):
+    values = {"TORCHELASTIC_RUN_ID": "x", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1",
+              "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "1"}  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    found = Processes.from_environment()
+    assert (found.rank, found.world_size, found.num_nodes, found.per_node) == (5, 8, 2, 4)
+
+
+def test_a_micro_batch_that_does_not_divide_the_global_batch_is_refused_with_one_that_does():
+    with pytest.raises(ValueError, match=r"use train.micro_batch=4"):
+        train(global_batch=8, micro_batch=6)

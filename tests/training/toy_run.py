@@ -1,0 +1,143 @@
+"""A toy objective and loader, and a program that trains them: `toy_run.py OPTIONS_AS_JSON`."""
+
+import copy
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.training.checkpoint import CheckpointConfig
+from worldmodel_train.training.config import LogConfig, TrainConfig
+from worldmodel_train.training.guard import GuardConfig
+from worldmodel_train.training.optim import OptimConfig
+from worldmodel_train.training.parts import PretrainParts
+from worldmodel_train.training.run import pretrain
+from worldmodel_train.types import ClipGroup, Losses, Masks, Skip, VideoBatch
+
+OPTIM = {
+    "lr": {"name": "warmup_constant", "start": 1e-3, "peak": 1e-2, "warmup_steps": 3},
+    "weight_decay": {"name": "cosine", "start": 0.04, "end": 0.4},
+    "ema": {"name": "linear", "start": 0.9, "end": 1.0},
+}
+
+
+class ToyJepa(nn.Module):
+    """Predicts the teacher's view of a clip; dropout makes it depend on the generator."""
+
+    def __init__(self, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(24, 16), nn.GELU(), nn.Linear(16, 8))
+        self.encoder.register_buffer("passes", torch.zeros(()))
+        self.teacher = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
+        self.predictor = nn.Sequential(nn.Dropout(dropout), nn.Linear(8, 8))
+
+    def training_losses(self, batch: VideoBatch) -> Losses:
+        pixels = batch.groups[0].clips.flatten(1).float() / 255
+        self.encoder.passes += 1
+        predicted = self.predictor(self.encoder(pixels)).float()
+        with torch.no_grad():
+            target = functional.layer_norm(self.teacher(pixels).float(), (8,))
+        total = (predicted - target).abs().mean()
+        terms = {"l1": total.detach()}
+        return Losses(total=total, terms=terms, predicted=predicted.detach(), target=target)
+
+    def ema_pairs(self) -> list[EmaPair]:
+        return [EmaPair(student=self.encoder, teacher=self.teacher)]
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        trained = [p for p in self.parameters() if p.requires_grad]
+        flat, wide = [p for p in trained if p.ndim < 2], [p for p in trained if p.ndim >= 2]
+        return [
+            ParameterGroup(name="decay", parameters=wide, weight_decay=True),
+            ParameterGroup(name="no_decay", parameters=flat, weight_decay=False),
+        ]
+
+
+def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> VideoBatch:
+    """Clips that depend on their sample number alone."""
+    clips = [
+        torch.randint(256, (2, 2, 2, 3), generator=torch.Generator().manual_seed(g)).byte()
+        for g in range(first, first + count)
+    ]
+    ids = torch.zeros(count, 1, dtype=torch.int64)
+    masks = Masks(context_index=ids, target_index=ids[:, None])
+    group = ClipGroup(clips=torch.stack(clips), masks=(masks,))
+    return VideoBatch(groups=(group,), first_sample=first, skipped=skipped)
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def add(self, batch: VideoBatch) -> None:
+        for skip in batch.skipped:
+            self.counts[skip.reason] = self.counts.get(skip.reason, 0) + 1
+
+
+def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
+    """Parts of a toy run; options are TrainConfig fields or one of those named below."""
+    at_batch = options.pop("at_batch", lambda step: None)
+    objective = options.pop("objective", None)
+    dropout = options.pop("dropout", 0.3)
+    every = options.pop("save_every", 100)
+    others = {
+        name: options.pop(name)
+        for name in ("resume", "load_pictures", "guard", "log", "checkpoint", "optim")
+        if name in options
+    }
+    values = {"steps": 8, "global_batch": 4, "micro_batch": 4, "seed": 3, "precision": "fp32"}
+    train = TrainConfig.model_validate(values | options)
+
+    def loader(*, rank: int, world_size: int, first_step: int) -> Iterator[VideoBatch]:
+        step, together = first_step, train.micro_batch * world_size
+        while True:
+            at_batch(step)
+            for first in range(0, train.global_batch, together):
+                start = step * train.global_batch + first + rank * train.micro_batch
+                yield make_batch(start, train.micro_batch)
+            step += 1
+
+    defaults: dict[str, Any] = {
+        "load_pictures": None,
+        "optim": OptimConfig.model_validate(OPTIM),
+        "checkpoint": CheckpointConfig(every_steps=every, keep_last=100),
+        "log": LogConfig(every_steps=1),
+        "guard": GuardConfig(collapse="ignore"),
+        "recipe_yaml": f"name: toy\ntrain: {train.model_dump_json()}\n",
+    }
+    return PretrainParts(
+        build_objective=objective or (lambda: ToyJepa(dropout)),
+        build_loader=loader,
+        ledger=Ledger(),
+        train=train,
+        run_dir=run_dir,
+        **(defaults | others),
+    )
+
+
+def main(options: dict[str, Any]) -> int:
+    """Trains; `kill` = [signal name, step] sends this process a signal as it asks for a batch."""
+    kill = options.pop("kill", None)
+    pace = options.pop("pace", 0.0)
+
+    def at_batch(step: int) -> None:
+        time.sleep(pace)
+        if kill and step == kill[1]:
+            os.kill(os.getpid(), signal.Signals[kill[0]])
+
+    run_dir = Path(options.pop("run_dir"))
+    return pretrain(toy_parts(run_dir, at_batch=at_batch, **options)).exit_code
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    sys.exit(main(json.loads(sys.argv[1])))

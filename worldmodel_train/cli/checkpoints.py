@@ -1,0 +1,56 @@
+"""`wmt import` and `wmt export`: weights of other code bases in and out."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from worldmodel_train.cli.pretrain import OverridesArgument, RecipeArgument
+
+
+def import_(
+    recipe: RecipeArgument,
+    source: Annotated[Path, typer.Argument(help="A Hugging Face directory or a Meta .pt file.")],
+    out: Annotated[Path, typer.Argument(help="Run directory to write a checkpoint into.")],
+    overrides: OverridesArgument = None,
+) -> None:
+    """Read weights into a recipe's model; `train.init` can then start from OUT."""
+    from worldmodel_train.interop import import_checkpoint
+    from worldmodel_train.recipe import load_recipe, resolved_yaml
+    from worldmodel_train.training.checkpoint import CheckpointFolder
+    from worldmodel_train.training.checkpoint_files import RunState
+
+    loaded = load_recipe(recipe, overrides or ())
+    folder = CheckpointFolder(out)
+    if folder.last() is not None:
+        raise ValueError(f"{out} holds a run already; choose another directory")
+    objective = loaded.method.build()
+    typer.echo(import_checkpoint(source, objective))
+    state = RunState(step=0, samples_seen=0, weights=objective.state_dict(), optimizer={}, watch={})
+    typer.echo(f"wrote {folder.save(state, resolved_yaml(loaded))}")
+    typer.echo(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory (its last checkpoint is taken).")],
+    out: Annotated[Path, typer.Argument(help="Directory (huggingface) or file (meta) to write.")],
+    *,
+    layout: Annotated[
+        Literal["huggingface", "meta"], typer.Option(help="Whose layout to write.")
+    ] = "huggingface",
+) -> None:
+    """Write a run's weights as Hugging Face or Meta store them."""
+    from worldmodel_train.interop import ClipSize, export_checkpoint
+    from worldmodel_train.recipe import load_recipe
+    from worldmodel_train.training.checkpoint import CheckpointFolder
+    from worldmodel_train.training.checkpoint_files import RECIPE, read_state
+    from worldmodel_train.training.run_state import load_weights
+
+    checkpoint = CheckpointFolder(run).last()
+    if checkpoint is None:
+        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
+    recipe = load_recipe(str(checkpoint / RECIPE))
+    objective = recipe.method.build()
+    load_weights(objective, read_state(checkpoint).weights)
+    clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)
+    typer.echo(export_checkpoint(objective, out, layout=layout, clip=clip))

@@ -1,0 +1,99 @@
+"""`wmt pretrain`, `wmt report`, `wmt compare`: train, measure, and set runs side by side."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+if TYPE_CHECKING:
+    from worldmodel_train.evaluation.result import EvaluationResult
+    from worldmodel_train.recipe import Recipe
+
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a recipe, or path of its file.")]
+OverridesArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.steps=100.")
+]
+
+
+def pretrain(
+    recipe: RecipeArgument,
+    overrides: OverridesArgument = None,
+    *,
+    resume: Annotated[
+        Literal["auto", "never"],
+        typer.Option(help="auto: go on with the run in run_dir if there is one."),
+    ] = "auto",
+) -> None:
+    """Train a recipe; the same command goes on with a run that was stopped or killed."""
+    _log_to_terminal()
+    from worldmodel_train.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    from worldmodel_train.cli.run_parts import check_data, pretrain_parts
+    from worldmodel_train.training.run import pretrain as run
+
+    check_data(loaded)
+    result = run(pretrain_parts(loaded, resume))
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)
+    if result.is_first_rank and loaded.evaluation is not None:
+        _show(_evaluate_once(loaded), loaded.run_path)
+
+
+def report(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
+    """Measure a run's last checkpoint again and rewrite its report.html."""
+    _log_to_terminal()
+    from worldmodel_train.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    if loaded.evaluation is None:
+        raise ValueError(f"recipe {loaded.name} says nothing under evaluation; add evaluation={{}}")
+    _show(_evaluate(loaded), loaded.run_path)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories that have been measured.")],
+) -> None:
+    """Set measured runs side by side, with mean and spread."""
+    from worldmodel_train.evaluation.compare import comparison_table
+    from worldmodel_train.evaluation.result import load_result
+
+    Console().print(comparison_table({run.name: load_result(run) for run in runs}))
+
+
+def _evaluate_once(recipe: "Recipe") -> "EvaluationResult":
+    """The run's result, measured now unless that has been done since its last checkpoint."""
+    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
+    from worldmodel_train.training.checkpoint import CheckpointFolder
+
+    run_dir = recipe.run_path
+    measured, checkpoint = run_dir / RESULT_FILE, CheckpointFolder(run_dir).last()
+    if checkpoint is not None and measured.is_file():
+        if measured.stat().st_mtime > checkpoint.stat().st_mtime:
+            return load_result(run_dir)
+    return _evaluate(recipe)
+
+
+def _evaluate(recipe: "Recipe") -> "EvaluationResult":
+    from worldmodel_train.cli.measure import measure
+
+    with Console(stderr=True).status("measuring on held-out clips"):
+        return measure(recipe)
+
+
+def _show(result: "EvaluationResult", run_dir: Path) -> None:
+    from worldmodel_train.evaluation.report import REPORT_FILE
+    from worldmodel_train.evaluation.summary import summary_table
+
+    Console().print(summary_table(result))
+    typer.echo(f"report: {run_dir / REPORT_FILE}")
+    typer.echo(f"curves: tensorboard --logdir {run_dir}")
+
+
+def _log_to_terminal() -> None:
+    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    logging.getLogger("worldmodel_train").setLevel(logging.INFO)

@@ -1,0 +1,100 @@
+"""Composes a recipe's parts: what training and evaluation take, made from what a recipe says."""
+
+from collections.abc import Iterable
+
+import torch
+
+from worldmodel_train.data.config import SourceConfig
+from worldmodel_train.data.fixed import FixedClips, load_clips
+from worldmodel_train.data.health import SkipLedger
+from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.shards import resolve_shards
+from worldmodel_train.protocols import Objective
+from worldmodel_train.recipe import Recipe, resolved_yaml
+from worldmodel_train.training.parts import PretrainParts
+from worldmodel_train.training.randomness import seed_weights
+from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
+
+PICTURED_CLIPS = 4
+
+
+def check_data(recipe: Recipe) -> None:
+    """Raises ValueError where shards are missing, before anything heavy is loaded."""
+    held_out = [recipe.data.held_out] if recipe.data.held_out is not None else []
+    for source in (*recipe.data.sources, *held_out):
+        if not source.streams:
+            resolve_shards(source)
+
+
+def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:
+    """What training needs of a recipe; weights and data are loaded when training asks for them."""
+    assert resume in ("auto", "never")
+    pictured = recipe.data.held_out if recipe.log.image_every is not None else None
+    return PretrainParts(
+        build_objective=recipe.method.build,
+        build_loader=_LoaderFactory(recipe),
+        load_pictures=None if pictured is None else lambda: _pictured_group(recipe, pictured),
+        ledger=SkipLedger(max_bad_share=recipe.data.loader.max_bad_share),
+        train=recipe.train,
+        optim=recipe.optim,
+        checkpoint=recipe.checkpoint,
+        log=recipe.log,
+        guard=recipe.guard,
+        recipe_yaml=resolved_yaml(recipe),
+        run_dir=recipe.run_path,
+        resume=resume,
+    )
+
+
+def untrained_objective(recipe: Recipe) -> Objective:
+    """The objective with the weights that a run of this recipe starts from."""
+    seed_weights(recipe.train.seed)
+    return recipe.method.build()
+
+
+def held_out_clips(
+    recipe: Recipe, source: SourceConfig, *, limit: int, clips_per_video: int
+) -> FixedClips:
+    """Centre-cropped clips of a source, in the order of its shards."""
+    return load_clips(
+        source,
+        size=recipe.data.augment.size,
+        limit=limit,
+        decoder=recipe.data.decoder,
+        clips_per_video=clips_per_video,
+    )
+
+
+class _LoaderFactory:
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    def __call__(self, *, rank: int, world_size: int, first_step: int) -> Iterable[VideoBatch]:
+        train, encoder = self._recipe.train, self._recipe.method.encoder
+        position = LoaderPosition(
+            seed=train.seed,
+            rank=rank,
+            world_size=world_size,
+            micro_batch=train.micro_batch,
+            global_batch=train.global_batch,
+            first_step=first_step,
+            patch=encoder.patch,
+            tubelet=encoder.tubelet,
+        )
+        return build_loader(self._recipe.data, self._recipe.masks, position=position)
+
+
+def _pictured_group(recipe: Recipe, source: SourceConfig) -> ClipGroup:
+    clips = held_out_clips(recipe, source, limit=PICTURED_CLIPS, clips_per_video=1).clips
+    grid = _grid(recipe, clips)
+    masks = tuple(
+        sampler.sample(grid, seed=recipe.train.seed, step=0, samples=range(len(clips)))
+        for sampler in recipe.masks
+    )
+    return ClipGroup(clips=clips, masks=masks)
+
+
+def _grid(recipe: Recipe, clips: torch.Tensor) -> TokenGrid:
+    encoder = recipe.method.encoder
+    _, frames, height, width, _ = clips.shape
+    return TokenGrid(frames // encoder.tubelet, height // encoder.patch, width // encoder.patch)

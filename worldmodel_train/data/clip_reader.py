@@ -1,0 +1,83 @@
+"""Sample number -> clip: draws source, video, start and crop, and replaces what is bad."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+from worldmodel_train.data.augment import draw_crop
+from worldmodel_train.data.config import DataConfig, SourceConfig
+from worldmodel_train.data.counter_random import Stream, generator
+from worldmodel_train.data.decode import ClipRequest, DecodeError, Decoder
+from worldmodel_train.data.health import BadDataError
+from worldmodel_train.data.mixture import Mixture
+from worldmodel_train.data.source import SampleError, Source
+from worldmodel_train.types import Skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One training sample and the bad ones met on the way to it."""
+
+    sample: int
+    source: int
+    key: str
+    frames: UInt8[np.ndarray, "t h w c"]
+    skipped: tuple[Skip, ...]
+
+
+class ClipReader:
+    """Clips of a mixture; each is a function of (seed, sample number) where sources can seek."""
+
+    def __init__(
+        self, data: DataConfig, sources: Sequence[Source], decoder: Decoder, *, seed: int
+    ) -> None:
+        self._data = data
+        self._sources = sources
+        self._decoder = decoder
+        self._seed = seed
+        self._mixture = Mixture([source.weight for source in data.sources], seed)
+
+    def read(self, sample: int) -> Clip:
+        """The clip of a sample; raises BadDataError if no replacement is good either."""
+        source, position = self._mixture.draw(sample)
+        config = self._data.sources[source]
+        skipped: list[Skip] = []
+        for attempt in range(self._data.loader.max_attempts):
+            try:
+                encoded = self._sources[source].read(position, attempt)
+            except SampleError as error:
+                skipped.append(error.skip)
+                continue
+            try:
+                request = self.request(config, sample, attempt)
+                decoded = self._decoder.decode(encoded.video, request)
+            except DecodeError as error:
+                skipped.append(Skip(error.reason, encoded.shard, encoded.key))
+                continue
+            return Clip(
+                sample=sample,
+                source=source,
+                key=encoded.key,
+                frames=decoded.clip,
+                skipped=tuple(skipped),
+            )
+        raise BadDataError(
+            f"{len(skipped)} samples of source '{config.name}' in a row are bad "
+            f"(data.loader.max_attempts); the last is '{skipped[-1].key}' in {skipped[-1].shard}: "
+            f"{skipped[-1].reason}. Check the shards with `wmt data check`"
+        )
+
+    def request(self, source: SourceConfig, sample: int, attempt: int) -> ClipRequest:
+        """Start and crop of a sample, drawn before its video is opened."""
+        rng = generator(Stream.CLIP, self._seed, sample, attempt)
+        start = float(rng.random())
+        return ClipRequest(
+            frames=source.clip.frames,
+            fps=source.clip.fps,
+            start=start,
+            size=self._data.augment.size,
+            crop=draw_crop(self._data.augment, rng),
+            max_pixels=self._data.decoder.max_pixels,
+        )

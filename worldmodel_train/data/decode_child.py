@@ -1,0 +1,60 @@
+"""The decoding process: `python -m worldmodel_train.data.decode_child FD DECODER`.
+
+Reads requests from the socket FD until it closes. It imports no torch, so that starting it again
+after it had to be killed is cheap.
+"""
+
+import faulthandler
+import os
+import socket
+import sys
+
+import cv2
+import numpy as np
+
+from worldmodel_train.data.auto_decoder import make_decoder
+from worldmodel_train.data.decode import DecodeError, Decoder
+from worldmodel_train.data.wire import Message, Peer, unpack_request
+
+
+def serve(peer: Peer, decoder: Decoder) -> None:
+    """Answers requests until the line closes."""
+    peer.send({"ready": True})
+    while True:
+        try:
+            message, body_bytes = peer.receive()
+            video = bytearray(body_bytes)
+            peer.receive_into(memoryview(video))
+        except ConnectionError:
+            return
+        # A decoder that hangs may hold the GIL. The parent kills this process then; if the parent
+        # has died itself, this watchdog, a thread that needs no GIL, ends the process.
+        faulthandler.dump_traceback_later(2 * message.pop("timeout_s"), exit=True)
+        answer, clip = _answer(decoder, bytes(video), message)
+        faulthandler.cancel_dump_traceback_later()
+        peer.send(answer, clip)
+
+
+def _answer(decoder: Decoder, video: bytes, message: Message) -> tuple[Message, memoryview]:
+    try:
+        decoded = decoder.decode(video, unpack_request(message))
+    except DecodeError as error:
+        return {"reason": error.reason, "detail": error.detail[:500]}, memoryview(b"")
+    except MemoryError:
+        return {"reason": "out_of_memory", "detail": ""}, memoryview(b"")
+    answer = {"decoder": decoded.decoder, "fallback": decoded.fallback[:500]}
+    return answer, np.ascontiguousarray(decoded.clip).data.cast("B")
+
+
+def main() -> None:
+    """Serves one loader."""
+    line, name = int(sys.argv[1]), sys.argv[2]
+    # decord gives up at the end of a file after this many polls of its decoding thread. 64 is
+    # lost in a race on healthy files; what hangs regardless is killed by the parent.
+    os.environ.setdefault("DECORD_EOF_RETRY_MAX", "10240")
+    cv2.setNumThreads(1)
+    serve(Peer(socket.socket(fileno=line)), make_decoder(name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""A fixed set of clips, for pictures and evaluation: centre crops in shard order."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from worldmodel_train.data.config import DecoderConfig, SourceConfig
+from worldmodel_train.data.crop import CENTER_CROP
+from worldmodel_train.data.decode import ClipRequest, DecodeError, Decoder
+from worldmodel_train.data.decode_process import DecodeProcess
+from worldmodel_train.data.indexed_source import ShardSet, read_video
+from worldmodel_train.data.shards import resolve_shards
+from worldmodel_train.data.source import EncodedSample, SampleError
+from worldmodel_train.data.tar_index import read_span
+from worldmodel_train.types import Skip
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedClips:
+    """Clips, the key of each one's video, and the label its json names, if any."""
+
+    clips: UInt8[Tensor, "b t h w c"]
+    keys: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    skipped: tuple[Skip, ...]
+
+
+def load_clips(
+    source: SourceConfig,
+    *,
+    size: int,
+    limit: int,
+    decoder: DecoderConfig,
+    clips_per_video: int = 1,
+) -> FixedClips:
+    """Up to `limit` centre-cropped clips, the same on every call; bad samples are left out.
+
+    Clips of one video follow each other, their starts spread evenly over it. Raises ValueError if
+    no video can be used.
+    """
+    if source.streams:
+        raise ValueError(
+            f"data: source '{source.name}' is a stream; fixed clips need shards on a file system"
+        )
+    shards = ShardSet(resolve_shards(source))
+    clips: list[UInt8[np.ndarray, "t h w c"]] = []
+    keys: list[str] = []
+    labels: list[str | None] = []
+    skipped: list[Skip] = []
+    with DecodeProcess(decoder) as process:
+        for number in range(len(shards)):
+            try:
+                sample, label = _labelled(shards, number)
+                made = list(
+                    _clips(process, sample, _requests(source, size, decoder, clips_per_video))
+                )
+            except SampleError as error:
+                skipped.append(error.skip)
+                continue
+            clips += made
+            keys += [sample.key] * len(made)
+            labels += [label] * len(made)
+            if len(clips) >= limit:
+                break
+    for skip in skipped:
+        _log.warning("skipped '%s' of %s: %s", skip.key, skip.shard, skip.reason)
+    if not clips:
+        raise ValueError(f"data: source '{source.name}' has no video that can be decoded")
+    return FixedClips(
+        clips=torch.from_numpy(np.stack(clips[:limit])),
+        keys=tuple(keys[:limit]),
+        labels=tuple(labels[:limit]),
+        skipped=tuple(skipped),
+    )
+
+
+def _requests(
+    source: SourceConfig, size: int, decoder: DecoderConfig, count: int
+) -> Sequence[ClipRequest]:
+    return [
+        ClipRequest(
+            frames=source.clip.frames,
+            fps=source.clip.fps,
+            start=(i + 0.5) / count,
+            size=size,
+            crop=CENTER_CROP,
+            max_pixels=decoder.max_pixels,
+        )
+        for i in range(count)
+    ]
+
+
+def _labelled(shards: ShardSet, number: int) -> tuple[EncodedSample, str | None]:
+    """A sample and its label; raises SampleError."""
+    path, place = shards.locate(number)
+    try:
+        label = json.loads(read_span(Path(path), place.json)).get("label")
+    except (ValueError, AttributeError) as error:
+        raise SampleError(Skip("bad_json", str(path), place.key)) from error
+    return read_video(path, place), None if label is None else str(label)
+
+
+def _clips(
+    decoder: Decoder, sample: EncodedSample, requests: Sequence[ClipRequest]
+) -> Iterator[UInt8[np.ndarray, "t h w c"]]:
+    for request in requests:
+        try:
+            yield decoder.decode(sample.video, request).clip
+        except DecodeError as error:
+            raise SampleError(Skip(error.reason, sample.shard, sample.key)) from error

@@ -1,0 +1,171 @@
+"""Batches for training: clips of a mixture with their masks, in an order that can be resumed."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from worldmodel_train.data.auto_decoder import decord_is_installed
+from worldmodel_train.data.clip_reader import Clip, ClipReader
+from worldmodel_train.data.config import DataConfig
+from worldmodel_train.data.decode_process import DecodeProcess
+from worldmodel_train.data.indexed_source import IndexedSource
+from worldmodel_train.data.shards import resolve_shards
+from worldmodel_train.data.sizes import token_grid
+from worldmodel_train.data.source import Source
+from worldmodel_train.data.stream_source import StreamShare, StreamSource
+from worldmodel_train.protocols import MaskSampler
+from worldmodel_train.types import ClipGroup, Skip, VideoBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderPosition:
+    """Which part of the run's order of samples this rank reads, and from which step on."""
+
+    seed: int
+    rank: int
+    world_size: int
+    micro_batch: int
+    global_batch: int
+    first_step: int
+    """Optimizer step to start at; the only thing a resumed run needs to know."""
+    patch: int
+    tubelet: int
+
+    def __post_init__(self) -> None:
+        per_pass = self.micro_batch * self.world_size
+        if self.global_batch % per_pass:
+            below = self.global_batch - self.global_batch % per_pass
+            raise ValueError(
+                f"train.global_batch={self.global_batch} is not a multiple of micro_batch="
+                f"{self.micro_batch} x {self.world_size} processes; use {max(below, per_pass)} "
+                f"or {below + per_pass}"
+            )
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches per rank and optimizer step."""
+        return self.global_batch // (self.micro_batch * self.world_size)
+
+    def first_sample(self, micro_batch: int) -> int:
+        """The first sample of this rank's `micro_batch`-th micro-batch, counted from step 0."""
+        step, part = divmod(micro_batch, self.accumulation)
+        place = part * self.world_size + self.rank
+        return step * self.global_batch + place * self.micro_batch
+
+
+class MicroBatches(IterableDataset[VideoBatch]):
+    """Endless micro-batches of one rank; worker w of W makes every W-th of them."""
+
+    def __init__(
+        self, data: DataConfig, masks: Sequence[MaskSampler], position: LoaderPosition
+    ) -> None:
+        self._data = data
+        self._masks = tuple(masks)
+        self._position = position
+        self._shards = [resolve_shards(source) for source in data.sources]
+        self._grids = [
+            token_grid(
+                source.clip,
+                size=data.augment.size,
+                patch=position.patch,
+                tubelet=position.tubelet,
+            )
+            for source in data.sources
+        ]
+        consumers = position.world_size * max(1, data.loader.workers)
+        for source, shards in zip(data.sources, self._shards, strict=True):
+            if source.streams and len(shards) < consumers:
+                raise ValueError(
+                    f"data: source '{source.name}' streams {len(shards)} shards to {consumers} "
+                    f"loading processes; use at least {consumers} shards or fewer "
+                    "data.loader.workers"
+                )
+        # Indexed once, here; the workers get copies.
+        self._indexed: dict[int, IndexedSource] = {
+            i: IndexedSource(source.name, shards, seed=position.seed, number=i)
+            for i, (source, shards) in enumerate(zip(data.sources, self._shards, strict=True))
+            if not source.streams
+        }
+
+    def __iter__(self) -> Iterator[VideoBatch]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        with DecodeProcess(self._data.decoder) as decoder:
+            sources = [self._source(i, worker, workers) for i in range(len(self._shards))]
+            reader = ClipReader(self._data, sources, decoder, seed=self._position.seed)
+            number = self._position.first_step * self._position.accumulation + worker
+            found = self._empty_shards() if worker == 0 and self._position.rank == 0 else ()
+            while True:
+                yield self._batch(reader, number, found)
+                number, found = number + workers, ()
+
+    def _source(self, number: int, worker: int, workers: int) -> Source:
+        if number in self._indexed:
+            return self._indexed[number]
+        share = StreamShare(
+            consumer=self._position.rank * workers + worker,
+            consumers=self._position.world_size * workers,
+            seed=self._position.seed,
+            first_step=self._position.first_step,
+        )
+        return StreamSource(
+            self._shards[number],
+            share,
+            number=number,
+            shuffle_buffer=self._data.loader.shuffle_buffer,
+        )
+
+    def _empty_shards(self) -> tuple[Skip, ...]:
+        """Shards without samples, reported once, because no draw can ever meet them."""
+        return tuple(
+            Skip("empty_shard", shard, "")
+            for source in self._indexed.values()
+            for shard in source.empty_shards
+        )
+
+    def _batch(self, reader: ClipReader, number: int, found: tuple[Skip, ...]) -> VideoBatch:
+        first = self._position.first_sample(number)
+        clips = [reader.read(first + i) for i in range(self._position.micro_batch)]
+        by_length: dict[int, list[Clip]] = {}
+        for clip in clips:
+            by_length.setdefault(len(clip.frames), []).append(clip)
+        return VideoBatch(
+            groups=tuple(self._group(by_length[length]) for length in sorted(by_length)),
+            first_sample=first,
+            skipped=found + tuple(skip for clip in clips for skip in clip.skipped),
+        )
+
+    def _group(self, clips: Sequence[Clip]) -> ClipGroup:
+        samples = [clip.sample for clip in clips]
+        step = samples[0] // self._position.global_batch
+        grid = self._grids[clips[0].source]
+        seed = self._position.seed
+        return ClipGroup(
+            clips=torch.from_numpy(np.stack([clip.frames for clip in clips])),
+            masks=tuple(
+                mask.sample(grid, seed=seed, step=step, samples=samples) for mask in self._masks
+            ),
+        )
+
+
+def build_loader(
+    data: DataConfig, masks: Sequence[MaskSampler], *, position: LoaderPosition
+) -> DataLoader[VideoBatch]:
+    """An endless loader of this rank's micro-batches, starting at `position.first_step`.
+
+    Raises ValueError for missing shards and impossible sizes before any process is started.
+    """
+    if data.decoder.name == "decord" and not decord_is_installed():
+        raise ValueError("data.decoder.name=decord, but decord is not installed; use auto or pyav")
+    workers = data.loader.workers
+    return DataLoader(
+        MicroBatches(data, masks, position),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=data.loader.prefetch if workers else None,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )

@@ -1,0 +1,98 @@
+"""Shard strings of a recipe -> shards: files that exist, or streams."""
+
+import os
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+from worldmodel_train.data.config import STREAM_PREFIXES, SourceConfig
+
+_ASSETS = "assets:"
+_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_LIST = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+def resolve_shards(source: SourceConfig) -> tuple[str, ...]:
+    """Paths or stream addresses of a source's shards, each once, in the order written.
+
+    Raises ValueError naming the pattern where a file is missing or nothing matches.
+    """
+    found: dict[str, None] = {}
+    for pattern in source.patterns:
+        if pattern.startswith(STREAM_PREFIXES):
+            found.update(dict.fromkeys(_stream_shards(source, pattern)))
+        else:
+            found.update(dict.fromkeys(_local_shards(source, pattern)))
+    return tuple(found)
+
+
+def _stream_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
+    # The shell of a pipe expands its own variables and lists.
+    if pattern.startswith("pipe:"):
+        return _expand_ranges(pattern)
+    return _expand_braces(_expand_variables(source, pattern))
+
+
+def _local_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
+    location = _expand_variables(source, pattern)
+    if location.startswith(_ASSETS):
+        inside = location.removeprefix(_ASSETS)
+        location = str(files("worldmodel_train").joinpath("assets", inside))
+    for name in _expand_braces(location):
+        path = Path(name).expanduser()
+        if path.is_dir():
+            path /= "*.tar"
+        if not _WILDCARD.search(str(path)):
+            if not path.is_file():
+                raise ValueError(_missing(source, pattern, f"{path} does not exist"))
+            yield str(path)
+            continue
+        matches = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
+        if not matches:
+            raise ValueError(_missing(source, pattern, f"nothing matches {path}"))
+        yield from map(str, matches)
+
+
+def _missing(source: SourceConfig, pattern: str, what: str) -> str:
+    return (
+        f"data: shards of source '{source.name}' are missing: {what} (from shards: '{pattern}'). "
+        "Correct the path, or make shards with `wmt data pack SRC OUT`"
+    )
+
+
+def _expand_variables(source: SourceConfig, pattern: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        name = match[1] or match[2]
+        if name not in os.environ:
+            raise ValueError(
+                f"data: shards of source '{source.name}' need the environment variable {name} "
+                f"(in '{pattern}'), which is not set; run `export {name}=...`"
+            )
+        return os.environ[name]
+
+    return _VARIABLE.sub(value, pattern)
+
+
+def _expand_ranges(pattern: str) -> Iterator[str]:
+    """`{000..127}` becomes 128 strings, zeros kept."""
+    match = _RANGE.search(pattern)
+    if match is None:
+        yield pattern
+        return
+    first, last = match[1], match[2]
+    for number in range(int(first), int(last) + 1):
+        text = f"{number:0{len(first)}d}"
+        yield from _expand_ranges(pattern[: match.start()] + text + pattern[match.end() :])
+
+
+def _expand_braces(pattern: str) -> Iterator[str]:
+    """Ranges, and lists such as `{train,val}`."""
+    match = _LIST.search(pattern)
+    if match is None:
+        yield from _expand_ranges(pattern)
+        return
+    for choice in match[1].split(","):
+        yield from _expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])

@@ -1,0 +1,85 @@
+"""Length-prefixed messages between a loader and its decoding process: JSON, then raw bytes.
+
+JSON and not pickle: a process that has touched a stranger's video is not trusted with more than
+the bytes of the clip it was asked for.
+"""
+
+import json
+import socket
+import struct
+import time
+from dataclasses import asdict
+from typing import Any
+
+from worldmodel_train.data.crop import Crop
+from worldmodel_train.data.decode import ClipRequest
+
+_HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
+_JSON_LIMIT = 1 << 16
+
+Message = dict[str, Any]
+
+
+class Peer:
+    """One end of the line; every call ends by the deadline or raises TimeoutError."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._deadline: float | None = None
+
+    def set_timeout(self, seconds: float | None) -> None:
+        """Starts the clock for the calls that follow; None waits forever."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+
+    def send(self, message: Message, body: bytes | memoryview = b"") -> None:
+        """Sends a message and its body."""
+        text = json.dumps(message).encode()
+        self._line.settimeout(self._remaining())
+        self._line.sendall(_HEAD.pack(len(text), len(body)) + text)
+        self._line.settimeout(self._remaining())
+        self._line.sendall(body)
+
+    def receive(self) -> tuple[Message, int]:
+        """The next message and the number of bytes of its body, which is still to be read."""
+        head = bytearray(_HEAD.size)
+        self.receive_into(memoryview(head))
+        text_bytes, body_bytes = _HEAD.unpack(head)
+        if text_bytes > _JSON_LIMIT:
+            raise ConnectionError(f"message of {text_bytes} bytes")
+        text = bytearray(text_bytes)
+        self.receive_into(memoryview(text))
+        return json.loads(bytes(text)), body_bytes
+
+    def receive_into(self, view: memoryview) -> None:
+        """Fills `view`; raises ConnectionError if the other end is gone."""
+        filled = 0
+        while filled < len(view):
+            self._line.settimeout(self._remaining())
+            count = self._line.recv_into(view[filled:])
+            if count == 0:
+                raise ConnectionError("the other end closed the line")
+            filled += count
+
+    def close(self) -> None:
+        """Closes this end."""
+        self._line.close()
+
+    def _remaining(self) -> float | None:
+        if self._deadline is None:
+            return None
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        return remaining
+
+
+def pack_request(request: ClipRequest) -> Message:
+    """The request as JSON can carry it."""
+    return asdict(request)
+
+
+def unpack_request(message: Message) -> ClipRequest:
+    """The request that `pack_request` packed."""
+    crop = dict(message["crop"])
+    crop["shapes"] = tuple((area, aspect) for area, aspect in crop["shapes"])
+    return ClipRequest(**{**message, "crop": Crop(**crop)})

@@ -1,0 +1,55 @@
+"""Measured runs side by side: the same recipe with other seeds, say."""
+
+from collections.abc import Callable, Mapping
+from statistics import fmean, pstdev
+
+from rich.table import Table
+
+from worldmodel_train.evaluation.result import EvaluationResult
+
+Number = Callable[[EvaluationResult], float]
+
+ROWS: dict[str, Number] = {
+    "explained variance, trained predictor": lambda r: r.trained.overall.predictor.mean,
+    "explained variance, copy nearest": lambda r: r.trained.overall.copy_nearest.mean,
+    "explained variance, mean latent": lambda _: 0.0,
+    "explained variance, untrained predictor": lambda r: r.untrained.overall.predictor.mean,
+    "RankMe of targets, trained": lambda r: r.trained.rankme,
+    "RankMe of targets, untrained": lambda r: r.untrained.rankme,
+    "std per dimension, trained": lambda r: r.trained.dimension_std,
+    "std per dimension, untrained": lambda r: r.untrained.dimension_std,
+}
+
+
+def comparison_table(results: Mapping[str, EvaluationResult]) -> Table:
+    """One column for each run, and the mean and standard deviation over all of them."""
+    table = Table(title=f"{len(results)} runs")
+    for heading in ("", *results, "mean ± sd"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for label, number in {**ROWS, **_probe_rows(results)}.items():
+        values = [number(result) for result in results.values()]
+        cells = [f"{value:.3f}" for value in values]
+        table.add_row(label, *cells, f"{fmean(values):.3f} ± {pstdev(values):.3f}")
+    return table
+
+
+def _probe_rows(results: Mapping[str, EvaluationResult]) -> dict[str, Number]:
+    """Accuracies of the probes, where every run has them."""
+    if not results or any(result.probes is None for result in results.values()):
+        return {}
+    first = next(iter(results.values())).probes
+    assert first is not None
+    return {
+        f"{task.label}, {probe} on {scores.features}": _probe_number(i, j, probe)
+        for i, task in enumerate(first.tasks)
+        for j, scores in enumerate(task.scores)
+        for probe in ("knn", "linear")
+    }
+
+
+def _probe_number(task: int, features: int, probe: str) -> Number:
+    def number(result: EvaluationResult) -> float:
+        assert result.probes is not None
+        return getattr(result.probes.tasks[task].scores[features], probe).mean
+
+    return number

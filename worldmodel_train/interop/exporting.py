@@ -1,0 +1,63 @@
+"""From an objective to a checkpoint that other code bases read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from worldmodel_train.interop import huggingface, meta
+from worldmodel_train.interop.objective_parts import ALL_PARTS, Part, Parts, parts_of
+from worldmodel_train.interop.position_table import ClipSize
+from worldmodel_train.interop.strict import CheckpointError
+
+Layout = Literal["huggingface", "meta"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What was written where."""
+
+    path: Path
+    layout: Layout
+    written: tuple[Part, ...]
+    left_out: tuple[Part, ...]
+    """Parts for which the layout has no place."""
+
+    def __str__(self) -> str:
+        left_out = f"; the layout has no place for {', '.join(self.left_out)}"
+        return f"{self.path} ({self.layout}): {', '.join(self.written)}" + (
+            left_out if self.left_out else ""
+        )
+
+
+def export_checkpoint(
+    objective: nn.Module, path: Path | str, *, layout: Layout, clip: ClipSize
+) -> ExportReport:
+    """A report of what was written to a new directory (huggingface) or file (meta).
+
+    `clip` is the size of the clips that the model was trained on; both layouts write down
+    positions for one size of clip.
+    """
+    modules = parts_of(objective)
+    destination = Path(path)
+    if destination.exists():
+        raise CheckpointError(f"{destination} exists; remove it or choose another output")
+    _check_clip(modules, clip)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    match layout:
+        case "huggingface":
+            written = huggingface.write(destination, modules, clip)
+        case "meta":
+            written = meta.write(destination, modules, clip)
+    left_out: tuple[Part, ...] = tuple(part for part in ALL_PARTS if part not in written)
+    return ExportReport(path=destination, layout=layout, written=written, left_out=left_out)
+
+
+def _check_clip(modules: Parts, clip: ClipSize) -> None:
+    embed = modules.target_encoder.patch_embed
+    if clip.frames < 1 or clip.frames % embed.tubelet or clip.size < 1 or clip.size % embed.patch:
+        raise CheckpointError(
+            f"clips of {clip.frames} frames of {clip.size} px do not split into tubelets of "
+            f"{embed.tubelet} frames of {embed.patch} px; give the size of the training clips"
+        )

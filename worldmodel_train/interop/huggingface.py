@@ -1,0 +1,96 @@
+"""Directories of Hugging Face transformers: `config.json` and `model.safetensors`.
+
+transformers keeps one encoder; the released ones are target encoders, so that is what it means
+here. `VJEPA2Model` has a predictor, `IJepaModel` has none.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from worldmodel_train.interop import safetensors_file
+from worldmodel_train.interop.foreign import Foreign, Section
+from worldmodel_train.interop.huggingface_config import check_config, config_of, model_type_of
+from worldmodel_train.interop.naming import HUGGINGFACE_IJEPA, HUGGINGFACE_VJEPA2, Naming
+from worldmodel_train.interop.objective_parts import Part, Parts
+from worldmodel_train.interop.position_table import ClipSize
+from worldmodel_train.interop.strict import CheckpointError, differences, refuse_differences
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+MAX_CONFIG_BYTES = 1 << 20
+NAMINGS: Mapping[str, Naming] = {"vjepa2": HUGGINGFACE_VJEPA2, "ijepa": HUGGINGFACE_IJEPA}
+# Where each part's names begin in model.safetensors; IJepaModel is the encoder itself.
+PREFIXES: Mapping[str, Mapping[Part, str]] = {
+    "vjepa2": {"target_encoder": "encoder.", "predictor": "predictor."},
+    "ijepa": {"target_encoder": ""},
+}
+
+
+def read(directory: Path, parts: Parts) -> Foreign:
+    """The checkpoint in a directory, its config compared with the model."""
+    config = read_config(directory / CONFIG)
+    model_type = model_type_of(parts)
+    check_config(directory / CONFIG, config, parts)
+    weights = directory / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{directory} has no {WEIGHTS}; join sharded weights into one file")
+    return Foreign(
+        path=directory,
+        layout=f"huggingface/{model_type}",
+        naming=NAMINGS[model_type],
+        sections=_sections(weights, PREFIXES[model_type]),
+    )
+
+
+def write(directory: Path, parts: Parts, clip: ClipSize) -> tuple[Part, ...]:
+    """The parts written: the target encoder and, where transformers has one, the predictor."""
+    model_type = model_type_of(parts)
+    config = config_of(parts, clip)
+    tensors = {
+        prefix + name: tensor
+        for part, prefix in PREFIXES[model_type].items()
+        for name, tensor in NAMINGS[model_type].tensors(part, parts, clip).items()
+    }
+    # under another name until whole, so that a crash leaves nothing that looks like a checkpoint
+    unfinished = directory.with_name(f"{directory.name}.part")
+    unfinished.mkdir(exist_ok=True)
+    safetensors_file.write(unfinished / WEIGHTS, tensors)
+    (unfinished / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    unfinished.replace(directory)
+    return tuple(PREFIXES[model_type])
+
+
+def _sections(weights: Path, prefixes: Mapping[Part, str]) -> dict[Part, Section]:
+    """Tensors by part; the rest of their names is their name."""
+    shapes = safetensors_file.shapes(weights)
+    known = tuple(prefixes.values())
+    strangers = {name: shape for name, shape in shapes.items() if not name.startswith(known)}
+    refuse_differences(str(weights), differences({}, strangers))
+    return {
+        part: Section(
+            title=prefix.removesuffix(".") or "the model",
+            shapes={
+                name.removeprefix(prefix): shape
+                for name, shape in shapes.items()
+                if name.startswith(prefix)
+            },
+            read=safetensors_file.reader(weights, prefix),
+        )
+        for part, prefix in prefixes.items()
+    }
+
+
+def read_config(path: Path) -> dict[str, object]:
+    """The JSON object in a `config.json`."""
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} has no {path.name}; it is not a transformers model")
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        raise CheckpointError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; it is no config")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object")
+    return config

@@ -1,0 +1,32 @@
+"""Sets what the backward pass computes again, in every module that can."""
+
+from typing import Literal, Protocol, runtime_checkable
+
+from torch import nn
+
+
+@runtime_checkable
+class Checkpointable(Protocol):
+    """A module that can drop activations and compute them again."""
+
+    def set_activation_checkpointing(self, policy: Literal["none", "selective", "full"]) -> None:
+        """Keeps all activations, the cheap ones to keep, or none."""
+        ...
+
+
+def set_activation_checkpointing(
+    objective: nn.Module, policy: Literal["none", "selective", "full"]
+) -> None:
+    """Passes `policy` to the modules of `objective` that offer it.
+
+    Raises:
+        ValueError: A policy other than none, and no module offers it.
+    """
+    modules = [module for module in objective.modules() if isinstance(module, Checkpointable)]
+    if policy != "none" and not modules:
+        raise ValueError(
+            f"train.activation_checkpointing={policy}, but {type(objective).__name__} has no "
+            f"module that offers it; use none"
+        )
+    for module in modules:
+        module.set_activation_checkpointing(policy)

@@ -1,0 +1,65 @@
+"""What a run is made of, and how it ended."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from worldmodel_train.protocols import Objective
+from worldmodel_train.training.checkpoint import CheckpointConfig
+from worldmodel_train.training.config import LogConfig, TrainConfig
+from worldmodel_train.training.guard import GuardConfig
+from worldmodel_train.training.optim import OptimConfig
+from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.reporter import SkipLedger
+from worldmodel_train.types import ClipGroup, VideoBatch
+
+
+@runtime_checkable
+class LoaderFactory(Protocol):
+    """Builds the loader; knows the recipe, so only what the launch decides is asked for."""
+
+    def __call__(self, *, rank: int, world_size: int, first_step: int) -> Iterable[VideoBatch]:
+        """Micro-batches of `rank` from optimizer step `first_step` on, forever."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainParts:
+    """All that a run is made of. Factories are called after every check has passed."""
+
+    build_objective: Callable[[], Objective]
+    """Draws the weights from torch's global generator, which is seeded before."""
+    build_loader: LoaderFactory
+    load_pictures: Callable[[], ClipGroup] | None
+    """Fixed clips and masks to draw every `log.image_every` steps; None draws nothing."""
+    ledger: SkipLedger
+    """Counts what batches had to leave out; `data.health.SkipLedger`."""
+    train: TrainConfig
+    optim: OptimConfig
+    checkpoint: CheckpointConfig
+    log: LogConfig
+    guard: GuardConfig
+    recipe_yaml: str
+    """The resolved recipe."""
+    run_dir: Path
+    resume: Literal["auto", "never"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainResult:
+    """How a run ended."""
+
+    step: int
+    steps: int
+    run_dir: Path
+    checkpoint: Path | None
+    """The last checkpoint."""
+    stopped_by: int = 0
+    """The signal that ended it early, 0 for none."""
+    last_reading: Reading | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 128 + signal as shells expect it: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + self.stopped_by if self.stopped_by else 0

@@ -1,0 +1,54 @@
+"""Pictures of fixed clips while a run goes on: what is masked, and what the features see."""
+
+from typing import cast
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from worldmodel_train.cartography.mask_overlay import mask_overlay
+from worldmodel_train.cartography.pca_strip import feature_strip
+from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.training.clock import Clock
+from worldmodel_train.training.module import TrainingModule
+from worldmodel_train.training.step_callback import StepCallback
+from worldmodel_train.types import ClipGroup
+
+
+class Pictures(StepCallback):
+    """Draws every `every_steps` steps into TensorBoard; on the first rank only."""
+
+    def __init__(
+        self, group: ClipGroup, *, every_steps: int, writer: SummaryWriter, clock: Clock
+    ) -> None:
+        self._group = group
+        self._every_steps = every_steps
+        self._writer = writer
+        self._clock = clock
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draws the masks, which stay, and the untrained features, to compare with."""
+        assert isinstance(pl_module, TrainingModule)
+        grid = cast("LatentPredictor", pl_module.objective).token_grid(self._group.clips)
+        for number, masks in enumerate(self._group.masks):
+            picture = mask_overlay(self._group.clips, masks, grid)
+            self._writer.add_image(f"masks/{number}", picture.numpy(), 0, dataformats="HWC")
+        if pl_module.step == 0:
+            self._draw(pl_module)
+
+    def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Draws when it is time to."""
+        if module.step % self._every_steps == 0 or module.step == module.plan.steps:
+            with self._clock.stopped():
+                self._draw(module)
+
+    @torch.no_grad()
+    def _draw(self, module: TrainingModule) -> None:
+        model = cast("LatentPredictor", module.objective)
+        was_training = module.objective.training
+        module.objective.eval()
+        clips = self._group.clips.to(module.device)
+        latents = model.encode(clips).float().cpu()
+        module.objective.train(was_training)
+        strip = feature_strip(self._group.clips, latents, model.token_grid(clips))
+        self._writer.add_image("features", strip.numpy(), module.step, dataformats="HWC")

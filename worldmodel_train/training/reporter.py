@@ -1,0 +1,74 @@
+"""Reads the metrics every few steps, shows them, stores them, and lets the guard look at them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import lightning.pytorch as pl
+
+from worldmodel_train.training.measure import read
+from worldmodel_train.training.module import TrainingModule
+from worldmodel_train.training.progress import ProgressView
+from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.sinks import Sink
+from worldmodel_train.training.step_callback import StepCallback
+from worldmodel_train.training.watch import Watch
+from worldmodel_train.types import VideoBatch
+
+
+@runtime_checkable
+class SkipLedger(Protocol):
+    """Counts skipped samples, and stops a run that skips too many."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Skipped samples by reason."""
+        ...
+
+    def add(self, batch: VideoBatch) -> None:
+        """Counts what `batch` had to leave out."""
+        ...
+
+
+class Reporter(StepCallback):
+    """Every rank takes the reading and checks it; only the first one has a view and sinks."""
+
+    def __init__(
+        self, watch: Watch, *, ledger: SkipLedger, view: ProgressView | None, sinks: Sequence[Sink]
+    ) -> None:
+        self._watch = watch
+        self._ledger = ledger
+        self._view = view
+        self._sinks = sinks
+        self.last_reading: Reading | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._watch.clock.restart()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: VideoBatch,
+        batch_idx: int,
+    ) -> None:
+        """Counts what the batch had to leave out."""
+        self._ledger.add(batch)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Reports when it is time to."""
+        self._watch.clock.count_step()
+        if self._view is not None:
+            self._view.step(module.step)
+        if module.plan.observed(module.step):
+            self._report(read(module, self._watch.clock.read()))
+
+    def _report(self, reading: Reading) -> None:
+        self.last_reading = reading
+        for sink in self._sinks:
+            sink.write(reading, self._ledger.counts)
+        if self._view is not None:
+            self._view.reading(reading, self._ledger.counts)
+        self._watch.guard.check(reading)

@@ -1,0 +1,167 @@
+"""Runs a pretraining from its parts to its last step, or to a signal."""
+
+import logging
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import lightning.pytorch as pl
+from torch import nn
+
+from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
+from worldmodel_train.training.checkpoint import CheckpointFolder
+from worldmodel_train.training.checkpoint_files import (
+    RECIPE,
+    CheckpointError,
+    read_meta,
+    read_state,
+)
+from worldmodel_train.training.clock import Clock, TimedBatches
+from worldmodel_train.training.guard import Guard
+from worldmodel_train.training.module import Plan, TrainingModule
+from worldmodel_train.training.observers import Observers, observe
+from worldmodel_train.training.parts import PretrainParts, PretrainResult
+from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
+from worldmodel_train.training.randomness import seed_weights
+from worldmodel_train.training.run_state import load_weights, restore
+from worldmodel_train.training.signals import StopSignals
+from worldmodel_train.training.start import find_init, find_last
+from worldmodel_train.training.strategy import Place, Processes, accumulation, choose_place
+from worldmodel_train.training.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+
+def pretrain(parts: PretrainParts) -> PretrainResult:
+    """The end of the run: its last step, or a signal before that.
+
+    Raises:
+        ValueError: Something that the user can fix. What can be known before weights and data are
+            loaded is raised before.
+    """
+    train, processes = parts.train, Processes.from_environment()
+    micro_batches = accumulation(train.global_batch, train.micro_batch, processes.world_size)
+    place = choose_place(train, processes)
+    last = find_last(parts.run_dir, parts.recipe_yaml, parts.resume)
+    init = find_init(train.init) if train.init is not None and last is None else None
+    if last is not None and read_meta(last).step >= train.steps:
+        return _finished(parts, last)
+    with quiet_lightning(), StopSignals() as signals:
+        watch = Watch(guard=Guard(parts.guard), clock=Clock(train.global_batch), signals=signals)
+        module = TrainingModule(_build_objective(parts), _plan(parts, micro_batches))
+        if last is not None:
+            _go_on(module, watch.guard, last)
+        elif init is not None:
+            _start_from(module, init, parts)
+        return _train(parts, module, place, watch)
+
+
+def _build_objective(parts: PretrainParts) -> nn.Module:
+    seed_weights(parts.train.seed)
+    objective = parts.build_objective()
+    assert isinstance(objective, nn.Module)
+    set_activation_checkpointing(objective, parts.train.activation_checkpointing)
+    if parts.train.compile:
+        # in place: the names in the state stay as they are
+        for child in objective.children():
+            child.compile()
+    return objective
+
+
+def _plan(parts: PretrainParts, micro_batches: int) -> Plan:
+    return Plan(
+        optim=parts.optim,
+        steps=parts.train.steps,
+        seed=parts.train.seed,
+        log_every=parts.log.every_steps,
+        accumulation=micro_batches,
+    )
+
+
+def _go_on(module: TrainingModule, guard: Guard, checkpoint: Path) -> None:
+    try:
+        state = read_state(checkpoint)
+    except CheckpointError as error:
+        folder = CheckpointFolder(checkpoint.parent.parent)
+        raise CheckpointError(f"{error}. {folder.remedy()}") from error
+    restore(module, state)
+    guard.load(state.watch)
+    logger.info("going on from %s", checkpoint)
+
+
+def _start_from(module: TrainingModule, checkpoint: Path, parts: PretrainParts) -> None:
+    assert parts.train.init is not None
+    state = read_state(checkpoint)
+    load_weights(module.objective, state.weights)
+    if parts.train.init.optimizer:
+        module.optimizer_state = state.optimizer
+    logger.info("starting from %s (its step %d)", checkpoint, state.step)
+
+
+def _train(
+    parts: PretrainParts, module: TrainingModule, place: Place, watch: Watch
+) -> PretrainResult:
+    first_step, processes = module.step, place.processes
+    if processes.rank == 0:
+        parts.run_dir.mkdir(parents=True, exist_ok=True)
+        (parts.run_dir / RECIPE).write_text(parts.recipe_yaml)
+    is_first_rank = processes.rank == 0
+    with observe(parts, watch, first_step=first_step, is_first_rank=is_first_rank) as observers:
+        trainer = _trainer(place, module, observers)
+        with closing(_batches(parts, place, first_step, watch.clock)) as batches:
+            trainer.fit(module, batches)
+    return _result(parts, module, observers)
+
+
+def _batches(parts: PretrainParts, place: Place, first_step: int, clock: Clock) -> TimedBatches:
+    rank, world_size = place.processes.rank, place.processes.world_size
+    loader = parts.build_loader(rank=rank, world_size=world_size, first_step=first_step)
+    return TimedBatches(loader, clock)
+
+
+def _trainer(place: Place, module: TrainingModule, observers: Observers) -> pl.Trainer:
+    """Lightning's loop, with everything switched off that this package does itself."""
+    trainer = pl.Trainer(
+        accelerator=place.accelerator,
+        devices=place.processes.per_node,
+        num_nodes=place.processes.num_nodes,
+        strategy=place.strategy,
+        precision=place.precision,
+        max_epochs=-1,
+        max_steps=module.plan.steps - module.step,
+        accumulate_grad_batches=module.plan.accumulation,
+        callbacks=observers.callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    )
+    take_out_signal_handling(trainer)
+    return trainer
+
+
+def _result(parts: PretrainParts, module: TrainingModule, observers: Observers) -> PretrainResult:
+    stopped_by, steps = observers.saver.stopped_by, parts.train.steps
+    assert module.step == steps or stopped_by, f"the loader ended at step {module.step}"
+    if stopped_by and module.step < steps:
+        logger.warning(
+            "stopped by %s and saved at step %d of %d; the same command goes on from there",
+            signal.Signals(stopped_by).name, module.step, steps,
+        )  # fmt: skip
+    return PretrainResult(
+        step=module.step,
+        steps=steps,
+        run_dir=parts.run_dir,
+        checkpoint=CheckpointFolder(parts.run_dir).last(),
+        stopped_by=stopped_by,
+        last_reading=observers.reporter.last_reading,
+    )
+
+
+def _finished(parts: PretrainParts, last: Path) -> PretrainResult:
+    step = read_meta(last).step
+    logger.info("%s has finished already, at step %d", parts.run_dir, step)
+    return PretrainResult(
+        step=step, steps=parts.train.steps, run_dir=parts.run_dir, checkpoint=last
+    )

@@ -1,0 +1,84 @@
+"""Where a run starts: at nothing, at its own last checkpoint, or from another run's weights."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from worldmodel_train.training.checkpoint import CheckpointFolder
+from worldmodel_train.training.checkpoint_files import META, RECIPE, CheckpointError
+from worldmodel_train.training.config import InitConfig
+
+# What may change when a run goes on: none of it changes the samples, the model or the loss.
+# train.steps is among them because a run is often prolonged; schedules that end with the run move.
+_FREE = (
+    "source", "run_dir", "checkpoint", "log", "guard", "evaluation", "data.held_out",
+    "data.loader.workers", "data.loader.prefetch", "data.loader.max_bad_share",
+    "data.decoder.timeout_s", "train.steps", "train.accelerator", "train.strategy",
+    "train.activation_checkpointing", "train.compile",
+)  # fmt: skip
+
+
+def find_last(run_dir: Path, recipe_yaml: str, resume: Literal["auto", "never"]) -> Path | None:
+    """The checkpoint of this run to go on from, None to begin.
+
+    Raises:
+        ValueError: `run_dir` holds another recipe's run, or any run when `resume` is never.
+    """
+    last = CheckpointFolder(run_dir).last()
+    if last is None:
+        return None
+    if resume == "never":
+        raise ValueError(
+            f"run_dir={run_dir} holds a run already ({last.name}); use --resume auto to go on with "
+            f"it, or another run_dir"
+        )
+    differing = differing_keys((last / RECIPE).read_text(), recipe_yaml)
+    if differing:
+        raise ValueError(
+            f"run_dir={run_dir} holds a run of another recipe; use another run_dir, or undo:\n  "
+            + "\n  ".join(differing)
+        )
+    return last
+
+
+def differing_keys(old_yaml: str, new_yaml: str) -> list[str]:
+    """Lines `key: old -> new` for all keys that may not differ between starts of one run."""
+    old, new = (dict(_flatten(yaml.safe_load(text))) for text in (old_yaml, new_yaml))
+    absent = "absent"
+    return [
+        f"{key}: {old.get(key, absent)} -> {new.get(key, absent)}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, absent) != new.get(key, absent) and not _is_free(key)
+    ]
+
+
+def find_init(init: InitConfig) -> Path:
+    """The checkpoint that `train.init` names.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    path = init.checkpoint.expanduser()
+    if (path / META).is_file():
+        return path
+    last = CheckpointFolder(path).last()
+    if last is None:
+        raise CheckpointError(
+            f"train.init.checkpoint={init.checkpoint} is neither a checkpoint (no {META}) nor a "
+            f"run directory with one (no checkpoints/last)"
+        )
+    return last
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
+
+
+def _flatten(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(tree, Mapping) and tree:
+        for key, value in tree.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, tree
