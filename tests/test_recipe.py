@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+import worldmodel_train
 from worldmodel_train.config import RecipeError
 from worldmodel_train.jepa import vjepa
 from worldmodel_train.recipe import (
     Recipe,
     load_recipe,
     read_recipe,
+    recipe_folders,
     recipe_names,
     recipe_schema,
     resolved_yaml,
@@ -256,6 +258,15 @@ def test_a_recipe_of_the_working_directory_hides_the_shipped_one(recipe_file):
     Path("recipes/demo.yaml").write_text(TEXT.replace("name: small", "name: demo"))
     assert load_recipe("demo").source == "a test"
     assert "vjepa2_vitl" in recipe_names()
+
+
+def test_an_installed_package_brings_its_recipes(tmp_path, monkeypatch):
+    package = tmp_path / "site" / "worldmodel_train"
+    (package / "recipes").mkdir(parents=True)
+    (tmp_path / "site" / "recipes").mkdir()  # somebody else's: there is no checkout here
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(worldmodel_train, "__file__", str(package / "__init__.py"))
+    assert recipe_folders() == [package / "recipes"]
 
 
 def test_the_schema_describes_every_key_and_lets_a_file_extend_another(recipe_file):

@@ -49,7 +49,8 @@ def test_pairwise_cosine_is_the_mean_over_all_pairs(num_latents, width, seed):
         for j in range(num_latents)
         if i != j
     ]
-    assert pairwise_cosine(latents).item() == pytest.approx(torch.stack(cosines).mean(), abs=1e-6)
+    expected = torch.stack(cosines).mean().item()
+    assert pairwise_cosine(latents).item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_pairwise_cosine_of_one_latent_is_nan():

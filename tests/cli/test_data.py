@@ -106,7 +106,7 @@ def test_other_arguments_on_a_begun_folder_are_named(tmp_path, folder):
     wmt("pack", folder, tmp_path / "out", "--workers", 1)
     result = wmt("pack", folder, tmp_path / "out", "--workers", 1, "--gop", 4)
     assert result.exit_code == 1
-    assert "was begun with another arguments" in result.stderr
+    assert "was begun with other arguments" in result.stderr
 
 
 def test_a_full_disk_says_what_to_do(tmp_path, folder, monkeypatch):

@@ -76,13 +76,14 @@ def test_schema_prints_json(run):
 
 
 def test_the_cost_of_a_mixture_is_the_mean_over_its_clips():
+    small = ["data.augment.size=64", "train.micro_batch=8"]
     long, short = (
-        recipe_cost(load_recipe("vjepa2_vits", [f"data.sources.0.clip.frames={frames}"]))
+        recipe_cost(load_recipe("vjepa2_vits", [f"data.sources.0.clip.frames={frames}", *small]))
         for frames in (16, 8)
     )
     source = "{name: %s, shards: x, weight: %s, clip: {frames: %s}}"
     sources = f"[{source % ('a', 3, 16)}, {source % ('b', 0.5, 8)}, {source % ('c', 0.5, 8)}]"
-    mixed = recipe_cost(load_recipe("vjepa2_vits", [f"data.sources={sources}"]))
+    mixed = recipe_cost(load_recipe("vjepa2_vits", [f"data.sources={sources}", *small]))
     assert [length.share for length in mixed.lengths] == [0.75, 0.25]
     expected = 0.75 * long.clip.total.total + 0.25 * short.clip.total.total
     assert mixed.clip.total.total == pytest.approx(expected)

@@ -9,6 +9,7 @@ from einops import repeat
 
 import worldmodel_train.jepa
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
+from worldmodel_train.protocols import LatentPredictor, Objective
 from worldmodel_train.types import ClipGroup, Masks, VideoBatch
 
 MODULES = [
@@ -48,6 +49,11 @@ def batch(config):
 
 def test_v_jepa_and_i_jepa_are_found():
     assert {"vjepa", "ijepa"} <= METHODS.keys()
+
+
+def test_it_offers_what_training_and_evaluation_call(objective):
+    assert isinstance(objective, Objective)
+    assert isinstance(objective, LatentPredictor)
 
 
 def test_loss_and_terms_are_finite_scalars(objective, batch):

@@ -31,13 +31,12 @@ def make_video() -> Callable[..., bytes]:
         width: int = 64,
         height: int = 48,
         stamps: Sequence[float] | None = None,
-        fps: int = 10,
         gop: int = 4,
         levels: Sequence[int] | None = None,
     ) -> bytes:
         file = io.BytesIO()
         with av.open(file, "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=fps)
+            stream = container.add_stream("libx264", rate=10)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.options = {"g": str(gop), "bf": "2", "crf": "10", "preset": "veryfast"}
             stream.codec_context.time_base = Fraction(1, 1000)
@@ -46,7 +45,7 @@ def make_video() -> Callable[..., bytes]:
                 picture = np.full((height, width, 3), level, dtype=np.uint8)
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.time_base = Fraction(1, 1000)
-                frame.pts = round(1000 * (stamps[i] if stamps else i / fps))
+                frame.pts = round(1000 * (stamps[i] if stamps else i / 10))
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
         return file.getvalue()
@@ -88,7 +87,7 @@ def make_shard(tmp_path: Path) -> Callable[..., Path]:
 def make_request() -> Callable[..., ClipRequest]:
     def make(
         frames: int = 4,
-        fps: float = 10,
+        fps: float = 10.0,
         *,
         start: float = 0.0,
         size: int = 32,

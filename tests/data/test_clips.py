@@ -46,7 +46,7 @@ def test_any_video_gives_ordered_frames_inside_it(stamps, frames, fps, start):
     index = chosen(stamps, end=stamps[-1] + 0.04, frames=frames, fps=fps, start=start)
     assert len(index) == frames
     assert index == sorted(index)
-    assert 0 <= index[0]
+    assert index[0] >= 0
     assert index[-1] < len(stamps)
 
 

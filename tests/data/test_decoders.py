@@ -1,5 +1,6 @@
 """decord and PyAV behind one interface: the right frames, or a reason."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -97,9 +98,9 @@ def test_scaling_in_the_decoder_shows_the_same_picture(videos, make_request, dec
     video = (videos / "gen_gray.mp4").read_bytes()
     scaled = make_decoder(decoder).decode(video, make_request(2, size=64)).clip
     full = make_decoder(decoder).decode(video, make_request(2, size=180)).clip
-    shrunk = full[:, : 64 * 2, : 64 * 2].reshape(2, 64, 2, 64, 2, 3).mean((2, 4))
-    reference = scaled[:, : int(64 * 128 / 180), : int(64 * 128 / 180)].mean()
-    assert abs(reference - shrunk.mean()) < 2
+    for small, large in zip(scaled, full, strict=True):
+        shrunk = cv2.resize(large, (64, 64), interpolation=cv2.INTER_AREA)
+        assert np.abs(small.astype(int) - shrunk).mean() < 4
 
 
 @pytest.mark.parametrize(

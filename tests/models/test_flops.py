@@ -144,5 +144,5 @@ def test_selective_checkpointing_repeats_no_product():
 
 
 def test_flops_add_and_scale_by_kind():
-    assert Flops(1, 2).plus(Flops(3, 4)).times(2) == Flops(8, 12)
-    assert Flops(1, 2).total == 3
+    assert Flops(1.0, 2.0).plus(Flops(3.0, 4.0)).times(2) == Flops(8.0, 12.0)
+    assert Flops(1.0, 2.0).total == 3.0

@@ -1,7 +1,9 @@
+import dataclasses
 import errno
 import json
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import pytest
@@ -136,6 +138,21 @@ def test_a_disk_that_fills_up_while_moments_are_written_is_the_same_error(folder
     with pytest.raises(CheckpointError, match=r"file write failed.*untouched"):
         folder.save(state(2), "")
     assert read_state(folder.last()).step == 1
+
+
+@pytest.mark.parametrize("big", ["weights", "optimizer"])
+def test_a_file_that_the_system_refuses_to_let_grow_keeps_the_old_checkpoint(folder, big):
+    folder.save(state(1), "")
+    grown = dataclasses.replace(state(2), **{big: {"big": torch.zeros(1_000_000)}})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        with pytest.raises(CheckpointError, match=r"GB are free there.*untouched"):
+            folder.save(grown, "")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_state(folder.last()).step == 1
+    assert sorted(p.name for p in folder.path.iterdir()) == ["last", "step_00000001"]
 
 
 def test_a_disk_that_fills_up_at_a_flush_is_the_same_error(folder, monkeypatch):

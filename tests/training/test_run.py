@@ -25,13 +25,9 @@ def terminate() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("micro_batch", [4, 2])
-def test_a_resumed_run_equals_an_unbroken_one(
-    toy, tmp_path, losses, weights, assert_same, micro_batch, precision
-):
+@pytest.mark.parametrize("options", [{}, {"micro_batch": 2}, {"precision": "bf16"}])
+def test_a_resumed_run_equals_an_unbroken_one(toy, tmp_path, losses, weights, options):
     one, two = tmp_path / "one", tmp_path / "two"
-    options = {"micro_batch": micro_batch, "precision": precision}
     pretrain(toy.toy_parts(one, **options))
     first = pretrain(toy.toy_parts(two, **options, at_batch=at(4, terminate)))
     assert first.exit_code == 143
@@ -40,7 +36,8 @@ def test_a_resumed_run_equals_an_unbroken_one(
     assert (second.step, second.exit_code) == (8, 0)
     assert losses(one) == losses(two)
     assert len(losses(one)) == 8
-    assert_same(weights(one), weights(two))
+    resumed = weights(two)
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in weights(one).items())
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
@@ -192,7 +189,6 @@ def test_collapsed_targets_stop_the_run(toy, tmp_path):
 def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
     skip = toy.Skip(reason="truncated", shard="a.tar", key="k")
     parts = toy.toy_parts(tmp_path, steps=2)
-    parts.ledger.counts["truncated"] = 0
     real = parts.build_loader
 
     def loader(**place):

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.training.checkpoint import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
@@ -74,15 +75,6 @@ def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> VideoB
     return VideoBatch(groups=(group,), first_sample=first, skipped=skipped)
 
 
-class Ledger:
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-
-    def add(self, batch: VideoBatch) -> None:
-        for skip in batch.skipped:
-            self.counts[skip.reason] = self.counts.get(skip.reason, 0) + 1
-
-
 def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
     """Parts of a toy run; options are TrainConfig fields or one of those named below."""
     at_batch = options.pop("at_batch", lambda step: None)
@@ -117,7 +109,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
     return PretrainParts(
         build_objective=objective or (lambda: ToyJepa(dropout)),
         build_loader=loader,
-        ledger=Ledger(),
+        ledger=SkipLedger(max_bad_share=0.5),
         train=train,
         run_dir=run_dir,
         **(defaults | others),

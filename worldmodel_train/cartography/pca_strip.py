@@ -48,7 +48,8 @@ class PcaPalette:
         width = self.high - self.low
         flat = width <= 1e-9 * (1 + self.mean.norm())
         shade = torch.where(flat, 0.5, (scores - self.low) / width.masked_fill(flat, 1))
-        return (shade.nan_to_num(0).clamp(0, 1) * 255).round().to(torch.uint8)
+        shade = torch.where(scores.isfinite(), shade, 0.0)
+        return (shade.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _principal_directions(centred: Float[Tensor, "p d"]) -> Float[Tensor, "d 3"]:

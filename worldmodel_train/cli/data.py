@@ -45,14 +45,17 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
         int | None, typer.Option(min=16, help="Re-encode to this shorter side, in pixels.")
     ] = None,
     gop: Annotated[
-        int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames. [16]")
+        int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames (16).")
     ] = None,
-    codec: Annotated[str | None, typer.Option(help="Re-encode: h264 or hevc. [h264]")] = None,
+    codec: Annotated[
+        str | None, typer.Option(help="Re-encode: h264 (the default) or hevc.")
+    ] = None,
     fps: Annotated[
         float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")
     ] = None,
     crf: Annotated[
-        int | None, typer.Option(min=0, max=51, help="Re-encode at this quality. [23]")
+        int | None,
+        typer.Option(min=0, max=51, help="Re-encode at this quality (23); lower is better."),
     ] = None,
     workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
     timeout: Annotated[

@@ -34,12 +34,13 @@ def pretrain(
     loaded = load_recipe(recipe, overrides or ())
     from worldmodel_train.cli.run_parts import check_data, pretrain_parts
     from worldmodel_train.training.run import pretrain as run
+    from worldmodel_train.training.strategy import Processes
 
     check_data(loaded)
     result = run(pretrain_parts(loaded, resume))
     if result.exit_code:
         raise typer.Exit(result.exit_code)
-    if result.is_first_rank and loaded.evaluation is not None:
+    if loaded.evaluation is not None and Processes.from_environment().rank == 0:
         _show(_evaluate_once(loaded), loaded.run_path)
 
 

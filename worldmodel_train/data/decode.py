@@ -1,7 +1,7 @@
 """The one interface of all decoders: bytes of a video in, a uint8 clip out."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -48,6 +48,7 @@ class DecodedClip:
     """Why the first choice of `auto` was not used; empty if it was."""
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """Decodes clips."""
 

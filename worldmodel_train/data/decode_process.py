@@ -28,6 +28,7 @@ class DecodeProcess:
         self._command = tuple(command)
         self._child: subprocess.Popen[bytes] | None = None
         self._peer: Peer | None = None
+        self._owner = os.getpid()
         self.fallbacks: Counter[str] = Counter()
         """How often `auto` turned to its second decoder, by reason."""
 
@@ -39,7 +40,7 @@ class DecodeProcess:
             peer.send({**pack_request(request), "timeout_s": self._config.timeout_s}, video)
             answer, body_bytes = peer.receive()
             if "reason" in answer:
-                raise DecodeError(str(answer["reason"]), str(answer["detail"]))
+                raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
             clip = np.empty(request.shape, dtype=np.uint8)
             if body_bytes != clip.nbytes:
                 raise ConnectionError(f"{body_bytes} bytes in place of {clip.nbytes}")
@@ -50,10 +51,9 @@ class DecodeProcess:
             raise DecodeError("decode_timeout", detail) from None
         except (ConnectionError, ValueError) as error:
             raise DecodeError("decoder_crashed", f"{error}; exit status {self.close()}") from error
-        self._note(fallback=str(answer["fallback"]))
-        return DecodedClip(
-            clip=clip, decoder=str(answer["decoder"]), fallback=str(answer["fallback"])
-        )
+        fallback = str(answer.get("fallback", ""))
+        self._note(fallback)
+        return DecodedClip(clip=clip, decoder=str(answer.get("decoder", "")), fallback=fallback)
 
     def close(self) -> int | None:
         """Kills the child; its exit status, None if there was no child."""
@@ -61,8 +61,8 @@ class DecodeProcess:
         if self._peer is not None:
             self._peer.close()
             self._peer = None
-        if child is None:
-            return None
+        if child is None or self._owner != os.getpid():
+            return None  # in a fork the child is the other process's
         try:
             child.wait(timeout=0.2)  # a crashed child keeps its own status
         except subprocess.TimeoutExpired:
@@ -94,6 +94,7 @@ class DecodeProcess:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
+        self._owner = os.getpid()
         self._peer = Peer(ours)
         self._peer.set_timeout(_START_TIMEOUT)
         try:
@@ -106,7 +107,7 @@ class DecodeProcess:
             ) from error
         return self._peer
 
-    def _note(self, *, fallback: str) -> None:
+    def _note(self, fallback: str) -> None:
         if not fallback:
             return
         reason = fallback.split(":", 1)[0]

@@ -18,7 +18,7 @@ from worldmodel_train.data.decode_process import DecodeProcess
 from worldmodel_train.data.indexed_source import ShardSet, read_video
 from worldmodel_train.data.shards import resolve_shards
 from worldmodel_train.data.source import EncodedSample, SampleError
-from worldmodel_train.data.tar_index import read_span
+from worldmodel_train.data.tar_members import read_span
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)

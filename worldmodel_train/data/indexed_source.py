@@ -11,13 +11,8 @@ from worldmodel_train.data.counter_random import Stream, generator, key
 from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.shard_counts import count_samples
 from worldmodel_train.data.source import EncodedSample, SampleError
-from worldmodel_train.data.tar_index import (
-    CorruptTarError,
-    ShardSample,
-    ShardTable,
-    read_shard_table,
-    read_span,
-)
+from worldmodel_train.data.tar_index import ShardSample, ShardTable, read_shard_table
+from worldmodel_train.data.tar_members import MEMBER_LIMIT, CorruptTarError, read_span
 from worldmodel_train.types import Skip
 
 _CACHED_SAMPLES = 1_000_000  # about 60 MB of shard tables per loading process
@@ -64,6 +59,8 @@ class ShardSet:
 
 def read_video(path: Path, sample: ShardSample) -> EncodedSample:
     """The sample's bytes; raises SampleError."""
+    if sample.video.size > MEMBER_LIMIT:
+        raise SampleError(Skip("too_large", str(path), sample.key))
     try:
         video = read_span(path, sample.video)
     except (CorruptTarError, OSError) as error:

@@ -168,4 +168,5 @@ def build_loader(
         prefetch_factor=data.loader.prefetch if workers else None,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # else each new iterator draws from the model's own generator
     )

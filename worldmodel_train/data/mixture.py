@@ -28,7 +28,9 @@ def block_counts(weights: Sequence[float], block: int = BLOCK) -> tuple[int, ...
     counts = np.maximum(np.floor(exact).astype(np.int64), 1)
     while (missing := block - int(counts.sum())) != 0:
         # the largest remainder gains; a source that was lifted to one is paid for by the fullest
-        candidates = exact - counts if missing > 0 else np.where(counts > 1, counts - exact, -np.inf)
+        candidates = (
+            exact - counts if missing > 0 else np.where(counts > 1, counts - exact, -np.inf)
+        )
         counts[int(np.argmax(candidates))] += np.sign(missing)
     return tuple(int(count) for count in counts)
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import fsspec
+
 from worldmodel_train.data.config import STREAM_PREFIXES, SourceConfig
 
 _ASSETS = "assets:"
@@ -33,7 +35,18 @@ def _stream_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
     # The shell of a pipe expands its own variables and lists.
     if pattern.startswith("pipe:"):
         return _expand_ranges(pattern)
+    _require_protocol(pattern)
     return _expand_braces(_expand_variables(source, pattern))
+
+
+def _require_protocol(pattern: str) -> None:
+    protocol = pattern.split(":", 1)[0]
+    if protocol in ("http", "https"):
+        return  # read by curl
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ImportError as error:
+        raise ValueError(f"data: '{pattern}' cannot be opened: {error}") from error
 
 
 def _local_shards(source: SourceConfig, pattern: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What all sources of samples have in common."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from worldmodel_train.types import Skip
 
@@ -23,6 +23,7 @@ class SampleError(Exception):
         self.skip = skip
 
 
+@runtime_checkable
 class Source(Protocol):
     """Gives the samples of one set of shards."""
 

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedIOBase
-from typing import IO, cast
+from typing import Any
 
 import fsspec.core
 import numpy as np
@@ -17,12 +17,12 @@ from worldmodel_train.data.counter_random import Stream, key
 from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.source import EncodedSample, SampleError
 from worldmodel_train.data.tar_index import VIDEO_EXTENSIONS, split_name
+from worldmodel_train.data.tar_members import MEMBER_LIMIT
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
 
 _FIRST_FILL = 100  # samples buffered before the first leaves; waiting for more delays the start
-_MEMBER_LIMIT = 1 << 31  # bytes
 
 Item = EncodedSample | Skip
 
@@ -105,18 +105,18 @@ def stream_samples(shard: str) -> Iterator[Item]:
             yield Skip("empty_shard", shard, "")
 
 
-def _open(shard: str) -> IO[bytes]:
+def _open(shard: str) -> Any:  # noqa: ANN401  # webdataset's pipe is a file in all but type
     if shard.startswith(("pipe:", "http://", "https://")):
-        return cast("IO[bytes]", gopen(shard))  # pipes; curl for web servers
+        return gopen(shard)  # pipes; curl for web servers
     file_system, path = fsspec.core.url_to_fs(shard)
-    return cast("IO[bytes]", file_system.open(path, "rb"))
+    return file_system.open(path, "rb")
 
 
 def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     for member in tar:
         if not member.isreg():
             continue
-        if member.size > _MEMBER_LIMIT:
+        if member.size > MEMBER_LIMIT:
             raise tarfile.TarError(f"'{member.name}' claims {member.size} bytes")
         file = tar.extractfile(member)
         assert isinstance(file, BufferedIOBase)

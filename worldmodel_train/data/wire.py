@@ -48,7 +48,10 @@ class Peer:
             raise ConnectionError(f"message of {text_bytes} bytes")
         text = bytearray(text_bytes)
         self.receive_into(memoryview(text))
-        return json.loads(bytes(text)), body_bytes
+        message = json.loads(bytes(text))
+        if not isinstance(message, dict):
+            raise ConnectionError(f"message is a {type(message).__name__}")
+        return message, body_bytes
 
     def receive_into(self, view: memoryview) -> None:
         """Fills `view`; raises ConnectionError if the other end is gone."""

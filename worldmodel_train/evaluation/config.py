@@ -1,6 +1,6 @@
 """What is measured after training."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -48,7 +48,7 @@ class EvaluationConfig(StrictConfig):
     """Probes on frozen features; null leaves them out."""
 
     @model_validator(mode="after")
-    def _seeds_differ(self) -> Self:
+    def _seeds_differ(self) -> "EvaluationConfig":
         if not self.mask_seeds or len(set(self.mask_seeds)) < len(self.mask_seeds):
             raise ValueError(
                 f"evaluation.mask_seeds={list(self.mask_seeds)} must name one or more different "

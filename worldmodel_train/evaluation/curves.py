@@ -33,7 +33,7 @@ _STYLE: dict[RcKeyType, Any] = {
     "axes.linewidth": 0.6,
 }
 _LINES = ((_ACCENT, "-"), (_INK, "--"), (_INK, ":"), (_ACCENT, ":"))
-Curve = list[tuple[float, float]]
+Curve = list[tuple[int, float]]
 
 
 class Panel(NamedTuple):
@@ -81,7 +81,7 @@ def read_curves(run_dir: Path) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         numbers = dict(_flatten(json.loads(line)))
-        step = numbers.pop("step")
+        step = int(numbers.pop("step"))
         for name, value in numbers.items():
             if math.isfinite(value):
                 curves.setdefault(name, []).append((step, value))

@@ -1,8 +1,9 @@
 """What an evaluation found: numbers and the names of its pictures, kept as `evaluation.json`."""
 
 import os
+from math import sqrt
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 
 from pydantic import BaseModel, ConfigDict
 
@@ -27,7 +28,7 @@ class Measured(_Record):
     @property
     def spread(self) -> float:
         """The standard deviation of the values (divisor: their number)."""
-        return pstdev(self.values)
+        return sqrt(fmean((value - self.mean) ** 2 for value in self.values))
 
 
 class PredictionScores(_Record):

@@ -35,7 +35,7 @@ class Flops(NamedTuple):
         """Both together."""
         return Flops(self.linear + other.linear, self.attention + other.attention)
 
-    def times(self, factor: float) -> "Flops":
+    def times(self, factor: int | float) -> "Flops":
         """`factor` times as many."""
         return Flops(self.linear * factor, self.attention * factor)
 

@@ -87,9 +87,11 @@ class CheckpointFolder:
             self._publish(temporary, target)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
+            free = shutil.disk_usage(self.path.parent).free / 1e9
             raise CheckpointError(
-                f"could not save step {state.step} in {self.path}: {error}. "
-                f"The checkpoints that were there are untouched"
+                f"could not save step {state.step} in {self.path}: {error}. {free:.1f} GB are free "
+                f"there; the checkpoints that were there are untouched. Make room or lower "
+                f"checkpoint.keep_last, and start again"
             ) from error
         return target
 

@@ -48,7 +48,7 @@ class TrainingModule(pl.LightningModule):
         """The teachers; gathered when Lightning builds the optimizer, on the device."""
         self.observation = Observation()
         self.non_finite: Tensor | None = None
-        """On the device: whether any loss so far was NaN or infinite."""
+        """On the device: whether any loss since the last reading was NaN or infinite."""
         self.optimizer_state: dict[str, object] | None = None
         """Moments to start from; taken when Lightning builds the optimizer."""
 
@@ -131,8 +131,9 @@ class TrainingModule(pl.LightningModule):
         self.observation.grad_norm = norm
 
     def forget_observation(self) -> None:
-        """Frees the latents that were kept for a reading."""
+        """Frees the latents that were kept for a reading, and starts watching for NaN anew."""
         self.observation = Observation()
+        self.non_finite = None
 
     def _observe(self, losses: Losses) -> None:
         """Keeps what may be reported, on the device: nothing here waits for it."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoint import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.reporter import SkipLedger
 from worldmodel_train.types import ClipGroup, VideoBatch
 
 
@@ -34,7 +34,7 @@ class PretrainParts:
     load_pictures: Callable[[], ClipGroup] | None
     """Fixed clips and masks to draw every `log.image_every` steps; None draws nothing."""
     ledger: SkipLedger
-    """Counts what batches had to leave out; `data.health.SkipLedger`."""
+    """Counts what batches had to leave out, and stops a run that leaves out too much."""
     train: TrainConfig
     optim: OptimConfig
     checkpoint: CheckpointConfig

@@ -29,18 +29,22 @@ class Pictures(StepCallback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draws the masks, which stay, and the untrained features, to compare with."""
         assert isinstance(pl_module, TrainingModule)
-        grid = cast("LatentPredictor", pl_module.objective).token_grid(self._group.clips)
-        for number, masks in enumerate(self._group.masks):
-            picture = mask_overlay(self._group.clips, masks, grid)
-            self._writer.add_image(f"masks/{number}", picture.numpy(), 0, dataformats="HWC")
         if pl_module.step == 0:
-            self._draw(pl_module)
+            with self._clock.stopped():
+                self._draw_masks(pl_module)
+                self._draw(pl_module)
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Draws when it is time to."""
         if module.step % self._every_steps == 0 or module.step == module.plan.steps:
             with self._clock.stopped():
                 self._draw(module)
+
+    def _draw_masks(self, module: TrainingModule) -> None:
+        grid = cast("LatentPredictor", module.objective).token_grid(self._group.clips)
+        for number, masks in enumerate(self._group.masks):
+            picture = mask_overlay(self._group.clips, masks, grid)
+            self._writer.add_image(f"masks/{number}", picture.numpy(), 0, dataformats="HWC")
 
     @torch.no_grad()
     def _draw(self, module: TrainingModule) -> None:

@@ -10,7 +10,7 @@ class Reading:
     step: int
     values: dict[str, float]
     non_finite: bool
-    """Whether any loss since the start was NaN or infinite, on any rank."""
+    """Whether any loss since the last reading was NaN or infinite, on any rank."""
 
     @property
     def loss(self) -> float:

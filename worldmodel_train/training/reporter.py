@@ -1,10 +1,10 @@
 """Reads the metrics every few steps, shows them, stores them, and lets the guard look at them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
 
 import lightning.pytorch as pl
 
+from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.training.measure import read
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.progress import ProgressView
@@ -13,20 +13,6 @@ from worldmodel_train.training.sinks import Sink
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import VideoBatch
-
-
-@runtime_checkable
-class SkipLedger(Protocol):
-    """Counts skipped samples, and stops a run that skips too many."""
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Skipped samples by reason."""
-        ...
-
-    def add(self, batch: VideoBatch) -> None:
-        """Counts what `batch` had to leave out."""
-        ...
 
 
 class Reporter(StepCallback):

@@ -32,6 +32,7 @@ from worldmodel_train.training.watch import Watch
 logger = logging.getLogger(__name__)
 
 
+@quiet_lightning()
 def pretrain(parts: PretrainParts) -> PretrainResult:
     """The end of the run: its last step, or a signal before that.
 
@@ -46,7 +47,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     init = find_init(train.init) if train.init is not None and last is None else None
     if last is not None and read_meta(last).step >= train.steps:
         return _finished(parts, last)
-    with quiet_lightning(), StopSignals() as signals:
+    with StopSignals() as signals:
         watch = Watch(guard=Guard(parts.guard), clock=Clock(train.global_batch), signals=signals)
         module = TrainingModule(_build_objective(parts), _plan(parts, micro_batches))
         if last is not None:

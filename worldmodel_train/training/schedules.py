@@ -68,7 +68,7 @@ class WarmupConstant(StrictConfig):
     def at(self, step: int, total_steps: int) -> float:
         """The value at `step`; the length of the run does not matter."""
         del total_steps
-        return _between(self.start, self.peak, _progress(step, self.warmup_steps))
+        return _between(self.start, self.peak, _progress(step, float(self.warmup_steps)))
 
 
 class WarmupCosine(StrictConfig):
@@ -84,7 +84,7 @@ class WarmupCosine(StrictConfig):
     def at(self, step: int, total_steps: int) -> float:
         """The value at `step`, which reaches `end` at `stretch * total_steps`."""
         if step < self.warmup_steps:
-            return _between(self.start, self.peak, _progress(step, self.warmup_steps))
+            return _between(self.start, self.peak, _progress(step, float(self.warmup_steps)))
         wave_steps = total_steps * self.stretch - self.warmup_steps
         return _cosine(self.peak, self.end, _progress(step - self.warmup_steps, wave_steps))
 

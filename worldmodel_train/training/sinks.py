@@ -86,7 +86,7 @@ def _cut(path: Path, last_step: int) -> None:
     beside.replace(path)
 
 
-def _step(line: str) -> float:
+def _step(line: str) -> int | float:
     try:
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError, TypeError):

@@ -108,7 +108,7 @@ def test_a_finished_set_is_left_as_it_is(tmp_path, packed, videos, run_pack):
 def test_other_arguments_or_videos_on_a_begun_set_are_an_error(tmp_path, packed, videos, run_pack):
     out = tmp_path / "out"
     shutil.copytree(packed, out)
-    with pytest.raises(PackError, match="begun with another arguments"):
+    with pytest.raises(PackError, match="begun with other arguments"):
         run_pack(videos, out, shard_size=30_000)
     with pytest.raises(PackError, match="begun with another list of videos"):
         run_pack(videos / "run", out, shard_size=20_000)

@@ -169,9 +169,9 @@ def _require_same(found: dict[str, object], wanted: dict[str, object], out: Path
     for key, value in wanted.items():
         if found.get(key) == value:
             continue
-        what = "list of videos" if key.startswith("entries") else "arguments"
+        what = "another list of videos" if key.startswith("entries") else "other arguments"
         shown = f" ({found.get(key)} then, {value} now)" if key != "entries_sha256" else ""
         raise PackError(
-            f"{out}: was begun with another {what}{shown}; "
+            f"{out}: was begun with {what}{shown}; "
             "repeat that command, or pack into an empty folder"
         )

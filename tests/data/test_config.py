@@ -1,0 +1,43 @@
+import pytest
+from pydantic import ValidationError
+
+from worldmodel_train.data.config import AugmentConfig, ClipConfig, DataConfig, SourceConfig
+
+SOURCE = {"name": "a", "shards": "a/*.tar", "clip": {"frames": 16, "fps": 4}}
+AUGMENT = {"size": 64}
+
+
+def test_the_recipes_form_is_read():
+    data = DataConfig.model_validate({"sources": [SOURCE], "augment": AUGMENT})
+    assert data.sources[0].clip == ClipConfig(frames=16, fps=4.0)
+    assert data.held_out is None
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"sources": [SOURCE, SOURCE], "augment": AUGMENT}, "two are named 'a'"),
+        ({"sources": [], "augment": AUGMENT}, "sources"),
+        ({"sources": [SOURCE], "augment": {"size": 64, "scale": [0.5, 0.2]}}, "scale"),
+        ({"sources": [SOURCE], "augment": {"size": 64, "aspect": [0, 2]}}, "aspect"),
+        ({"sources": [SOURCE], "augment": AUGMENT, "decoder": {"name": "gpu"}}, "decoder"),
+        ({"sources": [{**SOURCE, "fsp": 4}], "augment": AUGMENT}, "fsp"),
+    ],
+)
+def test_mistakes_are_refused(data, message):
+    with pytest.raises(ValidationError, match=message):
+        DataConfig.model_validate(data)
+
+
+def test_only_pipes_and_urls_stream():
+    clip = ClipConfig(frames=1)
+    assert SourceConfig(shards=("pipe:cat a.tar", "s3://b/c.tar"), clip=clip).streams
+    assert not SourceConfig(shards="assets:demo/*.tar", clip=clip).streams
+
+
+def test_a_clip_knows_its_seconds():
+    assert ClipConfig(frames=3, fps=4.0).offsets == (0.0, 0.25, 0.5)
+
+
+def test_augmentation_allows_no_randomness():
+    assert AugmentConfig(size=8, scale=(1, 1), aspect=(1, 1), flip=0).flip == 0

@@ -1,0 +1,148 @@
+import os
+import pickle
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from worldmodel_train.data.auto_decoder import make_decoder
+from worldmodel_train.data.config import DecoderConfig
+from worldmodel_train.data.decode import DecodeError
+from worldmodel_train.data.decode_process import DecodeProcess
+
+CHILD = """
+import os, socket, sys, time
+from worldmodel_train.data.wire import Peer
+peer = Peer(socket.socket(fileno=int(sys.argv[1])))
+peer.send({"ready": True})
+message, size = peer.receive()
+video = bytearray(size)
+peer.receive_into(memoryview(video))
+"""
+
+
+@pytest.fixture
+def misbehaving(tmp_path):
+    """A decoding process that runs `code` once it has a video."""
+    processes = []
+
+    def make(code, timeout_s=0.5):
+        script = tmp_path / "child.py"
+        script.write_text(CHILD + code)
+        config = DecoderConfig(timeout_s=timeout_s)
+        processes.append(DecodeProcess(config, command=[sys.executable, str(script)]))
+        return processes[-1]
+
+    yield make
+    for process in processes:
+        process.close()
+
+
+def is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_the_child_gives_the_same_clip_as_the_decoder_itself(make_video, make_request):
+    video, request = make_video(), make_request(start=0.5)
+    with DecodeProcess(DecoderConfig()) as process:
+        decoded = process.decode(video, request)
+    np.testing.assert_array_equal(decoded.clip, make_decoder("auto").decode(video, request).clip)
+    assert decoded.decoder == "decord"
+
+
+def test_reasons_and_fallbacks_come_back(videos, make_request):
+    with DecodeProcess(DecoderConfig()) as process:
+        with pytest.raises(DecodeError, match="empty_file"):
+            process.decode(b"", make_request())
+        process.decode((videos / "gen_av1.mp4").read_bytes(), make_request())
+        assert process.fallbacks == {"decord_failed": 1}
+
+
+def test_a_child_that_sleeps_is_killed_and_replaced(misbehaving, make_request):
+    process = misbehaving("time.sleep(60)")
+    for _ in range(2):
+        begin = time.monotonic()
+        with pytest.raises(DecodeError, match="decode_timeout"):
+            process.decode(b"video", make_request())
+        assert time.monotonic() - begin < 10
+
+
+def test_a_child_that_does_not_even_read_is_killed(tmp_path, make_request):
+    script = tmp_path / "deaf.py"
+    script.write_text(CHILD.split("message, size")[0] + "time.sleep(60)")
+    config = DecoderConfig(timeout_s=0.5)
+    with (
+        DecodeProcess(config, command=[sys.executable, str(script)]) as process,
+        pytest.raises(DecodeError, match="decode_timeout"),
+    ):
+        process.decode(bytes(1 << 24), make_request())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.kill(os.getpid(), 11)",
+        "os._exit(3)",
+        "peer.send({'decoder': 'x', 'fallback': ''}, bytes(10))",
+        "peer.send([1, 2])",
+        "peer._line.sendall(b'\\xff' * 100)",
+    ],
+)
+def test_a_child_that_crashes_or_lies_costs_one_sample(misbehaving, make_request, code):
+    process = misbehaving(code)
+    with pytest.raises(DecodeError, match="decoder_crashed"):
+        process.decode(b"video", make_request())
+
+
+def test_a_crash_is_followed_by_a_working_child(make_video, make_request):
+    with DecodeProcess(DecoderConfig()) as process:
+        process.decode(make_video(), make_request())
+        process._child.kill()
+        with pytest.raises(DecodeError, match="decoder_crashed"):
+            process.decode(make_video(), make_request())
+        assert process.decode(make_video(), make_request()).clip.shape == (4, 32, 32, 3)
+
+
+def test_a_child_that_cannot_start_says_how_to_see_why(make_request):
+    process = DecodeProcess(DecoderConfig(), command=[sys.executable, "-c", "raise SystemExit(7)"])
+    with pytest.raises(RuntimeError, match="exit status 7"):
+        process.decode(b"video", make_request())
+
+
+def test_the_child_does_not_outlive_its_parent():
+    code = (
+        "from worldmodel_train.data.config import DecoderConfig\n"
+        "from worldmodel_train.data.decode_process import DecodeProcess\n"
+        "import os\n"
+        "process = DecodeProcess(DecoderConfig())\n"
+        "process._start()\n"
+        "print(process._child.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    child = int(parent.stdout)
+    deadline = time.monotonic() + 10
+    while is_alive(child) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_alive(child)
+
+
+def test_the_child_imports_no_torch():
+    code = "import worldmodel_train.data.decode_child, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_copy_starts_its_own_child(make_video, make_request):
+    with DecodeProcess(DecoderConfig()) as process:
+        process.decode(make_video(), make_request())
+        copy = pickle.loads(pickle.dumps(process))
+        assert copy._child is None

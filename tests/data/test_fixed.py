@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from worldmodel_train.data.config import ClipConfig, DecoderConfig, SourceConfig
+from worldmodel_train.data.fixed import load_clips
+
+
+@pytest.fixture
+def source(make_shard, make_video):
+    videos = {
+        f"v{i}": make_video(20, levels=[20 + 40 * i + j for j in range(20)]) for i in range(3)
+    }
+    path = make_shard(
+        "a.tar", {"broken": b"no video", **videos, "bare": b"v"}, without_json=["bare"]
+    )
+    return SourceConfig(shards=str(path), clip=ClipConfig(frames=4, fps=10.0))
+
+
+def load(source, **changes):
+    return load_clips(source, **{"size": 16, "limit": 10, "decoder": DecoderConfig(), **changes})
+
+
+def test_clips_come_in_shard_order_with_their_labels(source):
+    fixed = load(source)
+    assert fixed.keys == ("v0", "v1", "v2")
+    assert fixed.labels == ("label of v0", "label of v1", "label of v2")
+    assert fixed.clips.shape == (3, 4, 16, 16, 3)
+    means = fixed.clips.float().mean((1, 2, 3, 4))
+    assert (means.diff() > 30).all()
+
+
+def test_bad_samples_are_left_out_and_named(source):
+    assert [(s.key, s.reason) for s in load(source).skipped] == [
+        ("broken", "corrupt_video"),
+        ("bare", "missing_json"),
+    ]
+
+
+def test_the_clips_are_the_same_every_time(source):
+    assert torch.equal(load(source).clips, load(source).clips)
+
+
+def test_several_clips_of_a_video_start_at_different_times(source):
+    fixed = load(source, clips_per_video=2, limit=3)
+    assert fixed.keys == ("v0", "v0", "v1")
+    assert fixed.clips[1].float().mean() > fixed.clips[0].float().mean() + 4
+
+
+def test_a_source_without_any_good_video_is_an_error(make_shard):
+    path = make_shard("a.tar", {"broken": b"no video"})
+    with pytest.raises(ValueError, match="no video that can be decoded"):
+        load(SourceConfig(shards=str(path), clip=ClipConfig(frames=4)))
+
+
+def test_a_stream_is_refused():
+    with pytest.raises(ValueError, match="is a stream"):
+        load(SourceConfig(shards="pipe:cat a.tar", clip=ClipConfig(frames=4)))

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from worldmodel_train.data.health import BadDataError, SkipLedger
+from worldmodel_train.types import ClipGroup, Skip, VideoBatch
+
+
+def batch(good, bad, reason="corrupt_video"):
+    clips = torch.zeros(good, 1, 1, 1, 3, dtype=torch.uint8)
+    skipped = tuple(Skip(reason, "/data/007.tar", f"clip{i}") for i in range(bad))
+    return VideoBatch(groups=(ClipGroup(clips=clips, masks=()),), first_sample=0, skipped=skipped)
+
+
+def test_reasons_are_counted():
+    ledger = SkipLedger(max_bad_share=0.5)
+    ledger.add(batch(6, 1))
+    ledger.add(batch(6, 2, "missing_json"))
+    assert ledger.counts == {"corrupt_video": 1, "missing_json": 2}
+    assert ledger.share == 3 / 15
+
+
+def test_past_the_limit_the_error_names_share_limit_shard_key_and_reasons():
+    ledger = SkipLedger(max_bad_share=0.05)
+    with pytest.raises(BadDataError) as error:
+        ledger.add(batch(90, 10))
+    for part in ("10.0%", "5.0%", "/data/007.tar", "clip9", "corrupt_video"):
+        assert part in str(error.value)
+
+
+def test_a_few_bad_samples_at_the_start_do_not_stop_the_run():
+    ledger = SkipLedger(max_bad_share=0.05, min_seen=400)
+    ledger.add(batch(2, 8))
+    for _ in range(50):
+        ledger.add(batch(10, 0))
+
+
+def test_a_share_at_the_limit_is_allowed():
+    ledger = SkipLedger(max_bad_share=0.5, min_seen=10)
+    ledger.add(batch(10, 10))
+    assert ledger.share == 0.5

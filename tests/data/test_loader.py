@@ -1,0 +1,211 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from worldmodel_train.data.config import (
+    AugmentConfig,
+    ClipConfig,
+    DataConfig,
+    DecoderConfig,
+    LoaderConfig,
+    SourceConfig,
+)
+from worldmodel_train.data.health import BadDataError
+from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.types import Masks
+
+GLOBAL_BATCH = 8
+
+
+class EveryOtherToken:
+    """A mask sampler that writes its arguments into the masks."""
+
+    def sample(self, grid, *, seed, step, samples):
+        context = torch.tensor([[seed, step, sample, grid.num_tokens] for sample in samples])
+        return Masks(context_index=context, target_index=context[:, None])
+
+
+@pytest.fixture
+def sources(make_video, make_shard):
+    def shard(name, levels, frames):
+        videos = {f"{name}{v}": make_video(8, levels=[v] * 8) for v in levels}
+        path = make_shard(f"{name}.tar", videos)
+        return SourceConfig(
+            name=name, shards=str(path), clip=ClipConfig(frames=frames, fps=10.0), weight=1.0
+        )
+
+    return shard("short", range(20, 120, 20), 2), shard("long", range(130, 250, 20), 4)
+
+
+@pytest.fixture
+def make_data(sources):
+    def make(workers=0, sources=sources, **loader):
+        return DataConfig(
+            sources=sources,
+            augment=AugmentConfig(size=16),
+            decoder=DecoderConfig(name="auto"),
+            loader=LoaderConfig(workers=workers, prefetch=1, **loader),
+        )
+
+    return make
+
+
+def position(rank=0, world_size=1, micro_batch=4, first_step=0):
+    return LoaderPosition(
+        seed=11,
+        rank=rank,
+        world_size=world_size,
+        micro_batch=micro_batch,
+        global_batch=GLOBAL_BATCH,
+        first_step=first_step,
+        patch=8,
+        tubelet=2,
+    )
+
+
+def batches(data, count, **place):
+    loader = build_loader(data, [EveryOtherToken()], position=position(**place))
+    return list(islice(iter(loader), count))
+
+
+def samples(batch):
+    """Sample number -> its clip, for all groups of a batch."""
+    return {
+        int(masks[2]): group.clips[i].numpy()
+        for group in batch.groups
+        for i, masks in enumerate(group.masks[0].context_index)
+    }
+
+
+def assert_same(left, right):
+    assert left.keys() == right.keys()
+    for number in left:
+        np.testing.assert_array_equal(left[number], right[number])
+
+
+def merged(parts):
+    return {number: clip for batch in parts for number, clip in samples(batch).items()}
+
+
+def test_a_batch_holds_its_samples_grouped_by_clip_length(make_data):
+    (batch,) = batches(make_data(), 1)
+    assert batch.num_clips == 4
+    assert batch.first_sample == 0
+    assert sorted(samples(batch)) == [0, 1, 2, 3]
+    lengths = [group.clips.shape[1] for group in batch.groups]
+    assert lengths == sorted(set(lengths))
+    for group in batch.groups:
+        assert group.clips.dtype == torch.uint8
+        assert group.clips.shape[2:] == (16, 16, 3)
+
+
+def test_masks_are_drawn_for_the_seed_the_step_the_sample_and_its_grid(make_data):
+    for t, batch in enumerate(batches(make_data(), 3, micro_batch=8)):
+        for group in batch.groups:
+            tokens = group.clips.shape[1] // 2 * 4
+            for seed, step, sample, grid_tokens in group.masks[0].context_index.tolist():
+                assert (seed, step, grid_tokens) == (11, t, tokens)
+                assert sample // GLOBAL_BATCH == t
+
+
+@pytest.mark.parametrize(("world_size", "micro_batch"), [(1, 4), (2, 4), (2, 2), (4, 2)])
+def test_each_optimizer_step_has_the_same_samples_on_any_number_of_ranks(
+    make_data, world_size, micro_batch
+):
+    data, steps = make_data(), 2
+    alone = batches(data, steps, micro_batch=8)
+    passes = steps * GLOBAL_BATCH // (world_size * micro_batch)
+    ranks = [
+        batches(data, passes, rank=r, world_size=world_size, micro_batch=micro_batch)
+        for r in range(world_size)
+    ]
+    for step in range(steps):
+        share = slice(step * passes // steps, (step + 1) * passes // steps)
+        assert_same(merged(part for rank in ranks for part in rank[share]), samples(alone[step]))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(make_data, workers):
+    for left, right in zip(batches(make_data(), 4), batches(make_data(workers), 4), strict=True):
+        assert left.first_sample == right.first_sample
+        assert_same(samples(left), samples(right))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_loader_continues_bit_for_bit(make_data, workers):
+    whole = batches(make_data(workers), 6)
+    tail = batches(make_data(workers), 2, first_step=2)
+    for left, right in zip(whole[4:], tail, strict=True):
+        assert_same(samples(left), samples(right))
+        for a, b in zip(left.groups, right.groups, strict=True):
+            assert torch.equal(a.masks[0].context_index, b.masks[0].context_index)
+
+
+def test_two_passes_over_a_source_crop_it_differently(make_data, sources):
+    first, second = (samples(b) for b in batches(make_data(sources=sources[:1]), 2, micro_batch=8))
+    assert any((first[i] != second[j]).any() for i in first for j in second)
+
+
+def test_bad_samples_are_replaced_and_named(make_data, make_shard, make_video):
+    good = {f"good{i}": make_video(4) for i in range(3)}
+    bad = {"html": b"<html>404</html>", "empty": b""}
+    path = make_shard("mixed.tar", {**good, **bad, "lone": b"v"}, without_json=["lone"])
+    source = SourceConfig(shards=str(path), clip=ClipConfig(frames=2, fps=10.0))
+    parts = batches(make_data(sources=(source,)), 6)
+    assert [part.num_clips for part in parts] == [4] * 6
+    skips = {(skip.reason, skip.key) for part in parts for skip in part.skipped}
+    assert skips == {("corrupt_video", "html"), ("empty_file", "empty"), ("missing_json", "lone")}
+    again = batches(make_data(1, sources=(source,)), 6)
+    assert [p.skipped for p in again] == [p.skipped for p in parts]
+    assert_same(merged(parts), merged(again))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_source_that_is_all_bad_stops_the_run_naming_shard_and_key(
+    make_data, make_shard, workers
+):
+    path = make_shard("bad.tar", {"broken": b"no video"})
+    source = SourceConfig(name="k710", shards=str(path), clip=ClipConfig(frames=2))
+    with pytest.raises(BadDataError, match=r"k710.*'broken' in .*bad\.tar"):
+        batches(make_data(workers, sources=(source,), max_attempts=3), 1)
+
+
+def test_an_empty_shard_is_reported_once(make_data, make_shard, make_video):
+    full = make_shard("full.tar", {"1": make_video(4)})
+    empty = make_shard("empty.tar", {})
+    source = SourceConfig(shards=(str(full), str(empty)), clip=ClipConfig(frames=2, fps=10.0))
+    first, second = batches(make_data(sources=(source,)), 2)
+    assert [skip.reason for skip in first.skipped] == ["empty_shard"]
+    assert not second.skipped
+
+
+def test_streams_give_batches_forever(make_data, make_shard, make_video):
+    shards = [make_shard(f"{s}.tar", {f"{s}{i}": make_video(4) for i in range(2)}) for s in "ab"]
+    source = SourceConfig(
+        shards=tuple(f"pipe:cat {shard}" for shard in shards),
+        clip=ClipConfig(frames=2, fps=10.0),
+    )
+    parts = batches(make_data(2, sources=(source,)), 5)
+    assert [part.num_clips for part in parts] == [4] * 5
+    with pytest.raises(ValueError, match=r"at least 3 shards or fewer data\.loader\.workers"):
+        build_loader(make_data(3, sources=(source,)), [], position=position())
+
+
+def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do():
+    with pytest.raises(ValueError, match="use 6 or 12"):
+        position(world_size=2, micro_batch=3)
+
+
+def test_missing_shards_are_found_before_any_process_starts(make_data):
+    source = SourceConfig(name="k710", shards="/no/such/*.tar", clip=ClipConfig(frames=2))
+    with pytest.raises(ValueError, match="k710"):
+        build_loader(make_data(sources=(source,)), [], position=position())
+
+
+def test_decord_must_be_installed_where_it_is_asked_for(make_data, monkeypatch):
+    monkeypatch.setattr("worldmodel_train.data.loader.decord_is_installed", lambda: False)
+    data = make_data().model_copy(update={"decoder": DecoderConfig(name="decord")})
+    with pytest.raises(ValueError, match="use auto or pyav"):
+        build_loader(data, [], position=position())

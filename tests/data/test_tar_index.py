@@ -1,0 +1,134 @@
+import io
+import os
+import tarfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worldmodel_train.data.tar_index import (
+    CorruptTarError,
+    Span,
+    read_shard_table,
+    read_span,
+    split_name,
+    tar_members,
+)
+
+
+def write_tar(path, files, format=tarfile.PAX_FORMAT):
+    with tarfile.open(path, "w", format=format) as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def problems(path):
+    table = read_shard_table(path)
+    return [table[row].problem for row in range(len(table))]
+
+
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0/", exclude_categories=["Cs"]),
+    min_size=1,
+    max_size=150,
+).filter(lambda name: name not in {".", ".."})
+
+
+@pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@settings(max_examples=40, deadline=None)
+@given(files=st.dictionaries(NAMES, st.binary(max_size=1200), max_size=5))
+def test_members_are_those_that_tarfile_finds(tmp_path_factory, format, files):
+    path = write_tar(tmp_path_factory.mktemp("tar") / "a.tar", files, format)
+    with path.open("rb") as file:
+        found = {m.name: (m.offset, m.size) for m in tar_members(file, path.stat().st_size)}
+    assert {name: read_span(path, Span(*place)) for name, place in found.items()} == files
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.binary(max_size=3000), at=st.integers(0, 5000), cut=st.integers(0, 6000))
+def test_no_damage_breaks_the_scan(tmp_path_factory, data, at, cut):
+    path = write_tar(
+        tmp_path_factory.mktemp("tar") / "a.tar",
+        {f"{i}.{ext}": b"x" * 700 for i in range(2) for ext in ("mp4", "json")},
+    )
+    raw = bytearray(path.read_bytes())
+    raw[at : at + len(data)] = data
+    path.write_bytes(raw[:cut])
+    table = read_shard_table(path)
+    for row in range(len(table)):
+        sample = table[row]
+        if not sample.problem:
+            assert sample.video.offset + sample.video.size <= path.stat().st_size
+
+
+def test_a_sample_is_a_video_and_a_json_of_one_key(tmp_path):
+    files = {"a/1.mp4": b"one", "a/1.json": b"{}", "a/2.webm": b"two!", "a/2.json": b"{}"}
+    path = write_tar(tmp_path / "a.tar", files)
+    table = read_shard_table(path)
+    assert [table[row].key for row in range(len(table))] == ["a/1", "a/2"]
+    assert read_span(path, table[1].video) == b"two!"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"1.mp4": b"v", "2.mp4": b"v", "2.json": b"{}"}, ["missing_json", ""]),
+        ({"1.json": b"{}", "2.mp4": b"v", "2.json": b"{}"}, ["missing_video", ""]),
+        ({"1.txt": b"t"}, ["missing_video"]),
+        ({}, []),
+    ],
+)
+def test_incomplete_samples_are_kept_with_their_problem(tmp_path, files, expected):
+    assert problems(write_tar(tmp_path / "a.tar", files)) == expected
+
+
+@pytest.mark.parametrize("cut", [512 + 100, 3 * 512 + 100, 4 * 512 + 5])
+def test_a_truncated_tar_counts_its_broken_sample(tmp_path, cut):
+    files = {"1.mp4": b"v" * 600, "1.json": b"{}", "2.mp4": b"v" * 600, "2.json": b"{}"}
+    path = write_tar(tmp_path / "a.tar", files, tarfile.USTAR_FORMAT)
+    os.truncate(path, cut)
+    assert problems(path)[-1] == "truncated_shard"
+
+
+def test_a_file_without_bytes_has_no_samples(tmp_path):
+    path = tmp_path / "a.tar"
+    path.touch()
+    assert problems(path) == []
+
+
+def test_what_is_no_tar_is_corrupt(tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"<html>" * 500)
+    assert problems(path) == ["corrupt_shard"]
+
+
+def test_a_size_beyond_the_file_takes_no_memory(tmp_path):
+    member = tarfile.TarInfo("1.mp4")
+    member.size = 1 << 40
+    path = tmp_path / "a.tar"
+    path.write_bytes(member.tobuf(tarfile.GNU_FORMAT) + b"v" * 512)
+    assert problems(path) == ["truncated_shard"]
+
+
+def test_a_name_header_of_a_gigabyte_is_refused(tmp_path):
+    member = tarfile.TarInfo("././@LongLink")
+    member.size, member.type = 1 << 30, tarfile.GNUTYPE_LONGNAME
+    path = tmp_path / "a.tar"
+    path.write_bytes(member.tobuf(tarfile.GNU_FORMAT))
+    os.truncate(path, (1 << 30) + 1024)  # sparse
+    assert problems(path) == ["corrupt_shard"]
+
+
+def test_reading_past_the_end_is_an_error(tmp_path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"12345")
+    with pytest.raises(CorruptTarError, match="truncated_shard"):
+        read_span(path, Span(3, 10))
+
+
+def test_keys_end_at_the_first_dot_of_the_last_part():
+    assert split_name("a.b/clip.left.MP4") == ("a.b/clip", "mp4")
+    assert split_name("../../etc/passwd.mp4") == ("../../etc/passwd", "mp4")

@@ -1,0 +1,58 @@
+import json
+import math
+
+import pytest
+
+from worldmodel_train.evaluation.result import Measured, load_result, save_result
+
+
+def _with_trained(result, **scores):
+    overall = result.trained.overall
+    fields = {name: Measured(values=values) for name, values in scores.items()}
+    trained = result.trained.model_copy(update={"overall": overall.model_copy(update=fields)})
+    return result.model_copy(update={"trained": trained})
+
+
+def test_a_result_comes_back_from_its_file_as_it_was(result, tmp_path):
+    path = save_result(result, tmp_path)
+    assert load_result(tmp_path) == result
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_nan_is_written_as_strict_json_and_read_back(result, tmp_path):
+    path = save_result(_with_trained(result, predictor=(math.nan,)), tmp_path)
+    json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert math.isnan(load_result(tmp_path).trained.overall.predictor.mean)
+
+
+def test_a_predictor_above_all_rivals_has_learned(result):
+    assert result.learned
+    assert not result.collapsed
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        {"predictor": (-0.01, -0.01)},
+        {"predictor": (0.3, -0.2)},  # above zero, but not beyond its spread
+        {"copy_nearest": (0.3, 0.3)},
+        {"predictor": (0.01, 0.01)},  # below the untrained model's copy is fine, below 0 is not
+        {"predictor": (math.nan,)},
+    ],
+)
+def test_a_predictor_that_does_not_clear_a_rival_has_not_learned(result, scores):
+    untrained = result.untrained.overall.model_copy(
+        update={"predictor": Measured(values=(0.015, 0.015))}
+    )
+    rivals = result.untrained.model_copy(update={"overall": untrained})
+    assert not _with_trained(result.model_copy(update={"untrained": rivals}), **scores).learned
+
+
+@pytest.mark.parametrize(("rank", "collapsed"), [(10.25, False), (10.2, True), (math.nan, True)])
+def test_less_than_half_the_untrained_rank_is_collapse(result, rank, collapsed):
+    trained = result.trained.model_copy(update={"rankme": rank})
+    assert result.model_copy(update={"trained": trained}).collapsed == collapsed
+
+
+def test_the_probe_verdict_says_where_training_does_not_win(result):
+    assert "the k-NN probe other features are better" in result.probes.tasks[0].verdict
