@@ -4,6 +4,8 @@ RECIPE ?= demo
 SET    ?=
 ARGS   ?=
 PYTHON ?= python3
+# threads that wait by spinning make CPU runs several times slower when cores are shared
+export OMP_WAIT_POLICY ?= PASSIVE
 
 VENV := .venv
 BIN  := $(VENV)/bin

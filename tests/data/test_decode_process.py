@@ -1,5 +1,6 @@
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -107,6 +108,14 @@ def test_a_crash_is_followed_by_a_working_child(make_video, make_request):
         with pytest.raises(DecodeError, match="decoder_crashed"):
             process.decode(make_video(), make_request())
         assert process.decode(make_video(), make_request()).clip.shape == (4, 32, 32, 3)
+
+
+def test_signals_to_the_whole_job_do_not_cost_a_sample(make_video, make_request):
+    with DecodeProcess(DecoderConfig()) as process:
+        process.decode(make_video(), make_request())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            process._child.send_signal(number)
+        process.decode(make_video(), make_request())
 
 
 def test_a_child_that_cannot_start_says_how_to_see_why(make_request):

@@ -188,3 +188,18 @@ def test_a_frame_count_unlike_the_containers_is_refused(make_video, make_request
     monkeypatch.setattr(decord_decoder.decord.VideoReader, "__len__", lambda _: 300)
     with pytest.raises(DecodeError, match="decord_frame_count"):
         make_decoder("decord").decode(make_video(8), make_request())
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
+def test_an_image_is_a_clip_of_one_picture(make_request, extension):
+    image = np.full((60, 80, 3), (10, 120, 240), dtype=np.uint8)
+    encoded = cv2.imencode(extension, image)[1].tobytes()
+    clip = make_decoder("auto").decode(encoded, make_request(1, start=0.7, size=60)).clip
+    assert clip.shape == (1, 60, 60, 3)
+    assert np.abs(clip.astype(int) - image[0, 0, ::-1]).max() < 6
+
+
+def test_the_log_of_a_damaged_video_is_decords_only_complaint(videos, make_request):
+    damaged = (videos / "bad_bitflips_in_mdat.mp4").read_bytes()
+    with pytest.raises(DecodeError, match=r"decord_damaged_frames: .*h264"):
+        make_decoder("decord").decode(damaged, make_request(8, 4.0))

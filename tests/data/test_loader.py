@@ -1,8 +1,11 @@
+import os
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from worldmodel_train.data.config import (
     AugmentConfig,
@@ -162,6 +165,15 @@ def test_bad_samples_are_replaced_and_named(make_data, make_shard, make_video):
     assert_same(merged(parts), merged(again))
 
 
+def test_a_truncated_shard_costs_only_the_samples_it_lost(make_data, make_shard, make_video):
+    path = make_shard("cut.tar", {f"v{i}": make_video(4) for i in range(4)})
+    os.truncate(path, path.stat().st_size * 3 // 5)
+    source = SourceConfig(shards=str(path), clip=ClipConfig(frames=2, fps=10.0))
+    parts = batches(make_data(sources=(source,)), 4)
+    assert [part.num_clips for part in parts] == [4] * 4
+    assert {skip.reason for part in parts for skip in part.skipped} == {"truncated_shard"}
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_source_that_is_all_bad_stops_the_run_naming_shard_and_key(
     make_data, make_shard, workers
@@ -191,6 +203,42 @@ def test_streams_give_batches_forever(make_data, make_shard, make_video):
     assert [part.num_clips for part in parts] == [4] * 5
     with pytest.raises(ValueError, match=r"at least 3 shards or fewer data\.loader\.workers"):
         build_loader(make_data(3, sources=(source,)), [], position=position())
+
+
+@settings(deadline=None)
+@given(
+    world_size=st.integers(1, 64),
+    micro_batch=st.integers(1, 16),
+    accumulation=st.integers(1, 4),
+    step=st.integers(0, 10**9),
+)
+def test_ranks_and_passes_tile_every_step_without_gap_or_overlap(
+    world_size, micro_batch, accumulation, step
+):
+    global_batch = world_size * micro_batch * accumulation
+    firsts = [
+        LoaderPosition(
+            seed=0,
+            rank=rank,
+            world_size=world_size,
+            micro_batch=micro_batch,
+            global_batch=global_batch,
+            first_step=0,
+            patch=8,
+            tubelet=2,
+        ).first_sample(step * accumulation + part)
+        for rank in range(world_size)
+        for part in range(accumulation)
+    ]
+    begin = step * global_batch
+    assert sorted(firsts) == list(range(begin, begin + global_batch, micro_batch))
+
+
+def test_making_an_iterator_leaves_torchs_generator_alone(make_data):
+    loader = build_loader(make_data(), [EveryOtherToken()], position=position())
+    before = torch.get_rng_state()
+    next(iter(loader))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do():

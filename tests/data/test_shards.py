@@ -82,3 +82,9 @@ def test_a_store_whose_package_is_missing_says_what_to_install(monkeypatch):
     monkeypatch.setattr("fsspec.get_filesystem_class", missing)
     with pytest.raises(ValueError, match=r"s3://b/a\.tar.*Install s3fs"):
         resolve_shards(source("s3://b/a.tar"))
+
+
+def test_a_stream_hidden_in_a_variable_is_refused(monkeypatch):
+    monkeypatch.setenv("WMT_TEST_DATA", "s3://bucket")
+    with pytest.raises(ValueError, match="write its scheme in the recipe"):
+        resolve_shards(source("$WMT_TEST_DATA/a.tar"))

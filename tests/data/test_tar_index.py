@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.data.tar_index import (
-    CorruptTarError,
-    Span,
-    read_shard_table,
-    read_span,
-    split_name,
-    tar_members,
-)
+from worldmodel_train.data.tar_index import read_shard_table, split_name
+from worldmodel_train.data.tar_members import CorruptTarError, Span, read_span, tar_members
 
 
 def write_tar(path, files, format=tarfile.PAX_FORMAT):

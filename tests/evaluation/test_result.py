@@ -54,5 +54,24 @@ def test_less_than_half_the_untrained_rank_is_collapse(result, rank, collapsed):
     assert result.model_copy(update={"trained": trained}).collapsed == collapsed
 
 
-def test_the_probe_verdict_says_where_training_does_not_win(result):
-    assert "the k-NN probe other features are better" in result.probes.tasks[0].verdict
+def _task(result, trained, rival):
+    scores = [
+        score.model_copy(update={"knn": Measured(values=values)})
+        for score, values in zip(result.probes.tasks[0].scores, (trained, rival), strict=True)
+    ]
+    return result.probes.tasks[0].model_copy(update={"scores": tuple(scores)})
+
+
+@pytest.mark.parametrize(
+    ("trained", "rival", "says"),
+    [
+        ((0.6, 0.6), (0.5, 0.5), "k-NN: training wins; "),
+        ((0.5, 0.5), (0.6, 0.6), "k-NN: training does not win; "),
+        ((0.5, 0.7), (0.5, 0.6), "k-NN: training does not win beyond the spread; "),
+    ],
+)
+def test_the_probe_verdict_says_whether_training_wins(result, trained, rival, says):
+    knn, linear = _task(result, trained, rival).verdicts
+    assert knn.startswith(says)
+    assert "(pooled 8x8 pixels)" in knn
+    assert linear.startswith("Linear: training wins; ")

@@ -33,9 +33,14 @@ def test_nothing_is_broadcast_before_a_batch():
 def test_levels_come_back_after_an_error():
     logger = logging.getLogger("lightning.pytorch")
     before = logger.level
-    with pytest.raises(RuntimeError, match="inside"), quiet_lightning():
+
+    @quiet_lightning()
+    def fail():
         assert logger.level == logging.ERROR
         raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
     assert logger.level == before
 
 

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from worldmodel_train.training.signals import StopSignals
+from worldmodel_train.training.signals import StopSignals, children_left_alone
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
@@ -30,12 +30,29 @@ def test_a_second_ctrl_c_ends_the_program():
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_forked_worker_outlives_ctrl_c_and_dies_of_sigterm():
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+def fork_and_signal() -> int:
+    """Exit status of a child that sends itself all three signals and then leaves."""
+    child = os.fork()
+    if child == 0:
+        for number in SIGNALS:
+            os.kill(os.getpid(), number)
+        os._exit(7)
+    return os.waitpid(child, 0)[1]
+
+
+def test_a_loader_worker_outlives_the_signals_that_end_a_run():
+    with StopSignals() as signals:
+        with children_left_alone():
+            status = fork_and_signal()
+        assert os.waitstatus_to_exitcode(status) == 7
+        assert signals.agreed() == 0
+        signal.raise_signal(signal.SIGTERM)  # the run itself hears them again
+        assert signals.agreed() == signal.SIGTERM
+
+
+def test_other_children_die_of_signals_as_usual():
     with StopSignals():
-        child = os.fork()
-        if child == 0:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGTERM)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGTERM
+        assert os.waitstatus_to_exitcode(fork_and_signal()) < 0

@@ -55,6 +55,22 @@ def test_a_resumed_vjepa_run_equals_an_unbroken_one(toy, tmp_path, losses, weigh
     assert_same(weights(one), weights(two))
 
 
+def test_drawing_leaves_each_module_in_its_own_mode(toy, tmp_path):
+    built = []
+
+    def build():
+        objective = Config.tiny().build()
+        objective.target_encoder.eval()
+        built.append(objective)
+        return objective
+
+    options = {"steps": 1, "log": LogConfig(every_steps=1, image_every=1)}
+    parts = vjepa_parts(toy, tmp_path, **options, load_pictures=lambda: group(0, range(2)))
+    pretrain(dataclasses.replace(parts, build_objective=build))
+    assert not any(module.training for module in built[0].target_encoder.modules())
+    assert all(module.training for module in built[0].context_encoder.modules())
+
+
 def test_pictures_show_masks_once_and_features_now_and_then(toy, tmp_path, losses):
     pictured = tmp_path / "pictured"
     options = {"steps": 4, "log": LogConfig(every_steps=1, image_every=2)}
@@ -79,6 +95,7 @@ def test_activation_checkpointing_does_not_change_the_loss(toy, tmp_path, losses
 
 
 @pytest.mark.compile
+@pytest.mark.filterwarnings("default")  # the compiler warns of its own internals
 def test_compilation_keeps_the_loss_and_the_names_in_the_checkpoint(toy, tmp_path, losses, weights):
     for name, compiled in (("plain", False), ("compiled", True)):
         pretrain(vjepa_parts(toy, tmp_path / name, steps=2, compile=compiled))

@@ -25,6 +25,8 @@ app.add_typer(data.app, name="data", help="Pack videos into shards, check and lo
 
 def main() -> None:
     """Run `wmt`; what a user can fix ends in one line, unless WMT_TRACEBACK=1."""
+    # threads that wait by spinning make a CPU run several times slower when cores are shared
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except (ValueError, OSError) as error:

@@ -6,6 +6,7 @@ after it had to be killed is cheap.
 
 import faulthandler
 import os
+import signal
 import socket
 import sys
 
@@ -49,6 +50,10 @@ def _answer(decoder: Decoder, video: bytes, message: Message) -> tuple[Message, 
 def main() -> None:
     """Serves one loader."""
     line, name = int(sys.argv[1]), sys.argv[2]
+    # Signals to the whole job end the run after a save, for which clips are still needed; this
+    # process ends when its line closes.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
     # decord gives up at the end of a file after this many polls of its decoding thread. 64 is
     # lost in a race on healthy files; what hangs regardless is killed by the parent.
     os.environ.setdefault("DECORD_EOF_RETRY_MAX", "10240")

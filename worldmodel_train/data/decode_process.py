@@ -114,4 +114,5 @@ class DecodeProcess:
         self.fallbacks[reason] += 1
         count = self.fallbacks[reason]
         if count in (1, 10, 100) or count % 1000 == 0:
-            _log.info("decoded with PyAV instead of decord (%d times): %s", count, fallback)
+            level = logging.WARNING if count == 1 else logging.INFO
+            _log.log(level, "PyAV decoded in decord's place (%d times): %s", count, fallback)

@@ -51,6 +51,11 @@ def _require_protocol(pattern: str) -> None:
 
 def _local_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
     location = _expand_variables(source, pattern)
+    if location.startswith(STREAM_PREFIXES):
+        raise ValueError(
+            f"data: shards '{pattern}' of source '{source.name}' become the stream '{location}'; "
+            "write its scheme in the recipe, only the rest may come from a variable"
+        )
     if location.startswith(_ASSETS):
         inside = location.removeprefix(_ASSETS)
         location = str(files("worldmodel_train").joinpath("assets", inside))

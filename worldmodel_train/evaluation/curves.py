@@ -125,7 +125,7 @@ def _draw_panel(panel: Panel, curves: Mapping[str, Curve]) -> str:
 def draw_points(rows: Mapping[str, tuple[float, ...]], label: str) -> str:
     """An SVG with a line for each row and a point for each of its values, and a line at zero."""
     with rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 0.5 + 0.34 * len(rows)), layout="constrained")
+        figure = Figure(figsize=(5.2, 0.5 + 0.3 * len(rows)), layout="constrained")
         axes = figure.subplots()
         names = list(rows)[::-1]  # the first row on top
         for height, name in enumerate(names):

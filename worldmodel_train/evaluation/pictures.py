@@ -55,8 +55,8 @@ class Album:
             latents = torch.cat(list(encode_in_batches(model, clips, self.config.batch_size)))
             rows.append(enlarge(pca_colors(latents, grid), *frames.shape[2:4]))
         sheets = [tile(sheet) for sheet in torch.stack(rows, dim=1)]
-        keys = [self.held_out.keys[index] for index in self.chosen.tolist()]
-        return self._save("features", zip(keys, sheets, strict=True))
+        titles = [self._title(index) for index in self.chosen.tolist()]
+        return self._save("features", zip(titles, sheets, strict=True))
 
     def neighbours(self, models: Contestants) -> list[Picture]:
         """For each encoder the chosen clips, each followed by the clips nearest to it."""
@@ -82,6 +82,11 @@ class Album:
             return torch.tensor([firsts[place] for place in spread])
         order = sorted(range(len(keys)), key=lambda index: (turn[index], index))
         return torch.tensor(sorted(order[:wanted]))
+
+    def _title(self, index: int) -> str:
+        """The clip's label, or where it has none the key of its video."""
+        label = self.held_out.labels[index]
+        return self.held_out.keys[index] if label is None else label
 
     def _own_clips(self) -> Tensor:
         """True for the clips of a query's own video; only for itself where there is one video."""

@@ -80,20 +80,35 @@ class ProbeTask(_Record):
     def best(self) -> dict[str, str]:
         """For each probe the features it does best with."""
         return {
-            "knn": max(self.scores, key=lambda row: row.knn.mean).features,
-            "linear": max(self.scores, key=lambda row: row.linear.mean).features,
+            "knn": _best({row.features: row.knn for row in self.scores}),
+            "linear": _best({row.features: row.linear for row in self.scores}),
         }
 
     @property
-    def verdict(self) -> str:
-        """Whether training wins, in a sentence that does not spare it."""
-        won = [probe for probe, features in self.best.items() if features.startswith(TRAINED)]
-        if len(won) == len(self.best):
-            return "Here the trained encoder's features are the best for both probes."
-        if not won:
-            return "Here training does not win: other features are better for both probes."
-        other = {"knn": "linear", "linear": "k-NN"}[won[0]]
-        return f"Here training wins one probe; for the {other} probe other features are better."
+    def verdicts(self) -> tuple[str, ...]:
+        """For each probe a sentence on trained against all other features, sparing nobody."""
+        return (
+            _verdict("k-NN", {row.features: row.knn for row in self.scores}),
+            _verdict("Linear", {row.features: row.linear for row in self.scores}),
+        )
+
+
+def _verdict(probe: str, accuracies: dict[str, Measured]) -> str:
+    ours = _best({k: v for k, v in accuracies.items() if k.startswith(TRAINED)})
+    rival = _best({k: v for k, v in accuracies.items() if not k.startswith(TRAINED)})
+    gain = accuracies[ours].mean - accuracies[rival].mean
+    spread = accuracies[ours].spread + accuracies[rival].spread
+    outcome = "training wins" if gain > spread else "training does not win"
+    if 0 < gain <= spread:
+        outcome += " beyond the spread"
+    return (
+        f"{probe}: {outcome}; the best trained features name {100 * accuracies[ours].mean:.1f} % "
+        f"rightly, the best others ({rival}) {100 * accuracies[rival].mean:.1f} %."
+    )
+
+
+def _best(accuracies: dict[str, Measured]) -> str:
+    return max(accuracies, key=lambda features: accuracies[features].mean)
 
 
 class ProbeSuite(_Record):

@@ -1,44 +1,69 @@
 """The result in the terminal."""
 
+from collections.abc import Iterator
+
 from rich.table import Table
 
 from worldmodel_train.evaluation.report import format_measured, format_number, format_percent
-from worldmodel_train.evaluation.result import EvaluationResult, LatentScores
+from worldmodel_train.evaluation.result import (
+    TRAINED,
+    UNTRAINED,
+    EvaluationResult,
+    LatentScores,
+    ProbeTask,
+)
+
+_Row = tuple[str, str, str, str]
 
 
 def summary_table(result: EvaluationResult) -> Table:
-    """A table of what the model learned, with the baselines beside it."""
+    """A table of what the model learned: trained, untrained, and what needs no model."""
     learned = "learned" if result.learned else "did not learn"
     collapsed = "collapsed" if result.collapsed else "no collapse"
     table = Table(
-        title=f"Held-out clips: {learned}, {collapsed}",
-        caption="Explained variance of target latents: the mean latent gives 0, a perfect "
-        "prediction 1; ± is over draws of masks, for probes over people held out.",
+        title=f"{result.num_clips} held-out clips: {learned}, {collapsed}",
+        caption="Explained variance: 1 is perfect, 0 as good as the mean latent; ± over draws of "
+        "masks. Probes: accuracy on pen strokes, ± over people held out.",
     )
     table.add_column("")
-    table.add_column("trained", justify="right")
-    table.add_column("untrained", justify="right")
-    columns = (result.trained, result.untrained)
-    for label, values in _rows(columns).items():
-        table.add_row(label, *values)
+    for column in ("trained", "untrained", "baseline"):
+        table.add_column(column, justify="right")
+    for row in _latent_rows(result.trained, result.untrained):
+        table.add_row(*row)
     if result.probes is not None:
         table.add_section()
         for task in result.probes.tasks:
-            for row in task.scores:
-                label = f"{task.label}, {row.features}"
-                table.add_row(
-                    label, f"{format_percent(row.knn)} k-NN", f"{format_percent(row.linear)} linear"
-                )
+            for row in _probe_rows(task):
+                table.add_row(*row)
     return table
 
 
-def _rows(columns: tuple[LatentScores, ...]) -> dict[str, list[str]]:
-    return {
-        "explained variance, predictor": [format_measured(c.overall.predictor) for c in columns],
-        "explained variance, copy nearest": [
-            format_measured(c.overall.copy_nearest) for c in columns
-        ],
-        "effective rank (RankMe)": [f"{c.rankme:.1f} of {c.width}" for c in columns],
-        "std per dimension": [format_number(c.dimension_std) for c in columns],
-        "pairwise cosine": [format_number(c.pairwise_cosine) for c in columns],
-    }
+def _latent_rows(trained: LatentScores, untrained: LatentScores) -> list[_Row]:
+    both = (trained, untrained)
+    predictor, copying = (
+        [format_measured(getattr(scores.overall, name)) for scores in both]
+        for name in ("predictor", "copy_nearest")
+    )
+    rank = [f"{scores.rankme:.1f} of {scores.width}" for scores in both]
+    spread = [format_number(scores.dimension_std) for scores in both]
+    cosine = [format_number(scores.pairwise_cosine) for scores in both]
+    return [
+        ("explained variance", predictor[0], predictor[1], "0 (mean)"),
+        ("  by copying the nearest", copying[0], copying[1], ""),
+        ("effective rank (RankMe)", rank[0], rank[1], ""),
+        ("std per dimension", spread[0], spread[1], ""),
+        ("pairwise cosine", cosine[0], cosine[1], ""),
+    ]
+
+
+def _probe_rows(task: ProbeTask) -> Iterator[_Row]:
+    """For each probe and pooling a row: trained, untrained, and pixels once for each probe."""
+    for probe, shown in (("knn", "k-NN"), ("linear", "linear")):
+        accuracy = {row.features: format_percent(getattr(row, probe)) for row in task.scores}
+        encoders = (TRAINED, UNTRAINED)
+        pixels = [text for name, text in accuracy.items() if not name.startswith(encoders)]
+        for name, text in accuracy.items():
+            if name.startswith(TRAINED):
+                pooling = name.removeprefix(TRAINED)
+                label = f"{task.label}, {shown}{pooling}"
+                yield label, text, accuracy.get(UNTRAINED + pooling, ""), ", ".join(pixels)

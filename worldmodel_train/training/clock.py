@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from worldmodel_train.training.signals import children_left_alone
 from worldmodel_train.types import VideoBatch
 
 
@@ -81,7 +82,7 @@ class TimedBatches:
     def __iter__(self) -> Iterator[VideoBatch]:
         """The batches from the start."""
         assert self._batches is not None, "iterated after close"
-        with self._clock.waiting():
+        with self._clock.waiting(), children_left_alone():
             self._iterator = iter(self._batches)
         return self
 

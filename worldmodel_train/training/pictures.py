@@ -1,9 +1,12 @@
 """Pictures of fixed clips while a run goes on: what is masked, and what the features see."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import lightning.pytorch as pl
 import torch
+from torch import nn
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodel_train.cartography.mask_overlay import mask_overlay
@@ -49,10 +52,20 @@ class Pictures(StepCallback):
     @torch.no_grad()
     def _draw(self, module: TrainingModule) -> None:
         model = cast("LatentPredictor", module.objective)
-        was_training = module.objective.training
-        module.objective.eval()
         clips = self._group.clips.to(module.device)
-        latents = model.encode(clips).float().cpu()
-        module.objective.train(was_training)
+        with _evaluating(module.objective):
+            latents = model.encode(clips).float().cpu()
         strip = feature_strip(self._group.clips, latents, model.token_grid(clips))
         self._writer.add_image("features", strip.numpy(), module.step, dataformats="HWC")
+
+
+@contextmanager
+def _evaluating(objective: nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode inside, and in its own mode again after."""
+    modes = [(module, module.training) for module in objective.modules()]
+    objective.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -47,6 +47,8 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     init = find_init(train.init) if train.init is not None and last is None else None
     if last is not None and read_meta(last).step >= train.steps:
         return _finished(parts, last)
+    if processes.rank == 0:
+        logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
     with StopSignals() as signals:
         watch = Watch(guard=Guard(parts.guard), clock=Clock(train.global_batch), signals=signals)
         module = TrainingModule(_build_objective(parts), _plan(parts, micro_batches))
@@ -87,7 +89,6 @@ def _go_on(module: TrainingModule, guard: Guard, checkpoint: Path) -> None:
         raise CheckpointError(f"{error}. {folder.remedy()}") from error
     restore(module, state)
     guard.load(state.watch)
-    logger.info("going on from %s", checkpoint)
 
 
 def _start_from(module: TrainingModule, checkpoint: Path, parts: PretrainParts) -> None:
@@ -96,22 +97,27 @@ def _start_from(module: TrainingModule, checkpoint: Path, parts: PretrainParts) 
     load_weights(module.objective, state.weights)
     if parts.train.init.optimizer:
         module.optimizer_state = state.optimizer
-    logger.info("starting from %s (its step %d)", checkpoint, state.step)
 
 
 def _train(
     parts: PretrainParts, module: TrainingModule, place: Place, watch: Watch
 ) -> PretrainResult:
     first_step, processes = module.step, place.processes
-    if processes.rank == 0:
+    is_first_rank = processes.rank == 0
+    if is_first_rank:
         parts.run_dir.mkdir(parents=True, exist_ok=True)
         (parts.run_dir / RECIPE).write_text(parts.recipe_yaml)
-    is_first_rank = processes.rank == 0
     with observe(parts, watch, first_step=first_step, is_first_rank=is_first_rank) as observers:
         trainer = _trainer(place, module, observers)
         with closing(_batches(parts, place, first_step, watch.clock)) as batches:
             trainer.fit(module, batches)
-    return _result(parts, module, observers)
+    result = _result(parts, module, observers)
+    if result.stopped_by and is_first_rank:
+        logger.warning(
+            "stopped by %s and saved at step %d of %d; the same command goes on from there",
+            signal.Signals(result.stopped_by).name, result.step, result.steps,
+        )  # fmt: skip
+    return result
 
 
 def _batches(parts: PretrainParts, place: Place, first_step: int, clock: Clock) -> TimedBatches:
@@ -145,11 +151,6 @@ def _trainer(place: Place, module: TrainingModule, observers: Observers) -> pl.T
 def _result(parts: PretrainParts, module: TrainingModule, observers: Observers) -> PretrainResult:
     stopped_by, steps = observers.saver.stopped_by, parts.train.steps
     assert module.step == steps or stopped_by, f"the loader ended at step {module.step}"
-    if stopped_by and module.step < steps:
-        logger.warning(
-            "stopped by %s and saved at step %d of %d; the same command goes on from there",
-            signal.Signals(stopped_by).name, module.step, steps,
-        )  # fmt: skip
     return PretrainResult(
         step=module.step,
         steps=steps,

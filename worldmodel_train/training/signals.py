@@ -8,6 +8,8 @@ of them broadcasts from inside the handler and hangs when a rank is late.
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import cast
 
@@ -15,6 +17,21 @@ import torch
 import torch.distributed as dist
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@contextmanager
+def children_left_alone() -> Iterator[None]:
+    """Processes started inside never see the signals that end a run.
+
+    SLURM and Ctrl-C signal every process of a job, loader workers too, and a run whose workers die
+    cannot finish its step and save. Children inherit the blocked signals; they end when their
+    parent tells them or is gone.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class StopSignals:
@@ -60,14 +77,10 @@ class StopSignals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            self._handle_in_child(number)
+            # a forked child that was not started by `children_left_alone`
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         elif self._received and number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
             self._received = self._received or number
-
-    def _handle_in_child(self, number: int) -> None:
-        # A forked loader worker: Ctrl-C reaches it too, and it must live on until the run has saved
-        if number != signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)

@@ -1,0 +1,48 @@
+import json
+import socket
+import struct
+
+import pytest
+
+from worldmodel_train.data.crop import Crop
+from worldmodel_train.data.wire import Peer, pack_request, unpack_request
+
+
+@pytest.fixture
+def line():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Peer(ours), theirs
+
+
+def test_a_message_and_its_body_arrive(line):
+    near, far = line[0], Peer(line[1])
+    near.send({"a": 1.5}, b"body")
+    message, size = far.receive()
+    body = bytearray(size)
+    far.receive_into(memoryview(body))
+    assert (message, bytes(body)) == ({"a": 1.5}, b"body")
+
+
+def test_a_request_survives_json(make_request):
+    request = make_request(crop=Crop(shapes=((0.3, 1.2), (0.5, 0.8)), x=0.1, y=0.9, flip=True))
+    assert unpack_request(json.loads(json.dumps(pack_request(request)))) == request
+
+
+def test_silence_ends_in_a_timeout(line):
+    line[0].set_timeout(0.05)
+    with pytest.raises(TimeoutError):
+        line[0].receive()
+
+
+@pytest.mark.parametrize("head", [struct.pack(">IQ", 1 << 31, 0), struct.pack(">IQ", 2, 0) + b"[]"])
+def test_a_message_that_is_too_long_or_no_mapping_is_refused(line, head):
+    line[1].sendall(head)
+    with pytest.raises(ConnectionError, match="message"):
+        line[0].receive()
+
+
+def test_a_closed_line_is_an_error(line):
+    line[1].close()
+    with pytest.raises(ConnectionError, match="closed"):
+        line[0].receive()
