@@ -5,8 +5,13 @@ import pytest
 
 from worldmodel_train.training.signals import StopSignals, children_left_alone
 
+# Python 3.12 and later warn of forks beside threads; torch's loader forks as well
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_sets_a_flag_and_handlers_are_put_back(number):
     before = signal.getsignal(number)
     with StopSignals() as signals:
@@ -28,9 +33,6 @@ def test_a_second_ctrl_c_ends_the_program():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def fork_and_signal() -> int:
