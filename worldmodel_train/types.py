@@ -107,7 +107,7 @@ class LatentPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """A scalar to minimise, its named terms, and latents for the monitors (all but total detached)."""
+    """A scalar to minimise; its named terms and latents for the monitors, both detached."""
 
     total: Float[Tensor, ""]
     terms: Mapping[str, Float[Tensor, ""]]

@@ -2,7 +2,7 @@ import numpy as np
 
 from worldmodel_train.data.augment import draw_crop
 from worldmodel_train.data.config import AugmentConfig
-from worldmodel_train.data.counter_random import Stream, generator
+from worldmodel_train.data.random_streams import Stream, generator
 
 AUGMENT = AugmentConfig(size=64, scale=(0.3, 0.6), aspect=(0.75, 1.35), flip=0.25)
 

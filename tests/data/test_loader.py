@@ -17,6 +17,8 @@ from worldmodel_train.data.config import (
 )
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.random_streams import Stream, key
+from worldmodel_train.masks import Multiblock3D
 from worldmodel_train.types import Masks
 
 GLOBAL_BATCH = 8
@@ -44,10 +46,10 @@ def sources(make_video, make_shard):
 
 @pytest.fixture
 def make_data(sources):
-    def make(workers=0, sources=sources, **loader):
+    def make(workers=0, sources=sources, size=16, **loader):
         return DataConfig(
             sources=sources,
-            augment=AugmentConfig(size=16),
+            augment=AugmentConfig(size=size),
             decoder=DecoderConfig(name="auto"),
             loader=LoaderConfig(workers=workers, prefetch=1, **loader),
         )
@@ -68,8 +70,8 @@ def position(rank=0, world_size=1, micro_batch=4, first_step=0):
     )
 
 
-def batches(data, count, **place):
-    loader = build_loader(data, [EveryOtherToken()], position=position(**place))
+def batches(data, count, masks=(EveryOtherToken(),), **place):
+    loader = build_loader(data, masks, position=position(**place))
     return list(islice(iter(loader), count))
 
 
@@ -109,8 +111,15 @@ def test_masks_are_drawn_for_the_seed_the_step_the_sample_and_its_grid(make_data
         for group in batch.groups:
             tokens = group.clips.shape[1] // 2 * 4
             for seed, step, sample, grid_tokens in group.masks[0].context_index.tolist():
-                assert (seed, step, grid_tokens) == (11, t, tokens)
+                assert (seed, step, grid_tokens) == (key(Stream.MASKS, 11, 0), t, tokens)
                 assert sample // GLOBAL_BATCH == t
+
+
+def test_mask_groups_that_are_configured_alike_draw_from_seeds_of_their_own(make_data):
+    twice = Multiblock3D(num_blocks=2, spatial_scale=(0.3, 0.3))
+    (batch,) = batches(make_data(size=64), 1, micro_batch=8, masks=(twice, twice))
+    first, second = batch.groups[0].masks
+    assert first.target_index.tolist() != second.target_index.tolist()
 
 
 @pytest.mark.parametrize(("world_size", "micro_batch"), [(1, 4), (2, 4), (2, 2), (4, 2)])

@@ -5,8 +5,8 @@ import zipfile
 import pytest
 import torch
 
-from worldmodel_train.interop.strict import CheckpointError
 from worldmodel_train.interop.torch_file import load
+from worldmodel_train.models.strict_state import CheckpointError
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training import checkpoint_files
 from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
-from worldmodel_train.training.checkpoint_files import CheckpointError, RunState, read_state
+from worldmodel_train.training.checkpoint_files import RunState, read_state
 
 FILES = ["weights.safetensors", "state.pt", "recipe.yaml", "meta.json"]
 

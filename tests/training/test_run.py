@@ -9,9 +9,9 @@ import pytest
 import torch
 from rich.console import Console
 
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training import observers
 from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
-from worldmodel_train.training.checkpoint_files import CheckpointError
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import BrokenRunError, GuardConfig
 from worldmodel_train.training.run import pretrain
@@ -124,8 +124,8 @@ def test_weights_that_do_not_fit_are_refused_with_what_is_missing_extra_and_mis_
     init = {"checkpoint": str(tmp_path / "one"), "optimizer": False}
     with pytest.raises(CheckpointError) as caught:
         pretrain(toy.toy_parts(tmp_path / "two", init=init, objective=other))
-    assert "missing predictor.0.weight" in str(caught.value)
-    assert "predictor.1.weight is (8, 8), the model's (8, 9)" in str(caught.value)
+    assert "missing (2):\n    predictor.0.weight 9x8" in str(caught.value)
+    assert "predictor.1.weight: file has 8x8, model needs 8x9" in str(caught.value)
 
 
 def poisoned(toy, *, step: int):

@@ -1,7 +1,8 @@
 import pytest
 
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import CheckpointError, RunState
+from worldmodel_train.training.checkpoint_files import RunState
 from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.start import differing_keys, find_init, find_last
 

@@ -13,9 +13,13 @@ def import_(
     source: Annotated[Path, typer.Argument(help="A Hugging Face directory or a Meta .pt file.")],
     out: Annotated[Path, typer.Argument(help="Run directory to write a checkpoint into.")],
     overrides: OverridesArgument = None,
+    *,
+    encoder_only: Annotated[
+        bool, typer.Option("--encoder-only", help="The file has no predictor; draw a new one.")
+    ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
-    from worldmodel_train.interop import import_checkpoint
+    from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
     from worldmodel_train.recipe import load_recipe, resolved_yaml
     from worldmodel_train.training.checkpoint import CheckpointFolder
     from worldmodel_train.training.checkpoint_files import RunState
@@ -25,7 +29,8 @@ def import_(
     if folder.last() is not None:
         raise ValueError(f"{out} holds a run already; choose another directory")
     objective = loaded.method.build()
-    typer.echo(import_checkpoint(source, objective))
+    parts = ENCODERS if encoder_only else ALL_PARTS
+    typer.echo(import_checkpoint(source, objective, parts=parts))
     state = RunState(step=0, samples_seen=0, weights=objective.state_dict(), optimizer={}, watch={})
     typer.echo(f"wrote {folder.save(state, resolved_yaml(loaded))}")
     typer.echo(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")

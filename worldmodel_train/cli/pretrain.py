@@ -72,10 +72,10 @@ def _evaluate_once(recipe: "Recipe") -> "EvaluationResult":
 
     run_dir = recipe.run_path
     measured, checkpoint = run_dir / RESULT_FILE, CheckpointFolder(run_dir).last()
-    if checkpoint is not None and measured.is_file():
-        if measured.stat().st_mtime > checkpoint.stat().st_mtime:
-            return load_result(run_dir)
-    return _evaluate(recipe)
+    if checkpoint is None or not measured.is_file():
+        return _evaluate(recipe)
+    stale = measured.stat().st_mtime < checkpoint.stat().st_mtime
+    return _evaluate(recipe) if stale else load_result(run_dir)
 
 
 def _evaluate(recipe: "Recipe") -> "EvaluationResult":

@@ -5,7 +5,7 @@ from collections import Counter
 from worldmodel_train.types import Skip, VideoBatch
 
 
-class BadDataError(RuntimeError):
+class BadDataError(ValueError):
     """Too much of the data cannot be used."""
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel_train.data.counter_random import Stream, generator, key
 from worldmodel_train.data.order import Permutation
+from worldmodel_train.data.random_streams import Stream, generator, key
 from worldmodel_train.data.shard_counts import count_samples
 from worldmodel_train.data.source import EncodedSample, SampleError
 from worldmodel_train.data.tar_index import ShardSample, ShardTable, read_shard_table

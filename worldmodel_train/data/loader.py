@@ -12,6 +12,7 @@ from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decode_process import DecodeProcess
 from worldmodel_train.data.indexed_source import IndexedSource
+from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.data.shards import resolve_shards
 from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.data.source import Source
@@ -65,6 +66,8 @@ class MicroBatches(IterableDataset[VideoBatch]):
         self._data = data
         self._masks = tuple(masks)
         self._position = position
+        # a seed for each group: two groups that are configured alike still draw different masks
+        self._mask_seeds = [key(Stream.MASKS, position.seed, i) for i in range(len(masks))]
         self._shards = [resolve_shards(source) for source in data.sources]
         self._grids = [
             token_grid(
@@ -142,11 +145,11 @@ class MicroBatches(IterableDataset[VideoBatch]):
         samples = [clip.sample for clip in clips]
         step = samples[0] // self._position.global_batch
         grid = self._grids[clips[0].source]
-        seed = self._position.seed
         return ClipGroup(
             clips=torch.from_numpy(np.stack([clip.frames for clip in clips])),
             masks=tuple(
-                mask.sample(grid, seed=seed, step=step, samples=samples) for mask in self._masks
+                mask.sample(grid, seed=seed, step=step, samples=samples)
+                for mask, seed in zip(self._masks, self._mask_seeds, strict=True)
             ),
         )
 

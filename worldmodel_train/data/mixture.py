@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from worldmodel_train.data.counter_random import Stream, key
 from worldmodel_train.data.order import Permutation
+from worldmodel_train.data.random_streams import Stream, key
 
 BLOCK = 1000
 

@@ -3,14 +3,9 @@
 import numpy as np
 from jaxtyping import Int64
 
+from worldmodel_train.splitmix64 import GOLDEN, mix64
+
 _ROUNDS = 6
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """SplitMix64's finaliser: every input bit reaches every output bit."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 class Permutation:
@@ -27,13 +22,13 @@ class Permutation:
         self.n = n
         self._half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
         self._mask = np.uint64((1 << int(self._half)) - 1)
-        rounds = np.arange(1, _ROUNDS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        self._keys = _mix(rounds + np.uint64(key))
+        rounds = np.arange(1, _ROUNDS + 1, dtype=np.uint64) * GOLDEN
+        self._keys = mix64(rounds + np.uint64(key))
 
     def _network(self, values: np.ndarray) -> np.ndarray:
         left, right = values >> self._half, values & self._mask
         for round_key in self._keys:
-            left, right = right, left ^ (_mix(right + round_key) & self._mask)
+            left, right = right, left ^ (mix64(right + round_key) & self._mask)
         return (left << self._half) | right
 
     def many(self, positions: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:

@@ -13,8 +13,8 @@ import numpy as np
 from webdataset.filters import shuffle
 from webdataset.gopen import gopen
 
-from worldmodel_train.data.counter_random import Stream, key
 from worldmodel_train.data.order import Permutation
+from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.data.source import EncodedSample, SampleError
 from worldmodel_train.data.tar_index import VIDEO_EXTENSIONS, split_name
 from worldmodel_train.data.tar_members import MEMBER_LIMIT

@@ -1,11 +1,10 @@
 """Measured runs side by side: the same recipe with other seeds, say."""
 
 from collections.abc import Callable, Mapping
-from statistics import fmean, pstdev
 
 from rich.table import Table
 
-from worldmodel_train.evaluation.result import EvaluationResult
+from worldmodel_train.evaluation.result import EvaluationResult, Measured
 
 Number = Callable[[EvaluationResult], float]
 
@@ -27,9 +26,9 @@ def comparison_table(results: Mapping[str, EvaluationResult]) -> Table:
     for heading in ("", *results, "mean ± sd"):
         table.add_column(heading, justify="left" if not heading else "right")
     for label, number in {**ROWS, **_probe_rows(results)}.items():
-        values = [number(result) for result in results.values()]
-        cells = [f"{value:.3f}" for value in values]
-        table.add_row(label, *cells, f"{fmean(values):.3f} ± {pstdev(values):.3f}")
+        over_runs = Measured(values=tuple(number(result) for result in results.values()))
+        cells = [f"{value:.3f}" for value in over_runs.values]
+        table.add_row(label, *cells, f"{over_runs.mean:.3f} ± {over_runs.spread:.3f}")
     return table
 
 

@@ -3,12 +3,13 @@
 from worldmodel_train.interop.exporting import ExportReport, Layout, export_checkpoint
 from worldmodel_train.interop.importing import ImportReport, import_checkpoint
 from worldmodel_train.interop.method_of_config import method_of_config
-from worldmodel_train.interop.objective_parts import ALL_PARTS, Part
+from worldmodel_train.interop.objective_parts import ALL_PARTS, ENCODERS, Part
 from worldmodel_train.interop.position_table import ClipSize
-from worldmodel_train.interop.strict import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError
 
 __all__ = [
     "ALL_PARTS",
+    "ENCODERS",
     "CheckpointError",
     "ClipSize",
     "ExportReport",

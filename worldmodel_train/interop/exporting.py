@@ -9,7 +9,7 @@ from torch import nn
 from worldmodel_train.interop import huggingface, meta
 from worldmodel_train.interop.objective_parts import ALL_PARTS, Part, Parts, parts_of
 from worldmodel_train.interop.position_table import ClipSize
-from worldmodel_train.interop.strict import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError
 
 Layout = Literal["huggingface", "meta"]
 

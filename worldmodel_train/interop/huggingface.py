@@ -14,7 +14,7 @@ from worldmodel_train.interop.huggingface_config import check_config, config_of,
 from worldmodel_train.interop.naming import HUGGINGFACE_IJEPA, HUGGINGFACE_VJEPA2, Naming
 from worldmodel_train.interop.objective_parts import Part, Parts
 from worldmodel_train.interop.position_table import ClipSize
-from worldmodel_train.interop.strict import CheckpointError, differences, refuse_differences
+from worldmodel_train.models.strict_state import CheckpointError, differences, refuse_differences
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

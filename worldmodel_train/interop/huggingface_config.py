@@ -5,7 +5,7 @@ from pathlib import Path
 
 from worldmodel_train.interop.objective_parts import Parts, size_of
 from worldmodel_train.interop.position_table import ClipSize
-from worldmodel_train.interop.strict import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError
 
 Config = dict[str, object]
 

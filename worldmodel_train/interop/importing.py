@@ -11,7 +11,7 @@ from worldmodel_train.interop import huggingface, meta
 from worldmodel_train.interop.foreign import Foreign, Section
 from worldmodel_train.interop.objective_parts import ALL_PARTS, Part, Parts, parts_of
 from worldmodel_train.interop.position_table import is_our_table
-from worldmodel_train.interop.strict import CheckpointError, differences, refuse_differences
+from worldmodel_train.models.strict_state import CheckpointError, differences, refuse_differences
 
 OTHER_ENCODER: Mapping[Part, Part] = {
     "context_encoder": "target_encoder",

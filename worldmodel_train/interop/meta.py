@@ -15,7 +15,7 @@ from worldmodel_train.interop.foreign import Foreign, Section
 from worldmodel_train.interop.naming import META_IMAGE, META_VIDEO, Naming
 from worldmodel_train.interop.objective_parts import ALL_PARTS, Part, Parts
 from worldmodel_train.interop.position_table import ClipSize
-from worldmodel_train.interop.strict import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError
 
 KEYS: Mapping[Part, str] = {
     "context_encoder": "encoder",

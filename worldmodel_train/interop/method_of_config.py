@@ -5,7 +5,7 @@ from pathlib import Path
 
 from worldmodel_train.interop.huggingface import CONFIG, read_config
 from worldmodel_train.interop.huggingface_config import mlp_ratio
-from worldmodel_train.interop.strict import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError
 
 Fields = dict[str, object]
 

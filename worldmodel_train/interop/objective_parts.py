@@ -4,12 +4,13 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
-from worldmodel_train.interop.strict import CheckpointError
 from worldmodel_train.models.predictor import Predictor
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.models.vit import VisionTransformer
 
 Part = Literal["context_encoder", "target_encoder", "predictor"]
 ALL_PARTS: tuple[Part, ...] = get_args(Part)
+ENCODERS: tuple[Part, ...] = ("context_encoder", "target_encoder")
 
 
 class Parts(NamedTuple):

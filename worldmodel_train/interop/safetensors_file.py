@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from worldmodel_train.interop.strict import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError
 
 
 def shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from worldmodel_train.interop.strict import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError
 
 # What torch's unpickler and the zip reader let through when bytes of a file are wrong.
 DAMAGE = (

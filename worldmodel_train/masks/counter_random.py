@@ -10,9 +10,7 @@ import hashlib
 import numpy as np
 from jaxtyping import Float, Int, UInt64
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST = np.uint64(0xBF58476D1CE4E5B9)
-SECOND = np.uint64(0x94D049BB133111EB)
+from worldmodel_train.splitmix64 import GOLDEN, mix64
 
 
 def stream(*parts: str | int) -> UInt64[np.ndarray, "1"]:
@@ -28,12 +26,5 @@ def uniforms(
     """One number in [0, 1) for each element of the counters, broadcast together."""
     state = key
     for counter in counters:
-        state = _mix(state + GOLDEN * (counter.astype(np.uint64) + np.uint64(1)))
+        state = mix64(state + GOLDEN * (counter.astype(np.uint64) + np.uint64(1)))
     return (state >> np.uint64(11)) * 2.0**-53
-
-
-def _mix(state: UInt64[np.ndarray, "..."]) -> UInt64[np.ndarray, "..."]:
-    """The finaliser of splitmix64 (Steele, Lea and Flood 2014): every bit depends on every bit."""
-    state = (state ^ (state >> np.uint64(30))) * FIRST
-    state = (state ^ (state >> np.uint64(27))) * SECOND
-    return state ^ (state >> np.uint64(31))

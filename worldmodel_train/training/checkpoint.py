@@ -14,8 +14,8 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoint_files import (
-    CheckpointError,
     RunState,
     flush_folder,
     write_text,

@@ -15,14 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.models.strict_state import CheckpointError
 
 WEIGHTS, STATE, RECIPE, META = "weights.safetensors", "state.pt", "recipe.yaml", "meta.json"
 _FILES = (WEIGHTS, STATE, RECIPE)
 _PACKAGES = ("worldmodel-train", "torch", "lightning", "safetensors")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be written, or that cannot be trusted."""
 
 
 class Fingerprint(StrictConfig):

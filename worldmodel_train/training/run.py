@@ -8,14 +8,10 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch import nn
 
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import (
-    RECIPE,
-    CheckpointError,
-    read_meta,
-    read_state,
-)
+from worldmodel_train.training.checkpoint_files import RECIPE, read_meta, read_state
 from worldmodel_train.training.clock import Clock, TimedBatches
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.module import Plan, TrainingModule

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from worldmodel_train.training.checkpoint_files import CheckpointError, RunState
+from worldmodel_train.models.strict_state import differences, refuse_differences
+from worldmodel_train.training.checkpoint_files import RunState
 from worldmodel_train.training.module import TrainingModule
 
 
@@ -36,17 +37,13 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: The names or shapes differ; lists what is missing, extra and mis-shaped.
     """
-    own = module.state_dict()
-    problems = [f"missing {name}" for name in own if name not in weights]
-    problems += [f"extra {name}" for name in weights if name not in own]
-    problems += [
-        f"{name} is {tuple(weights[name].shape)}, the model's {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in weights and weights[name].shape != tensor.shape
-    ]
-    if problems:
-        raise CheckpointError("the weights do not fit the model:\n  " + "\n  ".join(problems))
+    own, found = _shapes(module.state_dict()), _shapes(weights)
+    refuse_differences("the checkpoint", differences(own, found))
     module.load_state_dict(weights)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 @torch.no_grad()

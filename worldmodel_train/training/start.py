@@ -6,8 +6,9 @@ from typing import Literal
 
 import yaml
 
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import META, RECIPE, CheckpointError
+from worldmodel_train.training.checkpoint_files import META, RECIPE
 from worldmodel_train.training.config import InitConfig
 
 # What may change when a run goes on: none of it changes the samples, the model or the loss.

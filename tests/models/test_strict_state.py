@@ -1,6 +1,6 @@
 import pytest
 
-from worldmodel_train.interop.strict import (
+from worldmodel_train.models.strict_state import (
     MAX_LINES,
     CheckpointError,
     differences,
