@@ -70,7 +70,10 @@ def position(rank=0, world_size=1, micro_batch=4, first_step=0):
     )
 
 
-def batches(data, count, masks=(EveryOtherToken(),), **place):
+NUMBERS = (EveryOtherToken(),)
+
+
+def batches(data, count, masks=NUMBERS, **place):
     loader = build_loader(data, masks, position=position(**place))
     return list(islice(iter(loader), count))
 
