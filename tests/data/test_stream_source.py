@@ -1,6 +1,9 @@
+import functools
 import logging
 import os
+import threading
 from collections import Counter
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
@@ -37,6 +40,25 @@ def test_a_pipe_gives_every_sample_once_an_epoch(make_shard):
     keys = Counter(stream.read(i, 0).key for i in range(240))
     assert len(keys) == 12
     assert min(keys.values()) >= 18
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_a_web_server_gives_its_samples_and_a_missing_shard_is_a_skip(make_shard):
+    folder = make_shard("a.tar", {str(i): bytes([i]) * 5000 for i in range(4)}).parent
+    handler = functools.partial(Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        samples = list(stream_samples(f"{url}/a.tar"))
+        (missing,) = stream_samples(f"{url}/b.tar")
+        server.shutdown()
+    assert [(s.key, s.video) for s in samples] == [(str(i), bytes([i]) * 5000) for i in range(4)]
+    assert missing.reason == "unreadable_shard"
+    assert missing.shard.endswith("/b.tar")
 
 
 def test_a_stream_repeats_its_order_and_shuffles_it(make_shard):

@@ -22,8 +22,7 @@ def check_data(recipe: Recipe) -> None:
     """Raises ValueError where shards are missing, before anything heavy is loaded."""
     held_out = [recipe.data.held_out] if recipe.data.held_out is not None else []
     for source in (*recipe.data.sources, *held_out):
-        if not source.streams:
-            resolve_shards(source)
+        resolve_shards(source)
 
 
 def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:

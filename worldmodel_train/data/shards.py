@@ -40,11 +40,8 @@ def _stream_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
 
 
 def _require_protocol(pattern: str) -> None:
-    protocol = pattern.split(":", 1)[0]
-    if protocol in ("http", "https"):
-        return  # read by curl
     try:
-        fsspec.get_filesystem_class(protocol)
+        fsspec.get_filesystem_class(pattern.split(":", 1)[0])
     except ImportError as error:
         raise ValueError(f"data: '{pattern}' cannot be opened: {error}") from error
 

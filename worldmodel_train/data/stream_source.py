@@ -106,8 +106,8 @@ def stream_samples(shard: str) -> Iterator[Item]:
 
 
 def _open(shard: str) -> Any:  # noqa: ANN401  # webdataset's pipe is a file in all but type
-    if shard.startswith(("pipe:", "http://", "https://")):
-        return gopen(shard)  # pipes; curl for web servers
+    if shard.startswith("pipe:"):
+        return gopen(shard)
     file_system, path = fsspec.core.url_to_fs(shard)
     return file_system.open(path, "rb")
 
