@@ -1,0 +1,98 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from worldmodel_train.cli import app
+
+SHORT = (
+    "train.steps=4", "train.global_batch=4", "train.micro_batch=4", "optim.lr.warmup_steps=1",
+    "log.every_steps=1", "log.image_every=4", "data.loader.workers=0", "checkpoint.every_steps=2",
+    "evaluation={max_clips: 6, mask_seeds: [0], picture_clips: 2, neighbours: 1, probes: null}",
+)  # fmt: skip
+
+
+def wmt(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def pretrain_demo(run_dir, *more):
+    return wmt("pretrain", "demo", *SHORT, f"run_dir={run_dir}", *more)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run")
+    outcome = pretrain_demo(path)
+    assert outcome.exit_code == 0, outcome.exception
+    assert f"report: {path / 'report.html'}" in outcome.output.replace("\n", "")
+    return path
+
+
+@pytest.mark.slow
+def test_a_run_leaves_checkpoint_metrics_numbers_and_report(run_dir):
+    assert (run_dir / "checkpoints" / "last").read_text().strip() == "step_00000004"
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert json.loads((run_dir / "evaluation.json").read_text())["num_clips"] == 6
+    assert "<html" in (run_dir / "report.html").read_text()
+    assert any((run_dir / "tensorboard").iterdir())
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_neither_trained_nor_measured_again(run_dir):
+    files = [run_dir / "evaluation.json", run_dir / "checkpoints" / "step_00000004" / "meta.json"]
+    before = [path.stat().st_mtime_ns for path in files]
+    assert pretrain_demo(run_dir).exit_code == 0
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+@pytest.mark.slow
+def test_the_directory_of_another_recipe_is_refused_with_the_keys_that_differ(run_dir):
+    outcome = pretrain_demo(run_dir, "optim.lr.peak=2e-3")
+    assert isinstance(outcome.exception, ValueError)
+    assert "optim.lr.peak: 0.0015 -> 0.002" in str(outcome.exception)
+
+
+@pytest.mark.slow
+def test_runs_are_compared_side_by_side(run_dir):
+    outcome = wmt("compare", run_dir, run_dir)
+    assert outcome.exit_code == 0
+    assert "RankMe of targets, trained" in outcome.output
+
+
+@pytest.mark.slow
+def test_a_run_with_rotary_positions_cannot_be_exported_and_the_error_says_why(run_dir, tmp_path):
+    outcome = wmt("export", run_dir, tmp_path / "out")
+    assert isinstance(outcome.exception, ValueError)
+    assert "rope3d_vjepa2" in str(outcome.exception)
+
+
+@pytest.mark.slow
+def test_weights_go_out_and_come_back_and_a_run_starts_from_them(tmp_path):
+    position = "method.encoder.position.name=rope3d_vjepa2"
+    once = ("train.steps=1", position, "evaluation=null")
+    assert pretrain_demo(tmp_path / "first", *once).exit_code == 0
+    assert wmt("export", tmp_path / "first", tmp_path / "hf").exit_code == 0
+    assert (tmp_path / "hf" / "config.json").is_file()
+    imported = wmt("import", "demo", tmp_path / "hf", tmp_path / "in", position)
+    assert imported.exit_code == 0, imported.exception
+    init = f"train.init={{checkpoint: {tmp_path / 'in'}, optimizer: false}}"
+    assert pretrain_demo(tmp_path / "second", *once, init).exit_code == 0
+
+
+def test_missing_data_and_a_missing_gpu_are_errors_before_anything_is_loaded(monkeypatch, tmp_path):
+    monkeypatch.delenv("WMT_DATA", raising=False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    outcome = wmt("pretrain", "vjepa2_vitl")
+    assert isinstance(outcome.exception, ValueError)
+    assert "WMT_DATA" in str(outcome.exception)
+    outcome = pretrain_demo(tmp_path, "train.accelerator=gpu")
+    assert isinstance(outcome.exception, ValueError)
+    assert "sees no GPU" in str(outcome.exception)
+    assert not any(tmp_path.iterdir())
+
+
+def test_nothing_to_measure_is_an_error_that_says_what_to_run(tmp_path):
+    outcome = wmt("report", "demo", f"run_dir={tmp_path}")
+    assert "run `wmt pretrain demo`" in str(outcome.exception)
