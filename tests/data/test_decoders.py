@@ -1,5 +1,7 @@
 """decord and PyAV behind one interface: the right frames, or a reason."""
 
+import gc
+
 import cv2
 import numpy as np
 import pytest
@@ -24,6 +26,17 @@ HEALTHY = [
     "gen_single_frame.mp4",
 ]
 ALL = ("auto", "decord", "pyav")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leave_no_reader_behind():
+    """decord's threads do not live in a fork, so a reader finalised there crashes or hangs it.
+
+    Programs use decord in a process of its own; only these tests have it in the process that later
+    forks loader workers.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize("name", HEALTHY)

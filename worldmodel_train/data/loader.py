@@ -1,5 +1,6 @@
 """Batches for training: clips of a mixture with their masks, in an order that can be resumed."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -172,4 +173,15 @@ def build_loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else each new iterator draws from the model's own generator
+        worker_init_fn=_leave_inherited_objects_alone,
     )
+
+
+def _leave_inherited_objects_alone(worker: int) -> None:
+    """Takes what a forked worker inherits out of its garbage collection.
+
+    Finalisers that belong to the parent (of a decord reader, say, whose threads a fork does not
+    have) would crash or hang here; and pages that the collector leaves alone stay shared.
+    """
+    del worker
+    gc.freeze()
