@@ -251,7 +251,7 @@ def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
 
 def _parts_that_miss_each_other(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
     available, groups = recipe.method.predictor.mask_tokens, len(recipe.masks)
-    if available < groups:
+    if available < groups and recipe.method.mask_token == "per_group":
         message = f"{available} mask tokens cannot serve {groups} mask groups; use {groups}"
         yield ("method", "predictor", "mask_tokens"), message
     if recipe.data.held_out is not None:

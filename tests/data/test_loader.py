@@ -17,8 +17,8 @@ from worldmodel_train.data.config import (
 )
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.loader import LoaderPosition, build_loader
-from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.masks import Multiblock3D
+from worldmodel_train.masks.draw import group_seed
 from worldmodel_train.types import Masks
 
 GLOBAL_BATCH = 8
@@ -114,7 +114,7 @@ def test_masks_are_drawn_for_the_seed_the_step_the_sample_and_its_grid(make_data
         for group in batch.groups:
             tokens = group.clips.shape[1] // 2 * 4
             for seed, step, sample, grid_tokens in group.masks[0].context_index.tolist():
-                assert (seed, step, grid_tokens) == (key(Stream.MASKS, 11, 0), t, tokens)
+                assert (seed, step, grid_tokens) == (group_seed(11, 0), t, tokens)
                 assert sample // GLOBAL_BATCH == t
 
 

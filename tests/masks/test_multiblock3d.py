@@ -110,17 +110,6 @@ def test_places_of_a_sample_do_not_depend_on_its_neighbours():
     assert torch.equal(together.target_index[1, 0][valid], alone.target_index[0, 0])
 
 
-def test_two_mask_groups_place_their_blocks_apart():
-    """Blocks of one size at one seed would lie alike if groups shared their numbers."""
-    one = Multiblock3D(num_blocks=1, aspect_ratio=(1.0, 1.0))
-    other = Multiblock3D(num_blocks=1, aspect_ratio=(1.0, 1.0001))
-    first, second = (
-        sampler.sample(GRID, seed=0, step=0, samples=range(200)).target_index[:, 0, 0].double()
-        for sampler in (one, other)
-    )
-    assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1]) < 0.25
-
-
 def frame_counts(truncate):
     """Context tokens in each of the 8 frames, over many batches."""
     counts = np.zeros(GRID.frames)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worldmodel_train.masks import MaskConfig
+from worldmodel_train.masks.draw import group_seed
 from worldmodel_train.models.flops import (
     ClipCost,
     Flops,
@@ -72,7 +72,7 @@ def recipe_cost(recipe: Recipe) -> RecipeCost:
 def _length(recipe: Recipe, frames: int, share: float) -> ClipLength:
     encoder, side = recipe.method.encoder, recipe.data.augment.size // recipe.method.encoder.patch
     grid = TokenGrid(frames // encoder.tubelet, side, side)
-    masks = tuple(tuple(_draws(mask, grid, recipe)) for mask in recipe.masks)
+    masks = tuple(tuple(_draws(group, grid, recipe)) for group in range(len(recipe.masks)))
     costs = [
         clip_cost(
             encoder,
@@ -87,12 +87,12 @@ def _length(recipe: Recipe, frames: int, share: float) -> ClipLength:
     return ClipLength(frames=frames, share=share, grid=grid, masks=masks, cost=cost)
 
 
-def _draws(mask: MaskConfig, grid: TokenGrid, recipe: Recipe) -> Iterable[MaskTokens]:
+def _draws(group: int, grid: TokenGrid, recipe: Recipe) -> Iterable[MaskTokens]:
     """Tokens of one clip in each of some batches of `micro_batch` clips, padding included."""
-    size = recipe.train.micro_batch
+    mask, seed, size = recipe.masks[group], recipe.train.seed, recipe.train.micro_batch
     for step in range(NUM_DRAWS):
         samples = range(step * size, (step + 1) * size)
-        drawn = mask.sample(grid, seed=recipe.train.seed, step=step, samples=samples)
+        drawn = mask.sample(grid, seed=group_seed(seed, group), step=step, samples=samples)
         sets, target = drawn.target_index.shape[1:]
         yield MaskTokens(drawn.context_index.shape[1], target, sets)
 

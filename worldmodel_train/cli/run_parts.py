@@ -9,6 +9,7 @@ from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.data.shards import resolve_shards
+from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, resolved_yaml
 from worldmodel_train.training.parts import PretrainParts
@@ -86,9 +87,8 @@ class _LoaderFactory:
 def _pictured_group(recipe: Recipe, source: SourceConfig) -> ClipGroup:
     clips = held_out_clips(recipe, source, limit=PICTURED_CLIPS, clips_per_video=1).clips
     grid = _grid(recipe, clips)
-    masks = tuple(
-        sampler.sample(grid, seed=recipe.train.seed, step=0, samples=range(len(clips)))
-        for sampler in recipe.masks
+    masks = draw_masks(
+        recipe.masks, grid, seed=recipe.train.seed, step=0, samples=range(len(clips))
     )
     return ClipGroup(clips=clips, masks=masks)
 

@@ -13,11 +13,11 @@ from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decode_process import DecodeProcess
 from worldmodel_train.data.indexed_source import IndexedSource
-from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.data.shards import resolve_shards
 from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.data.source import Source
 from worldmodel_train.data.stream_source import StreamShare, StreamSource
+from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import MaskSampler
 from worldmodel_train.types import ClipGroup, Skip, VideoBatch
 
@@ -67,8 +67,6 @@ class MicroBatches(IterableDataset[VideoBatch]):
         self._data = data
         self._masks = tuple(masks)
         self._position = position
-        # a seed for each group: two groups that are configured alike still draw different masks
-        self._mask_seeds = [key(Stream.MASKS, position.seed, i) for i in range(len(masks))]
         self._shards = [resolve_shards(source) for source in data.sources]
         self._grids = [
             token_grid(
@@ -148,9 +146,8 @@ class MicroBatches(IterableDataset[VideoBatch]):
         grid = self._grids[clips[0].source]
         return ClipGroup(
             clips=torch.from_numpy(np.stack([clip.frames for clip in clips])),
-            masks=tuple(
-                mask.sample(grid, seed=seed, step=step, samples=samples)
-                for mask, seed in zip(self._masks, self._mask_seeds, strict=True)
+            masks=draw_masks(
+                self._masks, grid, seed=self._position.seed, step=step, samples=samples
             ),
         )
 

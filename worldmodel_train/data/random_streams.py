@@ -16,7 +16,6 @@ class Stream(IntEnum):
     REPLACEMENT = 3
     SHARDS = 4
     BUFFER = 5
-    MASKS = 6
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:

@@ -23,6 +23,8 @@ from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import ClipGroup, LatentPair, Losses, Masks, TokenGrid, VideoBatch
 
+MaskToken = Literal["per_group", "shared"]
+
 
 class Config(StrictConfig):
     """V-JEPA 2; V-JEPA is the same with position sincos3d and residual_init plain."""
@@ -30,6 +32,10 @@ class Config(StrictConfig):
     encoder: EncoderConfig
     predictor: PredictorConfig
     loss: LossConfig = Lp()
+    mask_token: MaskToken = "per_group"
+    """`per_group`: mask group i of a recipe uses mask token i, as in V-JEPA. `shared`: all use the
+    first, as in V-JEPA 2, which has one for each clip length; further ones in its released weights
+    were not trained on 16-frame clips."""
     residual_init: Literal["rescaled", "plain"] = "rescaled"
     """`rescaled` draws what block l adds to the stream 1/sqrt(2 l) as large, as V-JEPA 2 does;
     `plain` draws all weights alike. The released V-JEPA and I-JEPA code is plain: it rescales, but
@@ -50,18 +56,25 @@ class Config(StrictConfig):
         if self.residual_init == "plain":
             encoder.apply(init_linear)
             predictor.apply(init_linear)
-        return VJepa(encoder, predictor, self.loss)
+        return VJepa(encoder, predictor, self.loss, self.mask_token)
 
 
 class VJepa(nn.Module):
     """A context encoder and a predictor regress what a slow copy of the encoder sees."""
 
-    def __init__(self, encoder: VisionTransformer, predictor: Predictor, loss: LossConfig) -> None:
+    def __init__(
+        self,
+        encoder: VisionTransformer,
+        predictor: Predictor,
+        loss: LossConfig,
+        mask_token: MaskToken = "per_group",
+    ) -> None:
         super().__init__()
         self.context_encoder = encoder
         self.target_encoder = copy.deepcopy(encoder).requires_grad_(requires_grad=False)
         self.predictor = predictor
         self.loss = loss
+        self.mask_token: MaskToken = mask_token
 
     def training_losses(self, batch: VideoBatch) -> Losses:
         """The loss of one batch: every mask group of every clip length weighs the same."""
@@ -77,15 +90,17 @@ class VJepa(nn.Module):
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
         """Predicted and target latents for each mask group; the targets are encoded once."""
-        self._check_mask_tokens(len(group.masks))
+        tokens = self._mask_tokens(len(group.masks))
         seen = self.encode(group.clips)
+        targets = [_at_targets(seen, masks) for masks in group.masks]
+        del seen  # all tokens of all clips in fp32: not needed while the context is encoded
         return [
             LatentPair(
-                predicted=self._predict_targets(group.clips, masks, mask_token),
-                target=_at_targets(seen, masks),
+                predicted=self._predict_targets(group.clips, masks, token),
+                target=target,
                 valid=masks.target_valid,
             )
-            for mask_token, masks in enumerate(group.masks)
+            for token, masks, target in zip(tokens, group.masks, targets, strict=True)
         ]
 
     @torch.no_grad()
@@ -119,13 +134,17 @@ class VJepa(nn.Module):
         losses = [self.loss.loss(p.predicted, p.target, p.valid) for p in pairs]
         return torch.stack(losses).mean()
 
-    def _check_mask_tokens(self, num_masks: int) -> None:
+    def _mask_tokens(self, num_masks: int) -> Sequence[int]:
+        """The mask token of each mask group."""
+        if self.mask_token == "shared":
+            return [0] * num_masks
         available = len(self.predictor.mask_tokens)
         if num_masks > available:
             raise ValueError(
                 f"method.predictor.mask_tokens={available}, but the recipe has {num_masks} mask "
-                f"groups under masks; set mask_tokens to {num_masks}"
+                f"groups under masks; set mask_tokens to {num_masks}, or method.mask_token=shared"
             )
+        return range(num_masks)
 
 
 def _at_targets(latents: Float[Tensor, "b n d"], masks: Masks) -> Float[Tensor, "b g m d"]:

@@ -46,7 +46,7 @@ class Multiblock2D(StrictConfig):
         ids = np.asarray(samples, dtype=np.int64)
         context, targets = self._blocks(grid, seed, step, ids)
         priority = uniforms(
-            stream("drop", self._key, seed), ids[:, None], np.arange(grid.num_tokens)
+            stream("drop", self.name, seed), ids[:, None], np.arange(grid.num_tokens)
         )
         context_index, context_valid = select(context, self.truncate, priority)
         return Masks(
@@ -54,11 +54,6 @@ class Multiblock2D(StrictConfig):
             target_index=_block_index(targets),
             context_valid=context_valid,
         )
-
-    @property
-    def _key(self) -> str:
-        """What tells the numbers of one mask group from those of another, but for `truncate`."""
-        return self.model_dump_json(exclude={"truncate"})
 
     def _check(self, grid: TokenGrid) -> None:
         if grid.frames != 1:
@@ -74,7 +69,7 @@ class Multiblock2D(StrictConfig):
 
     def _sizes(self, grid: TokenGrid, seed: int, step: int) -> tuple[BlockSize, BlockSize]:
         """Size of the step's target blocks and of its context block."""
-        key = stream("size", self._key, seed)
+        key = stream("size", self.name, seed)
         first, second = uniforms(key, np.array([step]), np.arange(2)).tolist()
         aspect = within(self.target_aspect, first)
         return (
@@ -91,7 +86,7 @@ class Multiblock2D(StrictConfig):
         here all blocks of that sample are drawn again, so that no target is ever visible.
         """
         target_size, context_size = self._sizes(grid, seed, step)
-        key = stream("place", self._key, seed)
+        key = stream("place", self.name, seed)
         context = np.zeros((len(ids), grid.num_tokens), dtype=bool)
         targets = np.zeros((len(ids), self.num_targets, grid.num_tokens), dtype=bool)
         block = np.arange(self.num_targets + 1)[:, None]

@@ -39,7 +39,7 @@ class Multiblock3D(StrictConfig):
         ids = np.asarray(samples, dtype=np.int64)
         target = self._targets(grid, self._block_size(grid, seed, step), seed, ids)
         priority = uniforms(
-            stream("drop", self._key, seed), ids[:, None], np.arange(grid.num_tokens)
+            stream("drop", self.name, seed), ids[:, None], np.arange(grid.num_tokens)
         )
         context_index, context_valid = select(~target, self.truncate, priority)
         target_index, target_valid = select(target, self.truncate, priority)
@@ -50,14 +50,9 @@ class Multiblock3D(StrictConfig):
             target_valid=None if target_valid is None else target_valid.unsqueeze(1),
         )
 
-    @property
-    def _key(self) -> str:
-        """What tells the numbers of one mask group from those of another, but for `truncate`."""
-        return self.model_dump_json(exclude={"truncate"})
-
     def _block_size(self, grid: TokenGrid, seed: int, step: int) -> BlockSize:
         """The first size of step's series of draws that does not fill the whole grid."""
-        key = stream("size", self._key, seed)
+        key = stream("size", self.name, seed)
         draws = uniforms(key, np.array([[step]]), np.arange(64)[:, None], np.arange(3))
         for temporal, spatial, aspect in draws.tolist():
             area = int(grid.height * grid.width * within(self.spatial_scale, spatial))
@@ -75,7 +70,7 @@ class Multiblock3D(StrictConfig):
         self, grid: TokenGrid, size: BlockSize, seed: int, ids: Int[np.ndarray, "b"]
     ) -> Bool[np.ndarray, "b n"]:
         """Target tokens of each sample, drawn again where they leave no context."""
-        key = stream("place", self._key, seed)
+        key = stream("place", self.name, seed)
         target = np.ones((len(ids), grid.num_tokens), dtype=bool)
         block = np.arange(self.num_blocks)[:, None]
         for attempt in range(MAX_ATTEMPTS):

@@ -16,7 +16,7 @@ class PredictorConfig(BlocksConfig):
     """A narrow transformer over context tokens and mask tokens."""
 
     mask_tokens: int = Field(default=1, gt=0)
-    """Learned mask tokens; mask group i of a recipe uses token i."""
+    """Learned mask tokens; the objective says which mask group uses which."""
     mask_token_std: float = Field(default=0.0, ge=0)
     """Spread of the mask tokens at the start: 0 in V-JEPA, 0.02 in I-JEPA."""
 

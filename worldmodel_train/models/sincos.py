@@ -28,7 +28,8 @@ class SinCos3d(StrictConfig):
         third = 2 * math.ceil(width / 6)
         axes = zip(coordinates(index, grid), grid, strict=True)
         parts = [axis_table(length, third, index.device)[axis] for axis, length in axes]
-        return tokens + torch.cat(parts, dim=-1)[..., :width]
+        # in the tokens' precision, or the fp32 table would make the whole residual stream fp32
+        return tokens + torch.cat(parts, dim=-1)[..., :width].to(tokens.dtype)
 
     def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> None:
         """Nothing: added positions do not act inside attention."""

@@ -52,7 +52,7 @@ class TubeletEmbed(nn.Module):
         """The tokens with these ids; other tubelets are neither normalised nor embedded."""
         tubelets = self.gather(clips, index)
         # fp32, not folded into the weights: there, the mean spoils the weights' bf16 gradient.
-        pixels = (tubelets / 255.0 - self.mean) / self.std
+        pixels = (tubelets / 255.0).sub_(self.mean).div_(self.std)
         return self.proj(rearrange(pixels, "b k c p -> b k (c p)"))
 
     def gather(
