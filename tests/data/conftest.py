@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from worldmodel_train.data.crop import CENTER_CROP, Crop
-from worldmodel_train.data.decode import ClipRequest
+from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop
+from worldmodel_train.data.decoding.decode import ClipRequest
 
 VIDEOS = Path(__file__).parent / "video"
 

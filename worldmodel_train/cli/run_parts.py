@@ -8,7 +8,7 @@ from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
-from worldmodel_train.data.shards import resolve_shards
+from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, resolved_yaml

@@ -5,7 +5,7 @@ from math import exp, log
 import numpy as np
 
 from worldmodel_train.data.config import AugmentConfig
-from worldmodel_train.data.crop import Crop
+from worldmodel_train.data.decoding.crop import Crop
 
 _TRIES = 10
 

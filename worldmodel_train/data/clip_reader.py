@@ -8,11 +8,11 @@ from jaxtyping import UInt8
 
 from worldmodel_train.data.augment import draw_crop
 from worldmodel_train.data.config import DataConfig, SourceConfig
-from worldmodel_train.data.decode import ClipRequest, DecodeError, Decoder
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError, Decoder
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.random_streams import Stream, generator
-from worldmodel_train.data.source import SampleError, Source
+from worldmodel_train.data.shards.source import SampleError, Source
 from worldmodel_train.types import Skip
 
 

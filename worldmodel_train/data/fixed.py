@@ -12,13 +12,13 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
-from worldmodel_train.data.crop import CENTER_CROP
-from worldmodel_train.data.decode import ClipRequest, DecodeError, Decoder
-from worldmodel_train.data.decode_process import DecodeProcess
-from worldmodel_train.data.indexed_source import ShardSet, read_video
-from worldmodel_train.data.shards import resolve_shards
-from worldmodel_train.data.source import EncodedSample, SampleError
-from worldmodel_train.data.tar_members import read_span
+from worldmodel_train.data.decoding.crop import CENTER_CROP
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError, Decoder
+from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.shards.indexed_source import ShardSet, read_video
+from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.shards.tar_members import read_span
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)

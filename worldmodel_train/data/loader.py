@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from worldmodel_train.data.auto_decoder import decord_is_installed
 from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
-from worldmodel_train.data.decode_process import DecodeProcess
-from worldmodel_train.data.indexed_source import IndexedSource
-from worldmodel_train.data.shards import resolve_shards
+from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
+from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.shards.indexed_source import IndexedSource
+from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.data.shards.source import Source
+from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource
 from worldmodel_train.data.sizes import token_grid
-from worldmodel_train.data.source import Source
-from worldmodel_train.data.stream_source import StreamShare, StreamSource
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import MaskSampler
 from worldmodel_train.types import ClipGroup, Skip, VideoBatch

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from worldmodel_train.data.config import DecoderConfig
-from worldmodel_train.data.decode import ClipRequest, DecodedClip, DecodeError
-from worldmodel_train.data.wire import Peer, pack_request
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.wire import Peer, pack_request
 
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT = 120.0  # seconds; imports are slow on a busy network file system
-_CHILD = (sys.executable, "-m", "worldmodel_train.data.decode_child")
+_CHILD = (sys.executable, "-m", "worldmodel_train.data.decoding.decode_child")
 
 
 class DecodeProcess:

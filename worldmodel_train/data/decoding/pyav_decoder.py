@@ -9,10 +9,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from jaxtyping import Int64, UInt8
 
-from worldmodel_train.data.clips import clip_times, frames_at
-from worldmodel_train.data.container import VideoTrack, open_video, read_track
-from worldmodel_train.data.crop import frame_crop
-from worldmodel_train.data.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.clips import clip_times, frames_at
+from worldmodel_train.data.decoding.container import VideoTrack, open_video, read_track
+from worldmodel_train.data.decoding.crop import frame_crop
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
 
 
 class PyavDecoder:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.data.tar_index import read_shard_table, split_name
-from worldmodel_train.data.tar_members import CorruptTarError, Span, read_span, tar_members
+from worldmodel_train.data.shards.tar_index import read_shard_table, split_name
+from worldmodel_train.data.shards.tar_members import CorruptTarError, Span, read_span, tar_members
 
 
 def write_tar(path, files, format=tarfile.PAX_FORMAT):

@@ -1,6 +1,6 @@
 import os
 
-from worldmodel_train.data.native_log import recording
+from worldmodel_train.data.decoding.native_log import recording
 
 
 def test_what_is_written_to_the_error_channel_is_kept():

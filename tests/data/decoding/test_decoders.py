@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from worldmodel_train.data.auto_decoder import make_decoder
-from worldmodel_train.data.container import read_track
-from worldmodel_train.data.crop import CENTER_CROP, Crop
-from worldmodel_train.data.decode import DecodeError
-from worldmodel_train.data.pyav_decoder import PyavDecoder
+from worldmodel_train.data.decoding.auto_decoder import make_decoder
+from worldmodel_train.data.decoding.container import read_track
+from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop
+from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
 
-decord_decoder = pytest.importorskip("worldmodel_train.data.decord_decoder")
+decord_decoder = pytest.importorskip("worldmodel_train.data.decoding.decord_decoder")
 
 HEALTHY = [
     "gen_vfr_h264.mp4",

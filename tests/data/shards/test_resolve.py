@@ -3,7 +3,7 @@ import re
 import pytest
 
 from worldmodel_train.data.config import ClipConfig, SourceConfig
-from worldmodel_train.data.shards import resolve_shards
+from worldmodel_train.data.shards.resolve import resolve_shards
 
 CLIP = ClipConfig(frames=4)
 

@@ -11,8 +11,8 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from worldmodel_train.data.crop import Crop
-from worldmodel_train.data.decode import ClipRequest
+from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.decoding.decode import ClipRequest
 
 _HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
 _JSON_LIMIT = 1 << 16

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from worldmodel_train.data.shard_counts import count_samples
+from worldmodel_train.data.shards.shard_counts import count_samples
 
 
 def write_index(path, samples, num_bytes, version=1):

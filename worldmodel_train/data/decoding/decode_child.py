@@ -1,4 +1,4 @@
-"""The decoding process: `python -m worldmodel_train.data.decode_child FD DECODER`.
+"""The decoding process: `python -m worldmodel_train.data.decoding.decode_child FD DECODER`.
 
 Reads requests from the socket FD until it closes. It imports no torch, so that starting it again
 after it had to be killed is cheap.
@@ -13,9 +13,9 @@ import sys
 import cv2
 import numpy as np
 
-from worldmodel_train.data.auto_decoder import make_decoder
-from worldmodel_train.data.decode import DecodeError, Decoder
-from worldmodel_train.data.wire import Message, Peer, unpack_request
+from worldmodel_train.data.decoding.auto_decoder import make_decoder
+from worldmodel_train.data.decoding.decode import DecodeError, Decoder
+from worldmodel_train.data.decoding.wire import Message, Peer, unpack_request
 
 
 def serve(peer: Peer, decoder: Decoder) -> None:

@@ -13,7 +13,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 from jaxtyping import Float64, Int64
 
-from worldmodel_train.data.decode import DecodeError
+from worldmodel_train.data.decoding.decode import DecodeError
 
 # A playlist dressed up as a video could name other files or hosts: only plain containers open.
 _CONTAINERS = (

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from worldmodel_train.data.crop import Crop
+from worldmodel_train.data.decoding.crop import Crop
 
 
 class DecodeError(Exception):

@@ -2,16 +2,16 @@
 
 from importlib.util import find_spec
 
-from worldmodel_train.data.container import read_track
-from worldmodel_train.data.decode import ClipRequest, DecodedClip, DecodeError, Decoder
-from worldmodel_train.data.pyav_decoder import PyavDecoder
+from worldmodel_train.data.decoding.container import read_track
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError, Decoder
+from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
 
 
 class AutoDecoder:
     """Decodes with decord, and says so where it had to turn to PyAV."""
 
     def __init__(self) -> None:
-        from worldmodel_train.data.decord_decoder import DecordDecoder
+        from worldmodel_train.data.decoding.decord_decoder import DecordDecoder
 
         self._first = DecordDecoder()
         self._second = PyavDecoder()
@@ -41,6 +41,6 @@ def make_decoder(name: str) -> Decoder:
     if name == "auto":
         return AutoDecoder() if decord_is_installed() else PyavDecoder()
     assert name == "decord", name
-    from worldmodel_train.data.decord_decoder import DecordDecoder
+    from worldmodel_train.data.decoding.decord_decoder import DecordDecoder
 
     return DecordDecoder()

@@ -8,14 +8,14 @@ import time
 import numpy as np
 import pytest
 
-from worldmodel_train.data.auto_decoder import make_decoder
 from worldmodel_train.data.config import DecoderConfig
-from worldmodel_train.data.decode import DecodeError
-from worldmodel_train.data.decode_process import DecodeProcess
+from worldmodel_train.data.decoding.auto_decoder import make_decoder
+from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.decode_process import DecodeProcess
 
 CHILD = """
 import os, socket, sys, time
-from worldmodel_train.data.wire import Peer
+from worldmodel_train.data.decoding.wire import Peer
 peer = Peer(socket.socket(fileno=int(sys.argv[1])))
 peer.send({"ready": True})
 message, size = peer.receive()
@@ -127,7 +127,7 @@ def test_a_child_that_cannot_start_says_how_to_see_why(make_request):
 def test_the_child_does_not_outlive_its_parent():
     code = (
         "from worldmodel_train.data.config import DecoderConfig\n"
-        "from worldmodel_train.data.decode_process import DecodeProcess\n"
+        "from worldmodel_train.data.decoding.decode_process import DecodeProcess\n"
         "import os\n"
         "process = DecodeProcess(DecoderConfig())\n"
         "process._start()\n"
@@ -145,7 +145,7 @@ def test_the_child_does_not_outlive_its_parent():
 
 
 def test_the_child_imports_no_torch():
-    code = "import worldmodel_train.data.decode_child, sys; print('torch' in sys.modules)"
+    code = "import worldmodel_train.data.decoding.decode_child, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodel_train.data.crop import CENTER_CROP, Crop, frame_crop
+from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop, frame_crop
 
 UNIT = st.floats(0, 1)
 SHAPES = st.lists(st.tuples(st.floats(0.05, 1), st.floats(0.3, 3)), max_size=4)

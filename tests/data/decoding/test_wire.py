@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from worldmodel_train.data.crop import Crop
-from worldmodel_train.data.wire import Peer, pack_request, unpack_request
+from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.decoding.wire import Peer, pack_request, unpack_request
 
 
 @pytest.fixture

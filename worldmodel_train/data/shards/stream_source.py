@@ -15,9 +15,9 @@ from webdataset.gopen import gopen
 
 from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.random_streams import Stream, key
-from worldmodel_train.data.source import EncodedSample, SampleError
-from worldmodel_train.data.tar_index import VIDEO_EXTENSIONS, split_name
-from worldmodel_train.data.tar_members import MEMBER_LIMIT
+from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.shards.tar_index import VIDEO_EXTENSIONS, split_name
+from worldmodel_train.data.shards.tar_members import MEMBER_LIMIT
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodel_train.data.source import SampleError
-from worldmodel_train.data.stream_source import StreamShare, StreamSource, stream_samples
+from worldmodel_train.data.shards.source import SampleError
+from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource, stream_samples
 from worldmodel_train.types import Skip
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from worldmodel_train.data.tar_index import read_shard_table
+from worldmodel_train.data.shards.tar_index import read_shard_table
 
 _log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from worldmodel_train.data.indexed_source import IndexedSource
-from worldmodel_train.data.source import SampleError
+from worldmodel_train.data.shards.indexed_source import IndexedSource
+from worldmodel_train.data.shards.source import SampleError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodel_train.data.tar_members import CorruptTarError, Member, Span, tar_members
+from worldmodel_train.data.shards.tar_members import CorruptTarError, Member, Span, tar_members
 
 VIDEO_EXTENSIONS = frozenset(
     "mp4 m4v mov mkv webm avi ts mpg mpeg flv ogv 3gp wmv gif jpg jpeg png webp bmp".split()  # noqa: SIM905  # easier to read

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodel_train.data.clips import clip_times, frames_at
+from worldmodel_train.data.decoding.clips import clip_times, frames_at
 
 STAMPS = st.lists(st.floats(0, 100), min_size=1, max_size=40, unique=True).map(sorted)
 

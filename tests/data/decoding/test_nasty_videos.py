@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from worldmodel_train.data.config import DecoderConfig
-from worldmodel_train.data.decode import DecodeError
-from worldmodel_train.data.decode_process import DecodeProcess
+from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.decode_process import DecodeProcess
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "video" / "nasty"
+FOLDER = Path(__file__).parents[3].parent / "shared" / "data" / "video" / "nasty"
 FILES = sorted(FOLDER.glob("*")) if FOLDER.is_dir() else []
 HOPELESS = {
     "bad_bitflips_in_mdat.mp4": "missing_frames",

@@ -6,12 +6,12 @@ import decord
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from worldmodel_train.data.clips import clip_times, frames_at
-from worldmodel_train.data.container import VideoTrack, read_track
-from worldmodel_train.data.crop import frame_crop
-from worldmodel_train.data.decode import ClipRequest, DecodedClip, DecodeError
-from worldmodel_train.data.native_log import recording
-from worldmodel_train.data.pyav_decoder import PyavDecoder
+from worldmodel_train.data.decoding.clips import clip_times, frames_at
+from worldmodel_train.data.decoding.container import VideoTrack, read_track
+from worldmodel_train.data.decoding.crop import frame_crop
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.native_log import recording
+from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
 
 # In other containers decord's seeking and its end of file are not to be trusted (MPEG-TS hangs).
 _SAFE_CONTAINERS = frozenset({"mov", "matroska", "avi"})

@@ -1,0 +1,1 @@
+"""From shard strings to encoded samples: tars that can seek, and streams that cannot."""
