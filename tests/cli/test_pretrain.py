@@ -3,7 +3,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from worldmodel_train.cli import app
+from worldmodel_train.cli import _message, app
 
 SHORT = (
     "train.steps=4", "train.global_batch=4", "train.micro_batch=4", "optim.lr.warmup_steps=1",
@@ -96,3 +96,22 @@ def test_missing_data_and_a_missing_gpu_are_errors_before_anything_is_loaded(mon
 def test_nothing_to_measure_is_an_error_that_says_what_to_run(tmp_path):
     outcome = wmt("report", "demo", f"run_dir={tmp_path}")
     assert "run `wmt pretrain demo`" in str(outcome.exception)
+
+
+def test_a_run_dir_that_cannot_be_written_is_an_error_before_the_weights_are_drawn(tmp_path):
+    (tmp_path / "file").write_text("")
+    outcome = pretrain_demo(tmp_path / "file" / "run")
+    assert isinstance(outcome.exception, ValueError)
+    assert str(outcome.exception).startswith(
+        f"run_dir={tmp_path / 'file' / 'run'} cannot be written"
+    )
+
+
+def test_comparing_what_was_not_measured_is_an_error(tmp_path):
+    assert "has no evaluation.json" in str(wmt("compare", tmp_path).exception)
+
+
+def test_an_error_of_a_loading_process_is_shown_without_its_stack_trace():
+    text = "Caught X in DataLoader worker\nOriginal Traceback (most recent call last):\n a\nm.X: bad: b\n"
+    assert _message(ValueError(text)) == "bad: b"
+    assert _message(ValueError("plain")) == "plain"

@@ -32,5 +32,14 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("WMT_TRACEBACK") == "1":
             raise
-        sys.stderr.write(f"wmt: {error}\n")
+        sys.stderr.write(f"wmt: {_message(error)}\n")
         sys.exit(2)
+
+
+def _message(error: Exception) -> str:
+    """What to tell the user; an error from a loading process arrives wrapped in its stack trace."""
+    text = str(error)
+    if "Original Traceback" not in text:
+        return text
+    last = text.rstrip().rsplit("\n", 1)[-1]
+    return last.split(": ", 1)[-1]

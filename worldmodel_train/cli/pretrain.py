@@ -60,8 +60,11 @@ def compare(
 ) -> None:
     """Set measured runs side by side, with mean and spread."""
     from worldmodel_train.evaluation.compare import comparison_table
-    from worldmodel_train.evaluation.result import load_result
+    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
 
+    for run in runs:
+        if not (run / RESULT_FILE).is_file():
+            raise ValueError(f"{run} has no {RESULT_FILE}: name run directories that were measured")
     Console().print(comparison_table({run.name: load_result(run) for run in runs}))
 
 

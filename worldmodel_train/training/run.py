@@ -11,7 +11,7 @@ from torch import nn
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import RECIPE, read_meta, read_state
+from worldmodel_train.training.checkpoint_files import RECIPE, read_meta, read_state, write_text
 from worldmodel_train.training.clock import Clock, TimedBatches
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.module import Plan, TrainingModule
@@ -44,6 +44,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     if last is not None and read_meta(last).step >= train.steps:
         return _finished(parts, last)
     if processes.rank == 0:
+        _make_run_dir(parts)
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
     with StopSignals() as signals:
         watch = Watch(guard=Guard(parts.guard), clock=Clock(train.global_batch), signals=signals)
@@ -53,6 +54,15 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         elif init is not None:
             _start_from(module, init, parts)
         return _train(parts, module, place, watch)
+
+
+def _make_run_dir(parts: PretrainParts) -> None:
+    """The run's directory with the recipe in it, before anything costly happens."""
+    try:
+        parts.run_dir.mkdir(parents=True, exist_ok=True)
+        write_text(parts.run_dir / RECIPE, parts.recipe_yaml)
+    except OSError as error:
+        raise ValueError(f"run_dir={parts.run_dir} cannot be written: {error}") from error
 
 
 def _build_objective(parts: PretrainParts) -> nn.Module:
@@ -100,9 +110,6 @@ def _train(
 ) -> PretrainResult:
     first_step, processes = module.step, place.processes
     is_first_rank = processes.rank == 0
-    if is_first_rank:
-        parts.run_dir.mkdir(parents=True, exist_ok=True)
-        (parts.run_dir / RECIPE).write_text(parts.recipe_yaml)
     with observe(parts, watch, first_step=first_step, is_first_rank=is_first_rank) as observers:
         trainer = _trainer(place, module, observers)
         with closing(_batches(parts, place, first_step, watch.clock)) as batches:
