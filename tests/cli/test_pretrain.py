@@ -112,6 +112,6 @@ def test_comparing_what_was_not_measured_is_an_error(tmp_path):
 
 
 def test_an_error_of_a_loading_process_is_shown_without_its_stack_trace():
-    text = "Caught X in DataLoader worker\nOriginal Traceback (most recent call last):\n a\nm.X: bad: b\n"
+    text = "Caught X in worker\nOriginal Traceback (most recent call last):\n a\nm.X: bad: b\n"
     assert _message(ValueError(text)) == "bad: b"
     assert _message(ValueError("plain")) == "plain"

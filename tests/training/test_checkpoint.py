@@ -177,13 +177,16 @@ def test_the_newest_and_every_nth_checkpoint_stay(folder):
     assert folder.steps() == [4, 8, 9, 10]
 
 
-def test_pruning_never_removes_what_last_names(folder):
-    for step in (1, 2, 3):
+def test_a_run_taken_back_to_an_older_checkpoint_keeps_its_own_new_ones(folder):
+    for step in (2, 4, 6, 8):
         folder.save(state(step), "")
-    (folder.path / "last").write_text("step_00000001\n")
-    folder.prune(CheckpointConfig(every_steps=1, keep_last=1))
-    assert folder.steps() == [1, 3]
-    assert read_state(folder.last()).step == 1
+    (folder.path / "last").write_text("step_00000002\n")
+    for step in (3, 5):
+        folder.save(state(step), "")
+        folder.prune(CheckpointConfig(every_steps=1, keep_last=2))
+    # 4 counts as passed by now; 6 and 8 are left alone until they are
+    assert folder.steps() == [4, 5, 6, 8]
+    assert read_state(folder.last()).step == 5
 
 
 @pytest.mark.parametrize("name", ["step_00000009", "", "/", "../..", "."])

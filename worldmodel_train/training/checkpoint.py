@@ -96,12 +96,15 @@ class CheckpointFolder:
         return target
 
     def prune(self, config: CheckpointConfig) -> None:
-        """Removes what `config` does not keep; never what `last` names."""
-        last, steps = self.last(), self.steps()
+        """Removes what `config` does not keep of the checkpoints up to `last`.
+
+        Later ones are left from a run that was taken back to `last`; they take nobody's place.
+        """
+        last = self.last()
+        assert last is not None, "nothing has been saved"
+        steps = [step for step in self.steps() if self.at(step).name <= last.name]
         for step in steps[: -config.keep_last]:
-            if config.keep_every is not None and step % config.keep_every == 0:
-                continue
-            if self.at(step) != last:
+            if config.keep_every is None or step % config.keep_every:
                 self._remove(self.at(step))
 
     def _publish(self, temporary: Path, target: Path) -> None:
@@ -119,11 +122,12 @@ class CheckpointFolder:
         # renamed first, so that a crash half way leaves no half checkpoint under a good name
         doomed = self.path / f"{_TEMPORARY}removed-{checkpoint.name}-{os.getpid()}"
         checkpoint.rename(doomed)
-        shutil.rmtree(doomed)
+        # a reader on a network file system may hold it open; the next save tries again
+        shutil.rmtree(doomed, ignore_errors=True)
 
     def _clean(self) -> None:
         for path in self.path.glob(f"{_TEMPORARY}*"):
             if path.is_dir():
-                shutil.rmtree(path)
+                shutil.rmtree(path, ignore_errors=True)
             else:
-                path.unlink()
+                path.unlink(missing_ok=True)

@@ -4,9 +4,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 
 from worldmodel_train.training.signals import children_left_alone
 from worldmodel_train.types import VideoBatch
+
+_LAST_WORDS = 1.0  # seconds that a loading process has to end by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +81,17 @@ class TimedBatches:
     def __init__(self, batches: Iterable[VideoBatch], clock: Clock) -> None:
         self._batches: Iterable[VideoBatch] | None = batches
         self._iterator: Iterator[VideoBatch] | None = None
+        self._workers: list[BaseProcess] = []
         self._clock = clock
 
     def __iter__(self) -> Iterator[VideoBatch]:
-        """The batches from the start."""
-        assert self._batches is not None, "iterated after close"
-        with self._clock.waiting(), children_left_alone():
-            self._iterator = iter(self._batches)
+        """The batches; Lightning asks twice, and a second start would drop what is prefetched."""
+        if self._iterator is None:
+            assert self._batches is not None, "iterated after close"
+            before = active_children()
+            with self._clock.waiting(), children_left_alone():
+                self._iterator = iter(self._batches)
+            self._workers = [child for child in active_children() if child not in before]
         return self
 
     def __next__(self) -> VideoBatch:
@@ -93,5 +101,10 @@ class TimedBatches:
             return next(self._iterator)
 
     def close(self) -> None:
-        """Lets the loader go."""
+        """Lets the loader go, and kills workers that are stuck: they do not hear SIGTERM."""
         self._batches = self._iterator = None
+        for worker in self._workers:
+            worker.join(timeout=_LAST_WORDS)
+            if worker.is_alive():
+                worker.kill()
+        self._workers = []

@@ -44,7 +44,8 @@ class TrainConfig(StrictConfig):
     @model_validator(mode="after")
     def _micro_batches_fill_the_global_batch(self) -> "TrainConfig":
         if self.global_batch % self.micro_batch:
-            largest = max(n for n in range(1, self.micro_batch) if self.global_batch % n == 0)
+            most = min(self.micro_batch, self.global_batch + 1)
+            largest = max(n for n in range(1, most) if self.global_batch % n == 0)
             raise ValueError(
                 f"train.global_batch={self.global_batch} is not a multiple of "
                 f"train.micro_batch={self.micro_batch}; use train.micro_batch={largest}"

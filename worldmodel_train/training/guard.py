@@ -37,15 +37,17 @@ class GuardConfig(StrictConfig):
 _RANK, _STD = "monitors/target_rankme", "monitors/target_std"
 _NON_FINITE = (
     "the loss became NaN or infinite at or before step {step}. Look at grad_norm and loss in the "
-    "steps before (metrics.jsonl, TensorBoard); then lower optim.lr, lengthen its warm-up, set "
-    "optim.clip_grad_norm, or use train.precision=fp32. The last checkpoint is from before; "
-    "guard.non_finite=warn goes on regardless"
+    "steps before (metrics.jsonl, TensorBoard). The last checkpoint is from before: begin another "
+    "run_dir from it (train.init={{checkpoint: THIS RUN, optimizer: true}}) with a lower optim.lr, "
+    "a longer warm-up, optim.clip_grad_norm, or train.precision=fp32; guard.non_finite=warn goes "
+    "on regardless"
 )
 _COLLAPSED = (
     "the target latents {how} by step {step}: RankMe {rank:.1f} (first {first_rank:.1f}), "
     "std {std:.3g} (first {first_std:.3g}), loss {loss:.4g}. Look at monitors/ in TensorBoard: "
-    "collapse shows as falling RankMe and std with cosine near 1 (a rising loss is normal). Then "
-    "raise the EMA momentum, lower optim.lr or weight decay, or mask more; guard.collapse=warn "
+    "collapse shows as falling RankMe and std with cosine near 1 (a rising loss is normal). "
+    "Checkpoints from before are kept: begin another run_dir from a good one (train.init) with a "
+    "higher EMA momentum, a lower optim.lr or weight decay, or more masking; guard.collapse=warn "
     "goes on regardless"
 )
 _RECENT = 8  # readings whose medians a sudden drop is measured against
@@ -77,6 +79,11 @@ class Guard:
             problem = self._collapse(reading)
             if problem:
                 self._act(self._config.collapse, problem)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the last reading looked like collapse; older checkpoints must stay then."""
+        return self._low_in_a_row > 0
 
     @property
     def stops_on_non_finite(self) -> bool:

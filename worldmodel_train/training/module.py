@@ -71,6 +71,8 @@ class TrainingModule(pl.LightningModule):
         optimizer = build_optimizer(self.method.parameter_groups(), self.plan.optim)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
+            for group in optimizer.param_groups:  # of a run with other settings, where it began so
+                group["betas"], group["eps"] = self.plan.optim.betas, self.plan.optim.eps
             self.optimizer_state = None
         return optimizer
 

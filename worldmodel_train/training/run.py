@@ -2,7 +2,8 @@
 
 import logging
 import signal
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -19,6 +20,7 @@ from worldmodel_train.training.observers import Observers, observe
 from worldmodel_train.training.parts import PretrainParts, PretrainResult
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
+from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.run_state import load_weights, restore
 from worldmodel_train.training.signals import StopSignals
 from worldmodel_train.training.start import find_init, find_last
@@ -44,9 +46,8 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     if last is not None and read_meta(last).step >= train.steps:
         return _finished(parts, last)
     if processes.rank == 0:
-        _make_run_dir(parts)
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
-    with StopSignals() as signals:
+    with _place_to_write(parts, processes), StopSignals() as signals:
         watch = Watch(guard=Guard(parts.guard), clock=Clock(train.global_batch), signals=signals)
         module = TrainingModule(_build_objective(parts), _plan(parts, micro_batches))
         if last is not None:
@@ -56,13 +57,20 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         return _train(parts, module, place, watch)
 
 
-def _make_run_dir(parts: PretrainParts) -> None:
-    """The run's directory with the recipe in it, before anything costly happens."""
+@contextmanager
+def _place_to_write(parts: PretrainParts, processes: Processes) -> Iterator[None]:
+    """The run's directory, made and held by the first rank before anything costly happens."""
+    if processes.rank != 0:
+        yield
+        return
     try:
         parts.run_dir.mkdir(parents=True, exist_ok=True)
-        write_text(parts.run_dir / RECIPE, parts.recipe_yaml)
+        (parts.run_dir / RECIPE).touch()
     except OSError as error:
         raise ValueError(f"run_dir={parts.run_dir} cannot be written: {error}") from error
+    with run_lock(parts.run_dir):
+        write_text(parts.run_dir / RECIPE, parts.recipe_yaml)
+        yield
 
 
 def _build_objective(parts: PretrainParts) -> nn.Module:
@@ -102,6 +110,11 @@ def _start_from(module: TrainingModule, checkpoint: Path, parts: PretrainParts) 
     state = read_state(checkpoint)
     load_weights(module.objective, state.weights)
     if parts.train.init.optimizer:
+        if not state.optimizer:
+            raise CheckpointError(
+                f"{checkpoint} holds weights only, as imported ones do; use "
+                f"train.init.optimizer=false"
+            )
         module.optimizer_state = state.optimizer
 
 

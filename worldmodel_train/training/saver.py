@@ -46,7 +46,8 @@ class Saver(StepCallback):
         state = collect(module, global_batch=self._global_batch, watch=self._watch.guard.state())
         if trainer.is_global_zero:
             path = self._folder.save(state, self._recipe_yaml)
-            self._folder.prune(self._config)
+            if not self._watch.guard.suspicious:
+                self._folder.prune(self._config)
             logger.info("saved %s", path)
         trainer.strategy.barrier()
 

@@ -11,7 +11,8 @@ from worldmodel_train.training.checkpoint import CheckpointFolder
 from worldmodel_train.training.checkpoint_files import META, RECIPE
 from worldmodel_train.training.config import InitConfig
 
-# What may change when a run goes on: none of it changes the samples, the model or the loss.
+# What may change when a run goes on: none of it changes the samples, the model or the loss (but
+# the number of loading processes says who reads which shards of a stream).
 # train.steps is among them because a run is often prolonged; schedules that end with the run move.
 _FREE = (
     "source", "run_dir", "checkpoint", "log", "guard", "evaluation", "data.held_out",
@@ -35,7 +36,11 @@ def find_last(run_dir: Path, recipe_yaml: str, resume: Literal["auto", "never"])
             f"run_dir={run_dir} holds a run already ({last.name}); use --resume auto to go on with "
             f"it, or another run_dir"
         )
-    differing = differing_keys((last / RECIPE).read_text(), recipe_yaml)
+    try:
+        differing = differing_keys((last / RECIPE).read_text(), recipe_yaml)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        remedy = CheckpointFolder(run_dir).remedy()
+        raise CheckpointError(f"{last / RECIPE} cannot be read: {error}. {remedy}") from error
     if differing:
         raise ValueError(
             f"run_dir={run_dir} holds a run of another recipe; use another run_dir, or undo:\n  "
