@@ -155,3 +155,11 @@ def test_a_run_killed_with_9_goes_on_to_the_bytes_of_an_uninterrupted_one(tmp_pa
     assert sorted(path.name for path in killed.glob("*.tar")) == names
     assert (killed / "shard-000000.tar").stat().st_mtime_ns == first
     assert not list(killed.glob(".scratch-*"))
+
+
+def test_a_name_on_stdin_that_is_no_utf8_costs_one_video(tmp_path, folder):
+    names = [os.fsencode(folder / "0.mp4"), b"caf\xe9.mp4"]
+    packed = wmt("pack", "-", tmp_path / "out", "--workers", 1, stdin=b"\n".join(names))
+    assert packed.exit_code == 0, packed.output
+    assert "1 sample in 1 shard" in packed.stdout
+    assert "rejected 1 (1 name)" in packed.stdout

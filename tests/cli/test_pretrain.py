@@ -58,7 +58,7 @@ def test_the_directory_of_another_recipe_is_refused_with_the_keys_that_differ(ru
 def test_runs_are_compared_side_by_side(run_dir):
     outcome = wmt("compare", run_dir, run_dir)
     assert outcome.exit_code == 0
-    assert "RankMe of targets, trained" in outcome.output
+    assert "RankMe of tokens, trained" in outcome.output
 
 
 @pytest.mark.slow

@@ -269,3 +269,10 @@ def test_decord_must_be_installed_where_it_is_asked_for(make_data, monkeypatch):
     data = make_data().model_copy(update={"decoder": DecoderConfig(name="decord")})
     with pytest.raises(ValueError, match="use auto or pyav"):
         build_loader(data, [], position=position())
+
+
+def test_an_impossible_weight_is_refused_before_any_process_starts(make_data, sources):
+    short, long = sources
+    data = make_data(sources=(short, long.model_copy(update={"weight": 1e-5})))
+    with pytest.raises(ValueError, match=r"data\.sources\[1\]"):
+        build_loader(data, NUMBERS, position=position())

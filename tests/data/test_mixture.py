@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from worldmodel_train.data.mixture import BLOCK, Mixture, block_counts
 
-WEIGHTS = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=12)
+WEIGHTS = st.lists(st.floats(0.1, 1.0), min_size=1, max_size=12)
 
 
 @given(weights=WEIGHTS)
@@ -45,3 +45,13 @@ def test_seeds_shuffle_the_sources_differently():
 def test_more_sources_than_a_block_holds_are_refused():
     with pytest.raises(ValueError, match=r"data\.sources"):
         block_counts([1.0] * (BLOCK + 1))
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1e-4], [1.0, 1.0, 0.003]])
+def test_a_share_that_rounding_would_change_is_refused(weights):
+    source = len(weights) - 1
+    with pytest.raises(ValueError, match=rf"data\.sources\[{source}\] has a share of") as error:
+        block_counts(weights)
+    smallest = sum(weights[:-1]) / (BLOCK - 1)
+    assert f"smallest weight possible beside the others is {smallest:.3g}" in str(error.value)
+    assert block_counts([*weights[:-1], smallest])[-1] == 1

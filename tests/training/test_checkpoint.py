@@ -189,6 +189,19 @@ def test_a_run_taken_back_to_an_older_checkpoint_keeps_its_own_new_ones(folder):
     assert read_state(folder.last()).step == 5
 
 
+def test_a_first_save_that_died_before_the_pointer_is_gone_on_from(folder):
+    for step in (1, 2):
+        folder.save(state(step), "")
+    (folder.path / "last").unlink()
+    assert folder.last() == folder.at(2)
+
+
+def test_others_may_read_the_weights_as_far_as_the_umask_allows(folder):
+    saved = folder.save(state(1), "")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in saved.iterdir()}
+    assert modes["weights.safetensors"] == modes["meta.json"]
+
+
 @pytest.mark.parametrize("name", ["step_00000009", "", "/", "../..", "."])
 def test_a_pointer_to_nothing_says_what_there_is(folder, name):
     folder.save(state(1), "")

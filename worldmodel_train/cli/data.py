@@ -1,12 +1,13 @@
 """`wmt data`: pack videos into shards, check a set of shards, look at it."""
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -83,7 +84,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
         )
         arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
         report = pack_entries(
-            read_entries(source, root, sys.stdin),
+            read_entries(source, root, _stdin()),
             out,
             arguments,
             workers=workers,
@@ -163,6 +164,13 @@ def _encode_config(options: dict[str, int | float | str | None]) -> "EncodeConfi
         first = error.errors()[0]
         option = f"--{first['loc'][0]}".replace("_", "-")
         raise PackError(f"{option} {first['input']}: {first['msg']}") from None
+
+
+def _stdin() -> TextIO:
+    """Standard input, in which a name that is no UTF-8 does not end the run."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return sys.stdin
 
 
 def _bytes(text: str) -> int:

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from worldmodel_train.training.terminal import terminal
+
 if TYPE_CHECKING:
     from worldmodel_train.evaluation.result import EvaluationResult
     from worldmodel_train.recipe import Recipe
@@ -32,11 +34,13 @@ def pretrain(
     from worldmodel_train.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
-    from worldmodel_train.cli.run_parts import check_data, pretrain_parts
+    from worldmodel_train.cli.check_data import check_data
+
+    check_data(loaded)
+    from worldmodel_train.cli.run_parts import pretrain_parts
     from worldmodel_train.training.run import pretrain as run
     from worldmodel_train.training.strategy import Processes
 
-    check_data(loaded)
     result = run(pretrain_parts(loaded, resume))
     if result.exit_code:
         raise typer.Exit(result.exit_code)
@@ -84,7 +88,7 @@ def _evaluate_once(recipe: "Recipe") -> "EvaluationResult":
 def _evaluate(recipe: "Recipe") -> "EvaluationResult":
     from worldmodel_train.cli.measure import measure
 
-    with Console(stderr=True).status("measuring on held-out clips"):
+    with terminal().status("measuring on held-out clips"):
         return measure(recipe)
 
 
@@ -98,6 +102,6 @@ def _show(result: "EvaluationResult", run_dir: Path) -> None:
 
 
 def _log_to_terminal() -> None:
-    handler = RichHandler(console=Console(stderr=True), show_path=False, show_level=False)
+    handler = RichHandler(console=terminal(), show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("worldmodel_train").setLevel(logging.INFO)

@@ -8,7 +8,6 @@ from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
-from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, resolved_yaml
@@ -17,13 +16,6 @@ from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
 
 PICTURED_CLIPS = 4
-
-
-def check_data(recipe: Recipe) -> None:
-    """Raises ValueError where shards are missing, before anything heavy is loaded."""
-    held_out = [recipe.data.held_out] if recipe.data.held_out is not None else []
-    for source in (*recipe.data.sources, *held_out):
-        resolve_shards(source)
 
 
 def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:

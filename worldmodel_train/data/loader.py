@@ -12,6 +12,7 @@ from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.mixture import block_counts
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.source import Source
@@ -67,6 +68,7 @@ class MicroBatches(IterableDataset[VideoBatch]):
         self._data = data
         self._masks = tuple(masks)
         self._position = position
+        block_counts([source.weight for source in data.sources])  # refuses impossible weights
         self._shards = [resolve_shards(source) for source in data.sources]
         self._grids = [
             token_grid(

@@ -11,6 +11,7 @@ from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.random_streams import Stream, key
 
 BLOCK = 1000
+_LARGEST_CHANGE = 0.1  # of a source's share, by rounding
 
 
 class Draw(NamedTuple):
@@ -21,7 +22,10 @@ class Draw(NamedTuple):
 
 
 def block_counts(weights: Sequence[float], block: int = BLOCK) -> tuple[int, ...]:
-    """Samples per source in each block: weights rounded to 1/block, at least one, sum = block."""
+    """Samples per source in each block: weights rounded to 1/block, at least one, sum = block.
+
+    Raises ValueError where rounding would change a source's share noticeably.
+    """
     if len(weights) > block:
         raise ValueError(f"data.sources has {len(weights)} sources; at most {block} can be mixed")
     exact = np.asarray(weights, dtype=np.float64) / sum(weights) * block
@@ -32,6 +36,15 @@ def block_counts(weights: Sequence[float], block: int = BLOCK) -> tuple[int, ...
             exact - counts if missing > 0 else np.where(counts > 1, counts - exact, -np.inf)
         )
         counts[int(np.argmax(candidates))] += np.sign(missing)
+    changes = np.abs(counts - exact) / exact
+    worst = int(np.argmax(changes))
+    if changes[worst] > _LARGEST_CHANGE:
+        others = sum(weights) - weights[worst]
+        raise ValueError(
+            f"data.sources[{worst}] has a share of {exact[worst] / block:.3g}, which the mixture "
+            f"rounds to {counts[worst]}/{block}, a change of {changes[worst]:.0%}; its smallest "
+            f"weight possible beside the others is {others / (block - 1):.3g}, best are multiples"
+        )
     return tuple(int(count) for count in counts)
 
 

@@ -43,14 +43,17 @@ class CheckpointFolder:
         self.path = run_dir / "checkpoints"
 
     def last(self) -> Path | None:
-        """The newest whole checkpoint, None where the run has none.
+        """The checkpoint to go on from, None where the run has none.
 
         Raises:
             CheckpointError: `last` names something that is not there.
         """
         pointer = self.path / "last"
         if not pointer.exists():
-            return None
+            # the first save died before it could write the pointer, or somebody removed it: what
+            # has its name is whole, and is verified when it is read
+            steps = self.steps()
+            return self.at(steps[-1]) if steps else None
         name = pointer.read_text().strip()
         # compared with what is there, so that a pointer never leads out of the folder
         for step in self.steps():
@@ -70,7 +73,7 @@ class CheckpointFolder:
     def remedy(self) -> str:
         """How to go on from another checkpoint."""
         names = " ".join(self.at(step).name for step in self.steps())
-        return f"To use another, write its name into {self.path / 'last'}; there are: {names}"
+        return f"To go on from one, write its name into {self.path / 'last'}; there are: {names}"
 
     def save(self, state: RunState, recipe_yaml: str) -> Path:
         """The new checkpoint, which `last` names once it is whole.

@@ -136,10 +136,18 @@ def _save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     try:
         save_file(tensors, path)
+        path.chmod(0o666 & ~_umask())  # the library writes for the owner alone
     except SafetensorError as error:
         # the library reports a full disk by its own error class
         raise OSError(str(error)) from error
     _flush_file(path)
+
+
+def _umask() -> int:
+    """The permissions that this process's files do not get; reading it means setting it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 def _save_state(path: Path, state: dict[str, object]) -> None:

@@ -5,7 +5,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from lightning.pytorch import Callback
-from rich.console import Console
 
 from worldmodel_train.training.checkpoint import CheckpointFolder
 from worldmodel_train.training.parts import PretrainParts
@@ -14,6 +13,7 @@ from worldmodel_train.training.progress import ProgressView, open_view
 from worldmodel_train.training.reporter import Reporter
 from worldmodel_train.training.saver import Saver
 from worldmodel_train.training.sinks import MetricsFile, Sink, TensorBoard
+from worldmodel_train.training.terminal import terminal
 from worldmodel_train.training.watch import Watch
 
 
@@ -59,7 +59,7 @@ def _first_rank(
             clock=watch.clock,
         )
     metrics = MetricsFile(parts.run_dir, first_step=first_step)
-    view = open_view(Console(stderr=True), first_step=first_step, steps=parts.train.steps)
+    view = open_view(terminal(), first_step=first_step, steps=parts.train.steps)
     stack.callback(view.close)
     return _reporter(parts, watch, view=view, sinks=(metrics, board)), pictures
 

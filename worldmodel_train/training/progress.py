@@ -41,7 +41,8 @@ class Bar:
         self._progress = Progress(
             BarColumn(bar_width=24),
             *(TextColumn(column) for column in columns),
-            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
             console=console,
         )
         self._task = self._progress.add_task("", total=steps, completed=first_step, numbers="")

@@ -84,3 +84,5 @@ class StopSignals:
             raise KeyboardInterrupt
         else:
             self._received = self._received or number
+            # written past Python's buffers, which a signal handler may not enter again
+            os.write(2, b"\nsaving after this step, then leaving; Ctrl-C again leaves at once\n")

@@ -1,8 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop, frame_crop
+from worldmodel_train.data.decoding.crop import CENTER_CROP, Box, Crop, frame_crop
 
 UNIT = st.floats(0, 1)
 SHAPES = st.lists(st.tuples(st.floats(0.05, 1), st.floats(0.3, 3)), max_size=4)
@@ -17,7 +18,7 @@ SIDES = st.integers(1, 4000)
 )
 def test_the_box_lies_inside_the_picture_before_and_after_scaling(shapes, place, sides, size):
     (width, height), (x, y) = sides, place
-    crop = Crop(shapes=tuple(shapes), x=x, y=y)
+    crop = Crop(shapes=tuple(shapes), x=x, y=y, aspect=(0.75, 1.35))
     box = crop.box(width, height)
     framing = frame_crop(crop, width=width, height=height, size=size)
     for area, w, h in ((box, width, height), (framing.box, framing.width, framing.height)):
@@ -51,3 +52,24 @@ def test_cuts_have_the_clip_size(shapes, x):
     crop = Crop(shapes=tuple(shapes), x=x)
     picture = np.zeros((37, 53, 3), dtype=np.uint8)
     assert frame_crop(crop, width=53, height=37, size=24).cut(picture, 24).shape == (24, 24, 3)
+
+
+def test_every_place_is_as_likely_and_the_last_is_reached():
+    lefts = [Crop(shapes=((0.25, 1.0),), x=(i + 0.5) / 100).box(8, 8).left for i in range(100)]
+    assert [lefts.count(left) for left in range(5)] == [20] * 5
+    assert Crop(shapes=((0.25, 1.0),), x=1.0).box(8, 8).left == 4
+
+
+@pytest.mark.parametrize(
+    ("sides", "box"),
+    [
+        ((100, 200), Box(left=0, top=33, width=100, height=133)),
+        ((200, 100), Box(left=33, top=0, width=135, height=100)),
+        ((110, 100), Box(left=0, top=0, width=110, height=100)),
+    ],
+)
+def test_where_no_shape_fits_the_centre_is_cut_to_the_nearest_aspect_allowed(sides, box):
+    crop = Crop(shapes=((1.0, 9.0), (1.0, 0.1)), x=0.9, y=0.1, aspect=(0.75, 1.35))
+    found = crop.box(*sides)
+    assert (found.width, found.height) == (box.width, box.height)
+    assert abs(found.left - box.left) + abs(found.top - box.top) <= 1

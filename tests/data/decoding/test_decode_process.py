@@ -29,10 +29,10 @@ def misbehaving(tmp_path):
     """A decoding process that runs `code` once it has a video."""
     processes = []
 
-    def make(code, timeout_s=0.5):
+    def make(code, timeout_s=0.5, name="auto"):
         script = tmp_path / "child.py"
         script.write_text(CHILD + code)
-        config = DecoderConfig(timeout_s=timeout_s)
+        config = DecoderConfig(timeout_s=timeout_s, name=name)
         processes.append(DecodeProcess(config, command=[sys.executable, str(script)]))
         return processes[-1]
 
@@ -102,7 +102,7 @@ def test_a_child_that_crashes_or_lies_costs_one_sample(misbehaving, make_request
 
 
 def test_a_crash_is_followed_by_a_working_child(make_video, make_request):
-    with DecodeProcess(DecoderConfig()) as process:
+    with DecodeProcess(DecoderConfig(name="pyav")) as process:
         process.decode(make_video(), make_request())
         process._child.kill()
         with pytest.raises(DecodeError, match="decoder_crashed"):
@@ -130,7 +130,7 @@ def test_the_child_does_not_outlive_its_parent():
         "from worldmodel_train.data.decoding.decode_process import DecodeProcess\n"
         "import os\n"
         "process = DecodeProcess(DecoderConfig())\n"
-        "process._start()\n"
+        "process._start('auto')\n"
         "print(process._child.pid, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -155,3 +155,65 @@ def test_a_copy_starts_its_own_child(make_video, make_request):
         process.decode(make_video(), make_request())
         copy = pickle.loads(pickle.dumps(process))
         assert copy._child is None
+
+
+def test_python_files_of_the_current_folder_are_not_run(
+    tmp_path, monkeypatch, make_video, make_request
+):
+    for name in ("cv2", "json", "numpy"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    with DecodeProcess(DecoderConfig()) as process:
+        assert process.decode(make_video(), make_request()).clip.shape == (4, 32, 32, 3)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_third_video_in_a_row_without_an_answer_stops_the_run(
+    misbehaving, make_request, caplog
+):
+    process = misbehaving("time.sleep(60)", timeout_s=0.2, name="pyav")
+    for video in (b"1", b"2", b"2"):
+        with pytest.raises(DecodeError, match="decode_timeout"):
+            process.decode(video, make_request())
+    with pytest.raises(ValueError, match=r"timed out on 3 videos.*data\.decoder\.timeout_s"):
+        process.decode(b"3", make_request())
+    assert caplog.text.count("killed the decoding process") == 4
+
+
+def test_an_answer_starts_the_count_anew(misbehaving, make_request):
+    process = misbehaving(
+        "video == b'x' and os._exit(3)\npeer.send({'reason': 'bad'})", name="pyav"
+    )
+    process._lost = {1, 2}
+    with pytest.raises(DecodeError, match="bad"):
+        process.decode(b"good", make_request())
+    process.close()  # this child serves one video only
+    with pytest.raises(DecodeError, match="decoder_crashed"):
+        process.decode(b"x", make_request())
+
+
+def test_a_crashed_child_keeps_its_last_words(misbehaving, make_request):
+    process = misbehaving("print('corrupted size vs. prev_size', file=sys.stderr)\nos._exit(3)")
+    with pytest.raises(DecodeError, match=r"exit status 3; corrupted size vs\. prev_size"):
+        process.decode(b"video", make_request())
+
+
+def test_a_clip_does_not_depend_on_whether_the_first_decoder_was_killed(
+    tmp_path, make_video, make_request
+):
+    script = tmp_path / "child.py"
+    child = "from worldmodel_train.data.decoding.decode_child import main\nmain()\n"
+    script.write_text(
+        f"import os, sys\nif sys.argv[2] == 'auto':\n{indented(CHILD)} os._exit(3)\n{child}"
+    )
+    video, request = make_video(), make_request(start=0.5)
+    with DecodeProcess(DecoderConfig(), command=[sys.executable, str(script)]) as process:
+        for _ in range(2):
+            decoded = process.decode(video, request)
+            assert decoded.decoder == "pyav"
+            assert decoded.fallback.startswith("decoder_crashed")
+    np.testing.assert_array_equal(decoded.clip, make_decoder("auto").decode(video, request).clip)
+
+
+def indented(code):
+    return "".join(f" {line}\n" for line in code.splitlines())

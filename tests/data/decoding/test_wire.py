@@ -25,7 +25,9 @@ def test_a_message_and_its_body_arrive(line):
 
 
 def test_a_request_survives_json(make_request):
-    request = make_request(crop=Crop(shapes=((0.3, 1.2), (0.5, 0.8)), x=0.1, y=0.9, flip=True))
+    request = make_request(
+        crop=Crop(shapes=((0.3, 1.2), (0.5, 0.8)), x=0.1, y=0.9, flip=True, aspect=(0.5, 2.0))
+    )
     assert unpack_request(json.loads(json.dumps(pack_request(request)))) == request
 
 

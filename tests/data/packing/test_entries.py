@@ -78,3 +78,18 @@ def test_a_missing_or_empty_source_is_an_error(tmp_path):
     (tmp_path / "list.txt").touch()
     with pytest.raises(PackError, match=r"\.csv or \.jsonl"):
         read(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
+def test_a_list_in_another_encoding_is_named_with_the_remedy(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes('path,label\n{"path": "a.mp4", "label": "Gehör"}\n'.encode("latin-1"))
+    with pytest.raises(PackError, match=rf"{name}: is not UTF-8 text.*save it as UTF-8"):
+        read(path)
+
+
+def test_a_list_that_is_no_csv_is_named(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("path\n" + "x" * 200_000 + "\n")
+    with pytest.raises(PackError, match=r"list\.csv: is not valid CSV"):
+        read(path)

@@ -1,14 +1,21 @@
 import errno
 import json
+import os
 import shutil
 import tarfile
+from pathlib import Path
 
 import pytest
 
+from worldmodel_train.data.packing.encode import EncodeConfig
+from worldmodel_train.data.packing.entries import Entry
 from worldmodel_train.data.packing.errors import PackError
-from worldmodel_train.data.packing.journal import Index, Journal
+from worldmodel_train.data.packing.journal import Chapter, Index, Journal, Reject
+from worldmodel_train.data.packing.pack import _Packing
+from worldmodel_train.data.packing.prepare import Job, Rejected, prepare
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.packing.shard_writer import ShardWriter
+from worldmodel_train.data.video_files import MEMBER_LIMIT
 
 
 def shards(out):
@@ -178,3 +185,59 @@ def test_a_full_disk_leaves_finished_shards_and_no_litter(
     assert shards(tmp_path / "out") == {"shard-000000.tar": first}
     assert first == (packed / "shard-000000.tar").read_bytes()
     assert not list((tmp_path / "out").glob(".s*"))
+
+
+def test_names_that_no_file_can_have_cost_one_video_each(tmp_path, make_video, run_pack):
+    good = make_video(tmp_path / "in/good.mp4")
+    shutil.copy(good, os.fsencode(tmp_path / "in") + b"/b\xe9.mp4")
+    report = run_pack(tmp_path / "in", tmp_path / "out")
+    assert report.index.samples == 1
+    assert rejects(tmp_path / "out") == {"b\\udce9.mp4": "name"}
+
+    lines = [{"path": name} for name in ("a" * 300 + ".mp4", "b\0.mp4", "in/good.mp4")]
+    lines.append({"path": "in/good.mp4", "caption": "\ud800"})
+    (tmp_path / "l.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    report = run_pack(tmp_path / "l.jsonl", tmp_path / "listed")
+    assert report.index.samples == 1
+    assert report.rejects == {"unreadable": 1, "missing": 1, "name": 1}
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("encode", [None, EncodeConfig()])
+def test_a_file_that_cannot_be_looked_at_is_rejected(tmp_path, monkeypatch, number, encode):
+    def refuse(path):
+        raise OSError(number, os.strerror(number), str(path))
+
+    path = tmp_path / "a.mp4"
+    job = Job(entry=Entry(source="a.mp4", path=path), encode=encode, scratch=tmp_path / "s")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", lambda self, **_: refuse(self))
+        outcome = prepare(job, lambda: None)
+    assert outcome == Rejected(reason="unreadable", detail=os.strerror(number))
+
+
+def test_a_video_larger_than_training_reads_is_rejected_unread(tmp_path):
+    path = tmp_path / "a.mp4"
+    path.touch()
+    os.truncate(path, MEMBER_LIMIT + 1)  # sparse
+    job = Job(entry=Entry(source="a.mp4", path=path), encode=None, scratch=tmp_path / "s")
+    outcome = prepare(job, lambda: None)
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason == "too_large"
+    assert "start and end" in outcome.detail
+
+
+def test_totals_are_kept_and_not_counted_again_for_each_video(tmp_path, packed, videos, run_pack):
+    out, reports = tmp_path / "out", []
+    shutil.copytree(packed, out)
+    (out / "index.json").unlink()
+    reports.append(run_pack(videos, out, shard_size=20_000))
+    packing = _Packing(out, reports[0].index.arguments, Journal(out), [])
+    size = sum(shard.bytes for shard in reports[0].index.shards)
+    for shard in reports[0].index.shards:
+        reject = Reject(path="x", reason="empty", detail="")
+        packing._finish(
+            Chapter(next_entry=1, shard=shard, seconds=1.0, contents={}, rejects=(reject,))
+        )
+    packing._chapters.clear()  # what is finished is not looked at again
+    assert packing.totals() == (size, len(reports[0].index.shards))

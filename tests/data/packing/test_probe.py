@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +58,23 @@ def test_what_is_no_video_is_refused(tmp_path, content):
 def test_absurd_sizes_are_refused(tmp_path, make_video):
     with pytest.raises(BadVideo, match="8x8"):
         probe_ends(make_video(tmp_path / "a.mp4", size=(8, 8)), beat)
+
+
+@pytest.mark.parametrize("probe", [probe_ends, probe_all])
+def test_a_playlist_cannot_open_other_files(tmp_path, make_video, probe):
+    secret = make_video(tmp_path / "secret.mp4")
+    path = tmp_path / "a.mp4"
+    for playlist in (
+        f"ffconcat version 1.0\nfile {secret.name}\n",
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret.name}\n#EXT-X-ENDLIST\n",
+    ):
+        path.write_text(playlist)
+        for file in (path, io.BytesIO(playlist.encode())):
+            with pytest.raises(BadVideo, match="undecodable"):
+                probe(file, beat)
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, make_video, monkeypatch):
+    make_video(tmp_path / "a.mp4").rename(tmp_path / "12:30 take.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert probe_ends(Path("12:30 take.mp4"), beat).frames == 12

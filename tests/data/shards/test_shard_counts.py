@@ -27,7 +27,15 @@ def test_shards_without_an_index_are_scanned(make_shard):
     assert count_samples(paths).tolist() == [2, 0]
 
 
-@pytest.mark.parametrize("text", ["[", "[]", '{"version": 1}', '{"version": 1, "shards": [{}]}'])
+@pytest.mark.parametrize("text", ["[]", '{"version": 7}', '{"shards": 3}'])
+def test_an_index_of_another_program_is_passed_over_with_one_warning(make_shard, caplog, text):
+    paths = [make_shard(name, {"1": b"v"}) for name in ("a.tar", "b.tar")]
+    (paths[0].parent / "index.json").write_text(text)
+    assert count_samples(paths).tolist() == [1, 1]
+    assert caplog.text.count("is not an index of shards") == 1
+
+
+@pytest.mark.parametrize("text", ["[", '{"version": 1, "shards": [{}]}'])
 def test_a_broken_index_is_named(make_shard, text):
     path = make_shard("a.tar", {"1": b"v"})
     (path.parent / "index.json").write_text(text)

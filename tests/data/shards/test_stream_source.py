@@ -1,14 +1,19 @@
 import functools
+import io
 import logging
 import os
+import subprocess
+import tarfile
 import threading
 from collections import Counter
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worldmodel_train.data.shards import stream_source
 from worldmodel_train.data.shards.source import SampleError
 from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource, stream_samples
 from worldmodel_train.types import Skip
@@ -102,3 +107,37 @@ def test_a_bad_item_is_an_error_and_the_stream_goes_on(make_shard):
     with pytest.raises(SampleError, match="missing_json"):
         stream.read(0, 0)
     assert stream.read(1, 0).key == "2"
+
+
+def items(path):
+    return [i.reason if isinstance(i, Skip) else i.key for i in stream_samples(f"pipe:cat {path}")]
+
+
+def test_a_pipe_that_does_not_end_is_a_skip(monkeypatch, make_shard):
+    path = make_shard("a.tar", {"1": b"v"})
+
+    @contextmanager
+    def endless(_):
+        with path.open("rb") as file:
+            yield file
+        raise subprocess.TimeoutExpired("cat", 1.0)
+
+    monkeypatch.setattr(stream_source, "_open", endless)
+    assert items(path) == ["1", "unreadable_shard"]
+
+
+def test_files_that_no_sample_uses_are_never_held(monkeypatch, tmp_path):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, size in {"1.mp4": 9, "1.json": 2, "1.npy": 5000, "2.npy": 5, "3.mp4": 9}.items():
+            member = tarfile.TarInfo(name)
+            member.size = size
+            tar.addfile(member, io.BytesIO(bytes(size)))
+    monkeypatch.setattr(stream_source, "MEMBER_LIMIT", 1000)
+    assert items(path) == ["1", "missing_video", "missing_json"]
+
+
+def test_a_sample_larger_than_a_video_may_be_costs_only_itself(monkeypatch, make_shard):
+    path = make_shard("a.tar", {"1": b"v" * 999, "2": b"v"})
+    monkeypatch.setattr(stream_source, "MEMBER_LIMIT", 1000)
+    assert items(path) == ["too_large", "2"]

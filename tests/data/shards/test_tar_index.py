@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from worldmodel_train.data.shards.tar_index import read_shard_table, split_name
 from worldmodel_train.data.shards.tar_members import CorruptTarError, Span, read_span, tar_members
+from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 
 def write_tar(path, files, format=tarfile.PAX_FORMAT):
@@ -126,3 +127,21 @@ def test_reading_past_the_end_is_an_error(tmp_path):
 def test_keys_end_at_the_first_dot_of_the_last_part():
     assert split_name("a.b/clip.left.MP4") == ("a.b/clip", "mp4")
     assert split_name("../../etc/passwd.mp4") == ("../../etc/passwd", "mp4")
+
+
+def test_every_video_that_packing_takes_is_read(tmp_path):
+    for suffix in VIDEO_SUFFIXES:
+        assert problems(write_tar(tmp_path / "a.tar", {f"1{suffix}": b"v", "1.json": b"{}"})) == [
+            ""
+        ]
+
+
+@pytest.mark.parametrize("digits", [20, 5000])
+def test_an_absurd_length_in_a_pax_header_is_corrupt(tmp_path, digits):
+    body = b"9" * digits + b" path=1.mp4\n"
+    member = tarfile.TarInfo("x")
+    member.size, member.type = len(body), tarfile.XHDTYPE
+    path = tmp_path / "a.tar"
+    path.write_bytes(member.tobuf(tarfile.USTAR_FORMAT) + body.ljust(8192, b"\0"))
+    with path.open("rb") as file, pytest.raises(CorruptTarError, match="corrupt_shard"):
+        list(tar_members(file, path.stat().st_size))

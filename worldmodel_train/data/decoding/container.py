@@ -14,12 +14,7 @@ from av.video.stream import VideoStream
 from jaxtyping import Float64, Int64
 
 from worldmodel_train.data.decoding.decode import DecodeError
-
-# A playlist dressed up as a video could name other files or hosts: only plain containers open.
-_CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,gif,apng,"
-    "ivf,nut,mxf,h264,hevc,obu,m4v,mjpeg,yuv4mpegpipe,jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,tiff_pipe"
-)
+from worldmodel_train.data.video_files import CONTAINERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +49,7 @@ def open_video(
     if not video:
         raise DecodeError("empty_file")
     try:
-        options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none"}
+        options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
         file = BytesIO(video)
         with av.open(file, mode="r", options=options, metadata_errors="ignore") as container:
             yield container, _video_stream(container, max_pixels)

@@ -23,30 +23,35 @@ class Box:
 class Crop:
     """A crop drawn before the picture's size is known.
 
-    The first of `shapes` (share of the area, width / height) that fits the picture is taken; if
-    none fits, the largest square. `x` and `y` place it: 0 left or top, 1 right or bottom.
+    The first of `shapes` (share of the area, width / height) that fits the picture is taken, `x`
+    and `y` in [0, 1) place it: 0 left or top. If none fits, the largest centred box whose shape is
+    within `aspect`: the whole picture, or the picture cut on one axis.
     """
 
     shapes: tuple[tuple[float, float], ...] = ()
     x: float = 0.5
     y: float = 0.5
+    aspect: tuple[float, float] = (1.0, 1.0)
+    """Least and most width / height of the box that is taken if no shape fits."""
     flip: bool = False
 
     def box(self, width: int, height: int) -> Box:
         """The crop in a picture of this size."""
-        box_width = box_height = min(width, height)
         for area, aspect in self.shapes:
             w = round((area * width * height * aspect) ** 0.5)
             h = round((area * width * height / aspect) ** 0.5)
             if 0 < w <= width and 0 < h <= height:
-                box_width, box_height = w, h
-                break
-        return Box(
-            left=round(self.x * (width - box_width)),
-            top=round(self.y * (height - box_height)),
-            width=box_width,
-            height=box_height,
-        )
+                left, top = _place(self.x, width - w), _place(self.y, height - h)
+                return Box(left=left, top=top, width=w, height=h)
+        least, most = self.aspect
+        w = min(width, max(1, round(height * most)))
+        h = min(height, max(1, round(width / least)))
+        return Box(left=(width - w) // 2, top=(height - h) // 2, width=w, height=h)
+
+
+def _place(share: float, room: int) -> int:
+    """One of the room + 1 places, all as likely."""
+    return min(int(share * (room + 1)), room)
 
 
 CENTER_CROP = Crop()

@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from typing import IO
 
 import numpy as np
 
@@ -17,7 +19,17 @@ from worldmodel_train.data.decoding.wire import Peer, pack_request
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT = 120.0  # seconds; imports are slow on a busy network file system
-_CHILD = (sys.executable, "-m", "worldmodel_train.data.decoding.decode_child")
+_MOST_LOST = 3  # videos in a row; the fourth would be lost as well
+# -P: a python file in the folder where training was started is not the child's to import
+_CHILD = (sys.executable, "-P", "-m", "worldmodel_train.data.decoding.decode_child")
+
+
+class DecoderBrokenError(ValueError):
+    """The decoder gives no answer whatever the video."""
+
+
+class _LostError(DecodeError):
+    """The child gave no answer and was killed."""
 
 
 class DecodeProcess:
@@ -28,13 +40,46 @@ class DecodeProcess:
         self._command = tuple(command)
         self._child: subprocess.Popen[bytes] | None = None
         self._peer: Peer | None = None
+        self._stderr: IO[bytes] | None = None
+        self._last_words = ""  # of the child closed last
         self._owner = os.getpid()
+        self._lost: set[int] = set()  # videos without an answer since the last one
         self.fallbacks: Counter[str] = Counter()
         """How often `auto` turned to its second decoder, by reason."""
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
-        """The clip asked for; raises DecodeError, also when the child hung or crashed."""
-        peer = self._peer or self._start()
+        """The clip asked for; raises DecodeError, also when the child hung or crashed.
+
+        Raises DecoderBrokenError once that happened to three videos in a row.
+        """
+        try:
+            decoded = self._ask(video, request, self._config.name)
+        except _LostError as lost:
+            self._note_lost(video, lost)
+            if self._config.name != "auto":
+                raise
+            decoded = self._ask_pyav(video, request, lost)
+        except DecodeError:
+            self._lost.clear()
+            raise
+        else:
+            self._lost.clear()
+        self._note(decoded.fallback)
+        return decoded
+
+    def _ask_pyav(self, video: bytes, request: ClipRequest, lost: _LostError) -> DecodedClip:
+        """The same clip from a fresh child, so that a busy machine does not change the sample."""
+        try:
+            clip = self._ask(video, request, "pyav").clip
+        except _LostError:
+            raise lost from None
+        finally:
+            self.close()  # the next video meets the configured decoder again
+        return DecodedClip(clip=clip, decoder="pyav", fallback=str(lost))
+
+    def _ask(self, video: bytes, request: ClipRequest, name: str) -> DecodedClip:
+        peer = self._peer or self._start(name)
+        self._clear_stderr()
         peer.set_timeout(self._config.timeout_s)
         try:
             peer.send({**pack_request(request), "timeout_s": self._config.timeout_s}, video)
@@ -48,12 +93,15 @@ class DecodeProcess:
         except TimeoutError:
             self.close()
             detail = f"no clip within decoder.timeout_s={self._config.timeout_s:g}"
-            raise DecodeError("decode_timeout", detail) from None
+            raise _LostError("decode_timeout", detail) from None
         except (ConnectionError, ValueError) as error:
-            raise DecodeError("decoder_crashed", f"{error}; exit status {self.close()}") from error
-        fallback = str(answer.get("fallback", ""))
-        self._note(fallback)
-        return DecodedClip(clip=clip, decoder=str(answer.get("decoder", "")), fallback=fallback)
+            detail = f"{error}; exit status {self.close()}"
+            raise _LostError("decoder_crashed", f"{detail}; {self._last_words}") from error
+        return DecodedClip(
+            clip=clip,
+            decoder=str(answer.get("decoder", "")),
+            fallback=str(answer.get("fallback", "")),
+        )
 
     def close(self) -> int | None:
         """Kills the child; its exit status, None if there was no child."""
@@ -61,13 +109,19 @@ class DecodeProcess:
         if self._peer is not None:
             self._peer.close()
             self._peer = None
-        if child is None or self._owner != os.getpid():
-            return None  # in a fork the child is the other process's
-        try:
-            child.wait(timeout=0.2)  # a crashed child keeps its own status
-        except subprocess.TimeoutExpired:
-            child.kill()
-        return child.wait()
+        stderr, self._stderr = self._stderr, None
+        if child is None or stderr is None:
+            return None
+        with stderr:
+            if self._owner != os.getpid():
+                return None  # in a fork the child is the other process's
+            try:
+                child.wait(timeout=0.2)  # a crashed child keeps its own status
+            except subprocess.TimeoutExpired:
+                child.kill()
+            status = child.wait()
+            self._last_words = _last_line(stderr)
+        return status
 
     def __enter__(self) -> "DecodeProcess":
         return self
@@ -80,18 +134,19 @@ class DecodeProcess:
 
     def __getstate__(self) -> dict[str, object]:
         """A process does not travel: the copy starts its own."""
-        return {**self.__dict__, "_child": None, "_peer": None}
+        return {**self.__dict__, "_child": None, "_peer": None, "_stderr": None}
 
-    def _start(self) -> Peer:
+    def _start(self, name: str) -> Peer:
         ours, theirs = socket.socketpair()
-        command = [*self._command, str(theirs.fileno()), self._config.name]
+        command = [*self._command, str(theirs.fileno()), name]
         with theirs:
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # read after the child's death
             self._child = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=self._stderr,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
         self._owner = os.getpid()
@@ -102,10 +157,27 @@ class DecodeProcess:
         except (ConnectionError, TimeoutError) as error:
             status = self.close()
             raise RuntimeError(
-                f"the decoding process did not start (exit status {status}); see why with: "
-                f"{' '.join(self._command)}"
+                f"the decoding process did not start (exit status {status}; "
+                f"{self._last_words}); see why with: {' '.join(self._command)}"
             ) from error
         return self._peer
+
+    def _clear_stderr(self) -> None:
+        """Forget what earlier videos made the child say; it writes at the same offset."""
+        assert self._stderr is not None
+        self._stderr.seek(0)
+        self._stderr.truncate()
+
+    def _note_lost(self, video: bytes, lost: _LostError) -> None:
+        _log.warning("killed the decoding process: %s", lost)
+        self._lost.add(hash(video))
+        if len(self._lost) >= _MOST_LOST:
+            what = "timed out" if lost.reason == "decode_timeout" else "crashed"
+            raise DecoderBrokenError(
+                f"decoding {what} on {len(self._lost)} videos in a row: machine overloaded or "
+                "decoder broken; raise data.decoder.timeout_s, use fewer data.loader.workers, or "
+                f"set data.decoder.name=pyav ({lost.detail})"
+            ) from lost
 
     def _note(self, fallback: str) -> None:
         if not fallback:
@@ -116,3 +188,10 @@ class DecodeProcess:
         if count in (1, 10, 100) or count % 1000 == 0:
             level = logging.WARNING if count == 1 else logging.INFO
             _log.log(level, "PyAV decoded in decord's place (%d times): %s", count, fallback)
+
+
+def _last_line(stderr: IO[bytes]) -> str:
+    """The last line written to this file."""
+    stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 4096))
+    lines = stderr.read().decode(errors="replace").splitlines()
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no message")

@@ -85,4 +85,5 @@ def unpack_request(message: Message) -> ClipRequest:
     """The request that `pack_request` packed."""
     crop = dict(message["crop"])
     crop["shapes"] = tuple((area, aspect) for area, aspect in crop["shapes"])
+    crop["aspect"] = tuple(crop["aspect"])
     return ClipRequest(**{**message, "crop": Crop(**crop)})

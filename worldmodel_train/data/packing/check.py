@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from worldmodel_train.data.packing.entries import VIDEO_SUFFIXES
 from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.journal import Index, ShardRecord
 from worldmodel_train.data.packing.pool import Lost, WorkerPool
@@ -18,6 +17,7 @@ from worldmodel_train.data.packing.prepare import file_sha256
 from worldmodel_train.data.packing.probe import Beat, VideoInfo
 from worldmodel_train.data.packing.read import RawSample, open_shard, read_samples
 from worldmodel_train.data.packing.sample import SampleInfo
+from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
 

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel_train.data.packing.errors import PackError
+from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = frozenset(
-    (
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts"),
-        *(".mpg", ".mpeg", ".ogv", ".flv", ".wmv", ".3gp", ".gif"),
-    )
-)
 COLUMNS = ("path", "label", "caption", "start", "end")
 
 
@@ -51,9 +46,14 @@ def read_entries(source: str, root: Path | None, stdin: Iterable[str]) -> list[E
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows}
     if path.suffix.lower() not in readers:
         raise PackError(f"{source}: a list must end in .csv or .jsonl; a folder or - works as well")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = readers[path.suffix.lower()](file, source)
-        return _with_root(rows, root or path.parent, source)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = readers[path.suffix.lower()](file, source)
+            return _with_root(rows, root or path.parent, source)
+    except UnicodeDecodeError as error:
+        raise PackError(f"{source}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise PackError(f"{source}: is not valid CSV ({error}); save it as UTF-8 CSV") from None
 
 
 def _folder_entries(folder: Path) -> list[Entry]:
@@ -61,7 +61,7 @@ def _folder_entries(folder: Path) -> list[Entry]:
     paths = sorted(
         (path.relative_to(folder), path)
         for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+        if path.suffix.lower() in VIDEO_SUFFIXES and not _is_no_file(path)
     )
     visible = [(r, p) for r, p in paths if not any(part.startswith(".") for part in r.parts)]
     if not visible:
@@ -70,6 +70,14 @@ def _folder_entries(folder: Path) -> list[Entry]:
         Entry(source=r.as_posix(), path=p, label=r.parent.name if len(r.parts) > 1 else None)
         for r, p in visible
     ]
+
+
+def _is_no_file(path: Path) -> bool:
+    """Whether this is something else; what cannot be looked at is rejected later, by name."""
+    try:
+        return not path.is_file()
+    except OSError:
+        return False
 
 
 def _with_root(rows: Iterable[Mapping[str, object]], root: Path, origin: str) -> list[Entry]:

@@ -93,7 +93,10 @@ class _Packing:
         self, out: Path, arguments: PackArguments, journal: Journal, chapters: list[Chapter]
     ) -> None:
         self._out, self._arguments, self._journal = out, arguments, journal
-        self._chapters = chapters
+        self._chapters: list[Chapter] = []
+        self._bytes, self._rejects = 0, Counter[str]()  # of the finished chapters
+        for chapter in chapters:
+            self._finish(chapter)
         self._open = _Open()
         self._contents = {h: key for chapter in chapters for h, key in chapter.contents.items()}
         self._keys = set(self._contents.values())
@@ -137,12 +140,16 @@ class _Packing:
 
     def reject_counts(self) -> Counter[str]:
         """Rejected videos by reason."""
-        return Counter(reject.reason for c in self._chapters for reject in c.rejects)
+        return self._rejects
 
     def totals(self) -> tuple[int, int]:
         """Bytes of the finished shards, and videos rejected before the open one."""
-        size = sum(c.shard.bytes for c in self._chapters if c.shard is not None)
-        return size, self.reject_counts().total()
+        return self._bytes, self._rejects.total()
+
+    def _finish(self, chapter: Chapter) -> None:
+        self._chapters.append(chapter)
+        self._bytes += chapter.shard.bytes if chapter.shard is not None else 0
+        self._rejects.update(reject.reason for reject in chapter.rejects)
 
     def _take(
         self, entry: Entry, number: int, outcome: Prepared | Rejected | Lost
@@ -151,7 +158,7 @@ class _Packing:
         if verdict is None:
             return None
         reject = Reject(
-            path=str(entry.path),
+            path=str(entry.path).encode(errors="backslashreplace").decode(),
             start=entry.start,
             end=entry.end,
             reason=verdict.reason,
@@ -202,7 +209,7 @@ class _Packing:
             rejects=tuple(opened.rejects),
         )
         self._journal.append(len(self._chapters), chapter)
-        self._chapters.append(chapter)
+        self._finish(chapter)
         self._open = _Open()
 
     def _rewrite_rejects(self) -> None:

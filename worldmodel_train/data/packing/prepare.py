@@ -1,14 +1,16 @@
 """One entry -> a verified video file and its sample information, in a worker process."""
 
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel_train.data.packing.encode import EncodeConfig, Segment, reencode
-from worldmodel_train.data.packing.entries import VIDEO_SUFFIXES, Entry
+from worldmodel_train.data.packing.entries import Entry
 from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
 from worldmodel_train.data.packing.probe import Beat, VideoInfo, probe_all, probe_ends
 from worldmodel_train.data.packing.sample import SampleInfo
+from worldmodel_train.data.video_files import MEMBER_LIMIT, VIDEO_SUFFIXES
 
 CHUNK = 1 << 20
 
@@ -45,6 +47,7 @@ def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
     The copy is what is verified and hashed, so a source that changes meanwhile does no harm.
     """
     try:
+        _require_text(job.entry)
         suffix, video = _encode(job, beat) if job.encode else _copy(job, beat)
         return Prepared(
             video=job.scratch,
@@ -69,6 +72,7 @@ def _encode(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
     _require_file(job.entry.path)
     start, end = job.entry.start or 0.0, job.entry.end or float("inf")
     reencode(job.entry.path, job.scratch, Segment(start=start, end=end), job.encode, beat)
+    _require_size(job.scratch)
     return ".mp4", probe_all(job.scratch, beat)
 
 
@@ -77,6 +81,7 @@ def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
     if suffix not in VIDEO_SUFFIXES:
         raise BadVideo("suffix", f"{suffix or 'no suffix'}: not the name of a video container")
     _require_file(job.entry.path)
+    _require_size(job.entry.path)
     try:
         with job.entry.path.open("rb") as source, job.scratch.open("wb") as target:
             while chunk := source.read(CHUNK):
@@ -89,11 +94,35 @@ def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
     return suffix, probe_ends(job.scratch, beat)
 
 
+def _require_text(entry: Entry) -> None:
+    """Refuse names that neither a tar nor a json file can hold."""
+    for text in (entry.source, entry.label, entry.caption):
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError as error:
+            raise BadVideo("name", "path, label or caption is not UTF-8; rename it") from error
+
+
 def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise BadVideo("missing", "no such file")
-    if not path.stat().st_size:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # a zero byte in the name
+        raise BadVideo("missing", "no such file") from error
+    except OSError as error:
+        raise BadVideo("unreadable", str(error.strerror)) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise BadVideo("missing", "not a file")
+    if not status.st_size:
         raise BadVideo("empty", "the file has no bytes")
+
+
+def _require_size(path: Path) -> None:
+    size = path.stat().st_size
+    if size > MEMBER_LIMIT:
+        raise BadVideo(
+            "too_large",
+            f"{size} bytes, training reads {MEMBER_LIMIT}; list segments with start and end",
+        )
 
 
 def file_sha256(path: Path, beat: Beat) -> str:

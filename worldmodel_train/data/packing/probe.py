@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
+from worldmodel_train.data.video_files import CONTAINERS
 
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384  # more is a lie in the header; believing it costs gigabytes a frame
@@ -38,10 +39,7 @@ class VideoInfo:
 def open_video(file: Path | BufferedIOBase) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream; whatever FFmpeg dislikes becomes a BadVideo."""
     try:
-        with av.open(
-            str(file) if isinstance(file, Path) else file, metadata_errors="replace"
-        ) as container:
-            assert isinstance(container, InputContainer)
+        with _open(file) as container:
             stream = container.streams.best("video")  # of several, the one decord takes as well
             if not isinstance(stream, VideoStream):
                 raise BadVideo("no_video", "the file has no video stream")
@@ -52,6 +50,13 @@ def open_video(file: Path | BufferedIOBase) -> Iterator[tuple[InputContainer, Vi
         if isinstance(error, FFmpegError) and error.errno in DISK_ERRORS:
             raise OSError(error.errno, os.strerror(error.errno), error.filename) from error
         raise BadVideo("undecodable", _words(error)) from error
+
+
+def _open(file: Path | BufferedIOBase) -> InputContainer:
+    # "file:" keeps FFmpeg from taking the start of a name such as "12:30 take.mp4" for a protocol
+    place, protocol = (f"file:{file}", "file") if isinstance(file, Path) else (file, "none")
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": protocol}
+    return av.open(place, mode="r", options=options, metadata_errors="replace")
 
 
 def _words(error: BaseException) -> str:

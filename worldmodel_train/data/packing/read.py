@@ -7,9 +7,9 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from worldmodel_train.data.packing.errors import BadVideo
+from worldmodel_train.data.video_files import MEMBER_LIMIT
 
 LARGEST_JSON = 1 << 20
-LARGEST_VIDEO = 1 << 34
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def open_shard(path: Path) -> BufferedIOBase:
 
 
 def _body(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    limit = LARGEST_JSON if member.name.endswith(".json") else LARGEST_VIDEO
+    limit = LARGEST_JSON if member.name.endswith(".json") else MEMBER_LIMIT
     if not member.isfile() or not 0 <= member.size <= limit:
         raise BadVideo("tar", f"member {member.name!r} is not a file of a sane size")
     body = tar.extractfile(member)

@@ -12,7 +12,8 @@ from worldmodel_train.data.random_streams import Stream, generator, key
 from worldmodel_train.data.shards.shard_counts import count_samples
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.tar_index import ShardSample, ShardTable, read_shard_table
-from worldmodel_train.data.shards.tar_members import MEMBER_LIMIT, CorruptTarError, read_span
+from worldmodel_train.data.shards.tar_members import CorruptTarError, read_span
+from worldmodel_train.data.video_files import MEMBER_LIMIT
 from worldmodel_train.types import Skip
 
 _CACHED_SAMPLES = 1_000_000  # about 60 MB of shard tables per loading process

@@ -31,6 +31,9 @@ def read_index(folder: Path) -> dict[str, IndexEntry]:
         return {}
     try:
         index = json.loads(path.read_text())
+        if not isinstance(index, dict) or not {"version", "shards"} <= index.keys():
+            _log.warning("%s is not an index of shards; scanning the shards beside it", path)
+            return {}
         version = index["version"]
         entries = {
             str(shard["name"]): IndexEntry(int(shard["samples"]), int(shard["bytes"]))

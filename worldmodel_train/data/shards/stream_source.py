@@ -2,9 +2,10 @@
 
 import logging
 import random
+import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from io import BufferedIOBase
 from typing import Any
 
@@ -17,7 +18,7 @@ from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.tar_index import VIDEO_EXTENSIONS, split_name
-from worldmodel_train.data.shards.tar_members import MEMBER_LIMIT
+from worldmodel_train.data.video_files import MEMBER_LIMIT
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
@@ -93,12 +94,12 @@ def stream_samples(shard: str) -> Iterator[Item]:
     empty = True
     try:
         with _open(shard) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            for item in _grouped(shard, _files(tar)):
+            for item in _grouped(shard, tar):
                 empty = False
                 yield item
     except tarfile.ReadError as error:
         yield Skip("empty_shard" if "empty file" in str(error) else "truncated_shard", shard, "")
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, subprocess.TimeoutExpired) as error:
         yield Skip("unreadable_shard", shard, str(error)[:200])
     else:
         if empty:
@@ -112,35 +113,46 @@ def _open(shard: str) -> Any:  # noqa: ANN401  # webdataset's pipe is a file in 
     return file_system.open(path, "rb")
 
 
-def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+@dataclass
+class _Group:
+    """The consecutive files of one key; together no larger than one video may be."""
+
+    key: str
+    room: int
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> None:
+        if extension != "json" and extension not in VIDEO_EXTENSIONS:
+            return
+        self.room -= member.size
+        if self.room < 0:
+            return
+        file = tar.extractfile(member)
+        assert isinstance(file, BufferedIOBase)
+        self.files[extension] = file.read()
+
+    def item(self, shard: str) -> Item:
+        if self.room < 0:
+            return Skip("too_large", shard, self.key)
+        video = next((self.files[e] for e in self.files if e in VIDEO_EXTENSIONS), None)
+        if video is None:
+            return Skip("missing_video", shard, self.key)
+        if "json" not in self.files:
+            return Skip("missing_json", shard, self.key)
+        return EncodedSample(key=self.key, shard=shard, video=video)
+
+
+def _grouped(shard: str, tar: tarfile.TarFile) -> Iterator[Item]:
+    """Consecutive files of one key make a sample."""
+    group: _Group | None = None
     for member in tar:
         if not member.isreg():
             continue
-        if member.size > MEMBER_LIMIT:
-            raise tarfile.TarError(f"'{member.name}' claims {member.size} bytes")
-        file = tar.extractfile(member)
-        assert isinstance(file, BufferedIOBase)
-        yield member.name, file.read()
-
-
-def _grouped(shard: str, members: Iterable[tuple[str, bytes]]) -> Iterator[Item]:
-    """Consecutive files of one key make a sample."""
-    current, group = "", dict[str, bytes]()
-    for name, content in members:
-        sample_key, extension = split_name(name)
-        if group and sample_key != current:
-            yield _item(shard, current, group)
-            group = {}
-        current = sample_key
-        group[extension] = content
-    if group:
-        yield _item(shard, current, group)
-
-
-def _item(shard: str, sample_key: str, group: dict[str, bytes]) -> Item:
-    video = next((group[extension] for extension in group if extension in VIDEO_EXTENSIONS), None)
-    if video is None:
-        return Skip("missing_video", shard, sample_key)
-    if "json" not in group:
-        return Skip("missing_json", shard, sample_key)
-    return EncodedSample(key=sample_key, shard=shard, video=video)
+        sample_key, extension = split_name(member.name)
+        if group is None or sample_key != group.key:
+            if group is not None:
+                yield group.item(shard)
+            group = _Group(sample_key, room=MEMBER_LIMIT)
+        group.add(tar, member, extension)
+    if group is not None:
+        yield group.item(shard)

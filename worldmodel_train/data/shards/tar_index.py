@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from worldmodel_train.data.shards.tar_members import CorruptTarError, Member, Span, tar_members
+from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
-VIDEO_EXTENSIONS = frozenset(
-    "mp4 m4v mov mkv webm avi ts mpg mpeg flv ogv 3gp wmv gif jpg jpeg png webp bmp".split()  # noqa: SIM905  # easier to read
-)
+VIDEO_EXTENSIONS = frozenset(suffix[1:] for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
 
 
 @dataclass(frozen=True, kw_only=True)
