@@ -31,8 +31,8 @@ def _evaluated(patch_means, held_out, sampler, run_dir):
 def test_the_report_names_the_numbers_of_the_result(result, tmp_path):
     text = _written(result, tmp_path)
     for number in (
-        "0.190 ± 0.003",
-        "\N{MINUS SIGN}0.100 ± 0.010",
+        "0.190 ± 0.004",
+        "\N{MINUS SIGN}0.100 ± 0.014",
         "15.5",
         "20.5",
         "0.756",

@@ -49,9 +49,23 @@ def test_a_predictor_that_does_not_clear_a_rival_has_not_learned(result, scores)
 
 
 @pytest.mark.parametrize(("rank", "collapsed"), [(10.25, False), (10.2, True), (math.nan, True)])
-def test_less_than_half_the_untrained_rank_is_collapse(result, rank, collapsed):
-    trained = result.trained.model_copy(update={"rankme": rank})
+@pytest.mark.parametrize(("field", "factor"), [("rankme", 1), ("token_rankme", 2)])
+def test_less_than_half_the_untrained_rank_of_clips_or_tokens_is_collapse(
+    result, field, factor, rank, collapsed
+):
+    trained = result.trained.model_copy(update={field: rank * factor})
     assert result.model_copy(update={"trained": trained}).collapsed == collapsed
+
+
+def test_one_value_has_no_spread_and_two_have_that_of_a_sample():
+    assert Measured(values=(0.3,)).spread == 0
+    assert Measured(values=(1.0, 3.0)).spread == pytest.approx(2**0.5)
+
+
+def test_the_place_and_clip_baseline_is_judged_by_itself(result):
+    assert result.beats_place_and_clip == (result.trained.overall.predictor.mean > 0.0777)
+    assert _with_trained(result, place_and_clip=(0.9,)).learned == result.learned
+    assert not _with_trained(result, place_and_clip=(0.9,)).beats_place_and_clip
 
 
 def _task(result, trained, rival):

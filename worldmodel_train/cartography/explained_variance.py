@@ -1,6 +1,6 @@
 """How much of the variation of held-out target latents the predictor explains."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -12,7 +12,7 @@ from worldmodel_train.types import LatentPair, Masks, TokenGrid
 
 @dataclass(frozen=True, kw_only=True)
 class VarianceSums:
-    """Sums over target tokens, in float64; they add up over batches and mask groups."""
+    """Sums over target tokens, float64 on the CPU; they add up over batches and mask groups."""
 
     num_tokens: Int[Tensor, ""]
     squared_error: Float[Tensor, ""]
@@ -36,10 +36,10 @@ class VarianceSums:
         chosen = chosen.to(target.device)
         expected, answer = target.detach()[chosen].double(), predicted.detach()[chosen].double()
         return cls(
-            num_tokens=chosen.sum(),
-            squared_error=(answer - expected).square().sum(),
-            target=expected.sum(dim=0),
-            squared_target=expected.square().sum(dim=0),
+            num_tokens=chosen.sum().cpu(),
+            squared_error=(answer - expected).square().sum().cpu(),
+            target=expected.sum(dim=0).cpu(),
+            squared_target=expected.square().sum(dim=0).cpu(),
         )
 
     def __add__(self, other: "VarianceSums") -> "VarianceSums":
@@ -68,6 +68,23 @@ def explained_variance(pairs: Iterable[LatentPair]) -> float:
     return sum(rest, start=first).explained_variance
 
 
+def spread_over(parts: Sequence[VarianceSums], *, draws: int = 1000, seed: int = 0) -> float:
+    """Standard deviation of the explained variance when the parts (videos) are drawn anew.
+
+    A bootstrap: each draw takes as many parts as there are, with replacement.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(len(parts), (draws, len(parts)), generator=generator)
+    weights = torch.nn.functional.one_hot(chosen, len(parts)).sum(dim=1).double()
+    stacked = {
+        f.name: torch.stack([getattr(p, f.name) for p in parts]) for f in fields(VarianceSums)
+    }
+    drawn = {name: weights @ sums.double() for name, sums in stacked.items()}
+    around_mean = drawn["target"].square() / drawn["num_tokens"][:, None]
+    total = (drawn["squared_target"] - around_mean).sum(dim=-1)
+    return float((1 - drawn["squared_error"] / total).std())
+
+
 def copy_nearest_visible(
     latents: Float[Tensor, "b n d"], masks: Masks, grid: TokenGrid
 ) -> Float[Tensor, "b g m d"]:
@@ -77,18 +94,24 @@ def copy_nearest_visible(
     tokens of time, height and width; of equally near tokens the first in the context is taken.
     """
     place = token_places(grid).to(latents.device)
-    target, context = place[masks.target_index], place[masks.context_index]
-    offsets = target[:, :, :, None, :] - context[:, None, None, :, :]
-    distance = offsets.square().sum(dim=-1)
-    if masks.context_valid is not None:
-        padding = ~masks.context_valid[:, None, None, :]
-        distance = distance.masked_fill(padding, int(place.square().sum()) + 1)
-    num_context = distance.shape[-1]
+    valid = masks.context_valid
+    copied = []
+    for clip in range(len(latents)):  # all clips together would take gigabytes at long clips
+        context = masks.context_index[clip]
+        context = context if valid is None else context[valid[clip]]
+        nearest = _nearest(place[masks.target_index[clip]], place[context])
+        copied.append(latents[clip, context[nearest]])
+    return torch.stack(copied)
+
+
+def _nearest(targets: Int[Tensor, "g m 3"], context: Int[Tensor, "k 3"]) -> Int[Tensor, "g m"]:
+    """Which context token is nearest to each target."""
+    num_context, device = len(context), context.device
+    distance = torch.zeros((*targets.shape[:2], num_context), dtype=torch.long, device=device)
+    for target, seen in zip(targets.unbind(-1), context.unbind(-1), strict=True):
+        distance += (target[..., None] - seen).square_()
     # argmin does not promise which of equal values it takes, so the order breaks ties itself
-    order = torch.arange(num_context, device=latents.device)
-    nearest = (distance * num_context + order).argmin(dim=-1)
-    batch = torch.arange(len(latents), device=latents.device)[:, None, None]
-    return latents[batch, masks.context_index[batch, nearest]]
+    return (distance * num_context + torch.arange(num_context, device=device)).argmin(dim=-1)
 
 
 def token_places(grid: TokenGrid) -> Int[Tensor, "n 3"]:

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import torch
 from torch import nn
 
 from worldmodel_train.cli.run_parts import held_out_clips, untrained_objective
@@ -30,11 +31,14 @@ def measure(recipe: Recipe) -> EvaluationResult:
         raise ValueError(f"{recipe.run_path} has no checkpoint; run `wmt pretrain {recipe.name}`")
     trained, untrained = untrained_objective(recipe), untrained_objective(recipe)
     assert isinstance(trained, nn.Module)
+    assert isinstance(untrained, nn.Module)
     load_weights(trained, read_state(checkpoint).weights)
+    on_gpu = torch.cuda.is_available() and recipe.train.accelerator != "cpu"
+    device = "cuda" if on_gpu else "cpu"
     models = Contestants(
         name=recipe.name,
-        trained=cast("LatentPredictor", trained),
-        untrained=cast("LatentPredictor", untrained),
+        trained=cast("LatentPredictor", trained.to(device)),
+        untrained=cast("LatentPredictor", untrained.to(device)),
     )
     clips = held_out_clips(
         recipe, source, limit=config.max_clips, clips_per_video=config.clips_per_video

@@ -11,10 +11,13 @@ Number = Callable[[EvaluationResult], float]
 ROWS: dict[str, Number] = {
     "explained variance, trained predictor": lambda r: r.trained.overall.predictor.mean,
     "explained variance, copy nearest": lambda r: r.trained.overall.copy_nearest.mean,
+    "explained variance, place and clip mean": lambda r: r.trained.overall.place_and_clip.mean,
     "explained variance, mean latent": lambda _: 0.0,
     "explained variance, untrained predictor": lambda r: r.untrained.overall.predictor.mean,
-    "RankMe of targets, trained": lambda r: r.trained.rankme,
-    "RankMe of targets, untrained": lambda r: r.untrained.rankme,
+    "RankMe of clip means, trained": lambda r: r.trained.rankme,
+    "RankMe of clip means, untrained": lambda r: r.untrained.rankme,
+    "RankMe of tokens, trained": lambda r: r.trained.token_rankme,
+    "RankMe of tokens, untrained": lambda r: r.untrained.token_rankme,
     "std per dimension, trained": lambda r: r.trained.dimension_std,
     "std per dimension, untrained": lambda r: r.untrained.dimension_std,
 }

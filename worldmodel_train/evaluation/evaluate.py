@@ -36,8 +36,8 @@ def evaluate(
         num_videos=len(set(held_out.keys)),
         mask_seeds=config.mask_seeds,
         mask_groups=tuple(str(sampler) for sampler in masks),
-        trained=measure_latents(trained, clips, masks, config),
-        untrained=measure_latents(untrained, clips, masks, config),
+        trained=measure_latents(trained, held_out, masks, config),
+        untrained=measure_latents(untrained, held_out, masks, config),
         probes=config.probes and probe_pen_strokes(models, clips, config),
         pictures=(
             *album.masks(trained, masks),

@@ -15,9 +15,9 @@ from worldmodel_train.cartography.tiling import enlarge, tile, tubelet_frames
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.evaluation.frozen import Contestants, encode_in_batches, mean_latents
-from worldmodel_train.evaluation.latents import draw_masks
 from worldmodel_train.evaluation.neighbours import nearest_clips, neighbour_sheet, other_videos
 from worldmodel_train.evaluation.result import Picture
+from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import LatentPredictor, MaskSampler
 
 PICTURE_DIR = "evaluation"
@@ -35,7 +35,8 @@ class Album:
         """For each mask group the chosen clips with what is seen and what is predicted."""
         clips = self.held_out.clips[self.chosen]
         grid = model.token_grid(clips[:1])
-        groups = draw_masks(masks, grid, self.config.mask_seeds[0], range(len(clips)))
+        seed = self.config.mask_seeds[0]
+        groups = draw_masks(masks, grid, seed=seed, step=0, samples=range(len(clips)))
         sheets = {
             f"mask group {number}": mask_overlay(clips, drawn, grid)
             for number, drawn in enumerate(groups, start=1)

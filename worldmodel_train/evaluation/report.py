@@ -77,6 +77,7 @@ def _draw_prediction(result: EvaluationResult) -> str:
         "trained predictor": trained.predictor.values,
         "always the mean latent": (0.0,),
         "copy nearest visible token": trained.copy_nearest.values,
+        "place and clip mean": trained.place_and_clip.values,
         "untrained predictor": untrained.predictor.values,
     }
     return draw_points(rows, label="explained variance of held-out target latents")

@@ -1,7 +1,7 @@
 """What an evaluation found: numbers and the names of its pictures, kept as `evaluation.json`."""
 
 import os
-from math import sqrt
+from math import isnan, sqrt
 from pathlib import Path
 from statistics import fmean
 
@@ -27,8 +27,9 @@ class Measured(_Record):
 
     @property
     def spread(self) -> float:
-        """The standard deviation of the values (divisor: their number)."""
-        return sqrt(fmean((value - self.mean) ** 2 for value in self.values))
+        """The standard deviation of the values (divisor: one less than their number); 0 for one."""
+        squares = sum((value - self.mean) ** 2 for value in self.values)
+        return sqrt(squares / max(1, len(self.values) - 1))
 
 
 class PredictionScores(_Record):
@@ -36,6 +37,7 @@ class PredictionScores(_Record):
 
     predictor: Measured
     copy_nearest: Measured
+    place_and_clip: Measured
 
 
 class LatentScores(_Record):
@@ -44,10 +46,14 @@ class LatentScores(_Record):
     overall: PredictionScores
     groups: tuple[PredictionScores, ...]
     """The same for each mask group by itself."""
+    over_videos: float
+    """Standard deviation of the overall explained variance over bootstraps of the videos."""
     width: int
     """Numbers in one latent."""
     rankme: float
     """Effective rank of the clips' mean latents."""
+    token_rankme: float
+    """Effective rank of single tokens' latents."""
     dimension_std: float
     """Mean over dimensions of the standard deviation of the clips' mean latents."""
     pairwise_cosine: float
@@ -166,8 +172,16 @@ class EvaluationResult(_Record):
 
     @property
     def rank_share(self) -> float:
-        """The trained encoder's rank as a share of the untrained one's."""
-        return self.trained.rankme / self.untrained.rankme
+        """The trained encoder's rank over the untrained one's, of clips or tokens, the lesser."""
+        clips = self.trained.rankme / self.untrained.rankme
+        tokens = self.trained.token_rankme / self.untrained.token_rankme
+        return float("nan") if isnan(clips + tokens) else min(clips, tokens)
+
+    @property
+    def beats_place_and_clip(self) -> bool:
+        """Whether the predictor also beats what is usual at the place, shifted by the clip."""
+        overall = self.trained.overall
+        return overall.predictor.mean > overall.place_and_clip.mean
 
     @property
     def collapsed(self) -> bool:

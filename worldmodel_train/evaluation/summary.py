@@ -40,17 +40,20 @@ def summary_table(result: EvaluationResult) -> Table:
 
 def _latent_rows(trained: LatentScores, untrained: LatentScores) -> list[_Row]:
     both = (trained, untrained)
-    predictor, copying = (
+    predictor, copying, usual = (
         [format_measured(getattr(scores.overall, name)) for scores in both]
-        for name in ("predictor", "copy_nearest")
+        for name in ("predictor", "copy_nearest", "place_and_clip")
     )
     rank = [f"{scores.rankme:.1f} of {scores.width}" for scores in both]
+    token_rank = [f"{scores.token_rankme:.1f} of {scores.width}" for scores in both]
     spread = [format_number(scores.dimension_std) for scores in both]
     cosine = [format_number(scores.pairwise_cosine) for scores in both]
     return [
         ("explained variance", predictor[0], predictor[1], "0 (mean)"),
         ("  by copying the nearest", copying[0], copying[1], ""),
-        ("effective rank (RankMe)", rank[0], rank[1], ""),
+        ("  by place and clip mean", usual[0], usual[1], ""),
+        ("RankMe of clip means", rank[0], rank[1], ""),
+        ("RankMe of tokens", token_rank[0], token_rank[1], ""),
         ("std per dimension", spread[0], spread[1], ""),
         ("pairwise cosine", cosine[0], cosine[1], ""),
     ]
