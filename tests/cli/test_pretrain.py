@@ -51,7 +51,7 @@ def test_a_finished_run_is_neither_trained_nor_measured_again(run_dir):
 def test_the_directory_of_another_recipe_is_refused_with_the_keys_that_differ(run_dir):
     outcome = pretrain_demo(run_dir, "optim.lr.peak=2e-3")
     assert isinstance(outcome.exception, ValueError)
-    assert "optim.lr.peak: 0.0015 -> 0.002" in str(outcome.exception)
+    assert "optim.lr.peak: 0.001 -> 0.002" in str(outcome.exception)
 
 
 @pytest.mark.slow
