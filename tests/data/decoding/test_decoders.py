@@ -235,7 +235,8 @@ def test_an_image_is_a_clip_of_one_picture(make_request, extension):
     assert np.abs(clip.astype(int) - image[0, 0, ::-1]).max() < 6
 
 
-def test_the_log_of_a_damaged_video_is_decords_only_complaint(videos, make_request):
+def test_a_damaged_video_is_refused_although_decord_often_only_logs_it(videos, make_request):
     damaged = (videos / "bad_bitflips_in_mdat.mp4").read_bytes()
-    with pytest.raises(DecodeError, match=r"decord_damaged_frames: .*h264"):
+    # on a busy machine decord's own thread now and then fails before the picture is asked for
+    with pytest.raises(DecodeError, match=r"decord_damaged_frames: .*h264|decord_failed: "):
         make_decoder("decord").decode(damaged, make_request(8, 4.0))
