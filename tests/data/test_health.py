@@ -32,6 +32,7 @@ def test_a_few_bad_samples_at_the_start_do_not_stop_the_run():
     ledger.add(batch(2, 8))
     for _ in range(50):
         ledger.add(batch(10, 0))
+    assert ledger.num_skipped == 8
 
 
 def test_a_share_at_the_limit_is_allowed():

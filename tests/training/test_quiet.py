@@ -27,7 +27,7 @@ def test_nothing_is_broadcast_before_a_batch():
     take_out_signal_handling(trainer)
     # would raise SIGTERMException, or fail for want of a process group
     trainer._signal_connector.received_sigterm = True
-    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor()
+    assert trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor() is None
 
 
 def test_levels_come_back_after_an_error():

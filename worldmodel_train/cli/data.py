@@ -25,6 +25,14 @@ WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="Processes.", show_default="one per core")
 ]
 
+RootOption = Annotated[
+    Path | None,
+    typer.Option(help="Where a list's relative paths begin.", show_default="list's folder"),
+]
+QualityOption = Annotated[
+    int | None, typer.Option(min=0, max=51, help="Re-encode at this quality (23); lower is better.")
+]
+
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -37,10 +45,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     ],
     out: OutArgument,
     *,
-    root: Annotated[
-        Path | None,
-        typer.Option(help="Where a list's relative paths begin.", show_default="list's folder"),
-    ] = None,
+    root: RootOption = None,
     shard_size: Annotated[str, typer.Option(help="Bytes a shard may have: 1GB, 500MB ...")] = "1GB",
     short_side: Annotated[
         int | None, typer.Option(min=16, help="Re-encode to this shorter side, in pixels.")
@@ -54,10 +59,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     fps: Annotated[
         float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")
     ] = None,
-    crf: Annotated[
-        int | None,
-        typer.Option(min=0, max=51, help="Re-encode at this quality (23); lower is better."),
-    ] = None,
+    crf: QualityOption = None,
     workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
     timeout: Annotated[
         float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")

@@ -115,7 +115,7 @@ def test_signals_to_the_whole_job_do_not_cost_a_sample(make_video, make_request)
         process.decode(make_video(), make_request())
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             process._child.send_signal(number)
-        process.decode(make_video(), make_request())
+        assert process.decode(make_video(), make_request()).clip.shape == (4, 32, 32, 3)
 
 
 def test_a_child_that_cannot_start_says_how_to_see_why(make_request):
