@@ -6,7 +6,8 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from worldmodel_train.training.config import TrainConfig
-from worldmodel_train.training.strategy import Processes, accumulation, choose_place
+from worldmodel_train.training.processes import Processes
+from worldmodel_train.training.strategy import accumulation, choose_place
 
 sizes = st.integers(1, 64)
 
@@ -64,15 +65,6 @@ def test_single_with_several_processes_is_refused():
 def test_a_gpu_recipe_without_a_gpu_is_refused():
     with pytest.raises(ValueError, match=r"train\.accelerator=gpu, but PyTorch .* sees no GPU"):
         choose_place(train(accelerator="gpu"), processes())
-
-
-def test_torchrun_variables_are_understood(monkeypatch):
-    values = {"TORCHELASTIC_RUN_ID": "x", "RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1",
-              "LOCAL_WORLD_SIZE": "4", "GROUP_RANK": "1"}  # fmt: skip
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    found = Processes.from_environment()
-    assert (found.rank, found.world_size, found.num_nodes, found.per_node) == (5, 8, 2, 4)
 
 
 def test_a_micro_batch_that_does_not_divide_the_global_batch_is_refused_with_one_that_does():

@@ -38,8 +38,8 @@ def pretrain(
 
     check_data(loaded)
     from worldmodel_train.cli.run_parts import pretrain_parts
+    from worldmodel_train.training.processes import Processes
     from worldmodel_train.training.run import pretrain as run
-    from worldmodel_train.training.strategy import Processes
 
     result = run(pretrain_parts(loaded, resume))
     if result.exit_code:

@@ -18,13 +18,14 @@ from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.module import Plan, TrainingModule
 from worldmodel_train.training.observers import Observers, observe
 from worldmodel_train.training.parts import PretrainParts, PretrainResult
+from worldmodel_train.training.processes import Processes
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.run_state import load_weights, restore
 from worldmodel_train.training.signals import StopSignals
 from worldmodel_train.training.start import find_init, find_last
-from worldmodel_train.training.strategy import Place, Processes, accumulation, choose_place
+from worldmodel_train.training.strategy import Place, accumulation, choose_place
 from worldmodel_train.training.watch import Watch
 
 logger = logging.getLogger(__name__)

@@ -6,46 +6,16 @@ the two functions of `run_state.py`. Nothing else knows how parameters are laid 
 """
 
 import logging
-import os
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from lightning.fabric.plugins import ClusterEnvironment
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 
 from worldmodel_train.training.config import TrainConfig
+from worldmodel_train.training.processes import Processes
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Processes:
-    """The processes that a launcher (torchrun, srun, or nobody) started for this run."""
-
-    rank: int
-    world_size: int
-    num_nodes: int
-    environment: ClusterEnvironment
-
-    @classmethod
-    def from_environment(cls) -> "Processes":
-        """The processes that the launcher's environment variables tell of."""
-        environment, num_nodes = _detect()
-        return cls(
-            rank=environment.global_rank(),
-            world_size=environment.world_size(),
-            num_nodes=num_nodes,
-            environment=environment,
-        )
-
-    @property
-    def per_node(self) -> int:
-        """Processes on each node."""
-        return self.world_size // self.num_nodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,17 +69,6 @@ def choose_place(train: TrainConfig, processes: Processes) -> Place:
             processes.world_size, accelerator, type(place.strategy).__name__, place.precision,
         )  # fmt: skip
     return place
-
-
-def _detect() -> tuple[ClusterEnvironment, int]:
-    if TorchElasticEnvironment.detect():
-        per_node = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
-        return TorchElasticEnvironment(), max(1, int(os.environ["WORLD_SIZE"]) // per_node)
-    if SLURMEnvironment.detect():
-        # Lightning's own requeueing saves inside the signal handler and hangs when a rank is late
-        slurm = SLURMEnvironment(auto_requeue=False)
-        return slurm, int(os.environ.get("SLURM_NNODES", "1"))
-    return LightningEnvironment(), 1
 
 
 def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gpu"]:
