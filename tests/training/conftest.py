@@ -6,16 +6,27 @@ from types import ModuleType
 
 import pytest
 import torch
-from safetensors.torch import load_file
+
+from worldmodel_train.training.checkpoint_reader import read_weights
+
+
+def _program(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
 def toy() -> ModuleType:
     """The module toy_run.py, which is a program as well."""
-    spec = importlib.util.spec_from_file_location("toy_run", Path(__file__).parent / "toy_run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _program("toy_run")
+
+
+@pytest.fixture(scope="session")
+def vjepa() -> ModuleType:
+    """The module vjepa_run.py, which is a program as well."""
+    return _program("vjepa_run")
 
 
 @pytest.fixture
@@ -37,7 +48,7 @@ def weights() -> Callable[[Path], dict[str, torch.Tensor]]:
 
     def read(run_dir: Path) -> dict[str, torch.Tensor]:
         folder = run_dir / "checkpoints"
-        return load_file(folder / (folder / "last").read_text().strip() / "weights.safetensors")
+        return read_weights(folder / (folder / "last").read_text().strip())
 
     return read
 

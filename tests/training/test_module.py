@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from worldmodel_train.training.checkpoint_reader import read_weights
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.optim import OptimConfig
@@ -58,10 +59,7 @@ def test_the_teacher_moves_once_per_optimizer_step_and_is_saved_in_step(
 
 def test_the_saved_teacher_is_the_running_average_of_the_saved_students(toy, tmp_path):
     pretrain(toy.toy_parts(tmp_path, steps=4, save_every=1))
-    saved = [
-        load_file(tmp_path / "checkpoints" / f"step_{n:08d}" / "weights.safetensors")
-        for n in range(1, 5)
-    ]
+    saved = [read_weights(tmp_path / "checkpoints" / f"step_{n:08d}") for n in range(1, 5)]
     teacher = saved[0]["teacher.0.weight"]
     for index, state in enumerate(saved[1:], start=1):
         momentum = 0.9 + 0.1 * index / 4
@@ -131,9 +129,8 @@ def test_a_method_without_a_teacher_refuses_a_momentum(toy, tmp_path):
 
 def test_bf16_keeps_weights_moments_and_teacher_in_fp32(toy, tmp_path, weights):
     result = pretrain(toy.toy_parts(tmp_path, steps=2, precision="bf16"))
-    state = torch.load(result.checkpoint / "state.pt", weights_only=True)
-    tensors = [*weights(tmp_path).values()]
-    tensors += [v for moments in state["optimizer"]["state"].values() for v in moments.values()]
+    moments = load_file(result.checkpoint / "moments-00000.safetensors")
+    tensors = [*weights(tmp_path).values(), *moments.values()]
     assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 

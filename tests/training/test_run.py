@@ -12,6 +12,7 @@ from rich.console import Console
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training import observers
 from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
+from worldmodel_train.training.checkpoint_files import read_meta
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import BrokenRunError, GuardConfig
 from worldmodel_train.training.run import pretrain
@@ -88,8 +89,8 @@ def test_a_run_dir_of_another_recipe_is_refused_before_the_model_is_built(toy, t
 
 def test_a_damaged_last_checkpoint_is_refused_and_the_others_are_named(toy, tmp_path):
     pretrain(toy.toy_parts(tmp_path, steps=4, save_every=2))
-    (tmp_path / "checkpoints" / "step_00000004" / "state.pt").write_bytes(b"rubbish")
-    with pytest.raises(CheckpointError, match=r"state\.pt.*damaged.*there are: step_00000002"):
+    (tmp_path / "checkpoints/step_00000004/moments-00000.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(CheckpointError, match=r"moments.*damaged.*there are: step_00000002"):
         pretrain(toy.toy_parts(tmp_path, steps=5))
 
 
@@ -104,10 +105,7 @@ def test_a_cooldown_starts_from_another_run(toy, tmp_path, weights, optimizer):
     for name, tensor in weights(tmp_path / "one").items():
         if name.startswith(("encoder.0", "predictor")):
             assert torch.equal(tensor, weights(tmp_path / "two")[name])
-    steps = [
-        torch.load(result.checkpoint / "state.pt")["optimizer"]["state"][0]["step"]
-        for result in (first, second)
-    ]
+    steps = [read_meta(result.checkpoint).optimizer_step for result in (first, second)]
     assert steps == [8, 9 if optimizer else 1]
 
 

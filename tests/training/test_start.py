@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
+import torch
 
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import RunState
 from worldmodel_train.training.config import InitConfig
+from worldmodel_train.training.imported import save_imported
 from worldmodel_train.training.start import differing_keys, find_init, find_last
 
 OLD = "train: {steps: 8, seed: 1}\ndata: {loader: {workers: 2, shuffle_buffer: 9}}\nmasks: [1]\n"
@@ -11,20 +14,42 @@ OLD = "train: {steps: 8, seed: 1}\ndata: {loader: {workers: 2, shuffle_buffer: 9
 
 @pytest.fixture
 def run_dir(tmp_path):
-    state = RunState(step=1, samples_seen=4, weights={}, optimizer={}, watch={})
-    CheckpointFolder(tmp_path).save(state, OLD)
+    save_imported(CheckpointFolder(tmp_path), {"w": torch.zeros(2)}, OLD)
     return tmp_path
 
 
-def test_a_run_goes_on_from_its_last_checkpoint(run_dir, tmp_path):
-    assert find_last(run_dir, OLD, "auto") == CheckpointFolder(run_dir).at(1)
-    assert find_last(tmp_path / "new", OLD, "auto") is None
+@pytest.fixture
+def find(toy):
+    """find_last as a run of a recipe does it, with `added` to what an older version wrote."""
+
+    def call(run_dir, recipe_yaml, resume="auto", added=""):
+        parts = toy.toy_parts(run_dir, resume=resume)
+        return find_last(
+            replace(
+                parts,
+                recipe_yaml=recipe_yaml,
+                read_recipe=lambda path: path.read_text() + added,
+            )
+        )
+
+    return call
 
 
-def test_a_run_dir_of_another_recipe_is_refused_with_all_keys_that_differ(run_dir):
+def test_a_run_goes_on_from_its_last_checkpoint(find, run_dir, tmp_path):
+    assert find(run_dir, OLD) == CheckpointFolder(run_dir).at(0)
+    assert find(tmp_path / "new", OLD) is None
+
+
+def test_what_got_a_default_after_a_run_began_does_not_stop_it(find, run_dir):
+    assert find(run_dir, OLD + "new: 1\n", added="new: 1\n") == CheckpointFolder(run_dir).at(0)
+    with pytest.raises(ValueError, match="new: 1 -> 2"):
+        find(run_dir, OLD + "new: 2\n", added="new: 1\n")
+
+
+def test_a_run_dir_of_another_recipe_is_refused_with_all_keys_that_differ(find, run_dir):
     new = OLD.replace("seed: 1", "seed: 2").replace("[1]", "[1, 2]") + "extra: {key: 1}\n"
     with pytest.raises(ValueError, match="another recipe") as caught:
-        find_last(run_dir, new, "auto")
+        find(run_dir, new)
     for line in ("train.seed: 1 -> 2", "masks: [1] -> [1, 2]", "extra.key: absent -> 1"):
         assert line in str(caught.value)
 
@@ -35,13 +60,13 @@ def test_what_changes_neither_samples_nor_loss_may_differ():
     assert differing_keys(OLD, OLD.replace("buffer: 9", "buffer: 8")) != []
 
 
-def test_resume_never_refuses_a_run_dir_in_use(run_dir):
+def test_resume_never_refuses_a_run_dir_in_use(find, run_dir):
     with pytest.raises(ValueError, match="--resume auto"):
-        find_last(run_dir, OLD, "never")
+        find(run_dir, OLD, resume="never")
 
 
 def test_init_takes_a_checkpoint_or_a_run(run_dir):
-    checkpoint = CheckpointFolder(run_dir).at(1)
+    checkpoint = CheckpointFolder(run_dir).at(0)
     assert find_init(InitConfig(checkpoint=run_dir, optimizer=True)) == checkpoint
     assert find_init(InitConfig(checkpoint=checkpoint, optimizer=True)) == checkpoint
 

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from pydantic import ValidationError
 
-from worldmodel_train.training.config import TrainConfig
+from worldmodel_train.training.config import DeepSpeedConfig, TrainConfig
 from worldmodel_train.training.processes import Processes
-from worldmodel_train.training.strategy import accumulation, choose_place
+from worldmodel_train.training.strategy import Place, accumulation, choose_place
 
 sizes = st.integers(1, 64)
 
@@ -44,27 +45,57 @@ def test_an_uneven_batch_names_values_that_work(global_batch, micro, world):
             accumulation(int(number), micro, world)
 
 
+def choose(processes: Processes, **changes) -> Place:
+    return choose_place(train(accelerator="cpu", **changes), processes, clip_grad_norm=None)
+
+
 def test_one_process_runs_on_one_device():
-    place = choose_place(train(accelerator="cpu"), processes())
+    place = choose(processes())
     assert isinstance(place.strategy, SingleDeviceStrategy)
-    assert (place.accelerator, place.precision) == ("cpu", "bf16-mixed")
+    assert place.accelerator == "cpu"
 
 
 def test_several_processes_run_ddp():
-    place = choose_place(train(accelerator="cpu"), processes(2))
+    place = choose(processes(2))
     assert isinstance(place.strategy, DDPStrategy)
     assert place.strategy.process_group_backend == "gloo"
 
 
+def test_a_name_alone_is_a_strategy():
+    assert train(strategy="deepspeed").strategy == DeepSpeedConfig(zero_stage=1, offload="none")
+    with pytest.raises(ValidationError, match="'zero'"):
+        train(strategy="zero")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_deepspeed_sums_and_averages_gradients_in_fp32(precision):
+    strategy = {"name": "deepspeed", "zero_stage": 2, "offload": "cpu"}
+    sizes = {"global_batch": 16, "precision": precision}
+    place = choose(processes(2), strategy=strategy, **sizes)
+    config = place.strategy.config
+    assert config["communication_data_type"] == "fp32"
+    assert config["data_types"]["grad_accum_dtype"] in ("fp32", None)
+    assert (config["data_types"]["grad_accum_dtype"] is None) == (precision == "fp32")
+    assert config["bf16"]["enabled"] == (precision == "bf16")
+    assert config["zero_optimization"]["stage"] == 2
+    assert config["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
+
+
+def test_the_limit_of_gradients_is_told_to_deepspeed():
+    settings = train(accelerator="cpu", strategy="deepspeed")
+    place = choose_place(settings, processes(), clip_grad_norm=0.5)
+    assert place.strategy.config["gradient_clipping"] == 0.5
+
+
 def test_single_with_several_processes_is_refused():
     with pytest.raises(ValueError, match=r"train\.strategy=single, but 2 processes"):
-        choose_place(train(accelerator="cpu", strategy="single"), processes(2))
+        choose(processes(2), strategy="single")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_recipe_without_a_gpu_is_refused():
     with pytest.raises(ValueError, match=r"train\.accelerator=gpu, but PyTorch .* sees no GPU"):
-        choose_place(train(accelerator="gpu"), processes())
+        choose_place(train(accelerator="gpu"), processes(), clip_grad_norm=None)
 
 
 def test_a_micro_batch_that_does_not_divide_the_global_batch_is_refused_with_one_that_does():

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from worldmodel_train.data.health import SkipLedger
+from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.training.checkpoint import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
@@ -55,12 +56,28 @@ class ToyJepa(nn.Module):
         return [EmaPair(student=self.encoder, teacher=self.teacher)]
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        trained = [p for p in self.parameters() if p.requires_grad]
-        flat, wide = [p for p in trained if p.ndim < 2], [p for p in trained if p.ndim >= 2]
-        return [
-            ParameterGroup(name="decay", parameters=wide, weight_decay=True),
-            ParameterGroup(name="no_decay", parameters=flat, weight_decay=False),
-        ]
+        return parameter_groups(encoder=self.encoder, predictor=self.predictor)
+
+
+class TeacherlessToy(nn.Module):
+    """Predicts what its own encoder sees, without a teacher and with gradients on both sides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(24, 16), nn.GELU(), nn.Linear(16, 8))
+        self.predictor = nn.Linear(8, 8)
+
+    def training_losses(self, batch: VideoBatch) -> Losses:
+        latents = self.encoder(batch.groups[0].clips.flatten(1).float() / 255)
+        predicted = self.predictor(latents).float()
+        total = (predicted - latents).square().mean() + (latents.var(0) - 1).square().mean()
+        return Losses(total=total, terms={}, predicted=predicted.detach(), target=latents.detach())
+
+    def ema_pairs(self) -> list[EmaPair]:
+        return []
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return parameter_groups(encoder=self.encoder, predictor=self.predictor)
 
 
 def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> VideoBatch:
@@ -105,6 +122,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
         "log": LogConfig(every_steps=1),
         "guard": GuardConfig(collapse="ignore"),
         "recipe_yaml": f"name: toy\ntrain: {train.model_dump_json()}\n",
+        "read_recipe": Path.read_text,
     }
     return PretrainParts(
         build_objective=objective or (lambda: ToyJepa(dropout)),

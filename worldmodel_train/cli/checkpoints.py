@@ -22,7 +22,7 @@ def import_(
     from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
     from worldmodel_train.recipe import load_recipe, resolved_yaml
     from worldmodel_train.training.checkpoint import CheckpointFolder
-    from worldmodel_train.training.checkpoint_files import RunState
+    from worldmodel_train.training.imported import save_imported
 
     loaded = load_recipe(recipe, overrides or ())
     folder = CheckpointFolder(out)
@@ -31,8 +31,7 @@ def import_(
     objective = loaded.method.build()
     parts = ENCODERS if encoder_only else ALL_PARTS
     typer.echo(import_checkpoint(source, objective, parts=parts))
-    state = RunState(step=0, samples_seen=0, weights=objective.state_dict(), optimizer={}, watch={})
-    typer.echo(f"wrote {folder.save(state, resolved_yaml(loaded))}")
+    typer.echo(f"wrote {save_imported(folder, objective.state_dict(), resolved_yaml(loaded))}")
     typer.echo(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")
 
 
@@ -48,7 +47,8 @@ def export(
     from worldmodel_train.interop import ClipSize, export_checkpoint
     from worldmodel_train.recipe import load_recipe
     from worldmodel_train.training.checkpoint import CheckpointFolder
-    from worldmodel_train.training.checkpoint_files import RECIPE, read_state
+    from worldmodel_train.training.checkpoint_files import RECIPE
+    from worldmodel_train.training.checkpoint_reader import read_weights
     from worldmodel_train.training.run_state import load_weights
 
     checkpoint = CheckpointFolder(run).last()
@@ -56,6 +56,6 @@ def export(
         raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
     recipe = load_recipe(str(checkpoint / RECIPE))
     objective = recipe.method.build()
-    load_weights(objective, read_state(checkpoint).weights)
+    load_weights(objective, read_weights(checkpoint))
     clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)
     typer.echo(export_checkpoint(objective, out, layout=layout, clip=clip))

@@ -13,7 +13,7 @@ from worldmodel_train.evaluation.result import EvaluationResult
 from worldmodel_train.protocols import LatentPredictor
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import read_state
+from worldmodel_train.training.checkpoint_reader import read_weights
 from worldmodel_train.training.run_state import load_weights
 
 
@@ -32,7 +32,7 @@ def measure(recipe: Recipe) -> EvaluationResult:
     trained, untrained = untrained_objective(recipe), untrained_objective(recipe)
     assert isinstance(trained, nn.Module)
     assert isinstance(untrained, nn.Module)
-    load_weights(trained, read_state(checkpoint).weights)
+    load_weights(trained, read_weights(checkpoint))
     on_gpu = torch.cuda.is_available() and recipe.train.accelerator != "cpu"
     device = "cuda" if on_gpu else "cpu"
     models = Contestants(

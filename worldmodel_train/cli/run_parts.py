@@ -10,7 +10,7 @@ from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import Objective
-from worldmodel_train.recipe import Recipe, resolved_yaml
+from worldmodel_train.recipe import Recipe, load_recipe, resolved_yaml
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
@@ -33,6 +33,7 @@ def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:
         log=recipe.log,
         guard=recipe.guard,
         recipe_yaml=resolved_yaml(recipe),
+        read_recipe=lambda path: resolved_yaml(load_recipe(path)),
         run_dir=recipe.run_path,
         resume=resume,
     )

@@ -1,14 +1,15 @@
 """Checkpoints of a run: directories that are whole or not there at all.
 
-    run_dir/checkpoints/step_00001234/   weights.safetensors state.pt recipe.yaml meta.json
+    run_dir/checkpoints/step_00001234/   the files of all ranks, recipe.yaml, meta.json
     run_dir/checkpoints/last             the name of the newest one
 
-A checkpoint is written beside its place, flushed to the disk, renamed, and only then does `last`
-point to it. A crash at any instant leaves the old `last` loadable.
+A checkpoint is written beside its place, by all ranks, flushed to the disk, renamed, and only then
+does `last` point to it. A crash at any instant leaves the old `last` loadable.
 """
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import PositiveInt
@@ -16,10 +17,11 @@ from pydantic import PositiveInt
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoint_files import (
-    RunState,
+    Fingerprint,
+    Progress,
     flush_folder,
+    write_meta,
     write_text,
-    write_whole,
 )
 
 _TEMPORARY = ".writing-"
@@ -34,6 +36,8 @@ class CheckpointConfig(StrictConfig):
     """The newest checkpoints to keep."""
     keep_every: PositiveInt | None = None
     """Checkpoints at multiples of this step stay for good."""
+    asynchronous: bool = True
+    """Train on while the files are written; the state is copied to the host's memory before."""
 
 
 class CheckpointFolder:
@@ -75,28 +79,55 @@ class CheckpointFolder:
         names = " ".join(self.at(step).name for step in self.steps())
         return f"To go on from one, write its name into {self.path / 'last'}; there are: {names}"
 
-    def save(self, state: RunState, recipe_yaml: str) -> Path:
-        """The new checkpoint, which `last` names once it is whole.
+    def prepare(self, step: int) -> Path:
+        """An empty folder beside the checkpoints, for all ranks to write into.
 
         Raises:
-            CheckpointError: The disk is full or refuses; the old checkpoints are untouched.
+            OSError: The disk refuses.
         """
-        target = self.at(state.step)
-        temporary = self.path / f"{_TEMPORARY}{target.name}"
-        self._clean()
-        try:
-            temporary.mkdir(parents=True)
-            write_whole(temporary, state, recipe_yaml)
-            self._publish(temporary, target)
-        except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            free = shutil.disk_usage(self.path.parent).free / 1e9
-            raise CheckpointError(
-                f"could not save step {state.step} in {self.path}: {error}. {free:.1f} GB are free "
-                f"there; the checkpoints that were there are untouched. Make room or lower "
-                f"checkpoint.keep_last, and start again"
-            ) from error
+        for path in self.path.glob(f"{_TEMPORARY}*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        temporary = self.temporary(step)
+        temporary.mkdir(parents=True)
+        return temporary
+
+    def temporary(self, step: int) -> Path:
+        """Where the checkpoint of `step` is written."""
+        return self.path / f"{_TEMPORARY}{self.at(step).name}"
+
+    def publish(
+        self, progress: Progress, recipe_yaml: str, files: Mapping[str, Fingerprint]
+    ) -> Path:
+        """The new checkpoint, which `last` names from now on; all ranks have written their files.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        temporary, target = self.temporary(progress.step), self.at(progress.step)
+        write_meta(temporary, progress, recipe_yaml, files)
+        if target.exists():
+            # left by a crash before `last` moved on, or the same step saved again
+            self._remove(target)
+        temporary.rename(target)
+        flush_folder(self.path)
+        pointer = self.path / f"{_TEMPORARY}last"
+        write_text(pointer, target.name + "\n")
+        pointer.replace(self.path / "last")
+        flush_folder(self.path)
         return target
+
+    def abandon(self, step: int, reason: str) -> CheckpointError:
+        """What to raise when `step` could not be saved; removes what was written of it."""
+        shutil.rmtree(self.temporary(step), ignore_errors=True)
+        free = shutil.disk_usage(self.path.parent).free / 1e9
+        return CheckpointError(
+            f"could not save step {step} in {self.path}: {reason}. {free:.1f} GB are free there; "
+            f"the checkpoints that were there are untouched. Make room or lower "
+            f"checkpoint.keep_last, and start again"
+        )
 
     def prune(self, config: CheckpointConfig) -> None:
         """Removes what `config` does not keep of the checkpoints up to `last`.
@@ -110,27 +141,9 @@ class CheckpointFolder:
             if config.keep_every is None or step % config.keep_every:
                 self._remove(self.at(step))
 
-    def _publish(self, temporary: Path, target: Path) -> None:
-        if target.exists():
-            # left by a crash before `last` moved on, or the same step saved again
-            self._remove(target)
-        temporary.rename(target)
-        flush_folder(self.path)
-        pointer = self.path / f"{_TEMPORARY}last"
-        write_text(pointer, target.name + "\n")
-        pointer.replace(self.path / "last")
-        flush_folder(self.path)
-
     def _remove(self, checkpoint: Path) -> None:
         # renamed first, so that a crash half way leaves no half checkpoint under a good name
         doomed = self.path / f"{_TEMPORARY}removed-{checkpoint.name}-{os.getpid()}"
         checkpoint.rename(doomed)
         # a reader on a network file system may hold it open; the next save tries again
         shutil.rmtree(doomed, ignore_errors=True)
-
-    def _clean(self) -> None:
-        for path in self.path.glob(f"{_TEMPORARY}*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)

@@ -1,24 +1,35 @@
-"""The files of one checkpoint: written, flushed, listed with checksums, verified on load."""
+"""The files of one checkpoint: written, flushed, listed with checksums, verified.
+
+    weights-00003.safetensors   what rank 3 keeps of the weights and teachers, in fp32
+    moments-00003.safetensors   what it keeps of AdamW's moments
+    recipe.yaml                 the resolved recipe
+    meta.json                   everything else, and the other files' checksums; written last
+
+A tensor that a rank keeps whole has its own name and shape. A stretch of a flattened tensor is
+`name[first:last]`. So one process's checkpoint is plain to read, and one of any number of ranks,
+under any strategy, can be filled into any other.
+"""
 
 import hashlib
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.strict_state import CheckpointError
+from worldmodel_train.training.layouts.layout import Piece
 
-WEIGHTS, STATE, RECIPE, META = "weights.safetensors", "state.pt", "recipe.yaml", "meta.json"
-_FILES = (WEIGHTS, STATE, RECIPE)
+RECIPE, META = "recipe.yaml", "meta.json"
+_FORMAT = 2
 _PACKAGES = ("worldmodel-train", "torch", "lightning", "safetensors")
 
 
@@ -29,45 +40,88 @@ class Fingerprint(StrictConfig):
     sha256: str
 
 
-class Meta(StrictConfig):
-    """`meta.json`: where the run was, with what it was made, and the other files."""
-
-    format: Literal[1]
-    step: int
-    samples_seen: int
-    versions: dict[str, str]
-    files: dict[str, Fingerprint]
+Shapes = dict[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunState:
-    """All that a run needs to go on; the data position is `step` times the global batch."""
+class Progress(StrictConfig):
+    """Where a run is, beside its tensors; the data position is `step` times the global batch."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")
 
     step: int
     samples_seen: int
-    weights: dict[str, Tensor]
-    """The objective's state: teachers (the EMA, in fp32) as well as students."""
-    optimizer: dict[str, object]
+    optimizer_step: int | None
+    """Steps that the moments have seen; None where there are none, as in imported weights."""
+    shapes: Shapes
+    """Of every tensor of the objective's state."""
     watch: dict[str, object]
     """What the collapse guard remembers."""
 
 
-def write_whole(folder: Path, state: RunState, recipe_yaml: str) -> None:
-    """Writes and flushes all files of a checkpoint into `folder`.
+class Meta(Progress):
+    """`meta.json`."""
+
+    format: Literal[2]
+    versions: dict[str, str]
+    files: dict[str, Fingerprint]
+
+
+def weights_file(rank: int) -> str:
+    """The name of a rank's file of weights."""
+    return f"weights-{rank:05d}.safetensors"
+
+
+def moments_file(rank: int) -> str:
+    """The name of a rank's file of moments."""
+    return f"moments-{rank:05d}.safetensors"
+
+
+def tensors_of(
+    pieces: Iterable[Piece], shapes: Mapping[str, tuple[int, ...]], rank: int
+) -> dict[str, dict[str, Tensor]]:
+    """What a rank writes: a copy of its pieces on the CPU, by file and name."""
+    files: dict[str, dict[str, Tensor]] = {weights_file(rank): {}, moments_file(rank): {}}
+    for piece in pieces:
+        if piece.replicated and rank != 0:
+            continue
+        is_weight = piece.kind == "weights"
+        shape, name = shapes[piece.name], piece.name if is_weight else f"{piece.kind}/{piece.name}"
+        values = piece.values.detach().to("cpu", copy=True)
+        if values.numel() == _size(shape):
+            values = values.view(shape)
+        else:
+            name = f"{name}[{piece.start}:{piece.stop}]"
+        files[weights_file(rank) if is_weight else moments_file(rank)][name] = values
+    return {name: tensors for name, tensors in files.items() if tensors}
+
+
+def write_tensors(
+    folder: Path, files: Mapping[str, Mapping[str, Tensor]]
+) -> dict[str, Fingerprint]:
+    """Writes and flushes a rank's files.
 
     Raises:
         OSError: The disk is full or refuses.
     """
-    _save_weights(folder / WEIGHTS, state.weights)
-    _save_state(folder / STATE, {"optimizer": state.optimizer, "watch": state.watch})
+    for name, tensors in files.items():
+        _save(folder / name, dict(tensors))
+    return {name: _fingerprint(folder / name) for name in files}
+
+
+def write_meta(
+    folder: Path, progress: Progress, recipe_yaml: str, files: Mapping[str, Fingerprint]
+) -> None:
+    """Writes what makes the ranks' files a checkpoint, and flushes the folder.
+
+    Raises:
+        OSError: The disk is full or refuses.
+    """
     write_text(folder / RECIPE, recipe_yaml)
-    files = {name: _fingerprint(folder / name) for name in _FILES}
     meta = Meta(
-        format=1,
-        step=state.step,
-        samples_seen=state.samples_seen,
+        **dict(progress),
+        format=_FORMAT,
         versions={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
-        files=files,
+        files={**files, RECIPE: _fingerprint(folder / RECIPE)},
     )
     write_text(folder / META, meta.model_dump_json(indent=2) + "\n")
     flush_folder(folder)
@@ -82,16 +136,15 @@ def read_meta(checkpoint: Path) -> Meta:
         raise CheckpointError(f"{path} is damaged or not a checkpoint's: {error}") from error
 
 
-def verify(checkpoint: Path) -> Meta:
-    """The meta data, after every file was found to be what was written.
+def verify(checkpoint: Path, meta: Meta, *, share: int = 0, shares: int = 1) -> None:
+    """Compares a share of the files with what was written.
 
     Raises:
         CheckpointError: A file is missing or differs.
     """
-    meta = read_meta(checkpoint)
-    for name in _FILES:
-        path, expected = checkpoint / name, meta.files.get(name)
-        if expected is None or not path.is_file():
+    for name in sorted(meta.files)[share::shares]:
+        path, expected = checkpoint / name, meta.files[name]
+        if not path.is_file():
             raise CheckpointError(f"{path} is missing: the checkpoint is damaged")
         found = _fingerprint(path)
         if found != expected:
@@ -99,20 +152,6 @@ def verify(checkpoint: Path) -> Meta:
                 f"{path} is not what was saved (found {found}, saved {expected}): the checkpoint "
                 f"is damaged"
             )
-    return meta
-
-
-def read_state(checkpoint: Path) -> RunState:
-    """The state in a checkpoint, verified first, on the CPU."""
-    meta = verify(checkpoint)
-    rest = torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
-    return RunState(
-        step=meta.step,
-        samples_seen=meta.samples_seen,
-        weights=load_file(checkpoint / WEIGHTS),
-        optimizer=rest["optimizer"],
-        watch=rest["watch"],
-    )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -132,15 +171,19 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _save_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+def _size(shape: Iterable[int]) -> int:
+    return torch.Size(shape).numel()
+
+
+def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
         save_file(tensors, path)
         path.chmod(0o666 & ~_umask())  # the library writes for the owner alone
     except SafetensorError as error:
         # the library reports a full disk by its own error class
         raise OSError(str(error)) from error
-    _flush_file(path)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _umask() -> int:
@@ -148,20 +191,6 @@ def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
-
-
-def _save_state(path: Path, state: dict[str, object]) -> None:
-    try:
-        torch.save(state, path)
-    except RuntimeError as error:
-        # a full disk, as PyTorch's zip writer reports it
-        raise OSError(str(error)) from error
-    _flush_file(path)
-
-
-def _flush_file(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _fingerprint(path: Path) -> Fingerprint:

@@ -1,9 +1,16 @@
 """How long, how wide and on what a run trains, and how often it reports."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from worldmodel_train.config import StrictConfig
 
@@ -15,6 +22,52 @@ class InitConfig(StrictConfig):
     """A checkpoint directory, or a run directory (its last checkpoint is taken)."""
     optimizer: bool
     """Take the optimizer's moments as well; V-JEPA 2's cooldowns do."""
+
+
+class AutoStrategy(StrictConfig):
+    """`single` for one process; for several `ddp`, or ZeRO where a GPU would be too full."""
+
+    name: Literal["auto"] = "auto"
+
+
+class SingleStrategy(StrictConfig):
+    """One process on one device."""
+
+    name: Literal["single"] = "single"
+
+
+class DdpStrategy(StrictConfig):
+    """Every rank keeps everything; gradients are averaged."""
+
+    name: Literal["ddp"] = "ddp"
+
+
+class DeepSpeedConfig(StrictConfig):
+    """DeepSpeed's ZeRO: each rank keeps a share of the state."""
+
+    name: Literal["deepspeed"] = "deepspeed"
+    zero_stage: Literal[1, 2, 3] = 1
+    """What is shared out: 1 masters, moments and EMA; 2 gradients too; 3 weights too."""
+    offload: Literal["none", "cpu"] = "none"
+    """`cpu` keeps masters, moments and EMA in the host's memory and steps there."""
+
+
+class Fsdp2Strategy(StrictConfig):
+    """PyTorch's own sharding: weights, gradients, moments and EMA by rows, as ZeRO 3."""
+
+    name: Literal["fsdp2"] = "fsdp2"
+
+
+def _by_name(value: object) -> object:
+    """`ddp` for `{name: ddp}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Strategy = Annotated[
+    AutoStrategy | SingleStrategy | DdpStrategy | DeepSpeedConfig | Fsdp2Strategy,
+    Field(discriminator="name"),
+    BeforeValidator(_by_name),
+]
 
 
 class TrainConfig(StrictConfig):
@@ -31,9 +84,12 @@ class TrainConfig(StrictConfig):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """`gpu` refuses to start without one; `auto` takes one where there is one."""
     precision: Literal["bf16", "fp32"] = "bf16"
-    """`bf16` computes in bfloat16 and keeps weights, optimizer and EMA in float32."""
-    strategy: Literal["auto", "single", "ddp"] = "auto"
-    """`auto` is `ddp` where a launcher started several processes, else `single`."""
+    """`bf16` computes in bfloat16; masters, optimizer and EMA stay in float32."""
+    strategy: Strategy = AutoStrategy()
+    """How the state lies over the processes that a launcher started: auto, single, ddp, deepspeed
+    (with zero_stage and offload) or fsdp2; a name alone will do."""
+    timeout_s: PositiveFloat = 1800.0
+    """Seconds that a rank waits for the others in one exchange before the run ends."""
     activation_checkpointing: Literal["none", "selective", "full"] = "none"
     """What the backward pass computes again instead of keeping it in memory."""
     compile: bool = False

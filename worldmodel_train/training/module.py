@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 
 from worldmodel_train.protocols import Objective
-from worldmodel_train.training.ema import Ema
+from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
 from worldmodel_train.training.randomness import seed_forward
 from worldmodel_train.types import Losses, VideoBatch
@@ -26,31 +26,47 @@ class Plan:
     seed: int
     log_every: int
     accumulation: int
+    precision: Literal["bf16", "fp32"]
 
     def observed(self, step: int) -> bool:
         """Whether metrics are read after `step` steps: the first, every n-th and the last."""
         return step == 1 or step % self.log_every == 0 or step == self.steps
 
 
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """What happens to the objective before the first step, on the devices it is trained on."""
+
+    shard: Callable[["TrainingModule"], None]
+    """Cuts the objective up, where the strategy wants it so before there is an optimizer."""
+    lay_out: Callable[["TrainingModule"], Layout]
+    """Finds where the strategy keeps the state."""
+    fill: Callable[[Layout], None]
+    """Fills the state from a checkpoint, or leaves it as it was drawn."""
+
+
 class TrainingModule(pl.LightningModule):
     """Counts optimizer steps itself, so that a resumed run needs none of Lightning's state."""
 
-    def __init__(self, objective: nn.Module, plan: Plan) -> None:
+    def __init__(
+        self, objective: nn.Module, plan: Plan, beginning: Beginning, *, step: int = 0
+    ) -> None:
         super().__init__()
         self.objective = objective
         """A module that is an Objective."""
+        self.shapes = {name: tuple(t.shape) for name, t in objective.state_dict().items()}
+        """Of all tensors of the objective's state, before a strategy cuts them up."""
         self.plan = plan
-        self.step = 0
+        self.step = step
         """Optimizer steps taken, over all starts of this run."""
         self.micro_step = 0
         """Forward passes since the last optimizer step."""
-        self.ema = Ema([])
-        """The teachers; gathered when Lightning builds the optimizer, on the device."""
         self.observation = Observation()
         self.non_finite: Tensor | None = None
-        """On the device: whether any loss since the last reading was NaN or infinite."""
-        self.optimizer_state: dict[str, object] | None = None
-        """Moments to start from; taken when Lightning builds the optimizer."""
+        """On the device: whether any loss or gradient since the last reading was not finite."""
+        self._beginning = beginning
+        self._layout: Layout | None = None
+        self._optimizer: AdamW | None = None
 
     @property
     def method(self) -> Objective:
@@ -58,23 +74,39 @@ class TrainingModule(pl.LightningModule):
         return cast("Objective", self.objective)
 
     @property
-    def optimizer(self) -> Optimizer:
-        """The one optimizer, without Lightning's wrapper."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, Optimizer)
-        return optimizer
+    def optimizer(self) -> AdamW:
+        """The optimizer, without the wrappers of Lightning and DeepSpeed."""
+        assert self._optimizer is not None, "asked for before Lightning has built it"
+        return self._optimizer
+
+    @property
+    def layout(self) -> Layout:
+        """Where the state lies."""
+        assert self._layout is not None, "asked for before the strategy has set up the model"
+        return self._layout
+
+    def autocast(self) -> torch.autocast:
+        """The precision that the objective computes in.
+
+        Training enters it itself: around Lightning's step, DeepSpeed would switch it off.
+        """
+        in_bf16 = self.plan.precision == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=in_bf16)
+
+    def configure_model(self) -> None:
+        """Cuts the objective up where the strategy wants it."""
+        self._beginning.shard(self)
 
     def configure_optimizers(self) -> Optimizer:
-        """AdamW over the objective's groups, with its moments where there are any."""
-        self.ema = Ema(self.method.ema_pairs())
-        _check_momentum(self.ema, self.plan.optim)
-        optimizer = build_optimizer(self.method.parameter_groups(), self.plan.optim)
-        if self.optimizer_state is not None:
-            optimizer.load_state_dict(self.optimizer_state)
-            for group in optimizer.param_groups:  # of a run with other settings, where it began so
-                group["betas"], group["eps"] = self.plan.optim.betas, self.plan.optim.eps
-            self.optimizer_state = None
-        return optimizer
+        """AdamW over the objective's groups."""
+        _check_momentum(self.plan.optim, follows=bool(self.method.ema_pairs()))
+        self._optimizer = build_optimizer(self.method.parameter_groups(), self.plan.optim)
+        return self._optimizer
+
+    def on_fit_start(self) -> None:
+        """Finds where the state lies and fills it."""
+        self._layout = self._beginning.lay_out(self)
+        self._beginning.fill(self._layout)
 
     def transfer_batch_to_device(
         self, batch: VideoBatch, device: torch.device, dataloader_idx: int
@@ -86,7 +118,8 @@ class TrainingModule(pl.LightningModule):
     def training_step(self, batch: VideoBatch) -> Tensor:
         """The loss of one micro-batch."""
         seed_forward(self.plan.seed, self.step, self.micro_step, self.global_rank)
-        losses = self.method.training_losses(batch)
+        with self.autocast():
+            losses = self.method.training_losses(batch)
         self._observe(losses)
         self.micro_step += 1
         return losses.total
@@ -100,14 +133,18 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """One step: set the schedules, take the step (the closure computes it), move the teachers.
 
-        The teachers move here, before any callback, so that no checkpoint holds a teacher that is
-        one step behind its student.
+        DeepSpeed counts micro-batches itself, so Lightning calls this after each of them. The
+        teachers move here, before any callback, so that no checkpoint holds a teacher that is one
+        step behind its student.
         """
         plan = self.plan
         set_schedules(self.optimizer, plan.optim, self.step, plan.steps)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.micro_step < plan.accumulation:
+            return
         if plan.optim.ema is not None:
-            self.ema.update(plan.optim.ema.at(self.step, plan.steps))
+            self.layout.update_teachers(plan.optim.ema.at(self.step, plan.steps))
+        self._observe_norm(self.layout.gradient_norm())
         self.step += 1
         self.micro_step = 0
 
@@ -117,20 +154,11 @@ class TrainingModule(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips where the recipe says so, and measures the norm where it will be reported.
-
-        Lightning's own clipping refuses a fused optimizer under bf16.
-        """
-        del gradient_clip_val, gradient_clip_algorithm
+        """Clips where the recipe says so, and measures the norm where it will be reported."""
+        del optimizer, gradient_clip_val, gradient_clip_algorithm
         limit = self.plan.optim.clip_grad_norm
-        if limit is None and not self.plan.observed(self.step + 1):
-            return
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if limit is not None:
-            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
-        self.observation.grad_norm = norm
+        if limit is not None or self.plan.observed(self.step + 1):
+            self.layout.clip_gradients(limit)
 
     def forget_observation(self) -> None:
         """Frees the latents that were kept for a reading, and starts watching for NaN anew."""
@@ -139,14 +167,22 @@ class TrainingModule(pl.LightningModule):
 
     def _observe(self, losses: Losses) -> None:
         """Keeps what may be reported, on the device: nothing here waits for it."""
-        total = losses.total.detach()
-        bad = ~total.isfinite()
-        self.non_finite = bad if self.non_finite is None else self.non_finite | bad
+        self._watch(losses.total.detach())
         if not self.plan.observed(self.step + 1):
             return
         if self.micro_step == 0:
             self.observation = Observation()
         self.observation.add(losses, 1.0 / self.plan.accumulation)
+
+    def _observe_norm(self, norm: Tensor | None) -> None:
+        """Keeps the gradients' norm; DeepSpeed leaves out a step where it is not finite."""
+        if norm is not None:
+            self._watch(norm)
+            self.observation.grad_norm = norm
+
+    def _watch(self, value: Tensor) -> None:
+        bad = ~value.isfinite()
+        self.non_finite = bad if self.non_finite is None else self.non_finite | bad
 
 
 class Observation:
@@ -165,10 +201,10 @@ class Observation:
         self.latents = {"predicted": losses.predicted, "target": losses.target}
 
 
-def _check_momentum(ema: Ema, config: OptimConfig) -> None:
-    if ema and config.ema is None:
+def _check_momentum(config: OptimConfig, *, follows: bool) -> None:
+    if follows and config.ema is None:
         raise ValueError(
             "optim.ema is null, but this method has a target encoder that follows; give a schedule"
         )
-    if not ema and config.ema is not None:
+    if not follows and config.ema is not None:
         raise ValueError("optim.ema is set, but this method has no target encoder; use null")

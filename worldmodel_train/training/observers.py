@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lightning.pytorch import Callback
 
 from worldmodel_train.training.checkpoint import CheckpointFolder
+from worldmodel_train.training.checkpoint_writer import CheckpointWriter
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.pictures import Pictures
 from worldmodel_train.training.progress import ProgressView, open_view
@@ -34,34 +35,34 @@ class Observers:
 
 @contextmanager
 def observe(
-    parts: PretrainParts, watch: Watch, *, first_step: int, is_first_rank: bool
+    parts: PretrainParts, watch: Watch, *, first_step: int, rank: int
 ) -> Iterator[Observers]:
     """The observers, closed at the end; other ranks than the first have no files and no view."""
     with ExitStack() as stack:
-        if is_first_rank:
-            reporter, pictures = _first_rank(parts, watch, first_step, stack)
-        else:
-            reporter, pictures = _reporter(parts, watch, view=None, sinks=()), None
-        yield Observers(reporter=reporter, pictures=pictures, saver=_saver(parts, watch))
-
-
-def _first_rank(
-    parts: PretrainParts, watch: Watch, first_step: int, stack: ExitStack
-) -> tuple[Reporter, Pictures | None]:
-    pictures = None
-    board = TensorBoard(parts.run_dir, first_step=first_step)
-    stack.callback(board.close)
-    if parts.load_pictures is not None and parts.log.image_every is not None:
-        pictures = Pictures(
-            parts.load_pictures(),
-            every_steps=parts.log.image_every,
-            writer=board.writer,
-            clock=watch.clock,
+        board = None
+        view, sinks = None, ()
+        if rank == 0:
+            board = TensorBoard(parts.run_dir, first_step=first_step)
+            stack.callback(board.close)
+            sinks = (MetricsFile(parts.run_dir, first_step=first_step), board)
+            view = open_view(terminal(), first_step=first_step, steps=parts.train.steps)
+            stack.callback(view.close)
+        yield Observers(
+            reporter=_reporter(parts, watch, view=view, sinks=sinks),
+            pictures=_pictures(parts, watch, board),
+            saver=_saver(parts, watch, rank),
         )
-    metrics = MetricsFile(parts.run_dir, first_step=first_step)
-    view = open_view(terminal(), first_step=first_step, steps=parts.train.steps)
-    stack.callback(view.close)
-    return _reporter(parts, watch, view=view, sinks=(metrics, board)), pictures
+
+
+def _pictures(parts: PretrainParts, watch: Watch, board: TensorBoard | None) -> Pictures | None:
+    if parts.load_pictures is None or parts.log.image_every is None:
+        return None
+    return Pictures(
+        parts.load_pictures(),
+        every_steps=parts.log.image_every,
+        writer=board.writer if board is not None else None,
+        clock=watch.clock,
+    )
 
 
 def _reporter(
@@ -70,11 +71,12 @@ def _reporter(
     return Reporter(watch, ledger=parts.ledger, view=view, sinks=sinks)
 
 
-def _saver(parts: PretrainParts, watch: Watch) -> Saver:
+def _saver(parts: PretrainParts, watch: Watch, rank: int) -> Saver:
+    folder = CheckpointFolder(parts.run_dir)
     return Saver(
         config=parts.checkpoint,
-        folder=CheckpointFolder(parts.run_dir),
-        recipe_yaml=parts.recipe_yaml,
+        folder=folder,
+        writer=CheckpointWriter(folder, watch.agreement, rank=rank, recipe_yaml=parts.recipe_yaml),
         global_batch=parts.train.global_batch,
         watch=watch,
     )

@@ -42,6 +42,8 @@ class PretrainParts:
     guard: GuardConfig
     recipe_yaml: str
     """The resolved recipe."""
+    read_recipe: Callable[[Path], str]
+    """A stored recipe, resolved again: an older version did not write what has a default now."""
     run_dir: Path
     resume: Literal["auto", "never"] = "auto"
 

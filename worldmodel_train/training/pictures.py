@@ -19,10 +19,14 @@ from worldmodel_train.types import ClipGroup
 
 
 class Pictures(StepCallback):
-    """Draws every `every_steps` steps into TensorBoard; on the first rank only."""
+    """Draws every `every_steps` steps into TensorBoard.
+
+    All ranks compute what is drawn, because a sharded model computes only on all of them; the first
+    one has a writer.
+    """
 
     def __init__(
-        self, group: ClipGroup, *, every_steps: int, writer: SummaryWriter, clock: Clock
+        self, group: ClipGroup, *, every_steps: int, writer: SummaryWriter | None, clock: Clock
     ) -> None:
         self._group = group
         self._every_steps = every_steps
@@ -46,15 +50,18 @@ class Pictures(StepCallback):
     def _draw_masks(self, module: TrainingModule) -> None:
         grid = cast("LatentPredictor", module.objective).token_grid(self._group.clips)
         for number, masks in enumerate(self._group.masks):
-            picture = mask_overlay(self._group.clips, masks, grid)
-            self._writer.add_image(f"masks/{number}", picture.numpy(), 0, dataformats="HWC")
+            if self._writer is not None:
+                picture = mask_overlay(self._group.clips, masks, grid)
+                self._writer.add_image(f"masks/{number}", picture.numpy(), 0, dataformats="HWC")
 
     @torch.no_grad()
     def _draw(self, module: TrainingModule) -> None:
         model = cast("LatentPredictor", module.objective)
         clips = self._group.clips.to(module.device)
-        with _evaluating(module.objective):
+        with _evaluating(module.objective), module.autocast():
             latents = model.encode(clips).float().cpu()
+        if self._writer is None:
+            return
         strip = feature_strip(self._group.clips, latents, model.token_grid(clips))
         self._writer.add_image("features", strip.numpy(), module.step, dataformats="HWC")
 

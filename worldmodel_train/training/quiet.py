@@ -40,6 +40,10 @@ def quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
             warnings.filterwarnings("ignore", category=PossibleUserWarning)
+            # DeepSpeed calls what the newest PyTorch renames
+            warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*` is deprecated")
+            # nothing here changes a network's output in place
+            warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view")
             # wherever SLURM is installed, whether it is used or not
             warnings.filterwarnings("ignore", message=r"The `srun` command is available")
             yield

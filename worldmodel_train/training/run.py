@@ -9,20 +9,21 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch import nn
 
-from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
+from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import RECIPE, read_meta, read_state, write_text
+from worldmodel_train.training.checkpoint_files import RECIPE, read_meta, write_text
 from worldmodel_train.training.clock import Clock, TimedBatches
 from worldmodel_train.training.guard import Guard
-from worldmodel_train.training.module import Plan, TrainingModule
+from worldmodel_train.training.layouts.layout import Layout
+from worldmodel_train.training.module import Beginning, Plan, TrainingModule
 from worldmodel_train.training.observers import Observers, observe
 from worldmodel_train.training.parts import PretrainParts, PretrainResult
 from worldmodel_train.training.processes import Processes
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.run_lock import run_lock
-from worldmodel_train.training.run_state import load_weights, restore
+from worldmodel_train.training.run_state import Shapes, Stored, shapes_of
 from worldmodel_train.training.signals import StopSignals
 from worldmodel_train.training.start import find_init, find_last
 from worldmodel_train.training.strategy import Place, accumulation, choose_place
@@ -41,20 +42,30 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     """
     train, processes = parts.train, Processes.from_environment()
     micro_batches = accumulation(train.global_batch, train.micro_batch, processes.world_size)
-    place = choose_place(train, processes)
-    last = find_last(parts.run_dir, parts.recipe_yaml, parts.resume)
+    place = choose_place(train, processes, parts.optim.clip_grad_norm)
+    last = find_last(parts)
     init = find_init(train.init) if train.init is not None and last is None else None
     if last is not None and read_meta(last).step >= train.steps:
         return _finished(parts, last)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
     with _place_to_write(parts, processes), StopSignals() as signals:
-        watch = Watch(guard=Guard(parts.guard), clock=Clock(train.global_batch), signals=signals)
-        module = TrainingModule(_build_objective(parts), _plan(parts, micro_batches))
-        if last is not None:
-            _go_on(module, watch.guard, last)
-        elif init is not None:
-            _start_from(module, init, parts)
+        watch = Watch(
+            guard=Guard(parts.guard),
+            clock=Clock(train.global_batch),
+            signals=signals,
+            agreement=Agreement(train.timeout_s),
+        )
+        objective = _build_objective(parts)
+        stored = _stored(parts, shapes_of(objective), last=last, init=init)
+        if stored is not None and last is not None:
+            watch.guard.load(stored.watch)
+        module = TrainingModule(
+            objective,
+            _plan(parts, micro_batches),
+            _beginning(place, stored, watch.agreement),
+            step=stored.step if stored is not None and last is not None else 0,
+        )
         return _train(parts, module, place, watch)
 
 
@@ -93,43 +104,40 @@ def _plan(parts: PretrainParts, micro_batches: int) -> Plan:
         seed=parts.train.seed,
         log_every=parts.log.every_steps,
         accumulation=micro_batches,
+        precision=parts.train.precision,
     )
 
 
-def _go_on(module: TrainingModule, guard: Guard, checkpoint: Path) -> None:
-    try:
-        state = read_state(checkpoint)
-    except CheckpointError as error:
-        folder = CheckpointFolder(checkpoint.parent.parent)
-        raise CheckpointError(f"{error}. {folder.remedy()}") from error
-    restore(module, state)
-    guard.load(state.watch)
-
-
-def _start_from(module: TrainingModule, checkpoint: Path, parts: PretrainParts) -> None:
+def _stored(
+    parts: PretrainParts, shapes: Shapes, *, last: Path | None, init: Path | None
+) -> Stored | None:
+    """The checkpoint to begin from: this run's own, or the one that `train.init` names."""
+    if last is not None:
+        return Stored(last, shapes, moments=True)
+    if init is None:
+        return None
     assert parts.train.init is not None
-    state = read_state(checkpoint)
-    load_weights(module.objective, state.weights)
-    if parts.train.init.optimizer:
-        if not state.optimizer:
-            raise CheckpointError(
-                f"{checkpoint} holds weights only, as imported ones do; use "
-                f"train.init.optimizer=false"
-            )
-        module.optimizer_state = state.optimizer
+    return Stored(init, shapes, moments=parts.train.init.optimizer)
+
+
+def _beginning(place: Place, stored: Stored | None, agreement: Agreement) -> Beginning:
+    def fill(layout: Layout) -> None:
+        if stored is not None:
+            stored.fill(layout, agreement)
+
+    return Beginning(shard=place.shard, lay_out=place.lay_out, fill=fill)
 
 
 def _train(
     parts: PretrainParts, module: TrainingModule, place: Place, watch: Watch
 ) -> PretrainResult:
-    first_step, processes = module.step, place.processes
-    is_first_rank = processes.rank == 0
-    with observe(parts, watch, first_step=first_step, is_first_rank=is_first_rank) as observers:
+    first_step, rank = module.step, place.processes.rank
+    with observe(parts, watch, first_step=first_step, rank=rank) as observers:
         trainer = _trainer(place, module, observers)
         with closing(_batches(parts, place, first_step, watch.clock)) as batches:
             trainer.fit(module, batches)
     result = _result(parts, module, observers)
-    if result.stopped_by and is_first_rank:
+    if result.stopped_by and rank == 0:
         logger.warning(
             "stopped by %s and saved at step %d of %d; the same command goes on from there",
             signal.Signals(result.stopped_by).name, result.step, result.steps,
@@ -150,7 +158,7 @@ def _trainer(place: Place, module: TrainingModule, observers: Observers) -> pl.T
         devices=place.processes.per_node,
         num_nodes=place.processes.num_nodes,
         strategy=place.strategy,
-        precision=place.precision,
+        plugins=place.precision,
         max_epochs=-1,
         max_steps=module.plan.steps - module.step,
         accumulate_grad_batches=module.plan.accumulation,

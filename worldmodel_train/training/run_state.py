@@ -1,34 +1,72 @@
-"""A run's state taken out of the model and put back, strictly.
-
-A sharded strategy brings its own `collect` and `restore`: there weights and moments lie in pieces.
-"""
+"""A run's state as its layout has it, filled from a checkpoint, strictly and by all ranks."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
-import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from worldmodel_train.models.strict_state import differences, refuse_differences
-from worldmodel_train.training.checkpoint_files import RunState
-from worldmodel_train.training.module import TrainingModule
+from worldmodel_train.models.strict_state import (
+    CheckpointError,
+    differences,
+    refuse_differences,
+)
+from worldmodel_train.training.agreement import Agreement
+from worldmodel_train.training.checkpoint import CheckpointFolder
+from worldmodel_train.training.checkpoint_files import verify
+from worldmodel_train.training.checkpoint_reader import CheckpointReader
+from worldmodel_train.training.layouts.layout import Layout
+
+Shapes = dict[str, tuple[int, ...]]
 
 
-def collect(module: TrainingModule, *, global_batch: int, watch: dict[str, object]) -> RunState:
-    """The state after the last finished optimizer step."""
-    return RunState(
-        step=module.step,
-        samples_seen=module.step * global_batch,
-        weights=module.objective.state_dict(),
-        optimizer=module.optimizer.state_dict(),
-        watch=watch,
-    )
+def shapes_of(module: nn.Module) -> Shapes:
+    """The shape of every tensor in a module's state; asked before a strategy cuts it up."""
+    return _shapes(module.state_dict())
 
 
-def restore(module: TrainingModule, state: RunState) -> None:
-    """Puts everything of `state` back; the optimizer's part when Lightning builds it."""
-    load_weights(module.objective, state.weights)
-    module.optimizer_state = state.optimizer
-    module.step = state.step
+class Stored:
+    """A checkpoint to begin from; what can be wrong with it is found before anything is loaded."""
+
+    def __init__(self, checkpoint: Path, shapes: Shapes, *, moments: bool) -> None:
+        self._reader = CheckpointReader(checkpoint)
+        self._moments = moments
+        self.step = self._reader.meta.step
+        self.watch = self._reader.meta.watch
+        refuse_differences("the checkpoint", differences(shapes, self._reader.meta.shapes))
+        if moments and self._reader.meta.optimizer_step is None:
+            raise CheckpointError(
+                f"{checkpoint} holds weights only, as imported ones do; use "
+                f"train.init.optimizer=false"
+            )
+
+    def fill(self, layout: Layout, agreement: Agreement) -> None:
+        """Fills the state; each rank verifies a share of the files, and all hear of damage.
+
+        Raises:
+            CheckpointError: The checkpoint is damaged; on all ranks.
+        """
+        rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self._verify(rank, ranks, agreement)
+        pieces = layout.pieces()
+        if not self._moments:
+            pieces = [piece for piece in pieces if piece.kind == "weights"]
+        self._reader.fill(pieces, rank)
+        if self._moments:
+            assert self._reader.meta.optimizer_step is not None, "checked above"
+            layout.moments.set_step(self._reader.meta.optimizer_step)
+        layout.publish()
+
+    def _verify(self, rank: int, ranks: int, agreement: Agreement) -> None:
+        problem = None
+        try:
+            verify(self._reader.checkpoint, self._reader.meta, share=rank, shares=ranks)
+        except CheckpointError as error:
+            problem = str(error)
+        problems = [found for found in agreement.gather(problem) if found is not None]
+        if problems:
+            folder = CheckpointFolder(self._reader.checkpoint.parent.parent)
+            raise CheckpointError(f"{problems[0]}. {folder.remedy()}")
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -37,17 +75,9 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: The names or shapes differ; lists what is missing, extra and mis-shaped.
     """
-    own, found = _shapes(module.state_dict()), _shapes(weights)
-    refuse_differences("the checkpoint", differences(own, found))
+    refuse_differences("the checkpoint", differences(shapes_of(module), _shapes(weights)))
     module.load_state_dict(weights)
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-@torch.no_grad()
-def all_finite(module: nn.Module) -> bool:
-    """Whether every parameter is finite; waits for the device once."""
-    flags = [parameter.isfinite().all() for parameter in module.parameters()]
-    return bool(torch.stack(flags).all())

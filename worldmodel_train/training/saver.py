@@ -5,9 +5,11 @@ import logging
 import lightning.pytorch as pl
 
 from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
+from worldmodel_train.training.checkpoint_files import Progress
+from worldmodel_train.training.checkpoint_writer import CheckpointWriter
 from worldmodel_train.training.guard import BrokenRunError
+from worldmodel_train.training.layouts.layout import all_finite
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.training.run_state import all_finite, collect
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
 
@@ -18,38 +20,70 @@ class Saver(StepCallback):
     """Runs last among the callbacks, so that what is saved has been looked at by the guard."""
 
     def __init__(
-        self, *, config: CheckpointConfig, folder: CheckpointFolder, recipe_yaml: str,
+        self, *, config: CheckpointConfig, folder: CheckpointFolder, writer: CheckpointWriter,
         global_batch: int, watch: Watch,
     ) -> None:  # fmt: skip
         self._config = config
         self._folder = folder
-        self._recipe_yaml = recipe_yaml
+        self._writer = writer
         self._global_batch = global_batch
         self._watch = watch
+        self._prunes = False
         self.stopped_by = 0
         """The signal that ended the run, 0 for none."""
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Saves when it is time to; leaves after a signal."""
-        self.stopped_by = self._watch.signals.agreed()
-        due = module.step % self._config.every_steps == 0 or module.step == module.plan.steps
-        if due or self.stopped_by:
-            with self._watch.clock.stopped():
-                self._save(trainer, module)
+        watch = self._watch
+        self.stopped_by, busy = watch.agreement.greatest(
+            watch.signals.received, int(self._writer.busy)
+        )
+        is_last = module.step == module.plan.steps or bool(self.stopped_by)
+        if self._writer.pending and (not busy or is_last):
+            self._finish(trainer)
+        if is_last or module.step % self._config.every_steps == 0:
+            with watch.clock.stopped():
+                self._save(trainer, module, is_last=is_last)
         if self.stopped_by:
             trainer.should_stop = True
 
-    def _save(self, trainer: pl.Trainer, module: TrainingModule) -> None:
-        if not all_finite(module.objective):
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Finishes what was begun before the run broke; all ranks see it break at one step."""
+        if isinstance(exception, BrokenRunError) and self._writer.pending:
+            self._finish(trainer)
+
+    def _save(self, trainer: pl.Trainer, module: TrainingModule, *, is_last: bool) -> None:
+        (bad,) = self._watch.agreement.greatest(int(not all_finite(module.layout)))
+        if bad:
             self._refuse(module.step)
             return
-        state = collect(module, global_batch=self._global_batch, watch=self._watch.guard.state())
+        if self._writer.pending:
+            # the disk is slower than checkpoint.every_steps
+            self._finish(trainer)
+        # a checkpoint that may hold a collapsed model takes nobody's place
+        self._prunes = not self._watch.guard.suspicious
+        self._writer.begin(module.layout.pieces(), self._progress(module))
+        if is_last or not self._config.asynchronous:
+            self._finish(trainer)
+
+    def _progress(self, module: TrainingModule) -> Progress:
+        return Progress(
+            step=module.step,
+            samples_seen=module.step * self._global_batch,
+            optimizer_step=module.layout.moments.step(),
+            shapes=module.shapes,
+            watch=self._watch.guard.state(),
+        )
+
+    def _finish(self, trainer: pl.Trainer) -> None:
+        with self._watch.clock.stopped():
+            path = self._writer.finish()
         if trainer.is_global_zero:
-            path = self._folder.save(state, self._recipe_yaml)
-            if not self._watch.guard.suspicious:
+            if self._prunes:
                 self._folder.prune(self._config)
             logger.info("saved %s", path)
-        trainer.strategy.barrier()
 
     def _refuse(self, step: int) -> None:
         problem = (

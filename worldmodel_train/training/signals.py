@@ -1,8 +1,8 @@
 """Signals that end a run after a save.
 
-A handler only sets a flag. At the end of each optimizer step all ranks agree on it, so that all
-save the same step and leave together. Lightning's own handlers are switched off (`quiet.py`): one
-of them broadcasts from inside the handler and hangs when a rank is late.
+A handler only sets a flag. At the end of each optimizer step all ranks agree on it (`saver.py`), so
+that all save the same step and leave together. Lightning's own handlers are switched off
+(`quiet.py`): one of them broadcasts from inside the handler and hangs when a rank is late.
 """
 
 import os
@@ -11,10 +11,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import cast
-
-import torch
-import torch.distributed as dist
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
@@ -45,7 +41,6 @@ class StopSignals:
         self._received = 0
         self._owner = os.getpid()
         self._before: dict[int, object] = {}
-        self._group: dist.ProcessGroup | None = None
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():
@@ -64,16 +59,10 @@ class StopSignals:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]  # typed by the standard library as a private union
         self._before.clear()
 
-    def agreed(self) -> int:
-        """The signal that any rank has received, 0 for none; called by all ranks together."""
-        if not dist.is_initialized() or dist.get_world_size() == 1:
-            return self._received
-        if self._group is None:
-            # on the CPU: a flag must not make the host wait for the GPU
-            self._group = cast("dist.ProcessGroup", dist.new_group(backend="gloo"))
-        flag = torch.tensor(self._received)
-        dist.all_reduce(flag, op=dist.ReduceOp.MAX, group=self._group)
-        return int(flag)
+    @property
+    def received(self) -> int:
+        """The first signal that this process has received, 0 for none."""
+        return self._received
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._owner:

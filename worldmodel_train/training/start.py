@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import yaml
 
+from worldmodel_train.config import RecipeError
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoint import CheckpointFolder
 from worldmodel_train.training.checkpoint_files import META, RECIPE
 from worldmodel_train.training.config import InitConfig
+from worldmodel_train.training.parts import PretrainParts
 
 # What may change when a run goes on: none of it changes the samples, the model or the loss (but
 # the number of loading processes says who reads which shards of a stream).
@@ -18,33 +19,35 @@ _FREE = (
     "source", "run_dir", "checkpoint", "log", "guard", "evaluation", "data.held_out",
     "data.loader.workers", "data.loader.prefetch", "data.loader.max_bad_share",
     "data.decoder.timeout_s", "train.steps", "train.accelerator", "train.strategy",
-    "train.activation_checkpointing", "train.compile",
+    "train.timeout_s", "train.activation_checkpointing", "train.compile",
 )  # fmt: skip
 
 
-def find_last(run_dir: Path, recipe_yaml: str, resume: Literal["auto", "never"]) -> Path | None:
+def find_last(parts: PretrainParts) -> Path | None:
     """The checkpoint of this run to go on from, None to begin.
 
     Raises:
         ValueError: `run_dir` holds another recipe's run, or any run when `resume` is never.
     """
-    last = CheckpointFolder(run_dir).last()
+    folder = CheckpointFolder(parts.run_dir)
+    last = folder.last()
     if last is None:
         return None
-    if resume == "never":
+    if parts.resume == "never":
         raise ValueError(
-            f"run_dir={run_dir} holds a run already ({last.name}); use --resume auto to go on with "
-            f"it, or another run_dir"
+            f"run_dir={parts.run_dir} holds a run already ({last.name}); use --resume auto to go "
+            f"on with it, or another run_dir"
         )
     try:
-        differing = differing_keys((last / RECIPE).read_text(), recipe_yaml)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        remedy = CheckpointFolder(run_dir).remedy()
-        raise CheckpointError(f"{last / RECIPE} cannot be read: {error}. {remedy}") from error
+        differing = differing_keys(parts.read_recipe(last / RECIPE), parts.recipe_yaml)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecipeError) as error:
+        raise CheckpointError(
+            f"{last / RECIPE} cannot be read: {error}. {folder.remedy()}"
+        ) from error
     if differing:
         raise ValueError(
-            f"run_dir={run_dir} holds a run of another recipe; use another run_dir, or undo:\n  "
-            + "\n  ".join(differing)
+            f"run_dir={parts.run_dir} holds a run of another recipe; use another run_dir, or undo:"
+            "\n  " + "\n  ".join(differing)
         )
     return last
 

@@ -1,18 +1,35 @@
-"""On how many processes and on which devices a run trains.
+"""On how many processes and devices a run trains, and how its state lies over them.
 
-This is where a sharded strategy (DeepSpeed ZeRO, FSDP2) comes in: a further value of
-`train.strategy`, a further branch of `_strategy`, and beside it a replacement for `ema.Ema` and for
-the two functions of `run_state.py`. Nothing else knows how parameters are laid out.
+A further strategy is a value of `train.strategy`, a branch of `_choose`, and a `Layout`.
 """
 
 import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal
 
 import torch
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from lightning.pytorch.plugins import Precision
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+)
 
-from worldmodel_train.training.config import TrainConfig
+from worldmodel_train.training.config import (
+    AutoStrategy,
+    DdpStrategy,
+    DeepSpeedConfig,
+    Fsdp2Strategy,
+    SingleStrategy,
+    TrainConfig,
+)
+from worldmodel_train.training.layouts.in_place import InPlace
+from worldmodel_train.training.layouts.layout import Layout
+from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.processes import Processes
 
 logger = logging.getLogger(__name__)
@@ -25,7 +42,12 @@ class Place:
     processes: Processes
     accelerator: Literal["cpu", "gpu"]
     strategy: Strategy
-    precision: Literal["bf16-mixed", "32-true"]
+    precision: Precision | None
+    """A plugin in the place of Lightning's own."""
+    lay_out: Callable[[TrainingModule], Layout]
+    """Called when the strategy has set up the model and the optimizer."""
+    shard: Callable[[TrainingModule], None]
+    """Called before that, when the processes know of each other."""
 
 
 def accumulation(global_batch: int, micro_batch: int, world_size: int) -> int:
@@ -50,23 +72,31 @@ def accumulation(global_batch: int, micro_batch: int, world_size: int) -> int:
     raise ValueError(problem)
 
 
-def choose_place(train: TrainConfig, processes: Processes) -> Place:
-    """The devices, strategy and precision of a run.
+def choose_place(train: TrainConfig, processes: Processes, clip_grad_norm: float | None) -> Place:
+    """The devices and the strategy of a run.
 
     Raises:
         ValueError: The recipe asks for what this machine or this launch does not have.
     """
     accelerator = _accelerator(train, processes)
-    place = Place(
-        processes=processes,
-        accelerator=accelerator,
-        strategy=_strategy(train, processes, accelerator),
-        precision="bf16-mixed" if train.precision == "bf16" else "32-true",
+    chosen = _resolve(train.strategy, processes)
+    launch = _Launch(
+        train=train, processes=processes, accelerator=accelerator, clip_grad_norm=clip_grad_norm
     )
+    match chosen:
+        case DeepSpeedConfig():
+            place = launch.deepspeed(chosen)
+        case Fsdp2Strategy():
+            place = launch.fsdp2()
+        case DdpStrategy():
+            place = launch.replicated(launch.ddp())
+        case _:
+            place = launch.replicated(SingleDeviceStrategy(launch.device))
     if processes.rank == 0:
+        settings = ", ".join(f"{key} {value}" for key, value in chosen.model_dump().items())
         logger.info(
-            "training on %d x %s, %s, %s",
-            processes.world_size, accelerator, type(place.strategy).__name__, place.precision,
+            "training on %d x %s in %s; strategy: %s",
+            processes.world_size, accelerator, train.precision, settings.removeprefix("name "),
         )  # fmt: skip
     return place
 
@@ -93,18 +123,117 @@ def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gp
     return "gpu"
 
 
-def _strategy(train: TrainConfig, processes: Processes, accelerator: str) -> Strategy:
-    if train.strategy == "single" and processes.world_size > 1:
+_Chosen = SingleStrategy | DdpStrategy | DeepSpeedConfig | Fsdp2Strategy
+
+
+def _resolve(strategy: AutoStrategy | _Chosen, processes: Processes) -> _Chosen:
+    several = processes.world_size > 1
+    if isinstance(strategy, AutoStrategy):
+        return DdpStrategy() if several else SingleStrategy()
+    if isinstance(strategy, SingleStrategy) and several:
         raise ValueError(
             f"train.strategy=single, but {processes.world_size} processes were started; use "
             f"train.strategy=auto or start one process"
         )
-    if train.strategy == "ddp" or processes.world_size > 1:
+    return strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Launch:
+    """What all strategies are made from."""
+
+    train: TrainConfig
+    processes: Processes
+    accelerator: Literal["cpu", "gpu"]
+    clip_grad_norm: float | None
+
+    @property
+    def device(self) -> str:
+        return "cuda:0" if self.accelerator == "gpu" else "cpu"
+
+    @property
+    def exchange(self) -> dict[str, Any]:
+        """How ranks talk to each other."""
+        return {
+            "process_group_backend": "nccl" if self.accelerator == "gpu" else "gloo",
+            "timeout": timedelta(seconds=self.train.timeout_s),
+        }
+
+    def ddp(self) -> Strategy:
         return DDPStrategy(
-            cluster_environment=processes.environment,
-            process_group_backend="nccl" if accelerator == "gpu" else "gloo",
+            cluster_environment=self.processes.environment,
             gradient_as_bucket_view=True,
             # position tables are buffers too; sending them each step would be pure waste
             broadcast_buffers=False,
+            **self.exchange,
         )
-    return SingleDeviceStrategy("cuda:0" if accelerator == "gpu" else "cpu")
+
+    def replicated(self, strategy: Strategy) -> Place:
+        return self._place(strategy, lay_out=_in_place)
+
+    def fsdp2(self) -> Place:
+        strategy = ModelParallelStrategy(
+            data_parallel_size=self.processes.world_size, tensor_parallel_size=1, **self.exchange
+        )
+        strategy.cluster_environment = self.processes.environment
+        return self._place(strategy, lay_out=_in_place, shard=self._shard)
+
+    def deepspeed(self, config: DeepSpeedConfig) -> Place:
+        on_cpu = self.accelerator == "cpu"
+        if on_cpu:
+            # read when DeepSpeed is imported
+            os.environ["DS_ACCELERATOR"] = "cpu"
+        from worldmodel_train.training.deepspeed_strategy import (
+            ZeroPrecision,
+            ZeroStrategy,
+            engine_config,
+        )
+        from worldmodel_train.training.layouts.zero_flat import ZeroFlat
+        from worldmodel_train.training.layouts.zero_partitioned import ZeroPartitioned
+
+        layout = ZeroPartitioned if config.zero_stage == 3 else ZeroFlat
+        train, processes = self.train, self.processes
+        engine = engine_config(
+            config,
+            train,
+            accumulation=accumulation(train.global_batch, train.micro_batch, processes.world_size),
+            clip_grad_norm=self.clip_grad_norm,
+            on_cpu=on_cpu,
+        )
+        strategy = ZeroStrategy(
+            engine, processes.environment, on_cpu=on_cpu, timeout=self.exchange["timeout"]
+        )
+
+        def lay_out(module: TrainingModule) -> Layout:
+            return layout(module.objective, module.method.ema_pairs(), strategy.deepspeed_engine)
+
+        precision = ZeroPrecision("bf16-mixed" if train.precision == "bf16" else "32-true")
+        return self._place(strategy, lay_out=lay_out, precision=precision)
+
+    def _shard(self, module: TrainingModule) -> None:
+        from worldmodel_train.training.fsdp2 import shard
+
+        mesh = module.device_mesh
+        assert mesh is not None
+        shard(module.objective, mesh, in_bf16=self.train.precision == "bf16")
+
+    def _place(
+        self,
+        strategy: Strategy,
+        *,
+        lay_out: Callable[[TrainingModule], Layout],
+        shard: Callable[[TrainingModule], None] = lambda module: None,
+        precision: Precision | None = None,
+    ) -> Place:
+        return Place(
+            processes=self.processes,
+            accelerator=self.accelerator,
+            strategy=strategy,
+            precision=precision,
+            lay_out=lay_out,
+            shard=shard,
+        )
+
+
+def _in_place(module: TrainingModule) -> Layout:
+    return InPlace(module.objective, module.method.ema_pairs(), module.optimizer)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.signals import StopSignals
@@ -9,8 +10,9 @@ from worldmodel_train.training.signals import StopSignals
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """The guard that stops a broken run, the clock, and the signals that end one."""
+    """What stops a broken run, the clock, what ends a run, and what all ranks decide together."""
 
     guard: Guard
     clock: Clock
     signals: StopSignals
+    agreement: Agreement

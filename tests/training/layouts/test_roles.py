@@ -1,0 +1,54 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from worldmodel_train.protocols import EmaPair
+from worldmodel_train.training.layouts.roles import roles_of
+
+
+def objective() -> nn.ModuleDict:
+    student = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    teacher = copy.deepcopy(student).requires_grad_(requires_grad=False)
+    fixed = nn.Linear(2, 2, bias=False).requires_grad_(requires_grad=False)
+    return nn.ModuleDict({"student": student, "teacher": teacher, "fixed": fixed})
+
+
+def pair(parts: nn.ModuleDict) -> EmaPair:
+    return EmaPair(student=parts["student"], teacher=parts["teacher"])
+
+
+def test_every_tensor_of_the_state_has_one_role():
+    parts = objective()
+    roles = roles_of(parts, [pair(parts)])
+    followed = [entry.name for entry in roles.followed]
+    names = [*roles.trained, *followed, *roles.frozen, *roles.buffers]
+    assert sorted(names) == sorted(parts.state_dict())
+    assert list(roles.frozen) == ["fixed.weight"]
+    assert all(name.startswith("student.") for name in roles.trained)
+    assert all(name.startswith("teacher.") for name in followed)
+
+
+def test_teachers_and_students_are_the_tensors_themselves():
+    parts = objective()
+    roles = roles_of(parts, [pair(parts)])
+    for entry in roles.followed:
+        assert entry.teacher is dict(parts.named_parameters())[entry.name]
+        assert entry.student is roles.trained[entry.name.replace("teacher", "student")]
+    for student, teacher in roles.followed_buffers:
+        assert student is not teacher
+        assert torch.equal(student, teacher)
+
+
+def test_a_teacher_that_would_be_trained_is_refused():
+    parts = objective()
+    parts["teacher"].requires_grad_(requires_grad=True)
+    with pytest.raises(AssertionError, match="trained"):
+        roles_of(parts, [pair(parts)])
+
+
+def test_a_teacher_of_another_structure_is_refused():
+    parts = objective()
+    with pytest.raises(AssertionError, match="structure"):
+        roles_of(parts, [EmaPair(student=parts["student"], teacher=parts["teacher"][0])])

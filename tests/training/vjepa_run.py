@@ -1,0 +1,91 @@
+"""A tiny V-JEPA 2 on random clips, and a program that trains it many times over.
+
+`vjepa_run.py RUNS_AS_JSON`: a list of options, one run after the other in the same processes: to
+import what a sharded run needs takes longer than the run.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from worldmodel_train.jepa.vjepa import Config
+from worldmodel_train.masks.multiblock3d import Multiblock3D
+from worldmodel_train.training.optim import OptimConfig
+from worldmodel_train.training.parts import PretrainParts
+from worldmodel_train.training.run import pretrain
+from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
+
+GRID = TokenGrid(frames=2, height=4, width=4)
+
+
+def load_toy() -> ModuleType:
+    """The module toy_run.py beside this file."""
+    spec = importlib.util.spec_from_file_location("toy_run", Path(__file__).parent / "toy_run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def group(step: int, samples: range) -> ClipGroup:
+    """Random clips that depend on their sample numbers, under two mask groups."""
+    shape = (len(samples), 4, 32, 32, 3)
+    generator = torch.Generator().manual_seed(samples[0])
+    masks = tuple(
+        Multiblock3D(
+            num_blocks=2, spatial_scale=(scale, scale), temporal_scale=(1.0, 1.0),
+            aspect_ratio=(0.8, 1.2),
+        ).sample(GRID, seed=number, step=step, samples=samples)
+        for number, scale in enumerate((0.3, 0.5))
+    )  # fmt: skip
+    clips = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+    return ClipGroup(clips=clips, masks=masks)
+
+
+def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> PretrainParts:
+    """Parts of a run; `kill` = [signal name, step] sends the first rank a signal at a step."""
+    kill = options.pop("kill", None)
+    parts = toy.toy_parts(run_dir, objective=Config.tiny().build, **options)
+    micro_batch, global_batch = parts.train.micro_batch, parts.train.global_batch
+
+    def loader(*, rank, world_size, first_step):
+        step, together = first_step, micro_batch * world_size
+        while True:
+            if kill and step == kill[1] and rank == 0:
+                signal.raise_signal(signal.Signals[kill[0]])
+            for part in range(step * global_batch, (step + 1) * global_batch, together):
+                first = part + rank * micro_batch
+                clips = group(step, range(first, first + micro_batch))
+                yield VideoBatch(groups=(clips,), first_sample=first)
+            step += 1
+
+    return dataclasses.replace(parts, build_loader=loader)
+
+
+def main(runs: list[dict[str, Any]]) -> None:
+    """Trains each run; those that end early are meant to."""
+    toy = load_toy()
+    for options in runs:
+        run_dir, teacherless = Path(options.pop("run_dir")), options.pop("teacherless", False)
+        if teacherless:
+            optim = OptimConfig.model_validate(toy.OPTIM | {"ema": None})
+            parts = toy.toy_parts(run_dir, objective=toy.TeacherlessToy, optim=optim, **options)
+        else:
+            parts = vjepa_parts(toy, run_dir, **options)
+        result = pretrain(parts)
+        assert result.exit_code in (0, 143), result
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main(json.loads(sys.argv[1]))

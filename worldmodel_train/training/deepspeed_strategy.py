@@ -1,0 +1,123 @@
+"""DeepSpeed's ZeRO under Lightning, on GPUs and, so that the tests run it for real, on CPUs.
+
+Imported only where `train.strategy` asks for it: DeepSpeed alone takes seconds to import.
+"""
+
+import io
+import logging
+from contextlib import redirect_stdout
+from datetime import timedelta
+from typing import Any
+
+import deepspeed
+import deepspeed.ops
+import torch
+from lightning.fabric.plugins import ClusterEnvironment
+from lightning.pytorch.plugins import DeepSpeedPrecision
+from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from worldmodel_train.training.config import DeepSpeedConfig, TrainConfig
+
+
+class ZeroStrategy(DeepSpeedStrategy):
+    """Lightning's strategy on any device, dividing by the accumulation once."""
+
+    def __init__(
+        self, config: dict[str, Any], environment: ClusterEnvironment, *, on_cpu: bool,
+        timeout: timedelta,
+    ) -> None:  # fmt: skip
+        self._on_cpu = on_cpu
+        super().__init__(
+            config=config,
+            cluster_environment=environment,
+            process_group_backend="gloo" if on_cpu else "nccl",
+            timeout=timeout,
+            logging_level=logging.ERROR,
+        )
+
+    @property
+    def parallel_devices(self) -> list[torch.device]:
+        """The devices, with an index each: DeepSpeed asks for it."""
+        return self._parallel_devices
+
+    @parallel_devices.setter
+    def parallel_devices(self, parallel_devices: list[torch.device] | None) -> None:
+        self._parallel_devices = [
+            torch.device("cpu", i) if device.type == "cpu" else device
+            for i, device in enumerate(parallel_devices or [])
+        ]
+
+    def setup_environment(self) -> None:
+        """Starts the processes' exchange; Lightning's own refuses CPUs."""
+        if not self._on_cpu:
+            super().setup_environment()
+            return
+        # compiled at the first start, for half a minute, and no faster here
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+        DDPStrategy.setup_environment(self)
+
+    def backward(
+        self, closure_loss: Tensor, optimizer: Optimizer | None, *args: Any, **kwargs: Any  # noqa: ANN401  # as Lightning has it
+    ) -> Tensor:  # fmt: skip
+        """Runs the backward pass; Lightning has divided the loss by the accumulation already."""
+        return super().backward(closure_loss, optimizer, *args, scale_wrt_gas=False, **kwargs)
+
+    def _setup_model_and_optimizer(
+        self, model: nn.Module, optimizer: Optimizer | None, lr_scheduler: Any = None  # noqa: ANN401  # as Lightning has it
+    ) -> Any:  # noqa: ANN401  # as Lightning has it  # fmt: skip
+        """Makes the engine. It casts buffers as well as weights, so they are put back in fp32."""
+        buffers = [
+            (module, name, buffer)
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+        with redirect_stdout(io.StringIO()):  # it prints its memory for every parameter group
+            made = super()._setup_model_and_optimizer(model, optimizer, lr_scheduler)
+        for module, name, buffer in buffers:
+            module._buffers[name] = buffer.to(self.root_device)  # noqa: SLF001  # keeps persistence
+        return made
+
+
+class ZeroPrecision(DeepSpeedPrecision):
+    """Leaves batches alone: they are uint8 clips and indices."""
+
+    def convert_input(self, data: Any) -> Any:  # noqa: ANN401  # as Lightning has it
+        """The batch as it is."""
+        return data
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        """The module as it is; the engine casts it."""
+        return module
+
+
+def engine_config(
+    config: DeepSpeedConfig, train: TrainConfig, *, accumulation: int,
+    clip_grad_norm: float | None, on_cpu: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """What `deepspeed.initialize` is told. Lightning adds the accumulation.
+
+    Gradients are averaged over the ranks in fp32, and summed in fp32 over micro-batches: hundreds
+    of bf16 numbers do not add up.
+    """
+    zero: dict[str, Any] = {
+        "stage": config.zero_stage,
+        "overlap_comm": not on_cpu,
+        "contiguous_gradients": True,
+        # a teacher's parameter that stays whole between steps would not see its EMA
+        "stage3_param_persistence_threshold": 0,
+    }
+    if config.offload == "cpu":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": not on_cpu}
+    in_bf16 = train.precision == "bf16"
+    return {
+        "train_micro_batch_size_per_gpu": train.micro_batch,
+        "gradient_clipping": clip_grad_norm or 0.0,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "bf16": {"enabled": in_bf16},
+        "data_types": {"grad_accum_dtype": "fp32" if in_bf16 and accumulation > 1 else None},
+        "communication_data_type": "fp32",
+    }

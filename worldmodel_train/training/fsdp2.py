@@ -1,0 +1,28 @@
+"""PyTorch's FSDP2: every block of every network is a unit, gathered when it computes."""
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+
+def shard(objective: nn.Module, mesh: DeviceMesh, *, in_bf16: bool) -> None:
+    """Shards `objective` in place by rows over the data-parallel ranks of `mesh`.
+
+    Weights stay fp32; under bf16 they are gathered in bf16, and gradients are averaged in fp32.
+    Each child is a unit of its own with its blocks inside, because training calls the objective's
+    method and not its `forward`, which a unit at the top would need.
+    """
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if in_bf16 else None, reduce_dtype=torch.float32
+    )
+    ranks = mesh["data_parallel"]
+    for child in objective.children():
+        blocks = [
+            block
+            for module in child.modules()
+            if isinstance(module, nn.ModuleList)
+            for block in module
+        ]
+        for unit in (*blocks, child):
+            fully_shard(unit, mesh=ranks, mp_policy=policy, reshard_after_forward=True)

@@ -1,0 +1,88 @@
+"""The layout of one process, DDP and FSDP2: the model's own fp32 weights are the masters."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+from torch.optim import Optimizer
+
+from worldmodel_train.protocols import EmaPair
+from worldmodel_train.training.ema import Ema
+from worldmodel_train.training.layouts.layout import Piece
+from worldmodel_train.training.layouts.moments import MOMENTS, Kind, Moments
+from worldmodel_train.training.layouts.roles import roles_of
+
+
+class InPlace:
+    """Weights are whole on every rank, or sharded along their first axis as FSDP2 does it."""
+
+    def __init__(
+        self, objective: nn.Module, pairs: Sequence[EmaPair], optimizer: Optimizer
+    ) -> None:
+        self._roles = roles_of(objective, pairs)
+        self.moments = Moments(optimizer, list(self._roles.trained.values()))
+        self._ema = Ema(
+            [_local(entry.student.data) for entry in self._roles.followed],
+            [_local(entry.teacher.data) for entry in self._roles.followed],
+        )
+        self._norm: Tensor | None = None
+
+    def pieces(self) -> Sequence[Piece]:
+        """Each tensor whole, or this rank's rows of it."""
+        return list(self._pieces())
+
+    def publish(self) -> None:
+        """Nothing to do: the pieces are the model's weights."""
+
+    @torch.no_grad()
+    def update_teachers(self, momentum: float) -> None:
+        """One pass over all weights, without communication."""
+        self._ema.update(momentum)
+        for student, teacher in self._roles.followed_buffers:
+            teacher.copy_(student)
+
+    def clip_gradients(self, limit: float | None) -> None:
+        """Measures and clips; Lightning's own clipping refuses a fused optimizer under bf16."""
+        parameters = list(self._roles.trained.values())
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if limit is not None:
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        self._norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+
+    def gradient_norm(self) -> Tensor | None:
+        """As `clip_gradients` measured it for this step."""
+        norm, self._norm = self._norm, None
+        return norm
+
+    def _pieces(self) -> Iterator[Piece]:
+        roles = self._roles
+        teachers = {entry.name: entry.teacher for entry in roles.followed}
+        for name, tensor in {**roles.trained, **teachers, **roles.frozen, **roles.buffers}.items():
+            yield _piece("weights", name, tensor.data)
+        for name, parameter in roles.trained.items():
+            for kind in MOMENTS:
+                yield _piece(kind, name, self.moments.of(parameter, kind))
+
+
+def _piece(kind: Kind, name: str, tensor: Tensor) -> Piece:
+    start = 0
+    if isinstance(tensor, DTensor):
+        _, offset = compute_local_shape_and_global_offset(
+            tensor.shape, tensor.device_mesh, tensor.placements
+        )
+        start = offset[0] * math.prod(tensor.shape[1:])
+    return Piece(
+        kind=kind,
+        name=name,
+        start=start,
+        values=_local(tensor).view(-1),
+        replicated=not isinstance(tensor, DTensor),
+    )
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -1,0 +1,65 @@
+"""What training and checkpoints need to know of how the state lies over the ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from worldmodel_train.training.layouts.moments import Kind, Moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A stretch of one tensor of the run's state, where this rank keeps it."""
+
+    kind: Kind
+    name: str
+    """The tensor's name in the objective's state; a moment has that of its weight."""
+    start: int
+    """Where the stretch begins in the flattened tensor."""
+    values: Tensor
+    """One-dimensional; writing into it changes the run. Weights are the fp32 masters, and the
+    teachers' weights the fp32 EMA."""
+    replicated: bool
+    """Whether every rank has the same; then the first one saves it."""
+
+    @property
+    def stop(self) -> int:
+        """Where the stretch ends in the flattened tensor."""
+        return self.start + self.values.numel()
+
+
+@runtime_checkable
+class Layout(Protocol):
+    """The state of a run as its strategy lays it out; every method is called by all ranks."""
+
+    moments: Moments
+
+    def pieces(self) -> Sequence[Piece]:
+        """This rank's pieces of all weights, persistent buffers and moments."""
+        ...
+
+    def publish(self) -> None:
+        """Makes the model compute with what `pieces` hold, after they were written."""
+        ...
+
+    def update_teachers(self, momentum: float) -> None:
+        """Moves every teacher towards its student's masters and publishes it."""
+        ...
+
+    def clip_gradients(self, limit: float | None) -> None:
+        """Measures the norm of all gradients together, and scales them to at most `limit`."""
+        ...
+
+    def gradient_norm(self) -> Tensor | None:
+        """The norm of all gradients of the last step, before clipping; None if not measured."""
+        ...
+
+
+@torch.no_grad()
+def all_finite(layout: Layout) -> bool:
+    """Whether all weights that this rank keeps are finite; waits for the device once."""
+    flags = [p.values.isfinite().all() for p in layout.pieces() if p.kind == "weights"]
+    return bool(torch.stack(flags).all()) if flags else True

@@ -1,0 +1,50 @@
+"""What the layouts of ZeRO 1, 2 and 3 have in common: the engine clips, buffers are replicated."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel_train.protocols import EmaPair
+from worldmodel_train.training.layouts.layout import Piece
+from worldmodel_train.training.layouts.moments import Moments
+from worldmodel_train.training.layouts.roles import Roles, roles_of
+
+
+class Zero:
+    """A DeepSpeed engine, and what does not depend on its stage."""
+
+    def __init__(
+        self,
+        objective: nn.Module,
+        pairs: Sequence[EmaPair],
+        engine: Any,  # noqa: ANN401  # DeepSpeed is imported only where it is used
+        masters: Sequence[Tensor],
+    ) -> None:
+        self.engine = engine
+        self.roles: Roles = roles_of(objective, pairs)
+        if self.roles.frozen:
+            raise ValueError(
+                f"train.strategy=deepspeed: {next(iter(self.roles.frozen))} is neither trained nor "
+                "a teacher's, so no rank would keep it in fp32; use train.strategy=ddp"
+            )
+        # some stages have taken a step with zero gradients; new moments undo that
+        self.moments = Moments(engine.optimizer.optimizer, masters)
+
+    def clip_gradients(self, limit: float | None) -> None:
+        """Nothing to do: the engine was told the limit, and clips what it has reduced."""
+
+    def gradient_norm(self) -> Tensor | None:
+        """As the engine measured it, over all ranks."""
+        return torch.as_tensor(self.engine.get_global_grad_norm())
+
+    def copy_buffers(self) -> None:
+        """Gives teachers their students' buffers."""
+        for student, teacher in self.roles.followed_buffers:
+            teacher.copy_(student)
+
+    def buffer_pieces(self) -> Iterator[Piece]:
+        """The buffers, the same on every rank."""
+        for name, buffer in self.roles.buffers.items():
+            yield Piece(kind="weights", name=name, start=0, values=buffer.view(-1), replicated=True)

@@ -1,0 +1,92 @@
+"""The layout of ZeRO 3: every parameter, the teachers' too, in equal slices over the ranks.
+
+Rank r keeps the r-th of W slices of each flattened parameter: in the model's dtype to compute with,
+and in fp32 with its moments. The EMA is cut in the same way, so a step of the teachers needs no
+communication at all.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from worldmodel_train.protocols import EmaPair
+from worldmodel_train.training.ema import Ema
+from worldmodel_train.training.layouts.layout import Piece
+from worldmodel_train.training.layouts.moments import MOMENTS, Kind
+from worldmodel_train.training.layouts.zero import Zero
+
+
+class ZeroPartitioned(Zero):
+    """ZeRO 3."""
+
+    def __init__(self, objective: nn.Module, pairs: Sequence[EmaPair], engine: Any) -> None:  # noqa: ANN401  # see Zero
+        super().__init__(objective, pairs, engine, engine.optimizer.fp32_partitioned_groups_flat)
+        self._masters = {name: self._own(p) for name, p in self.roles.trained.items()}
+        followed = self.roles.followed
+        students = [self._own(entry.student) for entry in followed]
+        self._emas = [
+            _slice(entry.teacher).to(device=student.device, dtype=torch.float32, copy=True)
+            for entry, student in zip(followed, students, strict=True)
+        ]
+        self._ema = Ema(students, self._emas)
+
+    def pieces(self) -> Sequence[Piece]:
+        """One piece of each tensor, without the padding; none where the tensor is too short."""
+        return list(self._pieces())
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """Copies masters and EMA to the slices in the model's dtype; nothing is sent."""
+        for name, parameter in self.roles.trained.items():
+            _slice(parameter).copy_(self._masters[name])
+        self._publish_teachers()
+
+    @torch.no_grad()
+    def update_teachers(self, momentum: float) -> None:
+        """A lerp and a copy of this rank's slices."""
+        self._ema.update(momentum)
+        self._publish_teachers()
+        self.copy_buffers()
+
+    def _publish_teachers(self) -> None:
+        for entry, ema in zip(self.roles.followed, self._emas, strict=True):
+            _slice(entry.teacher).copy_(ema)
+
+    def _pieces(self) -> Iterator[Piece]:
+        yield from self.buffer_pieces()
+        for name, parameter in self.roles.trained.items():
+            yield from _piece("weights", name, parameter, self._masters[name])
+            for kind in MOMENTS:
+                yield from _piece(kind, name, parameter, self._own(parameter, kind))
+        for entry, ema in zip(self.roles.followed, self._emas, strict=True):
+            yield from _piece("weights", entry.name, entry.teacher, ema)
+
+    def _own(self, parameter: nn.Parameter, moment: Kind | None = None) -> Tensor:
+        """This rank's slice of the master, or of a moment: the tensor itself, no copy.
+
+        The public `safe_get_local_fp32_param` gives a copy where masters are off the device.
+        """
+        own, _ = self.engine.optimizer._get_fp32_opt_state_partition(  # noqa: SLF001
+            parameter, release_swap_buffers=False, optim_state_key=moment
+        )
+        return own.data
+
+
+def _slice(parameter: Any) -> Tensor:  # noqa: ANN401  # with what DeepSpeed adds to a parameter
+    """This rank's slice in the model's dtype.
+
+    With a persistence threshold of 0 every parameter is taken apart between steps. One that stayed
+    whole would not see what is written here.
+    """
+    assert parameter.ds_status.name == "NOT_AVAILABLE", f"a parameter is {parameter.ds_status}"
+    return parameter.ds_tensor.data
+
+
+def _piece(kind: Kind, name: str, parameter: Any, own: Tensor) -> Iterator[Piece]:  # noqa: ANN401  # see _slice
+    start = dist.get_rank() * own.numel()
+    size = min(own.numel(), parameter.ds_numel - start)
+    if size > 0:
+        yield Piece(kind=kind, name=name, start=start, values=own[:size], replicated=False)
