@@ -1,9 +1,11 @@
 import json
 
 import pytest
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from worldmodel_train.cli import _message, app
+from worldmodel_train.recipe import load_recipe
 
 SHORT = (
     "train.steps=4", "train.global_batch=4", "train.micro_batch=4", "optim.lr.warmup_steps=1",
@@ -63,9 +65,19 @@ def test_runs_are_compared_side_by_side(run_dir):
 
 @pytest.mark.slow
 def test_a_run_with_rotary_positions_cannot_be_exported_and_the_error_says_why(run_dir, tmp_path):
-    outcome = wmt("export", run_dir, tmp_path / "out")
+    outcome = wmt("export", tmp_path / "out", "--from-run", run_dir, "--layout", "meta")
     assert isinstance(outcome.exception, ValueError)
     assert "rope3d_vjepa2" in str(outcome.exception)
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_as_one_file_of_its_own_names(run_dir, tmp_path):
+    outcome = wmt("export", tmp_path / "all.safetensors", "--from-run", run_dir)
+    assert outcome.exit_code == 0, outcome.exception
+    merged = load_file(tmp_path / "all.safetensors")
+    assert merged.keys() == load_recipe("demo").method.build().state_dict().keys()
+    again = wmt("export", tmp_path / "all.safetensors", "--from-run", run_dir)
+    assert "exists; remove it" in str(again.exception)
 
 
 @pytest.mark.slow
@@ -73,7 +85,8 @@ def test_weights_go_out_and_come_back_and_a_run_starts_from_them(tmp_path):
     position = "method.encoder.position.name=rope3d_vjepa2"
     once = ("train.steps=1", position, "evaluation=null")
     assert pretrain_demo(tmp_path / "first", *once).exit_code == 0
-    assert wmt("export", tmp_path / "first", tmp_path / "hf").exit_code == 0
+    export = ("--from-run", tmp_path / "first", "--layout", "huggingface")
+    assert wmt("export", tmp_path / "hf", *export).exit_code == 0
     assert (tmp_path / "hf" / "config.json").is_file()
     imported = wmt("import", "demo", tmp_path / "hf", tmp_path / "in", position)
     assert imported.exit_code == 0, imported.exception

@@ -25,7 +25,7 @@ STEPS = 20
 BATCHES = (4, 8)  # with two clips a pass on two processes: accumulation 1 and 2
 PRECISIONS = ("fp32", "bf16")
 
-pytestmark = pytest.mark.distributed
+pytestmark = [pytest.mark.distributed, pytest.mark.timeout(900)]
 
 
 def launch(runs: list[dict], processes: int, log: Path) -> None:
@@ -43,7 +43,7 @@ def launch(runs: list[dict], processes: int, log: Path) -> None:
             command = [sys.executable, str(PROGRAM), json.dumps(runs)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", **place}
             started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
-    codes = [process.wait(timeout=280) for process in started]
+    codes = [process.wait(timeout=850) for process in started]
     assert codes == [0] * processes, (log.parent / f"{log.name}_0").read_text()[-3000:]
 
 

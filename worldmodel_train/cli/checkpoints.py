@@ -36,26 +36,43 @@ def import_(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run directory (its last checkpoint is taken).")],
-    out: Annotated[Path, typer.Argument(help="Directory (huggingface) or file (meta) to write.")],
+    out: Annotated[
+        Path, typer.Argument(help="File (merged, meta) or directory (huggingface) to write.")
+    ],
     *,
+    from_run: Annotated[
+        Path, typer.Option(help="A run directory (its last checkpoint is taken), or a checkpoint.")
+    ],
     layout: Annotated[
-        Literal["huggingface", "meta"], typer.Option(help="Whose layout to write.")
-    ] = "huggingface",
+        Literal["merged", "huggingface", "meta"],
+        typer.Option(help="One safetensors file of our own names, or as others store them."),
+    ] = "merged",
 ) -> None:
-    """Write a run's weights as Hugging Face or Meta store them."""
+    """Write a run's weights, whole; needs neither a GPU nor what sharded them."""
+    from worldmodel_train.training.checkpoint_files import META, RECIPE
+    from worldmodel_train.training.checkpoint_reader import read_weights
+
+    checkpoint = from_run if (from_run / META).is_file() else _last_of(from_run)
+    if layout == "merged":
+        from worldmodel_train.interop import export_merged
+
+        typer.echo(export_merged(read_weights(checkpoint), out))
+        return
     from worldmodel_train.interop import ClipSize, export_checkpoint
     from worldmodel_train.recipe import load_recipe
-    from worldmodel_train.training.checkpoint import CheckpointFolder
-    from worldmodel_train.training.checkpoint_files import RECIPE
-    from worldmodel_train.training.checkpoint_reader import read_weights
     from worldmodel_train.training.run_state import load_weights
 
-    checkpoint = CheckpointFolder(run).last()
-    if checkpoint is None:
-        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
     recipe = load_recipe(str(checkpoint / RECIPE))
     objective = recipe.method.build()
     load_weights(objective, read_weights(checkpoint))
     clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)
     typer.echo(export_checkpoint(objective, out, layout=layout, clip=clip))
+
+
+def _last_of(run: Path) -> Path:
+    from worldmodel_train.training.checkpoint import CheckpointFolder
+
+    checkpoint = CheckpointFolder(run).last()
+    if checkpoint is None:
+        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
+    return checkpoint

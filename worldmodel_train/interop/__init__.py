@@ -1,6 +1,11 @@
 """Checkpoints of other code bases, in and out: Hugging Face transformers and Meta's releases."""
 
-from worldmodel_train.interop.exporting import ExportReport, Layout, export_checkpoint
+from worldmodel_train.interop.exporting import (
+    ExportReport,
+    Layout,
+    export_checkpoint,
+    export_merged,
+)
 from worldmodel_train.interop.importing import ImportReport, import_checkpoint
 from worldmodel_train.interop.method_of_config import method_of_config
 from worldmodel_train.interop.objective_parts import ALL_PARTS, ENCODERS, Part
@@ -17,6 +22,7 @@ __all__ = [
     "Layout",
     "Part",
     "export_checkpoint",
+    "export_merged",
     "import_checkpoint",
     "method_of_config",
 ]

@@ -1,12 +1,13 @@
 """From an objective to a checkpoint that other code bases read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
-from worldmodel_train.interop import huggingface, meta
+from worldmodel_train.interop import huggingface, meta, safetensors_file
 from worldmodel_train.interop.objective_parts import ALL_PARTS, Part, Parts, parts_of
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.strict_state import CheckpointError
@@ -40,11 +41,8 @@ def export_checkpoint(
     positions for one size of clip.
     """
     modules = parts_of(objective)
-    destination = Path(path)
-    if destination.exists():
-        raise CheckpointError(f"{destination} exists; remove it or choose another output")
     _check_clip(modules, clip)
-    destination.parent.mkdir(parents=True, exist_ok=True)
+    destination = _new(Path(path))
     match layout:
         case "huggingface":
             written = huggingface.write(destination, modules, clip)
@@ -52,6 +50,21 @@ def export_checkpoint(
             written = meta.write(destination, modules, clip)
     left_out: tuple[Part, ...] = tuple(part for part in ALL_PARTS if part not in written)
     return ExportReport(path=destination, layout=layout, written=written, left_out=left_out)
+
+
+def export_merged(weights: Mapping[str, Tensor], path: Path | str) -> str:
+    """What was written to a new safetensors file: all weights under their own names, in fp32."""
+    destination = _new(Path(path))
+    safetensors_file.write(destination, weights)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    return f"{destination} (merged): {len(weights)} tensors, {size / 1e9:.3g} GB"
+
+
+def _new(destination: Path) -> Path:
+    if destination.exists():
+        raise CheckpointError(f"{destination} exists; remove it or choose another output")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    return destination
 
 
 def _check_clip(modules: Parts, clip: ClipSize) -> None:

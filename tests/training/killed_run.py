@@ -1,0 +1,91 @@
+"""Kills a run on two processes again and again: `killed_run.py RUN_DIR KILLS SEED`.
+
+Every start is a fork of this program, which has imported everything: it then takes a moment, and
+the kills can be many. Prints one JSON line for each kill.
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+import deepspeed  # noqa: F401  # imported before the forks
+import torch
+import toy_run
+
+from worldmodel_train.training.run import pretrain
+from worldmodel_train.training.strategy import choose_place  # noqa: F401  # imported before
+
+OPTIONS = {
+    "steps": 250,
+    "micro_batch": 2,
+    "save_every": 1,
+    "strategy": {"name": "deepspeed", "zero_stage": 1},
+    "timeout_s": 20.0,
+}
+
+
+def start(run_dir: Path) -> list[int]:
+    """The process ids of two ranks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [fork(run_dir, rank, port) for rank in (0, 1)]
+
+
+def fork(run_dir: Path, rank: int, port: int) -> int:
+    """The process id of a rank that trains as torchrun would have started it."""
+    child = os.fork()
+    if child:
+        return child
+    place = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "RANK": rank,
+             "LOCAL_RANK": rank, "GROUP_RANK": 0, "MASTER_ADDR": "127.0.0.1",
+             "MASTER_PORT": port}  # fmt: skip
+    os.environ.update({name: str(value) for name, value in place.items()})
+    code = 1
+    try:
+        code = pretrain(toy_run.toy_parts(run_dir, **OPTIONS)).exit_code
+    finally:
+        # a fork must not run the parent's exit handlers
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def finish(ranks: list[int]) -> list[int]:
+    """Exit codes; a rank that has lost the other one ends by itself."""
+    return [os.waitstatus_to_exitcode(os.waitpid(rank, 0)[1]) for rank in ranks]
+
+
+def last(run_dir: Path) -> str:
+    """What the pointer says."""
+    pointer = run_dir / "checkpoints" / "last"
+    return pointer.read_text().strip() if pointer.exists() else ""
+
+
+def kill_once(run_dir: Path, chance: random.Random) -> dict[str, object]:
+    """Starts, waits until the run has saved something new, and kills at a random instant."""
+    before, ranks = last(run_dir), start(run_dir)
+    while last(run_dir) == before:
+        time.sleep(0.002)
+    time.sleep(chance.uniform(0.0, 0.15))
+    for victim in chance.choice([ranks[:1], ranks[1:], ranks]):
+        os.kill(victim, signal.SIGKILL)
+    writing = any((run_dir / "checkpoints").glob(".writing-step_*"))
+    return {"before": before, "after": last(run_dir), "writing": writing, "codes": finish(ranks)}
+
+
+def main() -> None:
+    """Kills as often as asked, then lets the run end; without kills it is never interrupted."""
+    run_dir, kills, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
+    for _ in range(kills):
+        print(json.dumps(kill_once(run_dir, chance)), flush=True)  # noqa: T201  # its output
+    sys.exit(max(finish(start(run_dir))))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
