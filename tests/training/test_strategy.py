@@ -6,6 +6,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from pydantic import ValidationError
 
+from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.training.config import DeepSpeedConfig, TrainConfig
 from worldmodel_train.training.processes import Processes
 from worldmodel_train.training.strategy import Place, accumulation, choose_place
@@ -46,7 +47,12 @@ def test_an_uneven_batch_names_values_that_work(global_batch, micro, world):
 
 
 def choose(processes: Processes, **changes) -> Place:
-    return choose_place(train(accelerator="cpu", **changes), processes, clip_grad_norm=None)
+    return place_of(train(accelerator="cpu", **changes), processes)
+
+
+def place_of(settings: TrainConfig, processes: Processes, limit: float | None = None) -> Place:
+    build = Config.tiny().build
+    return choose_place(settings, processes, clip_grad_norm=limit, build_objective=build)
 
 
 def test_one_process_runs_on_one_device():
@@ -83,7 +89,7 @@ def test_deepspeed_sums_and_averages_gradients_in_fp32(precision):
 
 def test_the_limit_of_gradients_is_told_to_deepspeed():
     settings = train(accelerator="cpu", strategy="deepspeed")
-    place = choose_place(settings, processes(), clip_grad_norm=0.5)
+    place = place_of(settings, processes(), 0.5)
     assert place.strategy.config["gradient_clipping"] == 0.5
 
 
@@ -95,7 +101,7 @@ def test_single_with_several_processes_is_refused():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_recipe_without_a_gpu_is_refused():
     with pytest.raises(ValueError, match=r"train\.accelerator=gpu, but PyTorch .* sees no GPU"):
-        choose_place(train(accelerator="gpu"), processes(), clip_grad_norm=None)
+        place_of(train(accelerator="gpu"), processes())
 
 
 def test_a_micro_batch_that_does_not_divide_the_global_batch_is_refused_with_one_that_does():

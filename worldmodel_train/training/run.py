@@ -42,7 +42,12 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     """
     train, processes = parts.train, Processes.from_environment()
     micro_batches = accumulation(train.global_batch, train.micro_batch, processes.world_size)
-    place = choose_place(train, processes, parts.optim.clip_grad_norm)
+    place = choose_place(
+        train,
+        processes,
+        clip_grad_norm=parts.optim.clip_grad_norm,
+        build_objective=parts.build_objective,
+    )
     last = find_last(parts)
     init = find_init(train.init) if train.init is not None and last is None else None
     if last is not None and read_meta(last).step >= train.steps:

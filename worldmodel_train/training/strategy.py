@@ -19,6 +19,8 @@ from lightning.pytorch.strategies import (
     Strategy,
 )
 
+from worldmodel_train.protocols import Objective
+from worldmodel_train.training.auto_strategy import auto_strategy, model_size
 from worldmodel_train.training.config import (
     AutoStrategy,
     DdpStrategy,
@@ -72,14 +74,20 @@ def accumulation(global_batch: int, micro_batch: int, world_size: int) -> int:
     raise ValueError(problem)
 
 
-def choose_place(train: TrainConfig, processes: Processes, clip_grad_norm: float | None) -> Place:
-    """The devices and the strategy of a run.
+def choose_place(
+    train: TrainConfig,
+    processes: Processes,
+    *,
+    clip_grad_norm: float | None,
+    build_objective: Callable[[], Objective],
+) -> Place:
+    """The devices and the strategy of a run; `build_objective` is asked for its size alone.
 
     Raises:
         ValueError: The recipe asks for what this machine or this launch does not have.
     """
     accelerator = _accelerator(train, processes)
-    chosen = _resolve(train.strategy, processes)
+    chosen = _resolve(train, processes, accelerator, build_objective)
     launch = _Launch(
         train=train, processes=processes, accelerator=accelerator, clip_grad_norm=clip_grad_norm
     )
@@ -126,16 +134,31 @@ def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gp
 _Chosen = SingleStrategy | DdpStrategy | DeepSpeedConfig | Fsdp2Strategy
 
 
-def _resolve(strategy: AutoStrategy | _Chosen, processes: Processes) -> _Chosen:
-    several = processes.world_size > 1
-    if isinstance(strategy, AutoStrategy):
-        return DdpStrategy() if several else SingleStrategy()
-    if isinstance(strategy, SingleStrategy) and several:
+def _resolve(
+    train: TrainConfig,
+    processes: Processes,
+    accelerator: str,
+    build_objective: Callable[[], Objective],
+) -> _Chosen:
+    strategy, world_size = train.strategy, processes.world_size
+    if isinstance(strategy, SingleStrategy) and world_size > 1:
         raise ValueError(
-            f"train.strategy=single, but {processes.world_size} processes were started; use "
+            f"train.strategy=single, but {world_size} processes were started; use "
             f"train.strategy=auto or start one process"
         )
-    return strategy
+    if not isinstance(strategy, AutoStrategy):
+        return strategy
+    if world_size == 1:
+        return SingleStrategy()
+    if accelerator == "cpu":
+        return DdpStrategy()
+    return auto_strategy(
+        model_size(build_objective),
+        world_size=world_size,
+        precision=train.precision,
+        accumulation=accumulation(train.global_batch, train.micro_batch, world_size),
+        gpu_bytes=torch.cuda.get_device_properties(0).total_memory,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,53 @@
+import pytest
+
+from worldmodel_train import jepa
+from worldmodel_train.config.components import component_configs
+from worldmodel_train.models.memory.state import state_bytes
+from worldmodel_train.training.auto_strategy import (
+    STATE_SHARE,
+    ModelSize,
+    auto_strategy,
+    model_size,
+)
+from worldmodel_train.training.config import DdpStrategy, DeepSpeedConfig
+
+GIANT = ModelSize(trained=1_034_000_000, teacher=1_012_000_000)
+
+
+@pytest.mark.parametrize("config", component_configs(jepa).values())
+def test_the_size_is_counted_without_drawing_weights(config):
+    built = config.tiny().build()
+    sizes = [(p.requires_grad, p.numel()) for p in built.parameters()]
+    expected = ModelSize(
+        trained=sum(n for trained, n in sizes if trained),
+        teacher=sum(n for trained, n in sizes if not trained),
+    )
+    assert model_size(config.tiny().build) == expected
+
+
+def choose(size: ModelSize, gigabytes: int, world_size: int = 64):
+    return auto_strategy(
+        size, world_size=world_size, precision="bf16", accumulation=1, gpu_bytes=gigabytes * 10**9
+    )
+
+
+def test_a_model_that_leaves_room_is_not_sharded(caplog):
+    caplog.set_level("INFO")
+    assert choose(GIANT, 141) == DdpStrategy()
+    assert "train.strategy=auto takes ddp" in caplog.text
+    assert "26.9 GB under ddp" in caplog.text
+
+
+def test_a_fuller_gpu_gets_the_lowest_stage_that_leaves_room():
+    assert choose(GIANT, 40) == DeepSpeedConfig(zero_stage=1)
+    ten = ModelSize(*(10 * n for n in GIANT))
+    assert choose(ten, 141) == DeepSpeedConfig(zero_stage=2)
+    assert choose(ten, 80) == DeepSpeedConfig(zero_stage=3)
+
+
+@pytest.mark.parametrize("gigabytes", [24, 40, 80, 141])
+def test_what_is_chosen_keeps_the_promised_room(gigabytes):
+    chosen = choose(GIANT, gigabytes)
+    layout = f"zero{chosen.zero_stage}" if isinstance(chosen, DeepSpeedConfig) else "ddp"
+    state = state_bytes(*GIANT, layout=layout, world_size=64, precision="bf16", gradients="bf16")
+    assert state.total <= STATE_SHARE * gigabytes * 10**9

@@ -1,0 +1,68 @@
+"""`train.strategy: auto`: the simplest strategy under which the state leaves room to compute."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from worldmodel_train.models.memory.state import LAYOUTS, Layout, Precision, state_bytes
+from worldmodel_train.protocols import Objective
+from worldmodel_train.training.config import DdpStrategy, DeepSpeedConfig
+
+logger = logging.getLogger(__name__)
+
+STATE_SHARE = 0.4
+"""Of a GPU's memory that the state may take; the rest is for activations."""
+
+_STRATEGIES: dict[Layout, DdpStrategy | DeepSpeedConfig] = {
+    "ddp": DdpStrategy(),
+    "zero1": DeepSpeedConfig(zero_stage=1),
+    "zero2": DeepSpeedConfig(zero_stage=2),
+    "zero3": DeepSpeedConfig(zero_stage=3),
+}
+
+
+class ModelSize(NamedTuple):
+    """Parameters that are trained, and those that follow."""
+
+    trained: int
+    teacher: int
+
+
+def model_size(build: Callable[[], Objective]) -> ModelSize:
+    """The size of the objective that `build` makes; its weights are never drawn."""
+    with torch.device("meta"):
+        objective = build()
+    assert isinstance(objective, nn.Module)
+    sizes = [(p.requires_grad, p.numel()) for p in objective.parameters()]
+    return ModelSize(
+        trained=sum(size for trained, size in sizes if trained),
+        teacher=sum(size for trained, size in sizes if not trained),
+    )
+
+
+def auto_strategy(
+    size: ModelSize, *, world_size: int, precision: Precision, accumulation: int, gpu_bytes: int
+) -> DdpStrategy | DeepSpeedConfig:
+    """DDP where the state takes at most 40 % of a GPU, else the lowest stage of ZeRO that does."""
+    room = STATE_SHARE * gpu_bytes
+    needs = {
+        layout: state_bytes(
+            *size,
+            layout=layout,
+            world_size=world_size,
+            precision=precision,
+            gradients="fp32" if accumulation > 1 else precision,
+        ).total
+        for layout in LAYOUTS
+    }
+    chosen = next((layout for layout in LAYOUTS if needs[layout] <= room), LAYOUTS[-1])
+    logger.info(
+        "train.strategy=auto takes %s: weights, gradients, moments and teacher need %s on each of "
+        "%d GPUs, and %.3g GB (%.0f %% of a GPU) are for them",
+        chosen, ", ".join(f"{n / 1e9:.3g} GB under {layout}" for layout, n in needs.items()),
+        world_size, room / 1e9, 100 * STATE_SHARE,
+    )  # fmt: skip
+    return _STRATEGIES[chosen]
