@@ -1,4 +1,4 @@
-"""Bytes of state agree with real weights, real moments and a real teacher, and with closed forms."""
+"""Bytes of state agree with real weights, moments and teachers, and with closed forms."""
 
 import pytest
 import torch
