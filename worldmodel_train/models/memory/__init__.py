@@ -1,4 +1,4 @@
-"""How many bytes of a GPU's memory a training step takes, counted from configurations."""
+"""Bytes that a training step holds on a GPU and sends to others, counted from configurations."""
 
 from worldmodel_train.models.memory.activations import (
     ActivationBytes,
@@ -13,6 +13,7 @@ from worldmodel_train.models.memory.state import (
     state_bytes,
 )
 from worldmodel_train.models.memory.step import Moment, Sharding, StepMemory, step_memory
+from worldmodel_train.models.memory.traffic import ring_bytes, step_traffic
 
 __all__ = [
     "LAYOUTS",
@@ -25,6 +26,8 @@ __all__ = [
     "StateBytes",
     "StepMemory",
     "activation_bytes",
+    "ring_bytes",
     "state_bytes",
     "step_memory",
+    "step_traffic",
 ]
