@@ -52,7 +52,7 @@ def test_the_parts_add_up_to_the_total_in_every_column(run, columns):
 def test_what_fits_is_recommended_with_the_least_communication(run):
     output = run("vjepa2_vitg", "--gpus", "128", "--gpu", "h100")
     assert cells(output, "fits H100") == ["no", "yes", "yes", "yes"]
-    assert "Use train.strategy={name: deepspeed, zero_stage: 1}: 68." in output
+    assert "Use train.strategy={name: deepspeed, zero_stage: 1}: 71.96" in output
 
 
 def test_what_does_not_fit_is_told_what_to_change():
@@ -86,7 +86,7 @@ def test_gradients_are_added_up_in_fp32_where_there_are_several_micro_batches():
     once, often = recipe_memory(recipe, 128), recipe_memory(recipe, 64)
     assert (once.accumulation, often.accumulation) == (1, 2)
     gradients = [memory.layouts["zero1"].state.gradients for memory in (once, often)]
-    assert gradients[1] == 2 * gradients[0]
+    assert gradients[1] == (4 + 2) / 2 * gradients[0]
 
 
 def test_gpus_that_cannot_share_the_batch_are_refused_with_a_remedy():

@@ -66,8 +66,8 @@ def _fits(size: int, limit: float) -> str:
 
 
 def _unit(memory: RecipeMemory) -> tuple[str, float]:
-    largest = max(layout.total for layout in memory.layouts.values())
-    return ("GB", GB) if largest >= GB else ("MB", MB)
+    least = min(layout.total for layout in memory.layouts.values())
+    return ("GB", GB) if least >= GB else ("MB", MB)
 
 
 def _title(memory: RecipeMemory) -> str:

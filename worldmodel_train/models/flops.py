@@ -69,23 +69,14 @@ class ClipCost:
 def encoder_parameters(config: EncoderConfig) -> int:
     """Parameters of the encoder."""
     width = config.blocks.width
-    return _pixels(config) * width + width + blocks_parameters(config.blocks) + 2 * width
+    return _pixels(config) * width + width + _blocks_parameters(config.blocks) + 2 * width
 
 
 def predictor_parameters(config: PredictorConfig, encoder: EncoderConfig) -> int:
     """Parameters of the predictor, mask tokens included."""
     width, latent = config.width, encoder.blocks.width
     ends = 2 * latent * width + width + latent + 2 * width
-    return ends + config.mask_tokens * width + blocks_parameters(config)
-
-
-def blocks_parameters(config: BlocksConfig) -> int:
-    """Parameters of a stack of blocks."""
-    width, hidden = config.width, config.mlp_width
-    attention = 4 * width**2 + 4 * width
-    mlp = 2 * width * hidden + hidden + width
-    norms = 4 * width
-    return config.depth * (attention + mlp + norms)
+    return ends + config.mask_tokens * width + _blocks_parameters(config)
 
 
 def encoder_forward(config: EncoderConfig, tokens: int) -> Flops:
@@ -154,3 +145,11 @@ def _blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
         linear=2.0 * config.depth * weights * tokens,
         attention=4.0 * config.depth * config.width * tokens**2,
     )
+
+
+def _blocks_parameters(config: BlocksConfig) -> int:
+    width, hidden = config.width, config.mlp_width
+    attention = 4 * width**2 + 4 * width
+    mlp = 2 * width * hidden + hidden + width
+    norms = 4 * width
+    return config.depth * (attention + mlp + norms)

@@ -83,14 +83,16 @@ def test_the_teacher_has_a_copy_to_read_and_an_fp32_shard():
     assert (zero3.teacher, zero3.ema) == (200, 400)
 
 
-def test_gradients_added_up_in_fp32_are_twice_as_large():
-    narrow, wide = (
-        state_bytes(
-            80, 0, layout="zero2", world_size=8, precision="bf16", gradients=gradients
-        ).gradients
-        for gradients in ("bf16", "fp32")
-    )
-    assert (narrow, wide) == (20, 40)
+def test_gradients_added_up_in_fp32_take_more():
+    def gradients(layout, precision):
+        state = state_bytes(
+            80, 0, layout=layout, world_size=8, precision="bf16", gradients=precision
+        )
+        return state.gradients
+
+    assert (gradients("zero2", "bf16"), gradients("zero2", "fp32")) == (10 * 2, 10 * 4)
+    # the bf16 gradients of the last micro-batch stay beside the fp32 sum
+    assert (gradients("zero1", "bf16"), gradients("zero1", "fp32")) == (80 * 2, 80 * (4 + 2))
 
 
 def test_a_share_is_rounded_up():
@@ -99,8 +101,8 @@ def test_a_share_is_rounded_up():
 
 def test_offloading_leaves_weights_and_gradients():
     state = state_bytes(800, 800, layout="zero2", world_size=8, precision="bf16")
-    assert state.offloaded().optimizer == 0
-    assert state.total - state.offloaded().total == 100 * 12
+    assert state.offloaded().optimizer == state.offloaded().ema == 0
+    assert state.total - state.offloaded().total == 100 * (12 + 4)
 
 
 def test_no_gpu_is_refused():

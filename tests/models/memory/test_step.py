@@ -43,10 +43,10 @@ def test_each_stage_takes_less_than_the_one_before():
     assert totals == sorted(totals, reverse=True)
 
 
-def test_offloading_saves_a_share_of_masters_and_moments():
-    trained = memory("zero2").state.weights // 2
-    saved = memory("zero2").total - memory("zero2", offload=True).total
-    assert saved == 12 * -(-trained // 8)
+def test_offloading_saves_a_share_of_masters_moments_and_ema():
+    step = memory("zero2")
+    saved = step.total - memory("zero2", offload=True).total
+    assert saved == 12 * -(-step.state.weights // 2 // 8) + 4 * -(-step.state.teacher // 2 // 8)
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,30 @@ def test_checkpointing_saves_memory_and_names_the_moment(checkpointing, moment):
 
 def test_a_small_batch_peaks_in_the_optimizer_step():
     small = replace(BATCH, clips=1, checkpointing="full", masks=(MaskTokens(8, 8),), tokens=64)
-    step = memory("zero2", batch=small, world_size=1, reduce_bucket=1000)
-    trained = step.state.weights // 2
+    step = memory("zero2", batch=small, world_size=1, bucket=1000)
     assert step.worst.name == "update"
-    # gradients flattened in bf16, then cast to fp32
-    assert step.worst.working == (2 + 4) * trained
+    # the gradients in fp32, as the optimizer takes them
+    assert step.worst.working == 4 * (step.state.weights // 2)
 
 
-def test_stage_3_gathers_a_block_and_what_comes_next():
-    step = memory("zero3", prefetch_bucket=1_000_000, reduce_bucket=1000)
-    width, hidden = 1024, 4096
-    block = 4 * width**2 + 2 * width * hidden + 4 * width + hidden + width + 4 * width
-    assert step.worst.communication == 2 * (block + 1_000_000)
+def test_a_full_bucket_is_copied_to_fp32_while_activations_wait():
+    few, many = (memory("zero2", bucket=bucket).worst for bucket in (10**9, 10**8))
+    assert few.communication == 2 * 2 * 10**9
+    assert many.communication == (2 * 2 + 4) * 10**8
+
+
+def test_zero_1_that_adds_up_in_fp32_sends_after_the_backward_pass():
+    assert memory("zero1", gradients="fp32").worst == memory("ddp").worst._replace(
+        casts=0, communication=0
+    )
+    assert memory("zero1").worst.name == "backward"
+
+
+def test_stage_3_keeps_weights_gathered_up_to_a_limit():
+    few, all_of_them = (memory("zero3", live=live, bucket=1000).worst for live in (10**8, 10**9))
+    zero1 = memory("zero1").state
+    assert few.communication == 2 * 10**8
+    assert all_of_them.communication == zero1.weights + zero1.teacher
 
 
 def _masks(group: MaskTokens, clips: int, tokens: int) -> Masks:

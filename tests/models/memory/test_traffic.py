@@ -33,9 +33,9 @@ def test_a_ring_sends_what_its_ranks_send_one_after_the_other(world_size):
 def test_the_volumes_of_each_layout():
     ring = 3 / 4
     assert sent("ddp") == ring * 2 * 4 * 1000
-    assert sent("zero1") == ring * (2000 + 2000 + 1200)
-    assert sent("zero2", micro_batches=3) == ring * (3 * 2000 + 2000 + 1200)
-    assert sent("zero3") == ring * (2000 + 2 * 2 * 2000 + 1200)
+    assert sent("zero1") == ring * (2 * 4000 + 2000 + 1200)
+    assert sent("zero2", micro_batches=3) == ring * (3 * 2 * 4000 + 2000 + 1200)
+    assert sent("zero3") == ring * (4000 + 2 * 2 * 2000 + 1200)
 
 
 def test_accumulation_costs_stage_2_and_3_but_not_the_others():

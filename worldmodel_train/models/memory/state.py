@@ -42,8 +42,8 @@ class StateBytes:
         return sum(getattr(self, part.name) for part in fields(self))
 
     def offloaded(self) -> "StateBytes":
-        """The same with masters and moments in the host's memory."""
-        return replace(self, optimizer=0)
+        """The same with masters, moments and EMA in the host's memory."""
+        return replace(self, optimizer=0, ema=0)
 
 
 def state_bytes(
@@ -58,6 +58,7 @@ def state_bytes(
     """The state of a model with so many trained parameters and so many of a teacher.
 
     `gradients` is the precision that ZeRO adds gradients up in; fp32 models have fp32 gradients.
+    Where ZeRO 1 adds up in fp32, DeepSpeed keeps the last micro-batch's bf16 gradients beside.
     """
     if world_size < 1:
         raise ValueError(f"a run has at least one GPU, not {world_size}")
@@ -67,12 +68,14 @@ def state_bytes(
     # a GPU's share is rounded up: the last one is padded
     shard, teacher_shard = -(-trained // world_size), -(-teacher // world_size)
     held, teacher_held = (shard, teacher_shard) if layout == "zero3" else (trained, teacher)
-    summed = trained if layout == "zero1" else shard
+    summed = max(weight, ELEMENT[gradients])
+    if layout == "zero1":
+        summed += weight if summed > weight else 0
     return StateBytes(
         weights=weight * held,
         casts=0,
         teacher=weight * teacher_held,
-        gradients=max(weight, ELEMENT[gradients]) * summed,
+        gradients=summed * (trained if layout == "zero1" else shard),
         optimizer=(FP32 + MOMENTS) * shard,
         ema=FP32 * teacher_shard,
     )

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from worldmodel_train.models.flops import (
-    blocks_parameters,
     encoder_parameters,
     predictor_parameters,
 )
@@ -34,11 +33,11 @@ class Sharding:
     gradients: Precision = "bf16"
     """What ZeRO adds gradients up in."""
     offload: bool = False
-    """Whether masters and moments live in the host's memory."""
-    reduce_bucket: int = 200_000_000
-    """Elements that ZeRO sends at once; two buckets, so that one fills while the other leaves."""
-    prefetch_bucket: int = 50_000_000
-    """Elements that stage 3 gathers ahead of their use."""
+    """Whether masters, moments and EMA live in the host's memory."""
+    bucket: int = 500_000_000
+    """Gradients that ZeRO sends at once (DeepSpeed's default `reduce_bucket_size`)."""
+    live: int = 1_000_000_000
+    """Parameters that stage 3 may keep gathered (its default `stage3_max_live_parameters`)."""
 
 
 class Moment(NamedTuple):
@@ -91,8 +90,10 @@ def step_memory(
     )
     state = state.offloaded() if sharding.offload else state
     activations = activation_bytes(encoder, predictor, batch)
-    gathered = _gathered(encoder, trained, batch, sharding)
-    reduced = _reduced(trained, batch, sharding)
+    element = ELEMENT[batch.precision]
+    whole = sharding.layout == "zero3"
+    gathered = element * min(sharding.live, trained + teacher) if whole else 0
+    reduced = _buckets(trained, batch, sharding)
     kept, casts = activations.kept, state.casts
     # autocast shares its copies up to the loss, and they stay where blocks keep all; `selective`
     # makes them anew for each block
@@ -108,26 +109,26 @@ def step_memory(
     return StepMemory(state=state, activations=activations, worst=worst)
 
 
-def _gathered(encoder: EncoderConfig, trained: int, batch: MicroBatch, sharding: Sharding) -> int:
-    """Under stage 3, the weights of the block at work and those fetched ahead."""
-    if sharding.layout != "zero3":
-        return 0
-    blocks = encoder.blocks
-    block = blocks_parameters(blocks) // blocks.depth
-    return ELEMENT[batch.precision] * (block + min(sharding.prefetch_bucket, trained))
+def _buckets(trained: int, batch: MicroBatch, sharding: Sharding) -> int:
+    """Gradients on their way during the backward pass; DDP sends them from where they are.
 
-
-def _reduced(trained: int, batch: MicroBatch, sharding: Sharding) -> int:
-    """Gradients on their way; DDP sends them from where they are."""
-    if sharding.layout == "ddp":
+    ZeRO has two buckets of a fixed size, so that one fills while the other leaves, and stage 3 one.
+    A full bucket is sent as a copy in fp32; what is left over is sent after the backward pass.
+    Where ZeRO 1 adds up in fp32, all is sent after it, without buckets.
+    """
+    element = ELEMENT[batch.precision]
+    summed_whole = sharding.layout == "zero1" and element < ELEMENT[sharding.gradients]
+    if sharding.layout == "ddp" or (summed_whole and not sharding.offload):
         return 0
-    return 2 * ELEMENT[batch.precision] * min(sharding.reduce_bucket, trained)
+    buckets = (1 if sharding.layout == "zero3" else 2) * element * sharding.bucket
+    sends = element < FP32 and trained >= sharding.bucket
+    return buckets + (FP32 * sharding.bucket if sends else 0)
 
 
 def _update(trained: int, batch: MicroBatch, sharding: Sharding) -> int:
-    """What ZeRO's optimizer copies of its share of the gradients: flattened, then in fp32."""
-    if sharding.layout == "ddp" or sharding.offload:
+    """The last bucket as it is sent, or the share of the gradients as the optimizer takes it."""
+    if sharding.layout == "ddp":
         return 0
-    element = max(ELEMENT[batch.precision], ELEMENT[sharding.gradients])
-    cast = FP32 if element < FP32 else 0
-    return (element + cast) * -(-trained // sharding.world_size)
+    sent = _buckets(trained, batch, sharding) + FP32 * min(sharding.bucket, trained)
+    share = FP32 * -(-trained // sharding.world_size)
+    return max(sent, 0 if sharding.offload else share)

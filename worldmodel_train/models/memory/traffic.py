@@ -23,19 +23,22 @@ def step_traffic(
 ) -> float:
     """Bytes through each rank in a step of bf16 training.
 
-    - `ddp`: gradients in fp32, summed once.
-    - ZeRO 1: gradients, scattered once; weights and the published target encoder, gathered.
+    Gradients are summed in fp32. Those of ZeRO 1 and 2 reach every rank, as those of `ddp` do:
+    DeepSpeed sums whole buckets, from which a rank takes its share.
+
+    - `ddp`: gradients, summed once.
+    - ZeRO 1: the same; then weights and the published target encoder, gathered.
     - ZeRO 2: the same, but gradients after each micro-batch, because a rank keeps only its share.
-    - ZeRO 3: for each micro-batch, gradients, the weights once for the forward and once for the
-      backward pass of each mask group, and the target encoder's. Its EMA needs none.
+    - ZeRO 3: for each micro-batch, gradients, scattered; the weights once for the forward and once
+      for the backward pass of each mask group; the target encoder's. Its EMA needs none. That is
+      the most: weights that stay gathered are not sent again.
     """
-    bf16 = ELEMENT["bf16"]
-    gradients = weights = bf16 * trained
-    published = bf16 * teacher
+    weights, published = ELEMENT["bf16"] * trained, ELEMENT["bf16"] * teacher
+    gradients = FP32 * trained
     size = {
-        "ddp": 2 * FP32 * trained,
-        "zero1": gradients + weights + published,
-        "zero2": micro_batches * gradients + weights + published,
+        "ddp": 2 * gradients,
+        "zero1": 2 * gradients + weights + published,
+        "zero2": micro_batches * 2 * gradients + weights + published,
         "zero3": micro_batches * (gradients + 2 * mask_groups * weights + published),
     }[layout]
     return ring_bytes(size, world_size)
