@@ -104,3 +104,11 @@ def test_the_longest_clips_of_a_mixture_count():
 
 def test_every_layout_is_shown():
     assert tuple(recipe_memory(load_recipe("demo"), 1).layouts) == LAYOUTS
+
+
+def test_a_recipe_that_offloads_leaves_the_optimizer_to_the_host():
+    strategy = "train.strategy={name: deepspeed, zero_stage: 2, offload: cpu}"
+    layouts = recipe_memory(load_recipe("vjepa2_vitl", [strategy]), 128).layouts
+    held = {name: memory.state.optimizer + memory.state.ema for name, memory in layouts.items()}
+    assert held["ddp"] > 0
+    assert held["zero1"] == held["zero2"] == held["zero3"] == 0

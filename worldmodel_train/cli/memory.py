@@ -15,6 +15,7 @@ from worldmodel_train.models.memory import (
     step_memory,
 )
 from worldmodel_train.recipe import Recipe
+from worldmodel_train.training.config import DeepSpeedConfig
 from worldmodel_train.training.strategy import accumulation
 
 
@@ -36,9 +37,11 @@ class RecipeMemory:
 
 
 def recipe_memory(
-    recipe: Recipe, num_gpus: int, *, precision: Precision | None = None, offload: bool = False
+    recipe: Recipe, num_gpus: int, *, precision: Precision | None = None
 ) -> RecipeMemory:
     """The memory of each of `num_gpus` GPUs that train this recipe.
+
+    ZeRO keeps its state on the host where the recipe's strategy says so.
 
     Raises:
         ValueError: The global batch cannot be split evenly.
@@ -46,6 +49,8 @@ def recipe_memory(
     train = recipe.train
     micro_batches = accumulation(train.global_batch, train.micro_batch, num_gpus)
     batch = largest_micro_batch(recipe, precision or train.precision)
+    strategy = train.strategy
+    offload = isinstance(strategy, DeepSpeedConfig) and strategy.offload == "cpu"
     layouts: dict[Layout, StepMemory] = {
         layout: step_memory(
             recipe.method.encoder,
@@ -55,7 +60,7 @@ def recipe_memory(
                 layout=layout,
                 world_size=num_gpus,
                 gradients="fp32" if micro_batches > 1 else "bf16",
-                offload=offload,
+                offload=offload and layout != "ddp",
             ),
         )
         for layout in LAYOUTS
