@@ -42,6 +42,24 @@ def test_gradients_are_the_same_whatever_is_kept(policy, bf16):
     assert all(map(torch.equal, actual, expected))
 
 
+@pytest.mark.parametrize("policy", ["selective", "full"])
+def test_blocks_can_run_twice_before_the_backward_pass(policy):
+    def gradients(policy):
+        torch.manual_seed(0)
+        blocks = Blocks(BlocksConfig(width=24, depth=2, heads=2))
+        blocks.activation_checkpointing = policy
+        tokens = torch.randn(2, 7, 24)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            # as for two mask groups; autocast would cast the weights in the first pass only
+            outputs = [blocks(part, None, None) for part in tokens.split(1)]
+        sum(output.float().square().sum() for output in outputs).backward()
+        return [parameter.grad for parameter in blocks.parameters()]
+
+    for actual, expected in zip(gradients(policy), gradients("none"), strict=True):
+        # copies of a weight that are not shared add their bf16 gradients up in fp32
+        torch.testing.assert_close(actual, expected, rtol=0.02, atol=0.02)
+
+
 def test_full_computes_everything_again():
     _, operations = _run("full")
     assert operations["addmm"] > 0

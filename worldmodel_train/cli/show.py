@@ -19,14 +19,19 @@ def show(
     ] = None,
     *,
     cost: Annotated[bool, typer.Option("--cost", help="Show what it costs instead.")] = False,
-    gpu: Annotated[str, typer.Option("--gpu", help="GPU of the floor time.")] = "h200",
+    memory: Annotated[bool, typer.Option("--memory", help="Show GPU memory instead.")] = False,
+    gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs, for --memory.")] = 1,
+    gpu: Annotated[str, typer.Option("--gpu", help="Kind of GPU.")] = "h200",
 ) -> None:
-    """Show all values of a recipe and where each comes from, or what the run costs."""
+    """Show all values of a recipe and where each comes from, or what the run costs or takes."""
     from worldmodel_train.recipe import read_recipe
 
     read = read_recipe(recipe, overrides or ())
     if cost:
         _show_cost(read.recipe, gpu)
+    if memory:
+        _show_memory(read.recipe, gpus, gpu)
+    if cost or memory:
         return
     from worldmodel_train.config.annotate import annotated_yaml
     from worldmodel_train.recipe import resolved_values
@@ -39,6 +44,19 @@ def schema() -> None:
     from worldmodel_train.recipe import recipe_schema
 
     typer.echo(json.dumps(recipe_schema(), indent=2))
+
+
+def _show_memory(recipe: "Recipe", num_gpus: int, gpu: str) -> None:
+    from worldmodel_train.cli.memory import recipe_memory
+    from worldmodel_train.cli.memory_table import advice, memory_table
+
+    console = Console(highlight=False)
+    shown = recipe_memory(recipe, num_gpus)
+    console.print(memory_table(shown, gpu))
+    if shown.precision != "bf16":
+        console.print(memory_table(recipe_memory(recipe, num_gpus, precision="bf16"), gpu))
+    console.print(advice(recipe, shown, gpu), markup=False)
+    console.print("Computed, not measured. CUDA's context, NCCL and gaps come on top.")
 
 
 def _show_cost(recipe: "Recipe", gpu: str) -> None:

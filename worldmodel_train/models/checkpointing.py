@@ -30,13 +30,27 @@ def run_block(
 
 # Blocks draw no random numbers, so there is no generator state to bring back.
 _full = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
-_selective = partial(
+_keep_products = partial(
     _full,
     context_fn=partial(
         create_selective_checkpoint_contexts,
         [getattr(torch.ops.aten, name).default for name in KEPT_OPERATIONS],
     ),
 )
+
+
+def _selective(block: nn.Module, tokens: Tensor, *inputs: object) -> Tensor:
+    """Casts are not shared with an earlier pass, or computing again would meet one too many."""
+    device = tokens.device.type
+    with torch.autocast(
+        device,
+        dtype=torch.get_autocast_dtype(device),
+        enabled=torch.is_autocast_enabled(device),
+        cache_enabled=False,
+    ):
+        return _keep_products(block, tokens, *inputs)
+
+
 _RUNNERS: dict[ActivationCheckpointing, Callable[..., Tensor]] = {
     "none": lambda block, *inputs: block(*inputs),
     "selective": _selective,

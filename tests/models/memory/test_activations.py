@@ -1,0 +1,179 @@
+"""Predicted activations are those that a real step keeps and reaches, storage by storage."""
+
+import copy
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+
+from worldmodel_train.jepa.vjepa import Config
+from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.flops import MaskTokens
+from worldmodel_train.models.memory import MicroBatch, activation_bytes
+from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.sincos import SinCos3d
+from worldmodel_train.models.vit import EncoderConfig
+from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+
+CLIPS = 4
+GRID = (4, 8, 8)
+GROUPS = (MaskTokens(70, 120), MaskTokens(30, 90, 2))
+POLICIES = ["none", "selective", "full"]
+TINY = {
+    "encoder": EncoderConfig(size=BlocksConfig(width=96, depth=3, heads=3), patch=8),
+    "predictor": PredictorConfig(width=48, depth=2, heads=2, mask_tokens=2),
+}
+VIT_LARGE = {
+    "encoder": EncoderConfig(size="vit_large"),
+    "predictor": PredictorConfig(width=384, depth=12, heads=12, mask_tokens=2),
+}
+VJEPA2_GROUPS = (MaskTokens(496, 952), MaskTokens(144, 1352))
+
+
+def masks(group: MaskTokens, clips: int, tokens: int) -> Masks:
+    context = torch.arange(group.context).repeat(clips, 1)
+    target = torch.arange(group.target) + tokens - group.target
+    return Masks(context_index=context, target_index=target.repeat(clips, group.sets, 1))
+
+
+def batch(size: int, grid: tuple[int, int, int], patch: int, groups) -> VideoBatch:
+    frames, height, width = 2 * grid[0], patch * grid[1], patch * grid[2]
+    tokens = grid[0] * grid[1] * grid[2]
+    clips = torch.zeros(size, frames, height, width, 3, dtype=torch.uint8)
+    drawn = tuple(masks(group, size, tokens) for group in groups)
+    return VideoBatch(groups=(ClipGroup(clips=clips, masks=drawn),), first_sample=0)
+
+
+def objective(config: Config, policy: str):
+    model = config.build()
+    model.context_encoder.set_activation_checkpointing(policy)
+    model.predictor.set_activation_checkpointing(policy)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.grad = torch.zeros_like(parameter)
+    return model
+
+
+def held(model, data: VideoBatch):
+    yield from model.buffers()
+    for parameter in model.parameters():
+        yield parameter
+        if parameter.grad is not None:
+            yield parameter.grad
+    for group in data.groups:
+        yield group.clips
+        for mask in group.masks:
+            yield mask.context_index
+            yield mask.target_index
+
+
+def casts(model) -> int:
+    """Bytes of the bf16 copies that autocast shares between passes."""
+    linear = [m for part in (model.context_encoder, model.predictor) for m in part.modules()]
+    return sum(
+        2 * p.numel() for m in linear if isinstance(m, torch.nn.Linear) for p in m.parameters()
+    )
+
+
+def monitored(losses) -> int:
+    return 2 * losses.predicted.numel() * 4
+
+
+def with_fp32_norms(monkeypatch):
+    """Norms as under autocast on CUDA; on a CPU they take bf16."""
+    norm = functional.layer_norm
+    monkeypatch.setattr(functional, "layer_norm", lambda x, *rest: norm(x.float(), *rest))
+
+
+def predicted(config: Config, size: int, tokens: int, groups, **how):
+    micro = MicroBatch(clips=size, tokens=tokens, masks=groups, **how)
+    return activation_bytes(config.encoder, config.predictor, micro)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16 with fp32 norms"])
+@pytest.mark.parametrize("position", ["rope3d", "sincos3d"])
+def test_kept_bytes_are_those_of_a_real_step(live_bytes, monkeypatch, policy, precision, position):
+    fp32_norms = "norms" in precision
+    if fp32_norms:
+        with_fp32_norms(monkeypatch)
+    encoder = TINY["encoder"]
+    if position == "sincos3d":
+        encoder = encoder.model_copy(update={"position": SinCos3d()})
+    config = Config(encoder=encoder, predictor=TINY["predictor"])
+    model, data = objective(config, policy), batch(CLIPS, GRID, 8, GROUPS)
+    live_bytes.ignore(held(model, data))
+    bf16 = precision != "fp32"
+    with live_bytes:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            losses = model.training_losses(data)
+        kept = live_bytes.now - monitored(losses)
+    if bf16 and policy == "none":
+        kept -= casts(model)
+    how = {"precision": precision[:4], "checkpointing": policy, "fp32_norms": fp32_norms}
+    expected = predicted(config, CLIPS, 256, GROUPS, **how).kept
+    assert expected == pytest.approx(kept, rel=0.05)
+
+
+def test_kept_bytes_are_the_tensors_that_autograd_saves():
+    config = Config(**TINY)
+    model, data = objective(config, "none"), batch(CLIPS, GRID, 8, GROUPS)
+    known = {tensor.untyped_storage()._cdata for tensor in held(model, data)}
+    saved = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            saved[storage._cdata] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        losses = model.training_losses(data)
+    losses.total.backward()
+    how = {"precision": "fp32", "checkpointing": "none"}
+    expected = predicted(config, CLIPS, 256, GROUPS, **how).kept
+    assert expected == pytest.approx(sum(s.nbytes() for s in saved.values()), rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_peak_is_that_of_a_whole_vitl_step(live_bytes, monkeypatch, policy, precision):
+    # tensors without data: the real step of the real size, in seconds
+    monkeypatch.setattr(torch.nn.init, "trunc_normal_", lambda weight, **_: weight)
+    monkeypatch.setattr(copy, "deepcopy", lambda encoder: type(encoder)(VIT_LARGE["encoder"]))
+    with_fp32_norms(monkeypatch)
+    config = Config(**VIT_LARGE)
+    with FakeTensorMode():
+        model, data = objective(config, policy), batch(24, (8, 16, 16), 16, VJEPA2_GROUPS)
+        live_bytes.ignore(held(model, data))
+        with live_bytes:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                losses = model.training_losses(data)
+            forward, live_bytes.peak = live_bytes.peak, 0
+            losses.total.backward()
+    how = {"precision": precision, "checkpointing": policy}
+    expected = predicted(config, 24, 2048, VJEPA2_GROUPS, **how)
+    copies = casts(model) if precision == "bf16" else 0
+    forward_copies = 0 if policy == "selective" else copies
+    assert expected.forward + forward_copies == pytest.approx(forward, rel=0.03)
+    backward_copies = copies if policy == "none" else 0
+    assert expected.backward + backward_copies == pytest.approx(live_bytes.peak, rel=0.05)
+
+
+def test_the_target_encoder_is_the_peak_where_contexts_are_small():
+    few = MicroBatch(
+        clips=2, tokens=2048, masks=[MaskTokens(8, 8)], precision="bf16", checkpointing="full"
+    )
+    activations = activation_bytes(VIT_LARGE["encoder"], VIT_LARGE["predictor"], few)
+    assert activations.target > max(activations.forward, activations.backward)
+
+
+def test_activations_grow_with_the_clips():
+    one, eight = (
+        predicted(Config(**TINY), n, 256, GROUPS, precision="bf16", checkpointing="none")
+        for n in (1, 8)
+    )
+    assert eight.kept == 8 * one.kept
+    assert eight.forward == 8 * one.forward

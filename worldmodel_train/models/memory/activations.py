@@ -1,0 +1,206 @@
+"""Bytes of activations at the peak of a joint-embedding step, counted from configurations.
+
+A pass over a stack of blocks keeps some tensors until its backward pass. All mask groups run
+forward before any runs backward, so all that is kept is alive at once. The peak is in the loss, or
+in the backward pass of a block, which first computes again what activation checkpointing dropped.
+
+Per token of width d, hidden width h, e bytes a number: a block keeps the input of both norms, their
+outputs (5e d with queries, keys and values in one matrix), rotated queries and keys (2e d),
+attention's output (e d) and log-sum-exp, and both sides of the GELU (2e h). Under autocast a norm
+keeps an fp32 copy of its input, which is what CUDA's autocast does. Attention is a fused kernel: no
+scores. Index tensors and small scalars are left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.flops import MaskTokens
+from worldmodel_train.models.memory.state import ELEMENT, FP32, Precision
+from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
+from worldmodel_train.models.tubelet_embed import CHANNELS
+from worldmodel_train.models.vit import EncoderConfig
+
+STATISTICS = 2 * FP32
+"""Bytes of the mean and the spread that a norm keeps of a token."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """What one forward pass runs over, and how."""
+
+    clips: int
+    tokens: int
+    """Of a whole clip."""
+    masks: Sequence[MaskTokens]
+    """Of each mask group."""
+    precision: Precision
+    checkpointing: ActivationCheckpointing
+    fp32_norms: bool = True
+    """Whether norms copy bf16 tokens to fp32, as autocast does on CUDA; on a CPU it does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationBytes:
+    """Activations of one micro-batch, in bytes."""
+
+    inputs: int
+    """Clips as uint8."""
+    context: int
+    """Kept by the context encoder, over all mask groups."""
+    predictor: int
+    """Kept by the predictor and the loss, over all mask groups."""
+    target: int
+    """At the peak of the target encoder, which runs first and keeps nothing."""
+    forward: int
+    """At the end of the forward pass, in the last group's loss."""
+    backward: int
+    """At the worst moment of the backward pass."""
+
+    @property
+    def kept(self) -> int:
+        """All that waits for the backward pass."""
+        return self.context + self.predictor
+
+
+class _Pass(NamedTuple):
+    """One stack of blocks on one mask group."""
+
+    kept: int
+    after: int
+    """Of what is kept, the part that was used up when the blocks' backward pass begins."""
+    again: int
+    """In a block's backward pass: what it computes again, and gradients."""
+
+
+class _Numbers(NamedTuple):
+    """Bytes of a number: in products, in a norm's input and in its output."""
+
+    element: int
+    norm: int
+
+
+def activation_bytes(
+    encoder: EncoderConfig, predictor: PredictorConfig, batch: MicroBatch
+) -> ActivationBytes:
+    """Activations of a step in which each mask group predicts the target encoder's latents."""
+    numbers = _numbers(batch)
+    target = batch.clips * batch.tokens * _inference(encoder, numbers)
+    contexts = [_context_pass(encoder, mask, batch) for mask in batch.masks]
+    predictions = [_predictor_pass(predictor, encoder, mask, batch) for mask in batch.masks]
+    passes = [one for group in zip(contexts, predictions, strict=True) for one in group]
+    kept = list(accumulate(one.kept for one in passes))
+    # of each group, until all losses are known: what was predicted, and what should have been
+    latents = [FP32 * encoder.blocks.width * _targets(mask, batch) for mask in batch.masks]
+    loss = kept[-1] + 2 * sum(latents) + latents[-1]
+    blocks = [so_far - one.after + one.again for so_far, one in zip(kept, passes, strict=True)]
+    return ActivationBytes(
+        inputs=batch.clips * batch.tokens * _pixels(encoder),
+        context=sum(one.kept for one in contexts),
+        predictor=sum(one.kept for one in predictions),
+        target=target,
+        forward=loss,
+        backward=max(blocks),
+    )
+
+
+def _context_pass(encoder: EncoderConfig, mask: MaskTokens, batch: MicroBatch) -> _Pass:
+    """The pixels, the blocks, the last norm, and the latents as the predictor takes them."""
+    numbers, width = _numbers(batch), encoder.blocks.width
+    tokens = batch.clips * mask.context
+    after = (numbers.norm + numbers.element) * width + STATISTICS
+    blocks = _stack(encoder.blocks, encoder, tokens, batch, tokens * after)
+    return blocks._replace(kept=blocks.kept + tokens * numbers.element * _pixels(encoder))
+
+
+def _predictor_pass(
+    predictor: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens, batch: MicroBatch
+) -> _Pass:
+    """The blocks over context and targets; then the targets' norm, latents and errors."""
+    numbers, width = _numbers(batch), predictor.width
+    targets = _targets(mask, batch)
+    tokens = batch.clips * mask.sets * mask.context + targets
+    # without a copy to fp32, the norm keeps the stream that the targets are a slice of
+    normed = targets if numbers.norm > numbers.element else tokens
+    errors = FP32 * encoder.blocks.width
+    after = numbers.norm * width * normed
+    after += targets * (STATISTICS + numbers.element * width + errors)
+    return _stack(predictor, encoder, tokens, batch, after)
+
+
+def _stack(
+    blocks: BlocksConfig, encoder: EncoderConfig, tokens: int, batch: MicroBatch, after: int
+) -> _Pass:
+    numbers, rotates = _numbers(batch), _rotates(encoder)
+    everything = _block(blocks, numbers, rotates=rotates)
+    kept = {
+        "none": everything,
+        "selective": _products(blocks, numbers),
+        "full": numbers.element * blocks.width,
+    }[batch.checkpointing]
+    rotation = 2 * FP32 * blocks.head_width if rotates else 0
+    again = everything - kept + _gradients(blocks, numbers, rotates=rotates)
+    return _Pass(
+        kept=tokens * (blocks.depth * kept + rotation) + after, after=after, again=tokens * again
+    )
+
+
+def _block(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
+    """Bytes a token that a block keeps when it keeps all: see the top of this file."""
+    norms = 2 * (numbers.norm * blocks.width + STATISTICS)
+    products = 2 + 3 + 1 + (2 if rotates else 0)
+    log_sum_exp = FP32 * blocks.heads
+    return norms + numbers.element * (products * blocks.width + 2 * blocks.mlp_width) + log_sum_exp
+
+
+def _products(blocks: BlocksConfig, numbers: _Numbers) -> int:
+    """Bytes a token of the input, the four matrix products and attention."""
+    wide = 1 + (3 + 1 + 1) + 1
+    return numbers.element * (wide * blocks.width + blocks.mlp_width) + FP32 * blocks.heads
+
+
+def _gradients(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
+    """Bytes a token that the worst moment of a block's backward pass adds to what was kept."""
+    element, width = numbers.element, blocks.width
+    hidden = 2 * element * blocks.mlp_width
+    mlp = element * width + hidden
+    # the fused kernel sums the gradient of queries in fp32; rotation works in fp32
+    attention = 8 * element * width + FP32 * width + (2 * FP32 * width if rotates else 0)
+    # attention comes second: what the MLP kept is free by then
+    free = hidden + (element + numbers.norm) * width
+    return max(mlp, attention - free)
+
+
+def _inference(encoder: EncoderConfig, numbers: _Numbers) -> int:
+    """Bytes a token at the worst moment of a pass that keeps nothing."""
+    blocks, element = encoder.blocks, numbers.element
+    normed = numbers.norm * blocks.width
+    # the stream before the first block, before this block, and what a part was given
+    attention = (2 + 3) * element * blocks.width + normed
+    attention += (2 * element + 2 * FP32 if _rotates(encoder) else element) * blocks.width
+    mlp = 3 * element * blocks.width + normed + 2 * element * blocks.mlp_width
+    # bytes, fp32 and, where they differ, what the product takes
+    pixels = (1 + FP32 + element % FP32) * _pixels(encoder) + element * blocks.width
+    return max(attention, mlp, pixels)
+
+
+def _numbers(batch: MicroBatch) -> _Numbers:
+    element = ELEMENT[batch.precision]
+    return _Numbers(element, FP32 if batch.fp32_norms else element)
+
+
+def _targets(mask: MaskTokens, batch: MicroBatch) -> int:
+    return batch.clips * mask.sets * mask.target
+
+
+def _rotates(encoder: EncoderConfig) -> bool:
+    return isinstance(encoder.position, Rope3d | Rope3dVJepa2)
+
+
+def _pixels(encoder: EncoderConfig) -> int:
+    """Bytes of a tubelet."""
+    return CHANNELS * encoder.tubelet * encoder.patch**2
