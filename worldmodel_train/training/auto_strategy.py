@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from worldmodel_train.models.memory.state import LAYOUTS, Layout, Precision, state_bytes
+from worldmodel_train.models.memory import LAYOUTS, Layout, Precision, state_bytes
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.config import DdpStrategy, DeepSpeedConfig
 
@@ -48,7 +48,7 @@ def auto_strategy(
 ) -> DdpStrategy | DeepSpeedConfig:
     """DDP where the state takes at most 40 % of a GPU, else the lowest stage of ZeRO that does."""
     room = STATE_SHARE * gpu_bytes
-    needs = {
+    needs: dict[Layout, int] = {
         layout: state_bytes(
             *size,
             layout=layout,
@@ -58,7 +58,7 @@ def auto_strategy(
         ).total
         for layout in LAYOUTS
     }
-    chosen = next((layout for layout in LAYOUTS if needs[layout] <= room), LAYOUTS[-1])
+    chosen: Layout = next((layout for layout in LAYOUTS if needs[layout] <= room), LAYOUTS[-1])
     logger.info(
         "train.strategy=auto takes %s: weights, gradients, moments and teacher need %s on each of "
         "%d GPUs, and %.3g GB (%.0f %% of a GPU) are for them",

@@ -18,6 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy, DeepSpeedStrategy
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from worldmodel_train.models.memory import REDUCE_BUCKET
 from worldmodel_train.training.config import DeepSpeedConfig, TrainConfig
 
 
@@ -105,6 +106,7 @@ def engine_config(
         "stage": config.zero_stage,
         "overlap_comm": not on_cpu,
         "contiguous_gradients": True,
+        "reduce_bucket_size": REDUCE_BUCKET,
         # a teacher's parameter that stays whole between steps would not see its EMA
         "stage3_param_persistence_threshold": 0,
     }

@@ -12,11 +12,18 @@ from worldmodel_train.models.memory.state import (
     StateBytes,
     state_bytes,
 )
-from worldmodel_train.models.memory.step import Moment, Sharding, StepMemory, step_memory
+from worldmodel_train.models.memory.step import (
+    REDUCE_BUCKET,
+    Moment,
+    Sharding,
+    StepMemory,
+    step_memory,
+)
 from worldmodel_train.models.memory.traffic import ring_bytes, step_traffic
 
 __all__ = [
     "LAYOUTS",
+    "REDUCE_BUCKET",
     "ActivationBytes",
     "Layout",
     "MicroBatch",

@@ -23,6 +23,10 @@ from worldmodel_train.models.memory.state import (
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.vit import EncoderConfig
 
+REDUCE_BUCKET = 100_000_000
+"""Gradients that ZeRO sends at once: 0.4 GB in fp32, enough to fill any link. Training says so to
+DeepSpeed, whose own default is five times as many and costs a gigabyte or two of memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sharding:
@@ -34,8 +38,8 @@ class Sharding:
     """What ZeRO adds gradients up in."""
     offload: bool = False
     """Whether masters, moments and EMA live in the host's memory."""
-    bucket: int = 500_000_000
-    """Gradients that ZeRO sends at once (DeepSpeed's default `reduce_bucket_size`)."""
+    bucket: int = REDUCE_BUCKET
+    """Gradients that ZeRO sends at once."""
     live: int = 1_000_000_000
     """Parameters that stage 3 may keep gathered (its default `stage3_max_live_parameters`)."""
 
