@@ -58,7 +58,8 @@ def auto_strategy(
         ).total
         for layout in LAYOUTS
     }
-    chosen: Layout = next((layout for layout in LAYOUTS if needs[layout] <= room), LAYOUTS[-1])
+    fitting = [layout for layout, need in needs.items() if need <= room]
+    chosen = fitting[0] if fitting else LAYOUTS[-1]
     logger.info(
         "train.strategy=auto takes %s: weights, gradients, moments and teacher need %s on each of "
         "%d GPUs, and %.3g GB (%.0f %% of a GPU) are for them",
