@@ -33,7 +33,8 @@ def _stream_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
     # The shell of a pipe expands its own variables and lists.
     if pattern.startswith("pipe:"):
         return _expand_ranges(pattern)
-    _require_protocol(pattern)
+    if not pattern.startswith(("http://", "https://")):
+        _require_protocol(pattern)
     return _expand_braces(_expand_variables(source, pattern))
 
 
