@@ -1,11 +1,9 @@
-import functools
 import io
 import os
 import tarfile
 import threading
 import time
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -19,25 +17,9 @@ def items(shard, timeout_s=30.0):
     return [i.reason if isinstance(i, Skip) else i.key for i in stream_samples(shard, timeout_s)]
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@contextmanager
-def serving(handler):
-    """The address of a web server."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_a_web_server_gives_its_samples_and_a_missing_shard_is_a_skip(make_shard):
+def test_a_web_server_gives_its_samples_and_a_missing_shard_is_a_skip(make_shard, serving):
     folder = make_shard("a.tar", {str(i): bytes([i]) * 3_000_000 for i in range(4)}).parent
-    with serving(functools.partial(Quiet, directory=str(folder))) as url:
+    with serving(folder) as url:
         samples = list(stream_samples(f"{url}/a.tar", 30.0))
         (missing,) = stream_samples(f"{url}/b.tar", 30.0)
     assert [s.key for s in samples] == ["0", "1", "2", "3"]
@@ -55,12 +37,12 @@ def test_a_web_server_gives_its_samples_and_a_missing_shard_is_a_skip(make_shard
     ],
 )
 def test_a_web_server_that_falls_silent_or_hangs_up_costs_the_rest_of_its_shard(
-    make_shard, bytes_sent, then, expected
+    make_shard, serving, bytes_sent, then, expected
 ):
     content = make_shard("a.tar", {"1": b"v" * 2000, "2": b"v" * 90_000}).read_bytes()
     over = threading.Event()
 
-    class Failing(Quiet):
+    class Failing(SimpleHTTPRequestHandler):
         def do_GET(self):
             if bytes_sent:
                 self.send_response(200)
@@ -75,8 +57,8 @@ def test_a_web_server_that_falls_silent_or_hangs_up_costs_the_rest_of_its_shard(
         over.set()
 
 
-def test_a_server_that_answers_nonsense_or_is_gone_costs_its_shard():
-    class Nonsense(Quiet):
+def test_a_server_that_answers_nonsense_or_is_gone_costs_its_shard(serving):
+    class Nonsense(SimpleHTTPRequestHandler):
         def do_GET(self):
             self.wfile.write(b"what?\r\n")
 
