@@ -91,3 +91,4 @@ def test_a_write_that_fails_leaves_the_old_index(index):
     with pytest.raises(OSError, match="disk full"):
         write_folder_index(index, failing())
     assert index.read_bytes() == before
+    assert list(index.parent.iterdir()) == [index]

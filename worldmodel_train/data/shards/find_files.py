@@ -31,8 +31,8 @@ def find_files(patterns: Iterable[str]) -> Iterator[FolderFiles]:
 
 def list_files(folder: str) -> np.ndarray:
     """The names of a folder's files, sorted, as an array of bytes."""
-    with os.scandir(folder or ".") as entries:
-        names = [os.fsencode(entry.name) for entry in entries if entry.is_file()]
+    with os.scandir(os.fsencode(folder or ".")) as entries:
+        names = [entry.name for entry in entries if entry.is_file()]
     return np.sort(np.array(names, dtype="S"))
 
 

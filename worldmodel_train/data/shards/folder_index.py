@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -76,25 +76,32 @@ def read_row(index: int, place: int, num_samples: int, row: int) -> ShardSample:
 def write_folder_index(path: Path, shards: Iterable[IndexedShard]) -> int:
     """Write the index of these shards; samples in it. `path` has its old content or all the new."""
     temporary = path.with_name(f".{path.name}.partial")
-    found: list[tuple[bytes, int, int, int]] = []
-    with temporary.open("wb") as file:
-        file.write(bytes(_HEADER.size))
-        for name, num_bytes, table in shards:
-            found.append((os.fsencode(name), num_bytes, len(table), file.tell()))
-            file.write(table.to_bytes())
-        start = file.tell()
-        found.sort()
-        width = max((len(name) for name, *_ in found), default=1)
-        numbers = np.array([row[1:] for row in found], dtype="<i8").reshape(-1, 3).T
-        names = np.array([name for name, *_ in found], dtype=f"S{width}")
-        content = numbers.tobytes() + names.tobytes()
-        file.write(content)
-        file.seek(0)
-        file.write(_HEADER.pack(_MAGIC, len(found), width, start, zlib.crc32(content)))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    found: list[tuple[bytes, int, int, int]] = []  # as in the directory
+    try:
+        with temporary.open("wb") as file:
+            file.write(bytes(_HEADER.size))
+            for name, num_bytes, table in shards:
+                found.append((os.fsencode(name), num_bytes, len(table), file.tell()))
+                file.write(table.to_bytes())
+            write_directory(file, found)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return sum(row[2] for row in found)
+
+
+def write_directory(file: BinaryIO, shards: list[tuple[bytes, int, int, int]]) -> None:
+    """Write name, bytes, samples and place of each shard behind the blocks, and then the header."""
+    shards.sort()
+    start, width = file.tell(), max((len(name) for name, *_ in shards), default=1)
+    numbers = np.array([row[1:] for row in shards], dtype="<i8").reshape(-1, 3).T
+    names = np.array([name for name, *_ in shards], dtype=f"S{width}")
+    content = numbers.tobytes() + names.tobytes()
+    file.write(content)
+    file.seek(0)
+    file.write(_HEADER.pack(_MAGIC, len(shards), width, start, zlib.crc32(content)))
 
 
 def _broken(path: Path, why: str) -> str:
