@@ -66,6 +66,19 @@ class Skip(NamedTuple):
     key: str
 
 
+class StreamMark(NamedTuple):
+    """How far a loading process had read its share of a stream when it made a batch."""
+
+    source: str
+    shards: int
+    """Shards of the source."""
+    consumer: int
+    """The process, of `consumers`."""
+    consumers: int
+    finished: int
+    """Shards it has finished since the run was started, of those dealt to it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class VideoBatch:
     """One rank's clips for one forward pass, grouped by clip length."""
@@ -74,6 +87,8 @@ class VideoBatch:
     first_sample: int
     """Position of the batch's first sample in the run's order of samples."""
     skipped: tuple[Skip, ...] = field(default=())
+    stream_marks: tuple[StreamMark, ...] = field(default=())
+    """One for each source that streams."""
 
     @property
     def num_clips(self) -> int:

@@ -65,6 +65,19 @@ def test_paths_come_from_stdin(tmp_path, folder):
     assert "1 sample in 1 shard" in result.stdout
 
 
+def test_index_makes_the_index_of_several_folders(tmp_path, folder):
+    outs = [tmp_path / "one", tmp_path / "two"]
+    for out in outs:
+        wmt("pack", folder, out, "--workers", 1)
+        (out / "samples.idx").unlink()
+    result = wmt("index", *outs, "--workers", 1)
+    assert result.exit_code == 0, result.output
+    assert [line.split(": ")[1] for line in result.stdout.splitlines()] == [
+        "2 samples in 1 shards"
+    ] * 2
+    assert wmt("check", outs[0], "--workers", 1).exit_code == 0
+
+
 def test_check_ends_with_the_reason_when_a_shard_changed(tmp_path, folder):
     out = tmp_path / "out"
     wmt("pack", folder, out, "--workers", 1)
@@ -85,6 +98,7 @@ def test_check_ends_with_the_reason_when_a_shard_changed(tmp_path, folder):
         (["pack", "{tmp}/in", "{tmp}/out", "--codec", "vp8"], "--codec vp8"),
         (["check", "{tmp}/in"], "is it a packed folder?"),
         (["show", "{tmp}/in"], "is it a packed folder?"),
+        (["index", "{tmp}/in"], "holds no .tar"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_1(tmp_path, folder, arguments, words):

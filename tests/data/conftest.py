@@ -1,8 +1,12 @@
 import io
 import json
 import tarfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -99,3 +103,21 @@ def make_request() -> Callable[..., ClipRequest]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., AbstractContextManager[str]]:
+    """The address of a web server for a folder, or with a handler of its own."""
+
+    @contextmanager
+    def serve(what: Path | type[SimpleHTTPRequestHandler]) -> Iterator[str]:
+        base = SimpleHTTPRequestHandler if isinstance(what, Path) else what
+        quiet = type("Quiet", (base,), {"log_message": lambda *_: None})
+        handler = partial(quiet, directory=str(what)) if isinstance(what, Path) else quiet
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            server.daemon_threads, server.block_on_close = True, False
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}"
+            server.shutdown()
+
+    return serve

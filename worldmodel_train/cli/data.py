@@ -1,4 +1,4 @@
-"""`wmt data`: pack videos into shards, check a set of shards, look at it."""
+"""`wmt data`: pack videos into shards, index them, check a set of shards, look at it."""
 
 import errno
 import io
@@ -96,6 +96,34 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     for line in pack_lines(report, out):
         typer.echo(line)
     if not report.index.samples:
+        raise typer.Exit(1)
+
+
+@app.command()
+def index(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of tar shards.")
+    ],
+    *,
+    workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
+    timeout: Annotated[
+        float, typer.Option(min=1.0, help="Give up a shard after so many seconds without progress.")
+    ] = 600.0,
+) -> None:
+    """Write FOLDER/samples.idx, so that training opens no shard to find its samples.
+
+    `pack` writes it already; this makes it for sets from elsewhere, or again.
+    """
+    from worldmodel_train.data.packing.index_folder import index_folder
+
+    lost = 0
+    for folder in folders:
+        with _one_line_errors(folder):
+            report = index_folder(folder, workers=workers, timeout_s=timeout)
+        for line in report.lines(folder):
+            typer.echo(line)
+        lost += len(report.lost)
+    if lost:
         raise typer.Exit(1)
 
 

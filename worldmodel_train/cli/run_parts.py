@@ -8,6 +8,7 @@ from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, load_recipe, resolved_yaml
@@ -62,7 +63,9 @@ class _LoaderFactory:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
 
-    def __call__(self, *, rank: int, world_size: int, first_step: int) -> Iterable[VideoBatch]:
+    def __call__(
+        self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
+    ) -> Iterable[VideoBatch]:
         train, encoder = self._recipe.train, self._recipe.method.encoder
         position = LoaderPosition(
             seed=train.seed,
@@ -73,6 +76,7 @@ class _LoaderFactory:
             first_step=first_step,
             patch=encoder.patch,
             tubelet=encoder.tubelet,
+            streams=streams,
         )
         return build_loader(self._recipe.data, self._recipe.masks, position=position)
 

@@ -97,6 +97,8 @@ class LoaderConfig(StrictConfig):
     """Micro-batches each worker prepares ahead."""
     shuffle_buffer: int = Field(ge=1, default=1000)
     """Samples held to shuffle a stream; sources that can seek are shuffled fully without it."""
+    stream_timeout_s: float = Field(gt=0, default=60.0)
+    """Seconds a stream may send nothing before the rest of its shard is skipped."""
     max_attempts: int = Field(ge=1, default=16)
     """Samples tried in the place of a bad one before the run stops."""
     max_bad_share: float = Field(ge=0, le=1, default=0.05)

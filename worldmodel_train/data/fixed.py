@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,10 +14,9 @@ from worldmodel_train.data.config import DecoderConfig, SourceConfig
 from worldmodel_train.data.decoding.crop import CENTER_CROP
 from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError, Decoder
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
-from worldmodel_train.data.shards.indexed_source import ShardSet, read_video
 from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
-from worldmodel_train.data.shards.tar_members import read_span
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
@@ -101,12 +99,12 @@ def _requests(
 
 def _labelled(shards: ShardSet, number: int) -> tuple[EncodedSample, str | None]:
     """A sample and its label; raises SampleError."""
-    path, place = shards.locate(number)
+    sample = shards.video(number)
     try:
-        label = json.loads(read_span(Path(path), place.json)).get("label")
+        label = json.loads(shards.json(number)).get("label")
     except (ValueError, AttributeError) as error:
-        raise SampleError(Skip("bad_json", str(path), place.key)) from error
-    return read_video(path, place), None if label is None else str(label)
+        raise SampleError(Skip("bad_json", sample.shard, sample.key)) from error
+    return sample, None if label is None else str(label)
 
 
 def _clips(

@@ -1,8 +1,11 @@
 """Batches for training: clips of a mixture with their masks, in an order that can be resumed."""
 
 import gc
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 import torch
@@ -15,12 +18,19 @@ from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.mixture import block_counts
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
-from worldmodel_train.data.shards.source import Source
 from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource
 from worldmodel_train.data.sizes import token_grid
+from worldmodel_train.data.stream_positions import (
+    StreamState,
+    merge_streams,
+    position_of,
+    what_a_stream_repeats,
+)
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import MaskSampler
-from worldmodel_train.types import ClipGroup, Skip, VideoBatch
+from worldmodel_train.types import ClipGroup, Skip, StreamMark, VideoBatch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +43,11 @@ class LoaderPosition:
     micro_batch: int
     global_batch: int
     first_step: int
-    """Optimizer step to start at; the only thing a resumed run needs to know."""
+    """Optimizer step to start at; all that sources on a file system need to know."""
     patch: int
     tubelet: int
+    streams: StreamState | None = None
+    """Where streams go on; None for a run that begins."""
 
     def __post_init__(self) -> None:
         per_pass = self.micro_batch * self.world_size
@@ -58,6 +70,10 @@ class LoaderPosition:
         place = part * self.world_size + self.rank
         return step * self.global_batch + place * self.micro_batch
 
+    def micro_batches(self, worker: int, workers: int) -> Iterator[int]:
+        """The numbers of the micro-batches that one of this rank's workers makes, forever."""
+        return count(self.first_step * self.accumulation + worker, workers)
+
 
 class MicroBatches(IterableDataset[VideoBatch]):
     """Endless micro-batches of one rank; worker w of W makes every W-th of them."""
@@ -79,14 +95,10 @@ class MicroBatches(IterableDataset[VideoBatch]):
             )
             for source in data.sources
         ]
-        consumers = position.world_size * max(1, data.loader.workers)
-        for source, shards in zip(data.sources, self._shards, strict=True):
-            if source.streams and len(shards) < consumers:
-                raise ValueError(
-                    f"data: source '{source.name}' streams {len(shards)} shards to {consumers} "
-                    f"loading processes; use at least {consumers} shards or fewer "
-                    "data.loader.workers"
-                )
+        self._require_shards_for_all()
+        self._starts = merge_streams([position.streams or {}])
+        if position.rank == 0:
+            self._tell_what_streams_repeat()
         # Indexed once, here; the workers get copies.
         self._indexed: dict[int, IndexedSource] = {
             i: IndexedSource(source.name, shards, seed=position.seed, number=i)
@@ -94,33 +106,66 @@ class MicroBatches(IterableDataset[VideoBatch]):
             if not source.streams
         }
 
+    def _require_shards_for_all(self) -> None:
+        """Raises ValueError where a loading process would have no shard of a stream."""
+        consumers = self._position.world_size * max(1, self._data.loader.workers)
+        for source, shards in zip(self._data.sources, self._shards, strict=True):
+            if source.streams and len(shards) < consumers:
+                raise ValueError(
+                    f"data: source '{source.name}' streams {len(shards)} shards to {consumers} "
+                    f"loading processes; use at least {consumers} shards or fewer "
+                    "data.loader.workers"
+                )
+
+    def _tell_what_streams_repeat(self) -> None:
+        """Streams cannot go back to a sample: says, once, from where a resumed one goes on."""
+        if not self._position.first_step:
+            return
+        for source, shards in zip(self._data.sources, self._shards, strict=True):
+            if source.streams:
+                _log.warning(
+                    "source '%s' is a stream and cannot return to step %d exactly: %s",
+                    source.name,
+                    self._position.first_step,
+                    what_a_stream_repeats(self._starts, source.name, len(shards)),
+                )
+
     def __iter__(self) -> Iterator[VideoBatch]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        with DecodeProcess(self._data.decoder) as decoder:
-            sources = [self._source(i, worker, workers) for i in range(len(self._shards))]
+        with DecodeProcess(self._data.decoder) as decoder, ExitStack() as stack:
+            streams = {
+                i: stack.enter_context(closing(self._stream(i, worker, workers)))
+                for i, source in enumerate(self._data.sources)
+                if source.streams
+            }
+            sources = [streams.get(i) or self._indexed[i] for i in range(len(self._shards))]
             reader = ClipReader(self._data, sources, decoder, seed=self._position.seed)
-            number = self._position.first_step * self._position.accumulation + worker
             found = self._empty_shards() if worker == 0 and self._position.rank == 0 else ()
-            while True:
-                yield self._batch(reader, number, found)
-                number, found = number + workers, ()
+            for number in self._position.micro_batches(worker, workers):
+                batch = self._batch(reader, number, found)
+                yield replace(batch, stream_marks=tuple(self._marks(streams)))
+                found = ()
 
-    def _source(self, number: int, worker: int, workers: int) -> Source:
-        if number in self._indexed:
-            return self._indexed[number]
+    def _stream(self, number: int, worker: int, workers: int) -> StreamSource:
+        shards = self._shards[number]
         share = StreamShare(
             consumer=self._position.rank * workers + worker,
             consumers=self._position.world_size * workers,
             seed=self._position.seed,
-            first_step=self._position.first_step,
+            start=position_of(self._starts, self._data.sources[number].name, len(shards)),
         )
         return StreamSource(
-            self._shards[number],
+            shards,
             share,
             number=number,
             shuffle_buffer=self._data.loader.shuffle_buffer,
+            timeout_s=self._data.loader.stream_timeout_s,
         )
+
+    def _marks(self, streams: Mapping[int, StreamSource]) -> Iterator[StreamMark]:
+        for number, stream in streams.items():
+            yield stream.mark(self._data.sources[number].name)
 
     def _empty_shards(self) -> tuple[Skip, ...]:
         """Shards without samples, reported once, because no draw can ever meet them."""

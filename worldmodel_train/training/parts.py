@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from worldmodel_train.data.health import SkipLedger
+from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoint import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
@@ -19,8 +20,13 @@ from worldmodel_train.types import ClipGroup, VideoBatch
 class LoaderFactory(Protocol):
     """Builds the loader; knows the recipe, so only what the launch decides is asked for."""
 
-    def __call__(self, *, rank: int, world_size: int, first_step: int) -> Iterable[VideoBatch]:
-        """Micro-batches of `rank` from optimizer step `first_step` on, forever."""
+    def __call__(
+        self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
+    ) -> Iterable[VideoBatch]:
+        """Micro-batches of `rank` from optimizer step `first_step` on, forever.
+
+        Sources that stream go on where `streams` says.
+        """
         ...
 
 

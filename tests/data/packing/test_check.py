@@ -9,6 +9,8 @@ import pytest
 from worldmodel_train.data.packing.check import check_shards
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.probe import probe_all, probe_ends
+from worldmodel_train.data.shards.folder_index import IndexedShard, write_folder_index
+from worldmodel_train.data.shards.tar_index import read_shard_table
 
 
 @pytest.fixture
@@ -119,3 +121,16 @@ def test_an_unfinished_or_nonsense_index_is_one_line(copy, tmp_path):
         problems(copy)
     with pytest.raises(PackError, match="is it a packed folder"):
         problems(tmp_path / "nowhere")
+
+
+def test_rows_that_are_another_sets_are_named(copy):
+    index = copy / "samples.idx"
+    shard = IndexedShard("shard-000001.tar", 5, read_shard_table(copy / "shard-000001.tar"))
+    write_folder_index(index, [shard])
+    assert [line.split(";")[0] for line in problems(copy)] == [
+        f"samples.idx: differs from index.json for shard-00000{i}.tar" for i in range(3)
+    ]
+    index.write_bytes(index.read_bytes()[:-1])
+    assert "it was cut" in problems(copy)[0]
+    index.unlink()
+    assert not problems(copy)

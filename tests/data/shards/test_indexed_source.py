@@ -31,22 +31,6 @@ def test_the_bytes_are_the_samples_own(shards):
         assert sample.video == sample.key.encode()
 
 
-def test_sources_and_seeds_have_orders_of_their_own(shards):
-    orders = [
-        [IndexedSource("a", shards, seed=s, number=n).number_at(i, 0) for i in range(18)]
-        for s, n in ((1, 0), (1, 1), (2, 0))
-    ]
-    assert orders[0] != orders[1]
-    assert orders[0] != orders[2]
-
-
-def test_replacements_are_drawn_again_the_same(shards):
-    source = IndexedSource("a", shards, seed=1, number=0)
-    drawn = [source.number_at(4, attempt) for attempt in range(1, 30)]
-    assert drawn == [source.number_at(4, attempt) for attempt in range(1, 30)]
-    assert len(set(drawn)) > 5
-
-
 def test_a_sample_without_json_is_an_error_with_its_key(make_shard):
     path = make_shard("a.tar", {"1": b"v"}, without_json=["1"])
     with pytest.raises(SampleError) as error:

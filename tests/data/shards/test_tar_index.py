@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldmodel_train.data.shards.tar_index import read_shard_table, split_name
-from worldmodel_train.data.shards.tar_members import CorruptTarError, Span, read_span, tar_members
+from worldmodel_train.data.shards.tar_members import (
+    ChangedMemberError,
+    CorruptTarError,
+    Span,
+    read_member,
+    tar_members,
+)
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 
@@ -38,8 +44,8 @@ NAMES = st.text(
 def test_members_are_those_that_tarfile_finds(tmp_path_factory, format, files):
     path = write_tar(tmp_path_factory.mktemp("tar") / "a.tar", files, format)
     with path.open("rb") as file:
-        found = {m.name: (m.offset, m.size) for m in tar_members(file, path.stat().st_size)}
-    assert {name: read_span(path, Span(*place)) for name, place in found.items()} == files
+        found = {m.name: m.span for m in tar_members(file, path.stat().st_size)}
+        assert {name: read_member(file, span) for name, span in found.items()} == files
 
 
 @settings(max_examples=60, deadline=None)
@@ -64,7 +70,8 @@ def test_a_sample_is_a_video_and_a_json_of_one_key(tmp_path):
     path = write_tar(tmp_path / "a.tar", files)
     table = read_shard_table(path)
     assert [table[row].key for row in range(len(table))] == ["a/1", "a/2"]
-    assert read_span(path, table[1].video) == b"two!"
+    with path.open("rb") as file:
+        assert read_member(file, table[1].video) == b"two!"
 
 
 @pytest.mark.parametrize(
@@ -118,10 +125,19 @@ def test_a_name_header_of_a_gigabyte_is_refused(tmp_path):
 
 
 def test_reading_past_the_end_is_an_error(tmp_path):
-    path = tmp_path / "a.tar"
-    path.write_bytes(b"12345")
-    with pytest.raises(CorruptTarError, match="truncated_shard"):
-        read_span(path, Span(3, 10))
+    path = write_tar(tmp_path / "a.tar", {"1.mp4": b"v" * 2000})
+    os.truncate(path, 1500)
+    with path.open("rb") as file, pytest.raises(CorruptTarError, match="truncated_shard"):
+        read_member(file, Span(512, 2000, 0))
+
+
+@pytest.mark.parametrize(
+    "span", [Span(512, 5, 1), Span(100, 5, 0), Span(-3, 5, 0), Span(512, -1, 0)]
+)
+def test_a_place_that_holds_no_such_member_is_never_read_as_one(tmp_path, span):
+    path = write_tar(tmp_path / "a.tar", {"1.mp4": b"v" * 2000})
+    with path.open("rb") as file, pytest.raises(ChangedMemberError):
+        read_member(file, span)
 
 
 def test_keys_end_at_the_first_dot_of_the_last_part():

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from worldmodel_train.data.packing.prepare import file_sha256
 from worldmodel_train.data.packing.probe import Beat, VideoInfo
 from worldmodel_train.data.packing.read import RawSample, open_shard, read_samples
 from worldmodel_train.data.packing.sample import SampleInfo
+from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
@@ -82,9 +84,28 @@ def check_shards(out: Path, probe: Probe, *, workers: int, timeout_s: float) -> 
     listed = {record.name for record in index.shards}
     strangers = sorted(path.name for path in out.glob("*.tar") if path.name not in listed)
     report.problems += [f"{name}: not listed in index.json" for name in strangers]
+    report.problems += _differences(out, index)
     if report.samples != index.samples and not report.problems:
         report.problems.append(f"index.json: says {index.samples} samples, found {report.samples}")
     return report
+
+
+def _differences(out: Path, index: Index) -> list[str]:
+    """Where `samples.idx` says something else than `index.json`; a set may be without it."""
+    path = out / INDEX_FILE
+    if not path.is_file():
+        return []
+    try:
+        names, sizes, samples, _ = read_directory(path)
+    except ValueError as error:
+        return [str(error)]
+    found = set(zip(names.tolist(), sizes.tolist(), samples.tolist(), strict=True))
+    wanted = {(os.fsencode(s.name), s.bytes, s.samples) for s in index.shards}
+    others = sorted({os.fsdecode(shard[0]) for shard in found ^ wanted})
+    return [
+        f"{INDEX_FILE}: differs from index.json for {name}; run `wmt data index {out}`"
+        for name in others
+    ]
 
 
 def read_index(out: Path) -> Index:

@@ -18,6 +18,8 @@ from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entries import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.shard_writer import write_atomically
+from worldmodel_train.data.shards.shard_table import ShardTable
+from worldmodel_train.data.shards.tar_index import read_shard_table
 
 
 class PackArguments(StrictConfig):
@@ -96,9 +98,22 @@ class Journal:
         return list(self._chapters())
 
     def append(self, number: int, chapter: Chapter) -> None:
-        """Record a finished chapter."""
+        """Record a finished chapter, and where the samples of its shard lie."""
+        if chapter.shard is not None:
+            table = read_shard_table(self._out / chapter.shard.name)
+            write_atomically(self._rows(chapter.shard), table.to_bytes())
         path = self._folder / f"chapter-{number:06d}.json"
         write_atomically(path, chapter.model_dump_json().encode())
+
+    def table(self, shard: ShardRecord) -> ShardTable:
+        """Where the samples of a finished shard lie."""
+        rows = self._rows(shard)
+        if not rows.exists():  # a journal of an earlier version of this program
+            return read_shard_table(self._out / shard.name)
+        return ShardTable.from_bytes(rows.read_bytes(), shard.samples)
+
+    def _rows(self, shard: ShardRecord) -> Path:
+        return self._folder / f"{shard.name}.rows"
 
     def _require_fresh(self) -> None:
         strangers = sorted(p.name for p in self._out.glob("*.tar"))

@@ -27,6 +27,11 @@ from worldmodel_train.data.packing.shard_writer import (
     sample_size,
     write_atomically,
 )
+from worldmodel_train.data.shards.folder_index import (
+    INDEX_FILE,
+    IndexedShard,
+    write_folder_index,
+)
 
 AHEAD_PER_WORKER = 4  # finished videos waiting on disk for a slow one before them
 
@@ -126,8 +131,10 @@ class _Packing:
                 self._open.writer.abandon()
 
     def write_index(self) -> Index:
-        """Write `index.json`, which marks the set as complete."""
+        """Write `samples.idx`, then `index.json`, which marks the set as complete."""
         shards = tuple(c.shard for c in self._chapters if c.shard is not None)
+        places = (IndexedShard(s.name, s.bytes, self._journal.table(s)) for s in shards)
+        write_folder_index(self._out / INDEX_FILE, places)
         index = Index(
             shards=shards,
             samples=sum(shard.samples for shard in shards),

@@ -2,40 +2,39 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from pathlib import Path
 
 import fsspec
 
 from worldmodel_train.data.config import STREAM_PREFIXES, SourceConfig
+from worldmodel_train.data.shards.find_files import find_files
+from worldmodel_train.data.shards.shard_files import FolderFiles, ShardFiles
 
 _ASSETS = "assets:"
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _LIST = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
-_WILDCARD = re.compile(r"[*?\[]")
 
 
-def resolve_shards(source: SourceConfig) -> tuple[str, ...]:
+def resolve_shards(source: SourceConfig) -> Sequence[str]:
     """Paths or stream addresses of a source's shards, each once, in the order written.
 
-    Raises ValueError naming the pattern where a file is missing or nothing matches.
+    Raises ValueError naming the pattern where a file is missing or nothing matches. Large folders
+    are listed once; no file is looked at by itself.
     """
-    found: dict[str, None] = {}
-    for pattern in source.patterns:
-        if pattern.startswith(STREAM_PREFIXES):
-            found.update(dict.fromkeys(_stream_shards(source, pattern)))
-        else:
-            found.update(dict.fromkeys(_local_shards(source, pattern)))
-    return tuple(found)
+    if source.streams:
+        streams = (shard for p in source.patterns for shard in _stream_shards(source, p))
+        return tuple(dict.fromkeys(streams))
+    return ShardFiles(part for p in source.patterns for part in _local_shards(source, p))
 
 
 def _stream_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
     # The shell of a pipe expands its own variables and lists.
     if pattern.startswith("pipe:"):
         return _expand_ranges(pattern)
-    _require_protocol(pattern)
+    if not pattern.startswith(("http://", "https://")):
+        _require_protocol(pattern)
     return _expand_braces(_expand_variables(source, pattern))
 
 
@@ -46,7 +45,7 @@ def _require_protocol(pattern: str) -> None:
         raise ValueError(f"data: '{pattern}' cannot be opened: {error}") from error
 
 
-def _local_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
+def _local_shards(source: SourceConfig, pattern: str) -> Iterator[FolderFiles]:
     location = _expand_variables(source, pattern)
     if location.startswith(STREAM_PREFIXES):
         raise ValueError(
@@ -56,19 +55,10 @@ def _local_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
     if location.startswith(_ASSETS):
         inside = location.removeprefix(_ASSETS)
         location = str(files("worldmodel_train").joinpath("assets", inside))
-    for name in _expand_braces(location):
-        path = Path(name).expanduser()
-        if path.is_dir():
-            path /= "*.tar"
-        if not _WILDCARD.search(str(path)):
-            if not path.is_file():
-                raise ValueError(_missing(source, pattern, f"{path} does not exist"))
-            yield str(path)
-            continue
-        matches = sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
-        if not matches:
-            raise ValueError(_missing(source, pattern, f"nothing matches {path}"))
-        yield from map(str, matches)
+    try:
+        yield from find_files(os.path.expanduser(name) for name in _expand_braces(location))  # noqa: PTH111
+    except FileNotFoundError as error:
+        raise ValueError(_missing(source, pattern, str(error))) from None
 
 
 def _missing(source: SourceConfig, pattern: str, what: str) -> str:

@@ -1,72 +1,113 @@
-"""How many samples each shard has: from the index beside it where that is right, else by a scan."""
+"""How many samples each shard has and where the index has their places; a scan where none says."""
 
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64
 
+from worldmodel_train.data.shards.find_files import list_files
+from worldmodel_train.data.shards.folder_index import INDEX_FILE, Directory, read_directory
+from worldmodel_train.data.shards.shard_files import FolderFiles, ShardFiles
 from worldmodel_train.data.shards.tar_index import read_shard_table
 
 _log = logging.getLogger(__name__)
 
 INDEX_NAME = "index.json"
 INDEX_VERSION = 1
+UNKNOWN = -1
 
 
-class IndexEntry(NamedTuple):
-    """What an index says of a shard."""
+class ShardCounts(NamedTuple):
+    """What is known of each shard before it is opened: 24 bytes a shard."""
 
-    samples: int
-    num_bytes: int
+    samples: np.ndarray
+    sizes: np.ndarray
+    """Bytes of the file by its index; UNKNOWN where the shard was scanned."""
+    places: np.ndarray
+    """Where the folder's index has its rows; UNKNOWN where it has none."""
 
 
-def read_index(folder: Path) -> dict[str, IndexEntry]:
-    """The index of a folder of shards by file name; empty if there is none."""
+def read_index(folder: Path) -> Directory | None:
+    """What the index of a folder says of its shards; None if there is none.
+
+    `samples.idx` where there is one, else `index.json`, which knows no places.
+    """
+    if (folder / INDEX_FILE).is_file():
+        return read_directory(folder / INDEX_FILE)
     path = folder / INDEX_NAME
     if not path.is_file():
-        return {}
+        return None
     try:
         index = json.loads(path.read_text())
         if not isinstance(index, dict) or not {"version", "shards"} <= index.keys():
             _log.warning("%s is not an index of shards; scanning the shards beside it", path)
-            return {}
+            return None
         version = index["version"]
-        entries = {
-            str(shard["name"]): IndexEntry(int(shard["samples"]), int(shard["bytes"]))
-            for shard in index["shards"]
-        }
-    except (ValueError, KeyError, TypeError) as error:
+        directory = _directory(index["shards"])
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ValueError(
             f"{path} is not an index of shards ({error!r}); make it again with "
             "`wmt data pack`, or delete it to have the shards scanned"
         ) from error
     if version != INDEX_VERSION:
         raise ValueError(f"{path} has version {version}; this program reads {INDEX_VERSION}")
-    return entries
+    return directory
 
 
-def count_samples(paths: Sequence[Path]) -> Int64[np.ndarray, "shards"]:
-    """Samples of each shard; a shard whose size is not the index's is scanned."""
-    indexes: dict[Path, dict[str, IndexEntry]] = {}
-    counts = np.zeros(len(paths), dtype=np.int64)
-    scanned = 0
-    for i, path in enumerate(paths):
-        if path.parent not in indexes:
-            indexes[path.parent] = read_index(path.parent)
-        entry = indexes[path.parent].get(path.name)
-        if entry is not None and entry.num_bytes == path.stat().st_size:
-            counts[i] = entry.samples
-            continue
-        if entry is not None:
-            _log.warning("%s is not as large as %s says; scanning it", path, INDEX_NAME)
-        counts[i] = len(read_shard_table(path))
-        scanned += 1
-        if counts[i] == 0:
-            _log.warning("%s holds no samples", path)
+def _directory(shards: list[dict[str, object]]) -> Directory:
+    rows = sorted(
+        (str(shard["name"]).encode(), int(str(shard["bytes"])), int(str(shard["samples"])))
+        for shard in shards
+    )
+    numbers = np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, 2)
+    names = np.array([row[0] for row in rows], dtype="S")
+    return Directory(names, numbers[:, 0], numbers[:, 1], np.full(len(rows), UNKNOWN))
+
+
+def count_samples(shards: ShardFiles) -> ShardCounts:
+    """Samples of each shard by the index of its folder; shards that it does not list are scanned.
+
+    No shard that an index lists is looked at: whether it still is the index's shows when it is
+    opened.
+    """
+    parts = [_count(part) for part in shards.parts]
+    counts = ShardCounts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    scanned = int((counts.sizes == UNKNOWN).sum())
     if scanned:
-        _log.info("scanned %d of %d shards that no index covers", scanned, len(paths))
+        _log.info("scanned %d of %d shards that no index covers", scanned, len(shards))
     return counts
+
+
+def _count(part: FolderFiles) -> ShardCounts:
+    counts = ShardCounts(*(np.full(len(part.names), UNKNOWN) for _ in ShardCounts._fields))
+    index = read_index(Path(part.folder))
+    if index is not None and len(index.names):
+        row = np.minimum(np.searchsorted(index.names, part.names), len(index.names) - 1)
+        known = index.names[row] == part.names
+        counts.samples[known] = index.samples[row[known]]
+        counts.sizes[known] = index.sizes[row[known]]
+        counts.places[known] = index.places[row[known]]
+        if not known.all() or len(index.names) > len(part.names):
+            _warn_of_missing(part, index)
+    for i in np.flatnonzero(counts.sizes == UNKNOWN):
+        path = Path(part.folder) / part.names[i].decode(errors="surrogateescape")
+        counts.samples[i] = len(read_shard_table(path))
+        if counts.samples[i] == 0:
+            _log.warning("%s holds no samples", path)
+    return counts
+
+
+def _warn_of_missing(part: FolderFiles, index: Directory) -> None:
+    """Warns of shards that are indexed but gone: without them the order of samples is another."""
+    others = np.setdiff1d(index.names, part.names)
+    gone = np.setdiff1d(others, list_files(part.folder)) if len(others) else others
+    if len(gone):
+        _log.warning(
+            "%s: %d shards of its index are missing, the first is %s; the order of samples is "
+            "another without them",
+            part.folder,
+            len(gone),
+            gone[0].decode(errors="replace"),
+        )

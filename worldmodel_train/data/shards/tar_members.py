@@ -1,8 +1,8 @@
 """The files inside a tar, found by reading headers only; nothing is extracted."""
 
 import os
+import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _BLOCK = 512
@@ -13,19 +13,26 @@ class CorruptTarError(Exception):
     """A tar that cannot be read further."""
 
 
+class ChangedMemberError(Exception):
+    """Where a member should lie, the shard has something else."""
+
+
+class Span(NamedTuple):
+    """A file's bytes in a shard, and the CRC-32 of the tar header that stands before them."""
+
+    offset: int
+    size: int
+    check: int
+
+
+NOWHERE = Span(0, 0, 0)
+
+
 class Member(NamedTuple):
     """A file inside a tar: its name, only ever used as a key, and its bytes' place."""
 
     name: str
-    offset: int
-    size: int
-
-
-class Span(NamedTuple):
-    """A range of bytes of a shard."""
-
-    offset: int
-    size: int
+    span: Span
 
 
 def tar_members(file: BinaryIO, file_size: int) -> Iterator[Member]:
@@ -44,11 +51,11 @@ def tar_members(file: BinaryIO, file_size: int) -> Iterator[Member]:
         size = _checked_size(header)
         kind, body = header[156:157], position + _BLOCK
         if kind in (b"0", b"\0"):
-            yield Member(long_name or _name(header), body, size)
+            yield Member(long_name or _name(header), Span(body, size, zlib.crc32(header)))
         if body + size > file_size:
             raise CorruptTarError("truncated_shard")
         if kind in (b"L", b"x"):
-            long_name = _long_name(file, kind, Span(body, size))
+            long_name = _long_name(file, kind, body, size)
         elif kind != b"g":
             long_name = ""
         position = body + -(-size // _BLOCK) * _BLOCK
@@ -82,11 +89,11 @@ def _name(header: bytes) -> str:
     return f"{prefix}/{_text(header[:100])}" if prefix else _text(header[:100])
 
 
-def _long_name(file: BinaryIO, kind: bytes, span: Span) -> str:
+def _long_name(file: BinaryIO, kind: bytes, offset: int, size: int) -> str:
     """The name that a GNU or pax header gives to the next member; empty if it gives none."""
-    if span.size > _LONG_NAME_LIMIT:
+    if size > _LONG_NAME_LIMIT:
         raise CorruptTarError("corrupt_shard")
-    raw = os.pread(file.fileno(), span.size, span.offset)
+    raw = os.pread(file.fileno(), size, offset)
     if kind == b"L":
         return _text(raw)
     while raw:
@@ -101,16 +108,28 @@ def _long_name(file: BinaryIO, kind: bytes, span: Span) -> str:
     return ""
 
 
-def read_span(path: Path, span: Span) -> bytes:
-    """Those bytes of the shard; raises CorruptTarError if the file has become shorter."""
-    with path.open("rb") as file:
-        if span.offset + span.size > os.fstat(file.fileno()).st_size:
+def read_member(file: BinaryIO, span: Span) -> bytes:
+    """Those bytes of the shard, read together with the header before them.
+
+    Raises CorruptTarError if the file has become shorter, ChangedMemberError if the header is not
+    the one that was found when the span was noted.
+    """
+    if span.offset < _BLOCK or span.size < 0:
+        raise ChangedMemberError(f"no member lies at byte {span.offset}")
+    if span.offset + span.size > os.fstat(file.fileno()).st_size:
+        raise CorruptTarError("truncated_shard")
+    content = _pread(file, span.offset - _BLOCK, _BLOCK + span.size)
+    if zlib.crc32(content[:_BLOCK]) != span.check:
+        raise ChangedMemberError(f"another member lies at byte {span.offset}")
+    return bytes(content[_BLOCK:])
+
+
+def _pread(file: BinaryIO, offset: int, size: int) -> memoryview:
+    parts, end = [], offset + size
+    while offset < end:  # one pread gives at most 2 GiB
+        part = os.pread(file.fileno(), end - offset, offset)
+        if not part:
             raise CorruptTarError("truncated_shard")
-        parts, position = [], span.offset
-        while position < span.offset + span.size:  # one pread gives at most 2 GiB
-            part = os.pread(file.fileno(), span.offset + span.size - position, position)
-            if not part:
-                raise CorruptTarError("truncated_shard")
-            parts.append(part)
-            position += len(part)
-    return b"".join(parts)
+        parts.append(part)
+        offset += len(part)
+    return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
