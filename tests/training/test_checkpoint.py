@@ -29,7 +29,12 @@ def begin(folder: CheckpointFolder, step: int, size: int = 6) -> CheckpointWrite
     ]
     shapes = {"weight": (size // 2, 2)}
     progress = Progress(
-        step=step, samples_seen=4 * step, optimizer_step=step, shapes=shapes, watch={"low": 1.5}
+        step=step,
+        samples_seen=4 * step,
+        optimizer_step=step,
+        shapes=shapes,
+        watch={"low": 1.5},
+        streams={},
     )
     writer = CheckpointWriter(
         folder, Agreement(1.0), rank=0, recipe_yaml="name: a toy of some length\n"
@@ -79,7 +84,9 @@ def test_the_state_is_copied_before_training_goes_on(folder):
     piece = Piece(kind="weights", name="w", start=0, values=values, replicated=True)
     writer = CheckpointWriter(folder, Agreement(1.0), rank=0, recipe_yaml="")
     shapes = {"w": (4,)}
-    progress = Progress(step=1, samples_seen=1, optimizer_step=None, shapes=shapes, watch={})
+    progress = Progress(
+        step=1, samples_seen=1, optimizer_step=None, shapes=shapes, watch={}, streams={}
+    )
     writer.begin([piece], progress)
     assert writer.pending
     values.fill_(2)

@@ -40,7 +40,9 @@ def cut(tensors, ranks: int, rank: int) -> list[Piece]:
 
 def save(folder: CheckpointFolder, tensors, shapes, ranks: int):
     """A checkpoint that `ranks` ranks have written."""
-    progress = Progress(step=1, samples_seen=1, optimizer_step=1, shapes=shapes, watch={})
+    progress = Progress(
+        step=1, samples_seen=1, optimizer_step=1, shapes=shapes, watch={}, streams={}
+    )
     files = {}
     temporary = folder.prepare(1)
     for rank in range(ranks):

@@ -106,7 +106,9 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
     values = {"steps": 8, "global_batch": 4, "micro_batch": 4, "seed": 3, "precision": "fp32"}
     train = TrainConfig.model_validate(values | options)
 
-    def loader(*, rank: int, world_size: int, first_step: int) -> Iterator[VideoBatch]:
+    def loader(
+        *, rank: int, world_size: int, first_step: int, streams: object
+    ) -> Iterator[VideoBatch]:
         step, together = first_step, train.micro_batch * world_size
         while True:
             at_batch(step)

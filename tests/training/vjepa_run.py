@@ -57,7 +57,7 @@ def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> PretrainParts
     parts = toy.toy_parts(run_dir, objective=Config.tiny().build, **options)
     micro_batch, global_batch = parts.train.micro_batch, parts.train.global_batch
 
-    def loader(*, rank, world_size, first_step):
+    def loader(*, rank, world_size, first_step, streams):
         step, together = first_step, micro_batch * world_size
         while True:
             if kill and step == kill[1] and rank == 0:

@@ -58,8 +58,10 @@ def auto_strategy(
         ).total
         for layout in LAYOUTS
     }
-    fitting = [layout for layout, need in needs.items() if need <= room]
-    chosen = fitting[0] if fitting else LAYOUTS[-1]
+    chosen: Layout = "zero3"
+    for layout in reversed(LAYOUTS):
+        if needs[layout] <= room:
+            chosen = layout
     logger.info(
         "train.strategy=auto takes %s: weights, gradients, moments and teacher need %s on each of "
         "%d GPUs, and %.3g GB (%.0f %% of a GPU) are for them",

@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.layouts.layout import Piece
 
@@ -44,7 +45,10 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Progress(StrictConfig):
-    """Where a run is, beside its tensors; the data position is `step` times the global batch."""
+    """Where a run is, beside its tensors.
+
+    The data position is `step` times the global batch, for all sources that can seek.
+    """
 
     model_config = ConfigDict(ser_json_inf_nan="constants")
 
@@ -56,6 +60,8 @@ class Progress(StrictConfig):
     """Of every tensor of the objective's state."""
     watch: dict[str, object]
     """What the collapse guard remembers."""
+    streams: StreamState
+    """How far sources that cannot seek have been read."""
 
 
 class Meta(Progress):

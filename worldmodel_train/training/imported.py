@@ -26,6 +26,8 @@ def save_imported(
         for name, tensor in weights.items()
     ]
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    progress = Progress(step=0, samples_seen=0, optimizer_step=None, shapes=shapes, watch={})
+    progress = Progress(
+        step=0, samples_seen=0, optimizer_step=None, shapes=shapes, watch={}, streams={}
+    )
     writer.begin(pieces, progress)
     return writer.finish()

@@ -9,6 +9,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 from torch import nn
 
+from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.checkpoint import CheckpointFolder
@@ -55,21 +56,24 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
     with _place_to_write(parts, processes), StopSignals() as signals:
+        objective = _build_objective(parts)
+        stored = _stored(parts, shapes_of(objective), last=last, init=init)
+        goes_on = stored if last is not None else None
+        streams = goes_on.streams if goes_on is not None else None
         watch = Watch(
             guard=Guard(parts.guard),
             clock=Clock(train.global_batch),
             signals=signals,
             agreement=Agreement(train.timeout_s),
+            streams=StreamPositions(streams),
         )
-        objective = _build_objective(parts)
-        stored = _stored(parts, shapes_of(objective), last=last, init=init)
-        if stored is not None and last is not None:
-            watch.guard.load(stored.watch)
+        if goes_on is not None:
+            watch.guard.load(goes_on.watch)
         module = TrainingModule(
             objective,
             _plan(parts, micro_batches),
             _beginning(place, stored, watch.agreement),
-            step=stored.step if stored is not None and last is not None else 0,
+            step=goes_on.step if goes_on is not None else 0,
         )
         return _train(parts, module, place, watch)
 
@@ -139,7 +143,7 @@ def _train(
     first_step, rank = module.step, place.processes.rank
     with observe(parts, watch, first_step=first_step, rank=rank) as observers:
         trainer = _trainer(place, module, observers)
-        with closing(_batches(parts, place, first_step, watch.clock)) as batches:
+        with closing(_batches(parts, place, first_step, watch)) as batches:
             trainer.fit(module, batches)
     result = _result(parts, module, observers)
     if result.stopped_by and rank == 0:
@@ -150,10 +154,14 @@ def _train(
     return result
 
 
-def _batches(parts: PretrainParts, place: Place, first_step: int, clock: Clock) -> TimedBatches:
-    rank, world_size = place.processes.rank, place.processes.world_size
-    loader = parts.build_loader(rank=rank, world_size=world_size, first_step=first_step)
-    return TimedBatches(loader, clock)
+def _batches(parts: PretrainParts, place: Place, first_step: int, watch: Watch) -> TimedBatches:
+    loader = parts.build_loader(
+        rank=place.processes.rank,
+        world_size=place.processes.world_size,
+        first_step=first_step,
+        streams=watch.streams.state(),
+    )
+    return TimedBatches(loader, watch.clock)
 
 
 def _trainer(place: Place, module: TrainingModule, observers: Observers) -> pl.Trainer:

@@ -33,6 +33,7 @@ class Stored:
         self._moments = moments
         self.step = self._reader.meta.step
         self.watch = self._reader.meta.watch
+        self.streams = self._reader.meta.streams
         refuse_differences("the checkpoint", differences(shapes, self._reader.meta.shapes))
         if moments and self._reader.meta.optimizer_step is None:
             raise CheckpointError(

@@ -4,6 +4,7 @@ import logging
 
 import lightning.pytorch as pl
 
+from worldmodel_train.data.stream_positions import merge_streams
 from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
 from worldmodel_train.training.checkpoint_files import Progress
 from worldmodel_train.training.checkpoint_writer import CheckpointWriter
@@ -12,6 +13,7 @@ from worldmodel_train.training.layouts.layout import all_finite
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
+from worldmodel_train.types import VideoBatch
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +33,18 @@ class Saver(StepCallback):
         self._prunes = False
         self.stopped_by = 0
         """The signal that ended the run, 0 for none."""
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: VideoBatch,
+        batch_idx: int,
+    ) -> None:
+        """Remembers how far the batch's streams had been read."""
+        self._watch.streams.add(batch)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Saves when it is time to; leaves after a signal."""
@@ -75,6 +89,7 @@ class Saver(StepCallback):
             optimizer_step=module.layout.moments.step(),
             shapes=module.shapes,
             watch=self._watch.guard.state(),
+            streams=merge_streams(self._watch.agreement.gather(self._watch.streams.state())),
         )
 
     def _finish(self, trainer: pl.Trainer) -> None:

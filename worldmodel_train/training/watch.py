@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.guard import Guard
@@ -16,3 +17,5 @@ class Watch:
     clock: Clock
     signals: StopSignals
     agreement: Agreement
+    streams: StreamPositions
+    """How far sources that cannot seek have been read."""
