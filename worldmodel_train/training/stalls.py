@@ -58,6 +58,8 @@ class StallWatch:
     ) -> None:
         self._left.set()
         self._thread.join()
+        if self._stall is not None and self._stall.ended is not None and kind is None:
+            self._tell_end(self._stall)  # the run ended before the thread looked again
         self._notes.remove()
 
     def look(self) -> None:
