@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from worldmodel_train.training.signals import StopSignals
     from worldmodel_train.training.watch import Watch
 
 # gloo raises plain RuntimeErrors
@@ -19,10 +20,14 @@ _GLOO = ("gloo/transport/", "Application timeout caused pair closure")
 class LostContactError(ConnectionError):
     """Another rank has ended or does not answer; the run can go on from its last checkpoint."""
 
-    def __init__(self, message: str, *, told_to_leave: bool) -> None:
+    def __init__(self, message: str, signals: "StopSignals") -> None:
         super().__init__(message)
-        self.told_to_leave = told_to_leave
-        """Whether a signal had come as well: then a launcher knows already, and can say more."""
+        self._signals = signals
+
+    @property
+    def told_to_leave(self) -> bool:
+        """Whether a signal came as well: then a launcher knows already, and can say more."""
+        return self._signals.received != 0
 
 
 @contextmanager
@@ -38,8 +43,7 @@ def contact_with_others(rank: int, run_dir: Path, watch: "Watch") -> Iterator[No
         if not is_lost_contact(error):
             raise
         complaint = _complaint(error, rank, run_dir, watch)
-        told_to_leave = watch.signals.received != 0
-        raise LostContactError(complaint, told_to_leave=told_to_leave) from error
+        raise LostContactError(complaint, watch.signals) from error
 
 
 def is_lost_contact(error: RuntimeError) -> bool:
