@@ -37,18 +37,19 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("WMT_TRACEBACK") == "1":
             raise
-        _let_others_speak(error)
-        sys.stderr.write(f"wmt: {_message(error)}\n")
+        rank = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+        _let_others_speak(error, rank)
+        who = "" if rank == 0 or isinstance(error, LostContactError) else f"rank {rank}: "
+        sys.stderr.write(f"wmt: {who}{_message(error)}\n")
         sys.exit(TRY_AGAIN if isinstance(error, LostContactError) else USER_ERROR)
 
 
-def _let_others_speak(error: Exception) -> None:
+def _let_others_speak(error: Exception, rank: int) -> None:
     """Waits until the ranks that know more have said it; may end this one without a word.
 
     A launcher ends all ranks once one has ended. So an error that all ranks share is printed once,
     by the first, and a rank that has lost another one does not end the one that knows why.
     """
-    rank = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
     if isinstance(error, LostContactError):
         if error.told_to_leave and rank:
             sys.exit(TRY_AGAIN)
