@@ -59,6 +59,9 @@ def test_the_usual_step_is_the_median_and_saving_does_not_count():
     assert clock.step == 13
     with clock.stopped():
         clock.phase.since -= 100.0
+        with clock.stopped():
+            assert clock.phase.activity == "pause"
+    clock._step_since -= 100.0  # as if it had really taken that long
     clock.count_step()
     assert clock.usual_step == pytest.approx(1.5, abs=0.1)
 

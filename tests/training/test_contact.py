@@ -3,6 +3,7 @@ import signal
 import pytest
 import torch.distributed as dist
 
+from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.contact import LostContactError, contact_with_others
 from worldmodel_train.training.guard import Guard, GuardConfig
@@ -19,7 +20,9 @@ def watch():
     with StopSignals() as signals:
         clock = Clock(1)
         clock.begin(120)
-        yield Watch(guard=Guard(GuardConfig()), clock=clock, signals=signals)
+        yield Watch(
+            guard=Guard(GuardConfig()), clock=clock, signals=signals, agreement=Agreement(60.0)
+        )
 
 
 @pytest.mark.parametrize(

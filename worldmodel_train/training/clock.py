@@ -97,7 +97,10 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """What happens inside is not counted."""
+        """What happens inside is not counted; may be nested."""
+        if self.phase.activity == "pause":
+            yield
+            return
         with self._doing("pause") as phase:
             yield
         seconds = _length(phase)

@@ -3,11 +3,13 @@
 from dataclasses import asdict
 
 import torch
+import torch.distributed as dist
+from jaxtyping import Float64
+from torch import Tensor
 
 from worldmodel_train.training.clock import Pace
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.monitors import latent_monitors
-from worldmodel_train.training.ranks import rows_of_ranks
 from worldmodel_train.training.reading import Reading
 
 
@@ -24,13 +26,22 @@ def read(module: TrainingModule, pace: Pace) -> Reading:
     paces = asdict(pace)
     numbers = torch.tensor(list(paces.values()), dtype=torch.float64, device=module.device)
     tensors |= dict(zip(paces, numbers, strict=True))
-    rows = rows_of_ranks(torch.stack([tensor.double() for tensor in tensors.values()])).cpu()
+    rows = _rows_of_ranks(torch.stack([tensor.double() for tensor in tensors.values()])).cpu()
     values = dict(zip(tensors, rows.mean(dim=0).tolist(), strict=True))
     waits = rows[:, list(tensors).index("data_wait")].tolist()
     non_finite = values.pop("non_finite") > 0
     values |= _schedules(module) | _slowest(waits)
     module.forget_observation()
     return Reading(step=module.step, values=values, non_finite=non_finite, data_waits=tuple(waits))
+
+
+def _rows_of_ranks(row: Float64[Tensor, "values"]) -> Float64[Tensor, "ranks values"]:
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return row[None]
+    rows = row.new_zeros(dist.get_world_size(), len(row))
+    rows[dist.get_rank()] = row
+    dist.all_reduce(rows)
+    return rows
 
 
 def _slowest(waits: list[float]) -> dict[str, float]:

@@ -8,7 +8,6 @@ from worldmodel_train.data.health import SkipLedger, Tally
 from worldmodel_train.training.measure import read
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.progress import ProgressView
-from worldmodel_train.training.ranks import tallies_of_ranks
 from worldmodel_train.training.reading import Reading
 from worldmodel_train.training.sinks import Sink
 from worldmodel_train.training.step_callback import StepCallback
@@ -54,7 +53,7 @@ class Reporter(StepCallback):
             self._view.step(module.step)
         if module.plan.observed(module.step):
             reading = read(module, self._watch.clock.read())
-            tallies = tallies_of_ranks(self._ledger.take(), module.device)
+            tallies = self._watch.agreement.gather(self._ledger.take())
             self._report(reading, tallies)
 
     def _report(self, reading: Reading, tallies: Sequence[Tally]) -> None:

@@ -141,7 +141,7 @@ def _train(
     with observe(parts, watch, first_step=first_step, rank=rank) as observers:
         trainer = _trainer(place, module, observers)
         with (
-            contact_with_others(processes.rank, parts.run_dir, watch),
+            contact_with_others(rank, parts.run_dir, watch),
             closing(_batches(parts, place, first_step, watch.clock)) as batches,
         ):
             trainer.fit(module, batches)
