@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from worldmodel_train.cli.exit_codes import USER_ERROR
+from worldmodel_train.training.checkpoint_reader import read_weights
 
 STEPS = 24
 TINY = (
@@ -88,7 +88,7 @@ def losses(run_dir: Path) -> dict[int, float]:
 
 
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    return load_file(run_dir / "checkpoints" / f"step_{STEPS:08d}" / "weights.safetensors")
+    return read_weights(run_dir / "checkpoints" / f"step_{STEPS:08d}")
 
 
 def assert_equal(one: Path, other: Path) -> None:
