@@ -2,6 +2,7 @@
 
 RECIPE ?= demo
 SET    ?=
+GPUS   ?= 1
 ARGS   ?=
 PYTHON ?= python3
 # threads that wait by spinning make CPU runs several times slower when cores are shared
@@ -29,8 +30,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-pretrain: $(STAMP) ## Pretrain RECIPE=demo; override with SET="optim.lr.peak=3e-4 train.steps=100"
-	@$(BIN)/wmt pretrain $(RECIPE) $(SET) $(ARGS)
+pretrain: $(STAMP) ## Pretrain RECIPE=demo on GPUS=1; override with SET="optim.lr.peak=3e-4 train.steps=100"
+	@$(BIN)/wmt pretrain $(RECIPE) $(SET) --processes $(GPUS) $(ARGS)
 
 show: $(STAMP) ## Print RECIPE resolved, with the origin of each value (ARGS=--cost for its budget)
 	@$(BIN)/wmt show $(RECIPE) $(SET) $(ARGS)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from worldmodel_train.data.health import BadDataError, SkipLedger
+from worldmodel_train.data.health import BadDataError, SkipLedger, Tally
 from worldmodel_train.types import ClipGroup, Skip, VideoBatch
 
 
@@ -11,10 +11,15 @@ def batch(good, bad, reason="corrupt_video"):
     return VideoBatch(groups=(ClipGroup(clips=clips, masks=()),), first_sample=0, skipped=skipped)
 
 
+def settle(ledger, *batches):
+    for one in batches:
+        ledger.add(one)
+    ledger.settle([ledger.take()])
+
+
 def test_reasons_are_counted():
     ledger = SkipLedger(max_bad_share=0.5)
-    ledger.add(batch(6, 1))
-    ledger.add(batch(6, 2, "missing_json"))
+    settle(ledger, batch(6, 1), batch(6, 2, "missing_json"))
     assert ledger.counts == {"corrupt_video": 1, "missing_json": 2}
     assert ledger.share == 3 / 15
 
@@ -22,20 +27,32 @@ def test_reasons_are_counted():
 def test_past_the_limit_the_error_names_share_limit_shard_key_and_reasons():
     ledger = SkipLedger(max_bad_share=0.05)
     with pytest.raises(BadDataError) as error:
-        ledger.add(batch(90, 10))
+        settle(ledger, batch(90, 10))
     for part in ("10.0%", "5.0%", "/data/007.tar", "clip9", "corrupt_video"):
         assert part in str(error.value)
 
 
 def test_a_few_bad_samples_at_the_start_do_not_stop_the_run():
     ledger = SkipLedger(max_bad_share=0.05, min_seen=400)
-    ledger.add(batch(2, 8))
+    settle(ledger, batch(2, 8))
     for _ in range(50):
-        ledger.add(batch(10, 0))
+        settle(ledger, batch(10, 0))
     assert ledger.num_skipped == 8
 
 
 def test_a_share_at_the_limit_is_allowed():
     ledger = SkipLedger(max_bad_share=0.5, min_seen=10)
-    ledger.add(batch(10, 10))
+    settle(ledger, batch(10, 10))
     assert ledger.share == 0.5
+
+
+def test_the_tallies_of_all_processes_are_judged_together_and_counted_once():
+    one, other = SkipLedger(max_bad_share=0.05), SkipLedger(max_bad_share=0.05)
+    one.add(batch(60, 0))
+    other.add(batch(60, 9, "missing_json"))
+    tallies = [one.take(), other.take()]
+    for ledger in (one, other):
+        with pytest.raises(BadDataError, match=r"9 of 129 samples are bad"):
+            ledger.settle(tallies)
+        assert ledger.counts == {"missing_json": 9}
+        assert ledger.take() == Tally(good=0)

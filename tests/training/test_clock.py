@@ -29,14 +29,15 @@ STUCK = """
     import time
     from torch.utils.data import DataLoader, IterableDataset
     from worldmodel_train.training.clock import Clock, TimedBatches
+    from worldmodel_train.types import VideoBatch
 
     class Stuck(IterableDataset):
         def __iter__(self):
-            yield 1
+            yield VideoBatch(groups=(), first_sample=1)
             time.sleep(1000)
 
     batches = TimedBatches(DataLoader(Stuck(), batch_size=None, num_workers=1), Clock(1))
-    assert next(iter(batches)) == 1
+    assert next(iter(batches)).first_sample == 1
     batches.close()
 """
 
@@ -45,3 +46,32 @@ STUCK = """
 def test_a_stuck_loading_process_does_not_keep_the_program_from_ending():
     program = [sys.executable, "-c", textwrap.dedent(STUCK)]
     assert subprocess.run(program, timeout=60, check=False).returncode == 0
+
+
+def test_the_usual_step_is_the_median_and_saving_does_not_count():
+    clock = Clock(4)
+    clock.begin(10)
+    assert clock.usual_step is None
+    for seconds in (1.0, 2.0, 9.0):
+        clock._step_since -= seconds
+        clock.count_step()
+    assert clock.usual_step == pytest.approx(2.0, abs=0.1)
+    assert clock.step == 13
+    with clock.stopped():
+        clock.phase.since -= 100.0
+        with clock.stopped():
+            assert clock.phase.activity == "pause"
+    clock._step_since -= 100.0  # as if it had really taken that long
+    clock.count_step()
+    assert clock.usual_step == pytest.approx(1.5, abs=0.1)
+
+
+def test_the_phase_says_what_is_being_done_and_since_when():
+    clock = Clock(4)
+    assert clock.phase.activity == "starting"
+    clock.begin(3)
+    before = clock.phase
+    with clock.waiting():
+        assert (clock.phase.activity, clock.phase.step) == ("data", 3)
+        assert before.ended == clock.phase.since
+    assert clock.phase.activity == "step"

@@ -98,6 +98,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
     objective = options.pop("objective", None)
     dropout = options.pop("dropout", 0.3)
     every = options.pop("save_every", 100)
+    bad = tuple(Skip("truncated", "a.tar", str(i)) for i in range(options.pop("bad", 0)))
     others = {
         name: options.pop(name)
         for name in ("resume", "load_pictures", "guard", "log", "checkpoint", "optim")
@@ -114,7 +115,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
             at_batch(step)
             for first in range(0, train.global_batch, together):
                 start = step * train.global_batch + first + rank * train.micro_batch
-                yield make_batch(start, train.micro_batch)
+                yield make_batch(start, train.micro_batch, bad)
             step += 1
 
     defaults: dict[str, Any] = {
@@ -137,17 +138,25 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
 
 
 def main(options: dict[str, Any]) -> int:
-    """Trains; `kill` = [signal name, step] sends this process a signal as it asks for a batch."""
-    kill = options.pop("kill", None)
-    pace = options.pop("pace", 0.0)
+    """Trains.
+
+    `kill` = [signal name, step] sends this process a signal as it asks for a batch, `late` = [rank,
+    step, seconds] keeps a rank waiting for it, `bad` = [rank, samples] are skipped in each batch.
+    """
+    kill, late, bad = (options.pop(name, None) for name in ("kill", "late", "bad"))
+    pace, rank = options.pop("pace", 0.0), int(os.environ.get("RANK", "0"))
+    options["guard"] = GuardConfig.model_validate({"collapse": "ignore"} | options.pop("guard", {}))
 
     def at_batch(step: int) -> None:
         time.sleep(pace)
         if kill and step == kill[1]:
             os.kill(os.getpid(), signal.Signals[kill[0]])
+        if late and [rank, step] == late[:2]:
+            time.sleep(late[2])
 
     run_dir = Path(options.pop("run_dir"))
-    return pretrain(toy_parts(run_dir, at_batch=at_batch, **options)).exit_code
+    num_bad = bad[1] if bad and rank == bad[0] else 0
+    return pretrain(toy_parts(run_dir, at_batch=at_batch, bad=num_bad, **options)).exit_code
 
 
 if __name__ == "__main__":

@@ -2,10 +2,15 @@
 
 import os
 import sys
+import time
 
 import typer
 
 from worldmodel_train.cli import checkpoints, data, pretrain, show
+from worldmodel_train.cli.exit_codes import TRY_AGAIN, USER_ERROR
+from worldmodel_train.training.contact import LostContactError
+
+_MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,8 +37,25 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("WMT_TRACEBACK") == "1":
             raise
-        sys.stderr.write(f"wmt: {_message(error)}\n")
-        sys.exit(2)
+        rank = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+        _let_others_speak(error, rank)
+        who = "" if rank == 0 or isinstance(error, LostContactError) else f"rank {rank}: "
+        sys.stderr.write(f"wmt: {who}{_message(error)}\n")
+        sys.exit(TRY_AGAIN if isinstance(error, LostContactError) else USER_ERROR)
+
+
+def _let_others_speak(error: Exception, rank: int) -> None:
+    """Waits until the ranks that know more have said it; may end this one without a word.
+
+    A launcher ends all ranks once one has ended. So an error that all ranks share is printed once,
+    by the first, and a rank that has lost another one does not end the one that knows why.
+    """
+    if isinstance(error, LostContactError):
+        if error.told_to_leave and rank:
+            sys.exit(TRY_AGAIN)
+        time.sleep(0.0 if error.told_to_leave else _MOMENT + 1.0)
+    elif rank:
+        time.sleep(_MOMENT)
 
 
 def _message(error: Exception) -> str:

@@ -28,6 +28,12 @@ def pretrain(
         Literal["auto", "never"],
         typer.Option(help="auto: go on with the run in run_dir if there is one."),
     ] = "auto",
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")
+    ] = 1,
+    restarts: Annotated[
+        int, typer.Option(min=0, help="Lost processes in a row without a new checkpoint to bear.")
+    ] = 3,
 ) -> None:
     """Train a recipe; the same command goes on with a run that was stopped or killed."""
     _log_to_terminal()
@@ -37,6 +43,16 @@ def pretrain(
     from worldmodel_train.cli.check_data import check_data
 
     check_data(loaded)
+    if processes > 1:
+        from worldmodel_train.cli.launch import Launch, launch
+
+        what = Launch(
+            arguments=("pretrain", recipe, *(overrides or ())),
+            resume=resume,
+            processes=processes,
+            restarts=restarts,
+        )
+        raise typer.Exit(launch(what, loaded.run_path))
     from worldmodel_train.cli.run_parts import pretrain_parts
     from worldmodel_train.training.processes import Processes
     from worldmodel_train.training.run import pretrain as run

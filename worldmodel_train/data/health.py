@@ -1,6 +1,8 @@
 """Counts what could not be used, and stops a run that is fed too much of it."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from worldmodel_train.types import Skip, VideoBatch
 
@@ -9,12 +11,29 @@ class BadDataError(ValueError):
     """Too much of the data cannot be used."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What one process read since it was last asked."""
+
+    good: int
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Samples that could not be used, by reason."""
+    last: Skip | None = None
+
+
 class SkipLedger:
-    """Samples skipped so far, by reason."""
+    """Samples skipped so far by all processes of a run, by reason.
+
+    Each process adds its own batches. Now and then all take their tallies, exchange them, and
+    settle the same ones, so that all of them stop a bad run at the same step.
+    """
 
     def __init__(self, *, max_bad_share: float, min_seen: int = 100) -> None:
         self._max_bad_share = max_bad_share
         self._min_seen = min_seen
+        self._new_good = 0
+        self._new: Counter[str] = Counter()
+        self._new_last: Skip | None = None
         self._good = 0
         self.counts: Counter[str] = Counter()
         self.last: Skip | None = None
@@ -30,11 +49,28 @@ class SkipLedger:
         return self.num_skipped / max(1, self._good + self.num_skipped)
 
     def add(self, batch: VideoBatch) -> None:
-        """Counts a batch; raises BadDataError past the limit, once enough has been seen."""
-        self._good += batch.num_clips
+        """Counts a batch of this process."""
+        self._new_good += batch.num_clips
         for skip in batch.skipped:
-            self.counts[skip.reason] += 1
-            self.last = skip
+            self._new[skip.reason] += 1
+            self._new_last = skip
+
+    def take(self) -> Tally:
+        """What this process has read since it was last asked."""
+        tally = Tally(good=self._new_good, skipped=self._new, last=self._new_last)
+        self._new_good, self._new, self._new_last = 0, Counter(), None
+        return tally
+
+    def settle(self, tallies: Sequence[Tally]) -> None:
+        """Counts the tallies of all processes.
+
+        Raises:
+            BadDataError: Past the limit, once enough has been seen.
+        """
+        for tally in tallies:
+            self._good += tally.good
+            self.counts.update(tally.skipped)
+            self.last = tally.last or self.last
         seen = self._good + self.num_skipped
         if seen >= self._min_seen and self.share > self._max_bad_share:
             raise BadDataError(self._complaint(seen))

@@ -1,27 +1,45 @@
-"""How long steps take, and how much of it is waiting for data."""
+"""How long steps take, how much of it is waiting for data, and what is being done right now."""
 
+import statistics
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
+from typing import Literal
 
 from worldmodel_train.training.signals import children_left_alone
 from worldmodel_train.types import VideoBatch
 
 _LAST_WORDS = 1.0  # seconds that a loading process has to end by itself
+_RECENT = 64  # steps whose median is the usual time of a step
+
+Activity = Literal["starting", "data", "step", "pause"]
+"""`step` computes or waits for other ranks, `pause` saves or draws."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """The speed since the last reading."""
+    """The speed of this process since the last reading."""
 
     clips_per_s: float
     """Clips per second of all processes together."""
     step_ms: float
     data_wait: float
     """Share of the time spent waiting for the loader."""
+
+
+@dataclass(kw_only=True)
+class Phase:
+    """One activity without interruption; read by the thread that watches for stalls."""
+
+    activity: Activity
+    step: int
+    """Optimizer steps that were done when it began."""
+    since: float
+    ended: float | None = None
 
 
 class Clock:
@@ -32,6 +50,27 @@ class Clock:
         self._waited = 0.0
         self._steps = 0
         self._since = time.perf_counter()
+        self._step_since = self._since
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self.step = 0
+        """Optimizer steps taken, over all starts of this run."""
+        self.last_sample: int | None = None
+        """Where the last batch begins in the run's order of samples."""
+        self.phase = Phase(activity="starting", step=0, since=self._since)
+        """What the main thread does."""
+
+    @property
+    def usual_step(self) -> float | None:
+        """The median time of the last steps in seconds, None before the first has ended."""
+        recent = tuple(self._recent)  # the main thread may add one meanwhile
+        return statistics.median(recent) if recent else None
+
+    def begin(self, step: int) -> None:
+        """Training starts now, with `step` steps done."""
+        self.step = step
+        self._turn_to("step")
+        self._step_since = time.perf_counter()
+        self.restart()
 
     def restart(self) -> None:
         """Starts the next reading now."""
@@ -39,7 +78,11 @@ class Clock:
 
     def count_step(self) -> None:
         """Counts one optimizer step."""
+        now = time.perf_counter()
+        self._recent.append(now - self._step_since)
+        self._step_since = now
         self._steps += 1
+        self.step += 1
 
     def read(self) -> Pace:
         """The pace since the last reading, and starts the next."""
@@ -54,21 +97,37 @@ class Clock:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """What happens inside is not counted."""
-        start = time.perf_counter()
-        try:
+        """What happens inside is not counted; may be nested."""
+        if self.phase.activity == "pause":
             yield
-        finally:
-            self._since += time.perf_counter() - start
+            return
+        with self._doing("pause") as phase:
+            yield
+        seconds = _length(phase)
+        self._since += seconds
+        self._step_since += seconds
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """What happens inside is waiting for data."""
-        start = time.perf_counter()
-        try:
+        with self._doing("data") as phase:
             yield
+        self._waited += _length(phase)
+
+    @contextmanager
+    def _doing(self, activity: Activity) -> Iterator[Phase]:
+        before = self.phase.activity
+        phase = self._turn_to(activity)
+        try:
+            yield phase
         finally:
-            self._waited += time.perf_counter() - start
+            self._turn_to(before)
+
+    def _turn_to(self, activity: Activity) -> Phase:
+        now = time.perf_counter()
+        self.phase.ended = now
+        self.phase = Phase(activity=activity, step=self.step, since=now)
+        return self.phase
 
 
 class TimedBatches:
@@ -98,7 +157,9 @@ class TimedBatches:
         """The next batch."""
         assert self._iterator is not None, "iterated after close"
         with self._clock.waiting():
-            return next(self._iterator)
+            batch = next(self._iterator)
+        self._clock.last_sample = batch.first_sample
+        return batch
 
     def close(self) -> None:
         """Lets the loader go, and kills workers that are stuck: they do not hear SIGTERM."""
@@ -108,3 +169,8 @@ class TimedBatches:
             if worker.is_alive():
                 worker.kill()
         self._workers = []
+
+
+def _length(phase: Phase) -> float:
+    assert phase.ended is not None
+    return phase.ended - phase.since

@@ -8,6 +8,7 @@ from pydantic import Field, PositiveInt
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.stalls import StallConfig
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,8 @@ class GuardConfig(StrictConfig):
     """Readings in a row that must be below before the run counts as collapsed."""
     sudden_drop: Share = 0.5
     """Collapsed at once: loss *and* RankMe below this share of their recent medians."""
+    stall: StallConfig = StallConfig()
+    """When a wait for data or for other ranks is logged, with the name of who waits."""
 
 
 _RANK, _STD = "monitors/target_rankme", "monitors/target_std"

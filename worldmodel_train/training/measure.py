@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float64
 from torch import Tensor
 
 from worldmodel_train.training.clock import Pace
@@ -13,7 +14,7 @@ from worldmodel_train.training.reading import Reading
 
 
 def read(module: TrainingModule, pace: Pace) -> Reading:
-    """The reading of the step that just ended; waits for the device once."""
+    """The reading of the step that just ended, over all ranks; waits for the device once."""
     observation = module.observation
     tensors = dict(observation.scalars)
     for name, latents in observation.latents.items():
@@ -22,20 +23,32 @@ def read(module: TrainingModule, pace: Pace) -> Reading:
     assert observation.grad_norm is not None
     assert module.non_finite is not None
     tensors |= {"grad_norm": observation.grad_norm, "non_finite": module.non_finite}
-    values = _mean_over_ranks(tensors)
+    paces = asdict(pace)
+    numbers = torch.tensor(list(paces.values()), dtype=torch.float64, device=module.device)
+    tensors |= dict(zip(paces, numbers, strict=True))
+    rows = _rows_of_ranks(torch.stack([tensor.double() for tensor in tensors.values()])).cpu()
+    values = dict(zip(tensors, rows.mean(dim=0).tolist(), strict=True))
+    waits = rows[:, list(tensors).index("data_wait")].tolist()
     non_finite = values.pop("non_finite") > 0
-    values |= _schedules(module)
-    values |= asdict(pace)
+    values |= _schedules(module) | _slowest(waits)
     module.forget_observation()
-    return Reading(step=module.step, values=values, non_finite=non_finite)
+    return Reading(step=module.step, values=values, non_finite=non_finite, data_waits=tuple(waits))
 
 
-def _mean_over_ranks(tensors: dict[str, Tensor]) -> dict[str, float]:
-    packed = torch.stack([tensor.double() for tensor in tensors.values()])
-    if dist.is_initialized() and dist.get_world_size() > 1:
-        dist.all_reduce(packed)
-        packed /= dist.get_world_size()
-    return dict(zip(tensors, packed.tolist(), strict=True))
+def _rows_of_ranks(row: Float64[Tensor, "values"]) -> Float64[Tensor, "ranks values"]:
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return row[None]
+    rows = row.new_zeros(dist.get_world_size(), len(row))
+    rows[dist.get_rank()] = row
+    dist.all_reduce(rows)
+    return rows
+
+
+def _slowest(waits: list[float]) -> dict[str, float]:
+    if len(waits) == 1:
+        return {}
+    worst = max(waits)
+    return {"ranks/max_data_wait": worst, "ranks/max_data_wait_rank": float(waits.index(worst))}
 
 
 def _schedules(module: TrainingModule) -> dict[str, float]:

@@ -10,10 +10,13 @@ from worldmodel_train.training.checkpoint import CheckpointFolder
 from worldmodel_train.training.checkpoint_writer import CheckpointWriter
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.pictures import Pictures
+from worldmodel_train.training.processes import Processes
 from worldmodel_train.training.progress import ProgressView, open_view
 from worldmodel_train.training.reporter import Reporter
 from worldmodel_train.training.saver import Saver
 from worldmodel_train.training.sinks import MetricsFile, Sink, TensorBoard
+from worldmodel_train.training.stall_notes import StallNotes
+from worldmodel_train.training.stalls import StallWatch
 from worldmodel_train.training.terminal import terminal
 from worldmodel_train.training.watch import Watch
 
@@ -39,6 +42,7 @@ def observe(
 ) -> Iterator[Observers]:
     """The observers, closed at the end; other ranks than the first have no files and no view."""
     with ExitStack() as stack:
+        stack.enter_context(_stall_watch(parts, watch))
         board = None
         view, sinks = None, ()
         if rank == 0:
@@ -52,6 +56,12 @@ def observe(
             pictures=_pictures(parts, watch, board),
             saver=_saver(parts, watch, rank),
         )
+
+
+def _stall_watch(parts: PretrainParts, watch: Watch) -> StallWatch:
+    processes = Processes.from_environment()
+    notes = StallNotes(parts.run_dir, rank=processes.rank, world_size=processes.world_size)
+    return StallWatch(watch.clock, notes, parts.guard.stall)
 
 
 def _pictures(parts: PretrainParts, watch: Watch, board: TensorBoard | None) -> Pictures | None:

@@ -11,6 +11,8 @@ class Reading:
     values: dict[str, float]
     non_finite: bool
     """Whether any loss since the last reading was NaN or infinite, on any rank."""
+    data_waits: tuple[float, ...] = ()
+    """For each rank, the share of its time that it waited for its loader."""
 
     @property
     def loss(self) -> float:

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import lightning.pytorch as pl
 
-from worldmodel_train.data.health import SkipLedger
+from worldmodel_train.data.health import SkipLedger, Tally
 from worldmodel_train.training.measure import read
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.progress import ProgressView
 from worldmodel_train.training.reading import Reading
 from worldmodel_train.training.sinks import Sink
 from worldmodel_train.training.step_callback import StepCallback
+from worldmodel_train.training.stragglers import Stragglers
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import VideoBatch
 
@@ -25,11 +26,13 @@ class Reporter(StepCallback):
         self._ledger = ledger
         self._view = view
         self._sinks = sinks
+        self._stragglers = Stragglers()
         self.last_reading: Reading | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
-        self._watch.clock.restart()
+        assert isinstance(pl_module, TrainingModule)
+        self._watch.clock.begin(pl_module.step)
 
     def on_train_batch_end(
         self,
@@ -49,12 +52,16 @@ class Reporter(StepCallback):
         if self._view is not None:
             self._view.step(module.step)
         if module.plan.observed(module.step):
-            self._report(read(module, self._watch.clock.read()))
+            reading = read(module, self._watch.clock.read())
+            tallies = self._watch.agreement.gather(self._ledger.take())
+            self._report(reading, tallies)
 
-    def _report(self, reading: Reading) -> None:
+    def _report(self, reading: Reading, tallies: Sequence[Tally]) -> None:
         self.last_reading = reading
+        self._ledger.settle(tallies)
         for sink in self._sinks:
             sink.write(reading, self._ledger.counts)
         if self._view is not None:
             self._view.reading(reading, self._ledger.counts)
+            self._stragglers.look(reading)
         self._watch.guard.check(reading)

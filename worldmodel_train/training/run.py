@@ -15,6 +15,7 @@ from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.checkpoint import CheckpointFolder
 from worldmodel_train.training.checkpoint_files import RECIPE, read_meta, write_text
 from worldmodel_train.training.clock import Clock, TimedBatches
+from worldmodel_train.training.contact import contact_with_others
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.module import Beginning, Plan, TrainingModule
@@ -143,7 +144,10 @@ def _train(
     first_step, rank = module.step, place.processes.rank
     with observe(parts, watch, first_step=first_step, rank=rank) as observers:
         trainer = _trainer(place, module, observers)
-        with closing(_batches(parts, place, first_step, watch)) as batches:
+        with (
+            contact_with_others(rank, parts.run_dir, watch),
+            closing(_batches(parts, place, first_step, watch)) as batches,
+        ):
             trainer.fit(module, batches)
     result = _result(parts, module, observers)
     if result.stopped_by and rank == 0:

@@ -10,14 +10,17 @@ from pathlib import Path
 def run_lock(run_dir: Path) -> Iterator[None]:
     """Holds `run_dir` for this process; the kernel lets go of it also after kill -9.
 
+    A lock of the process and not of the open file: forked loader workers would inherit that one,
+    and hold it for seconds after their parent was killed, while a launcher starts the run again.
+
     Raises:
         ValueError: Another process trains there: a second start, or a requeued job whose
             predecessor is still dying.
     """
     with (run_dir / ".lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # POSIX leaves open which
             raise ValueError(
                 f"run_dir={run_dir} is in use by another process; wait for it, or use another "
                 "run_dir"

@@ -1,0 +1,72 @@
+"""One line instead of a stack trace where another rank is lost, or a collective times out.
+
+NCCL's watchdog ends the process itself (SIGABRT) when a collective times out; then this line is
+missing, and the launcher says which rank ended first.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worldmodel_train.training.signals import StopSignals
+    from worldmodel_train.training.watch import Watch
+
+# gloo raises plain RuntimeErrors
+_GLOO = ("gloo/transport/", "Application timeout caused pair closure")
+
+
+class LostContactError(ConnectionError):
+    """Another rank has ended or does not answer; the run can go on from its last checkpoint."""
+
+    def __init__(self, message: str, signals: "StopSignals") -> None:
+        super().__init__(message)
+        self._signals = signals
+
+    @property
+    def told_to_leave(self) -> bool:
+        """Whether a signal came as well: then a launcher knows already, and can say more."""
+        return self._signals.received != 0
+
+
+@contextmanager
+def contact_with_others(rank: int, run_dir: Path, watch: "Watch") -> Iterator[None]:
+    """Says where the run was when a collective inside fails.
+
+    Raises:
+        LostContactError: In place of the errors of torch.distributed.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_lost_contact(error):
+            raise
+        complaint = _complaint(error, rank, run_dir, watch)
+        raise LostContactError(complaint, watch.signals) from error
+
+
+def is_lost_contact(error: RuntimeError) -> bool:
+    """Whether the error comes from torch.distributed and tells of other ranks."""
+    import torch.distributed as dist
+
+    return isinstance(error, dist.DistError) or any(mark in str(error) for mark in _GLOO)
+
+
+def _complaint(error: RuntimeError, rank: int, run_dir: Path, watch: "Watch") -> str:
+    from worldmodel_train.training.checkpoint import CheckpointFolder
+    from worldmodel_train.training.stall_notes import DOING
+
+    last = CheckpointFolder(run_dir).last()
+    where = f"the last checkpoint is {last}" if last else "there is no checkpoint yet"
+    return (
+        f"rank {rank} ended: lost contact with another rank after step {watch.clock.step}, "
+        f"{DOING[watch.clock.phase.activity]}; {where}, and the same command goes on. The rank "
+        f"that ended first says why in its log, unless it was killed (memory? node?); one that is "
+        f"only slow needs a longer train.timeout_s. [{_short(error)}]"
+    )
+
+
+def _short(error: RuntimeError) -> str:
+    """The first sentence, without the path in PyTorch's build."""
+    return str(error).splitlines()[0].rsplit("] ", 1)[-1].split(". ", 1)[0]
