@@ -42,4 +42,4 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-1}} # torch: al
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} # threads that spin take cores from the loaders
 # srun has not taken this over from sbatch since SLURM 22.05; without it a task has one core
 export SRUN_CPUS_PER_TASK=${SRUN_CPUS_PER_TASK:-${SLURM_CPUS_PER_TASK:-1}}
-export COLUMNS=${COLUMNS:-200} # paths in logs stay in one line
+export COLUMNS=${COLUMNS:-160} # paths in logs stay in one line

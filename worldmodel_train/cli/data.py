@@ -66,7 +66,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     ] = 60.0,
     part: Annotated[
         str | None,
-        typer.Option(metavar="I/N", help="Only the I-th of N parts; then wmt data merge."),
+        typer.Option(metavar="I/N", help="Only part I of N; then wmt data merge."),
     ] = None,
 ) -> None:
     """Pack videos into tar shards; the same command again goes on where it was stopped.

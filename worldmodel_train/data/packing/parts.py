@@ -1,7 +1,7 @@
 """Packing by several machines: each packs a part of the entries, then the parts become one set.
 
-OUT/part-0003-of-0016/    what `wmt data pack SRC OUT --part 3/16` makes, complete in itself
-OUT/*.tar, index.json     what `wmt data merge OUT` makes of all parts, by renaming
+Part 3 of 16 is packed into `OUT/part-0003-of-0016`, a set of its own. Once all parts are finished,
+their shards are renamed into `OUT` and get one index there.
 """
 
 import json
