@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 NODES = ("n1", "n2")
+ENDED = {"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"}
 GRACE = 20  # seconds between the SIGTERM of a preemption and its end
 
 CONFIG = """\
@@ -108,7 +109,7 @@ class Slurm:
 
     def _end(self, number: str) -> str:
         state = self.job(number)["JobState"]
-        return "" if state in {"PENDING", "RUNNING", "COMPLETING", "CONFIGURING"} else state
+        return state if state in ENDED else ""
 
 
 def _pids() -> list[int]:

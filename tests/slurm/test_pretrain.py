@@ -138,8 +138,10 @@ def test_the_time_limit_ends_in_a_checkpoint_and_a_requeue_though_one_rank_is_la
     stopped_at = max(run.losses())
     slurm.send(job, 1, signal.SIGCONT)
     assert slurm.wait(job) == "COMPLETED", run.log(job)
-    assert "SIGUSR1: the time limit is near. The last checkpoint went from" in run.log(job)
-    assert f"going on from step_{stopped_at + 1:08d}" in run.log(job)
+    assert "SIGUSR1, as the time limit is near. The last checkpoint went from" in run.log(job)
+    # the step that the ranks were in, or the end of the one before
+    resumed_at = run.log(job).rsplit("going on from step_")[-1].split(";")[0]
+    assert int(resumed_at) in (stopped_at, stopped_at + 1)
     assert int(slurm.job(job)["Restarts"]) >= 1
     assert_equal(run, whole, job)
 
@@ -156,8 +158,9 @@ def test_preemption_and_an_outside_requeue_bring_the_job_back(slurm, run, whole)
     assert slurm.wait(guest) == "COMPLETED"
     assert slurm.wait(job) == "COMPLETED", run.log(job)
     assert "SLURM stopped the job and requeues it itself" in run.log(job)
-    assert "SIGTERM: preempted. Requeueing" in run.log(job)
+    assert "SIGTERM, preempted. Requeueing" in run.log(job)
     assert slurm.job(job)["Restarts"] == "2"
+    assert slurm.job(job)["PreemptTime"] == "None", "a later SIGTERM would look like a preemption"
     assert_equal(run, whole, job)
 
 
@@ -222,6 +225,21 @@ exec {srun} "${{kept[@]}}"
 """
 
 
+def test_a_run_is_measured(slurm, whole, tmp_path):
+    run, _ = whole
+    recipe, evaluation = tmp_path / "measured.yaml", "max_clips: 4, clips_per_video: 1"
+    text = run.recipe.read_text()
+    recipe.write_text(text.replace("evaluation: null", f"evaluation: {{{evaluation}}}"))
+    job = slurm.submit(
+        "--gpus-per-node=0", "--cpus-per-task=1", f"--output={tmp_path}/slurm-%j.out",
+        "slurm/probe.sbatch", recipe, f"run_dir={run.directory}",
+    )  # fmt: skip
+    assert slurm.wait(job) == "COMPLETED"
+    report = run.directory / "report.html"
+    assert report.exists()
+    assert f"report: {report}" in (tmp_path / f"slurm-{job}.out").read_text()
+
+
 MOUNTS = "{root}:{root},{run}:{run},/a:/b"
 
 
@@ -245,7 +263,7 @@ def test_tasks_run_in_a_container_that_sees_the_run(slurm, whole, tmp_path, prog
     environment = {"WMT_IMAGE": image, "WMT_MOUNTS": "/a:/b", "WORDS": str(tmp_path / "words"),
                    "PATH": f"{tmp_path}:{slurm.environment['PATH']}"}  # fmt: skip
     run, _ = whole
-    job = run.submit(slurm, environment=environment)
+    job = run.submit(slurm, "--nodes=1", environment=environment)
     assert slurm.wait(job) == "COMPLETED", run.log(job)
     assert "has finished already" in run.log(job)
     expected = words.format(root=Path.cwd(), run=run.directory)

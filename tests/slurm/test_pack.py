@@ -1,4 +1,4 @@
-"""slurm/pack.sbatch and slurm/probe.sbatch as a user submits them."""
+"""slurm/pack.sbatch as a user submits it."""
 
 import json
 
@@ -87,24 +87,3 @@ def test_parts_without_their_number_are_refused(slurm, videos):
     assert "set WMT_PARTS to the number of all" in (
         (videos.parent / f"slurm-{array}_2.out").read_text()
     )
-
-
-def test_a_run_is_measured(slurm, tmp_path):
-    recipe = tmp_path / "measured.yaml"
-    recipe.write_text(
-        "extends: demo\nname: measured\nsource: a test of the batch scripts\n"
-        "train: {steps: 1, global_batch: 2, micro_batch: 2}\n"
-        "optim: {lr: {name: constant, value: 1e-3}}\n"
-        "log: {image_every: null}\n"
-        "evaluation: {max_clips: 4, clips_per_video: 1, mask_seeds: [0], probes: null}\n"
-    )
-    common = ["--gpus-per-node=0", "--cpus-per-task=1", f"--output={tmp_path}/slurm-%j.out"]
-    run_dir = f"run_dir={tmp_path}/run"
-    trained = slurm.submit(*common, "--ntasks-per-node=1", "slurm/pretrain.sbatch", recipe, run_dir)
-    assert slurm.wait(trained) == "COMPLETED"
-    report = tmp_path / "run/report.html"
-    report.unlink()
-    measured = slurm.submit(*common, "slurm/probe.sbatch", recipe, run_dir)
-    assert slurm.wait(measured) == "COMPLETED"
-    assert report.exists()
-    assert f"report: {report}" in (tmp_path / f"slurm-{measured}.out").read_text()
