@@ -13,7 +13,7 @@ BIN  := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain show report seeds test test-all lint types layers check format lock clean
+.PHONY: help setup pretrain submit show report seeds test test-all test-slurm lint types layers check format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ $(STAMP): pyproject.toml constraints.txt
 pretrain: $(STAMP) ## Pretrain RECIPE=demo on GPUS=1; override with SET="optim.lr.peak=3e-4 train.steps=100"
 	@$(BIN)/wmt pretrain $(RECIPE) $(SET) --processes $(GPUS) $(ARGS)
 
+submit: $(STAMP) ## Pretrain RECIPE on SLURM; NODES=16, SBATCH="--partition=gpu --time=24:00:00"
+	@$(BIN)/wmt show --run-dir $(RECIPE) $(SET)
+	@sbatch $(if $(NODES),--nodes=$(NODES)) $(SBATCH) slurm/pretrain.sbatch $(RECIPE) $(SET)
+
 show: $(STAMP) ## Print RECIPE resolved, with the origin of each value (ARGS=--cost for its budget)
 	@$(BIN)/wmt show $(RECIPE) $(SET) $(ARGS)
 
@@ -49,6 +53,9 @@ test: $(STAMP) ## Run the tests that need no GPU and few minutes
 test-all: $(STAMP) ## Run every test this machine can run
 	@$(BIN)/python -m pytest -q -m "not gpu and not slurm and not compile" $(ARGS)
 	@JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "compile" $(ARGS)
+
+test-slurm: $(STAMP) ## Run the batch scripts on a real SLURM of two nodes on this machine (root, Debian)
+	@$(BIN)/python -m pytest -q -m slurm $(ARGS)
 
 lint: $(STAMP) ## ruff: rules and format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -78,6 +78,33 @@ def test_index_makes_the_index_of_several_folders(tmp_path, folder):
     assert wmt("check", outs[0], "--workers", 1).exit_code == 0
 
 
+def test_parts_are_packed_and_merged(tmp_path, folder):
+    out = tmp_path / "out"
+    for part in ("1/2", "2/2"):
+        packed = wmt("pack", folder, out, "--workers", 1, "--part", part)
+        assert packed.exit_code == 0, packed.output
+    merged = wmt("merge", out)
+    assert merged.exit_code == 0, merged.output
+    assert merged.stdout.startswith(f"{out}: 2 samples in 2 shards")
+    assert wmt("check", out, "--workers", 1).exit_code == 0
+
+
+def test_a_video_in_two_parts_is_counted(tmp_path, folder):
+    (folder / "1.mp4").write_bytes((folder / "0.mp4").read_bytes())
+    for part in ("1/2", "2/2"):
+        wmt("pack", folder, tmp_path / "out", "--workers", 1, "--part", part)
+    merged = wmt("merge", tmp_path / "out")
+    assert "1 video packed by more than one part, so in the set twice" in merged.stdout
+
+
+def test_a_part_of_nothing_but_bad_videos_is_no_failure_but_a_set_of_them_is(tmp_path, folder):
+    for name in ("0.mp4", "1.mp4"):
+        (folder / name).write_bytes(b"nonsense")
+    for part in ("1/2", "2/2"):
+        assert wmt("pack", folder, tmp_path / "out", "--part", part).exit_code == 0
+    assert wmt("merge", tmp_path / "out").exit_code == 1
+
+
 def test_check_ends_with_the_reason_when_a_shard_changed(tmp_path, folder):
     out = tmp_path / "out"
     wmt("pack", folder, out, "--workers", 1)
@@ -96,6 +123,8 @@ def test_check_ends_with_the_reason_when_a_shard_changed(tmp_path, folder):
         (["pack", "{tmp}/in", "{tmp}/in/0.mp4/deep"], "cannot be written"),
         (["pack", "{tmp}/in", "{tmp}/out", "--shard-size", "big"], "--shard-size big: not a size"),
         (["pack", "{tmp}/in", "{tmp}/out", "--codec", "vp8"], "--codec vp8"),
+        (["pack", "{tmp}/in", "{tmp}/out", "--part", "3/2"], "--part 3/2: write 1/16"),
+        (["merge", "{tmp}/in"], "nothing to merge"),
         (["check", "{tmp}/in"], "is it a packed folder?"),
         (["show", "{tmp}/in"], "is it a packed folder?"),
         (["index", "{tmp}/in"], "holds no .tar"),

@@ -47,6 +47,11 @@ def test_show_says_where_each_value_comes_from(run):
     assert comments["compile"] == "default"
 
 
+def test_the_run_directory_is_shown_alone_for_scripts(run):
+    overrides = ["run_dir=runs/{name}_{seed}", "train.seed=3"]
+    assert run("show", "demo", "--run-dir", *overrides) == "runs/demo_3\n"
+
+
 def test_show_reports_a_typo_in_one_line(run):
     with pytest.raises(RecipeError, match='did you mean "steps"') as caught:
         run("show", "demo", "train.stesp=3")

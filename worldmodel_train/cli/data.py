@@ -64,6 +64,10 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     timeout: Annotated[
         float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")
     ] = 60.0,
+    part: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only part I of N; then wmt data merge."),
+    ] = None,
 ) -> None:
     """Pack videos into tar shards; the same command again goes on where it was stopped.
 
@@ -76,6 +80,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     from worldmodel_train.data.packing.entries import read_entries
     from worldmodel_train.data.packing.journal import PackArguments
     from worldmodel_train.data.packing.pack import pack as pack_entries
+    from worldmodel_train.data.packing.parts import Part, begin_part
     from worldmodel_train.data.packing.progress import PackProgress
     from worldmodel_train.data.packing.summary import pack_lines
 
@@ -85,15 +90,33 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
         )
         arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
+        entries = read_entries(source, root, _stdin())
+        folder = out
+        if part is not None:
+            folder, entries = begin_part(Part.parse(part), entries, out)
         report = pack_entries(
-            read_entries(source, root, _stdin()),
-            out,
+            entries,
+            folder,
             arguments,
             workers=workers,
             timeout_s=timeout,
             progress=PackProgress(console),
         )
-    for line in pack_lines(report, out):
+    for line in pack_lines(report, folder):
+        typer.echo(line)
+    if not report.index.samples and part is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge(out: OutArgument) -> None:
+    """Make one set of the parts that `wmt data pack --part` made; stopped, it goes on."""
+    from worldmodel_train.data.packing.parts import merge_parts
+    from worldmodel_train.data.packing.summary import merge_lines
+
+    with _one_line_errors(out):
+        report = merge_parts(out)
+    for line in merge_lines(report, out):
         typer.echo(line)
     if not report.index.samples:
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from worldmodel_train.recipe import Recipe
 
 
-def show(
+def show(  # noqa: PLR0913 - one parameter for each option of the command line
     recipe: Annotated[str, typer.Argument(help="Name of a recipe, or path of its file.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Such as train.steps=100.")
@@ -22,11 +22,17 @@ def show(
     memory: Annotated[bool, typer.Option("--memory", help="Show GPU memory instead.")] = False,
     gpus: Annotated[int, typer.Option("--gpus", min=1, help="GPUs, for --memory.")] = 1,
     gpu: Annotated[str, typer.Option("--gpu", help="Kind of GPU.")] = "h200",
+    run_dir: Annotated[
+        bool, typer.Option("--run-dir", help="Show only the run's directory, for scripts.")
+    ] = False,
 ) -> None:
     """Show all values of a recipe and where each comes from, or what the run costs or takes."""
     from worldmodel_train.recipe import read_recipe
 
     read = read_recipe(recipe, overrides or ())
+    if run_dir:
+        typer.echo(read.recipe.run_path)
+        return
     if cost:
         _show_cost(read.recipe, gpu)
     if memory:

@@ -86,7 +86,7 @@ class Journal:
         wanted = {
             "arguments": arguments.model_dump(),
             "entries": len(entries),
-            "entries_sha256": _fingerprint(entries),
+            "entries_sha256": fingerprint(entries),
         }
         path = self._folder / "arguments.json"
         if not path.exists():
@@ -173,7 +173,8 @@ def _lock(out: Path) -> int:
     return lock
 
 
-def _fingerprint(entries: Sequence[Entry]) -> str:
+def fingerprint(entries: Sequence[Entry]) -> str:
+    """What tells a list of entries from another one."""
     digest = hashlib.sha256()
     for e in entries:
         digest.update(json.dumps([e.source, e.label, e.caption, e.start, e.end]).encode())

@@ -7,22 +7,33 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from worldmodel_train.data.packing.check import CheckReport
+from worldmodel_train.data.packing.journal import Index
 from worldmodel_train.data.packing.pack import PackReport
+from worldmodel_train.data.packing.parts import MergeReport
 
 MOST_SHOWN = 8
 
 
 def pack_lines(report: PackReport, out: Path) -> list[str]:
     """What was packed and what was rejected, one line each."""
-    index = report.index
+    return _lines(report.index, report.rejects, out)
+
+
+def merge_lines(report: MergeReport, out: Path) -> list[str]:
+    """The same for a set made of parts, and how many videos are in it twice."""
+    twice = f"{_count(report.twice, 'video')} packed by more than one part, so in the set twice"
+    return _lines(report.index, report.rejects, out) + ([twice] if report.twice else [])
+
+
+def _lines(index: Index, rejects: Counter[str], out: Path) -> list[str]:
     size = decimal(sum(shard.bytes for shard in index.shards))
     lines = [
         f"{out}: {_count(index.samples, 'sample')} in {_count(len(index.shards), 'shard')}, "
         f"{size}, {_duration(index.seconds)}"
     ]
-    if report.rejects:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in report.rejects.most_common())
-        lines.append(f"rejected {report.rejects.total()} ({reasons}): {out / 'rejects.jsonl'}")
+    if rejects:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in rejects.most_common())
+        lines.append(f"rejected {rejects.total()} ({reasons}): {out / 'rejects.jsonl'}")
     return lines
 
 
