@@ -104,6 +104,19 @@ def test_a_command_that_ends_with_an_error_is_named_after_its_samples(make_shard
     assert last == Skip("unreadable_shard", shard, "the command ended with status 3")
 
 
+def test_an_address_may_have_spaces_and_letters_of_any_alphabet(make_shard, serving):
+    path = make_shard("ein Käse.tar", {"1": b"v"})
+    with serving(path.parent) as url:
+        assert items(f"{url}/ein Käse.tar") == ["1"]
+        assert items(f"{url}/ein%20K%C3%A4se.tar") == ["1"]
+
+
+def test_a_pipeline_that_cuts_its_source_short_is_no_error(make_shard):
+    path = make_shard("a.tar", {"1": b"v"})
+    command = f"bash -c 'set -o pipefail; cat {path} /dev/zero | head -c {path.stat().st_size}'"
+    assert items(f"pipe:{command}") == ["1"]
+
+
 def test_what_follows_a_tar_is_not_read_forever(make_shard):
     path = make_shard("a.tar", {"1": b"v"})
     assert items(f"pipe:cat {path} /dev/zero") == ["1"]

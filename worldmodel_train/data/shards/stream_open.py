@@ -5,12 +5,15 @@ import os
 import select
 import signal
 import subprocess
+import urllib.parse
 import urllib.request
 from typing import Any
 
 import fsspec.core
 
 _PIPE_BYTES = 1 << 16  # that a pipe holds
+_URL = "%/:=&?~#+!$,;'@()*[]"  # characters of an address that are left as they are
+_BROKEN_PIPE = 128 + signal.SIGPIPE  # the status of a shell whose pipeline was not read to its end
 _LAST_WORDS = 1 << 20  # bytes that may follow the end of a tar: empty blocks
 
 
@@ -23,7 +26,7 @@ def open_stream(shard: str, timeout_s: float) -> Any:  # noqa: ANN401 - three ki
     if shard.startswith("pipe:"):
         return io.BufferedReader(PipeStream(shard.removeprefix("pipe:"), timeout_s), _PIPE_BYTES)
     if shard.startswith(("http://", "https://")):
-        return urllib.request.urlopen(shard, timeout=timeout_s)
+        return urllib.request.urlopen(urllib.parse.quote(shard, _URL), timeout=timeout_s)
     options: dict[str, Any] = {}
     if shard.startswith("s3://"):
         options["config_kwargs"] = {"connect_timeout": timeout_s, "read_timeout": timeout_s}
@@ -84,5 +87,5 @@ class PipeStream(io.RawIOBase):
             status = self._process.wait(self._timeout_s)
         except subprocess.TimeoutExpired:
             raise TimeoutError("the command wrote all and does not end") from None
-        if status:
+        if status not in (0, _BROKEN_PIPE):
             raise OSError(f"the command ended with status {status}")

@@ -1,0 +1,135 @@
+import json
+from itertools import islice
+
+import pytest
+
+from worldmodel_train.data.config import (
+    AugmentConfig,
+    ClipConfig,
+    DataConfig,
+    LoaderConfig,
+    SourceConfig,
+)
+from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource
+from worldmodel_train.data.stream_positions import (
+    StreamPosition,
+    StreamPositions,
+    merge_streams,
+    position_of,
+)
+
+CLIP = ClipConfig(frames=2, fps=10.0)
+
+
+def make_data(workers, source, **loader):
+    return DataConfig(
+        sources=(source,),
+        augment=AugmentConfig(size=16),
+        loader=LoaderConfig(workers=workers, prefetch=1, **loader),
+    )
+
+
+def loader_of(data, *, rank=0, world_size=1, micro_batch=4, first_step=0, streams=None):
+    position = LoaderPosition(
+        seed=11,
+        rank=rank,
+        world_size=world_size,
+        micro_batch=micro_batch,
+        global_batch=8,
+        first_step=first_step,
+        patch=8,
+        tubelet=2,
+        streams=streams,
+    )
+    return build_loader(data, [], position=position)
+
+
+def batches(data, count, **place):
+    return list(islice(iter(loader_of(data, **place)), count))
+
+
+def test_streams_give_batches_forever(make_shard, make_video):
+    shards = [make_shard(f"{s}.tar", {f"{s}{i}": make_video(4) for i in range(2)}) for s in "ab"]
+    source = SourceConfig(
+        shards=tuple(f"pipe:cat {shard}" for shard in shards),
+        clip=CLIP,
+    )
+    parts = batches(make_data(2, source), 5)
+    assert [part.num_clips for part in parts] == [4] * 5
+    with pytest.raises(ValueError, match=r"at least 3 shards or fewer data\.loader\.workers"):
+        loader_of(make_data(3, source))
+
+
+@pytest.fixture(params=["pipe", "http"])
+def streamed(request, make_shard, make_video, serving):
+    """A source of six streamed shards, and the grey level of both videos of each shard."""
+    levels = {f"{s}.tar": 20 + 30 * s for s in range(6)}
+    paths = [
+        make_shard(name, {f"{name[0]}{i}": make_video(4, levels=[level] * 4) for i in range(2)})
+        for name, level in levels.items()
+    ]
+    if request.param == "pipe":
+        shards = tuple(f"pipe:cat {path}" for path in paths)
+        yield SourceConfig(name="web", shards=shards, clip=CLIP), levels
+        return
+    with serving(paths[0].parent) as url:
+        yield SourceConfig(name="web", shards=f"{url}/{{0..5}}.tar", clip=CLIP), levels
+
+
+def levels_of(parts):
+    """The grey levels of all clips."""
+    clips = [clip for part in parts for group in part.groups for clip in group.clips]
+    return [20 + 30 * round((float(clip.float().mean()) - 20) / 30) for clip in clips]
+
+
+def shard_names(source):
+    """The file names of a stream's shards in the order in which they are read."""
+    share = StreamShare(consumer=0, consumers=1, seed=11, start=StreamPosition(shards=6))
+    shards = resolve_shards(source)
+    order = StreamSource(shards, share, number=0, shuffle_buffer=1, timeout_s=9.0)
+    return [order.shard(turn).rsplit("/", 1)[-1] for turn in range(6)]
+
+
+@pytest.mark.parametrize(("workers", "ranks_then"), [(0, 2), (2, 1)])
+def test_a_resumed_stream_reads_what_was_not_finished_and_only_that(
+    streamed, caplog, workers, ranks_then
+):
+    source, levels = streamed
+    positions = StreamPositions(None)
+    data = make_data(workers, source, shuffle_buffer=1)
+    used = batches(data, 7, micro_batch=1)
+    for batch in used:
+        positions.add(batch)
+    state = json.loads(json.dumps(merge_streams([positions.state()])))  # as a checkpoint has it
+    start = position_of(state, "web", 6)
+    finished = {*range(start.first), *start.beyond}
+    assert len(finished) >= 2
+
+    order = [levels[name] for name in shard_names(source)]
+    assert all(levels_of(used).count(order[number]) == 2 for number in finished)
+    left = [order[number] for number in range(6) if number not in finished]
+    data, then = make_data(0, source, shuffle_buffer=1), []
+    for rank in range(ranks_then):
+        share = 2 * len(left[rank::ranks_then])
+        place = {"rank": rank, "world_size": ranks_then, "micro_batch": 1, "first_step": 1}
+        then += batches(data, share, streams=state, **place)
+    assert sorted(levels_of(then)) == sorted(2 * left)
+    assert caplog.text.count("read again from their first samples") == 1
+
+
+def test_a_stream_of_a_checkpoint_without_its_position_begins_anew_and_says_so(streamed, caplog):
+    source, _ = streamed
+    batches(make_data(0, source), 1, first_step=3)
+    assert "'web' is a stream and cannot return to step 3 exactly: no position" in caplog.text
+
+
+def test_a_silent_stream_costs_its_shard_and_not_the_run(make_shard, make_video):
+    good = make_shard("a.tar", {"1": make_video(4)})
+    source = SourceConfig(shards=("pipe:sleep 100", f"pipe:cat {good}"), clip=CLIP)
+    data = make_data(1, source, stream_timeout_s=0.2, shuffle_buffer=2)
+    parts = batches(data, 2)
+    assert [part.num_clips for part in parts] == [4, 4]
+    skips = {(skip.reason, skip.shard) for part in parts for skip in part.skipped}
+    assert skips == {("stalled_shard", "pipe:sleep 100")}
