@@ -86,6 +86,9 @@ def test_parts_are_packed_and_merged(tmp_path, folder):
     merged = wmt("merge", out)
     assert merged.exit_code == 0, merged.output
     assert merged.stdout.startswith(f"{out}: 2 samples in 2 shards")
+    index = (out / "samples.idx").read_bytes()
+    assert wmt("index", out, "--workers", 1).exit_code == 0
+    assert (out / "samples.idx").read_bytes() == index
     assert wmt("check", out, "--workers", 1).exit_code == 0
 
 

@@ -26,14 +26,19 @@ class ZeroStrategy(DeepSpeedStrategy):
     """Lightning's strategy on any device, dividing by the accumulation once."""
 
     def __init__(
-        self, config: dict[str, Any], environment: ClusterEnvironment, *, on_cpu: bool,
+        self,
+        config: dict[str, Any],
+        environment: ClusterEnvironment,
+        *,
+        devices: list[torch.device],
         timeout: timedelta,
-    ) -> None:  # fmt: skip
-        self._on_cpu = on_cpu
+    ) -> None:
+        self._on_cpu = devices[0].type == "cpu"
         super().__init__(
             config=config,
+            parallel_devices=devices,
             cluster_environment=environment,
-            process_group_backend="gloo" if on_cpu else "nccl",
+            process_group_backend="gloo" if self._on_cpu else "nccl",
             timeout=timeout,
             logging_level=logging.ERROR,
         )
@@ -58,6 +63,11 @@ class ZeroStrategy(DeepSpeedStrategy):
         # compiled at the first start, for half a minute, and no faster here
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         DDPStrategy.setup_environment(self)
+
+    def setup_distributed(self) -> None:
+        """Lets the processes meet; Lightning's own refuses tasks that see one GPU each."""
+        self.set_world_ranks()
+        self._init_deepspeed_distributed()
 
     def backward(
         self, closure_loss: Tensor, optimizer: Optimizer | None, *args: Any, **kwargs: Any  # noqa: ANN401  # as Lightning has it

@@ -118,11 +118,7 @@ def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gp
             f"train.accelerator=gpu, but PyTorch {torch.__version__} sees no GPU here; run on a "
             f"machine with one, or use train.accelerator=cpu (slow) or the recipe demo"
         )
-    if processes.per_node > visible:
-        raise ValueError(
-            f"{processes.per_node} processes were started on a node with {visible} GPUs; start "
-            f"{visible}"
-        )
+    processes.node_gpus(visible)  # raises where there are too few
     if processes.world_size == 1 and visible > 1:
         logger.warning(
             "using 1 of %d GPUs; for all of them start with torchrun --nproc-per-node=%d",
@@ -175,6 +171,13 @@ class _Launch:
         return "cuda:0" if self.accelerator == "gpu" else "cpu"
 
     @property
+    def devices(self) -> list[torch.device]:
+        """The device of each process of this node."""
+        if self.accelerator == "gpu":
+            return self.processes.node_gpus(torch.cuda.device_count())
+        return [torch.device("cpu")] * self.processes.per_node
+
+    @property
     def exchange(self) -> dict[str, Any]:
         """How ranks talk to each other."""
         return {
@@ -184,6 +187,7 @@ class _Launch:
 
     def ddp(self) -> Strategy:
         return DDPStrategy(
+            parallel_devices=self.devices,
             cluster_environment=self.processes.environment,
             gradient_as_bucket_view=True,
             # position tables are buffers too; sending them each step would be pure waste
@@ -199,6 +203,7 @@ class _Launch:
             data_parallel_size=self.processes.world_size, tensor_parallel_size=1, **self.exchange
         )
         strategy.cluster_environment = self.processes.environment
+        strategy.parallel_devices = self.devices
         return self._place(strategy, lay_out=_in_place, shard=self._shard)
 
     def deepspeed(self, config: DeepSpeedConfig) -> Place:
@@ -224,7 +229,10 @@ class _Launch:
             on_cpu=on_cpu,
         )
         strategy = ZeroStrategy(
-            engine, processes.environment, on_cpu=on_cpu, timeout=self.exchange["timeout"]
+            engine,
+            processes.environment,
+            devices=self.devices,
+            timeout=self.exchange["timeout"],
         )
 
         def lay_out(module: TrainingModule) -> Layout:

@@ -71,6 +71,11 @@ class Index(StrictConfig):
     arguments: PackArguments
 
 
+def rows_of(out: Path, shard: ShardRecord) -> Path:
+    """The file in which a journal keeps where the samples of a finished shard lie."""
+    return out / "journal" / f"{shard.name}.rows"
+
+
 class Journal:
     """The folder `OUT/journal`: the arguments, and one file for each finished shard."""
 
@@ -101,19 +106,13 @@ class Journal:
         """Record a finished chapter, and where the samples of its shard lie."""
         if chapter.shard is not None:
             table = read_shard_table(self._out / chapter.shard.name)
-            write_atomically(self._rows(chapter.shard), table.to_bytes())
+            write_atomically(rows_of(self._out, chapter.shard), table.to_bytes())
         path = self._folder / f"chapter-{number:06d}.json"
         write_atomically(path, chapter.model_dump_json().encode())
 
     def table(self, shard: ShardRecord) -> ShardTable:
         """Where the samples of a finished shard lie."""
-        rows = self._rows(shard)
-        if not rows.exists():  # a journal of an earlier version of this program
-            return read_shard_table(self._out / shard.name)
-        return ShardTable.from_bytes(rows.read_bytes(), shard.samples)
-
-    def _rows(self, shard: ShardRecord) -> Path:
-        return self._folder / f"{shard.name}.rows"
+        return ShardTable.from_bytes(rows_of(self._out, shard).read_bytes(), shard.samples)
 
     def _require_fresh(self) -> None:
         strangers = sorted(p.name for p in self._out.glob("*.tar"))
