@@ -3,6 +3,7 @@ import signal
 import pytest
 import torch.distributed as dist
 
+from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.contact import LostContactError, contact_with_others
@@ -21,7 +22,11 @@ def watch():
         clock = Clock(1)
         clock.begin(120)
         yield Watch(
-            guard=Guard(GuardConfig()), clock=clock, signals=signals, agreement=Agreement(60.0)
+            guard=Guard(GuardConfig()),
+            clock=clock,
+            signals=signals,
+            agreement=Agreement(60.0),
+            streams=StreamPositions(None),
         )
 
 

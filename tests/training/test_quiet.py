@@ -10,6 +10,10 @@ import pytest
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 
 
+# where SLURM is installed
+pytestmark = pytest.mark.filterwarnings("ignore:The `srun` command is available")
+
+
 def test_lightning_registers_no_signal_handlers():
     trainer = pl.Trainer(
         logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu"
