@@ -9,7 +9,6 @@ import pytest
 
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 
-
 # where SLURM is installed
 pytestmark = pytest.mark.filterwarnings("ignore:The `srun` command is available")
 
