@@ -1,7 +1,7 @@
 import pytest
 
 from worldmodel_train import cli
-from worldmodel_train.cli.exit_codes import TRY_AGAIN, USER_ERROR
+from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
 from worldmodel_train.training.contact import LostContactError
 from worldmodel_train.training.signals import StopSignals
 
@@ -36,9 +36,13 @@ def test_the_first_rank_says_at_once_what_the_user_can_fix(ends):
 
 
 def test_other_ranks_let_the_first_speak_and_name_themselves(ends):
-    code, text, [wait] = ends(OSError("no such shard"), 3)
+    code, text, [wait] = ends(ValueError("no such shard"), 3)
     assert (code, text) == (USER_ERROR, "wmt: rank 3: no such shard\n")
     assert wait > 0
+
+
+def test_a_file_system_that_fails_is_worth_another_start(ends):
+    assert ends(OSError("stale file handle"), 0) == (FAILED, "wmt: stale file handle\n", [])
 
 
 def test_a_rank_that_lost_another_one_lets_that_one_speak_first(ends):

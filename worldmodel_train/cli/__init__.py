@@ -7,7 +7,7 @@ import time
 import typer
 
 from worldmodel_train.cli import checkpoints, data, pretrain, show
-from worldmodel_train.cli.exit_codes import TRY_AGAIN, USER_ERROR
+from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
 from worldmodel_train.training.contact import LostContactError
 
 _MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
@@ -41,7 +41,14 @@ def main() -> None:
         _let_others_speak(error, rank)
         who = "" if rank == 0 or isinstance(error, LostContactError) else f"rank {rank}: "
         sys.stderr.write(f"wmt: {who}{_message(error)}\n")
-        sys.exit(TRY_AGAIN if isinstance(error, LostContactError) else USER_ERROR)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    """What a launcher should do: files may come back, what a user wrote will not change."""
+    if isinstance(error, LostContactError):
+        return TRY_AGAIN
+    return FAILED if isinstance(error, OSError) else USER_ERROR
 
 
 def _let_others_speak(error: Exception, rank: int) -> None:

@@ -172,7 +172,7 @@ def _trainer(place: Place, module: TrainingModule, observers: Observers) -> pl.T
     """Lightning's loop, with everything switched off that this package does itself."""
     trainer = pl.Trainer(
         accelerator=place.accelerator,
-        devices=place.processes.per_node,
+        devices=place.devices,
         num_nodes=place.processes.num_nodes,
         strategy=place.strategy,
         plugins=place.precision,

@@ -43,6 +43,8 @@ class Place:
 
     processes: Processes
     accelerator: Literal["cpu", "gpu"]
+    devices: int | Literal["auto"]
+    """Of this node, as the Trainer counts them; `auto` where each task sees one of its own."""
     strategy: Strategy
     precision: Precision | None
     """A plugin in the place of Lightning's own."""
@@ -256,9 +258,11 @@ class _Launch:
         shard: Callable[[TrainingModule], None] = lambda module: None,
         precision: Precision | None = None,
     ) -> Place:
+        per_node, on_gpu = self.processes.per_node, self.accelerator == "gpu"
         return Place(
             processes=self.processes,
             accelerator=self.accelerator,
+            devices="auto" if len(set(self.devices)) < per_node and on_gpu else per_node,
             strategy=strategy,
             precision=precision,
             lay_out=lay_out,
