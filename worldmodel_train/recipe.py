@@ -24,7 +24,7 @@ from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.data.config import DataConfig, SourceConfig
 from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.masks import MaskConfig
-from worldmodel_train.training.checkpoint import CheckpointConfig
+from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from worldmodel_train.cli.exit_codes import USER_ERROR
-from worldmodel_train.training.checkpoint_reader import read_weights
+from worldmodel_train.training.checkpoints.reader import read_weights
 
 STEPS = 24
 TINY = (

@@ -2,8 +2,8 @@ import pytest
 
 from worldmodel_train import cli
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
-from worldmodel_train.training.contact import LostContactError
-from worldmodel_train.training.signals import StopSignals
+from worldmodel_train.training.ranks.contact import LostContactError
+from worldmodel_train.training.ranks.signals import StopSignals
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from worldmodel_train.training.checkpoint_reader import read_weights
+from worldmodel_train.training.checkpoints.reader import read_weights
 
 
 def _program(name: str) -> ModuleType:

@@ -18,7 +18,7 @@ import torch
 import toy_run
 
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.training.strategy import choose_place  # noqa: F401  # imported before
+from worldmodel_train.training.strategies.strategy import choose_place  # noqa: F401  # imported before
 
 OPTIONS = {
     "steps": 250,

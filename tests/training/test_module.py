@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from worldmodel_train.training.checkpoint_reader import read_weights
+from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.optim import OptimConfig

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training import observers
-from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
-from worldmodel_train.training.checkpoint_files import read_meta
+from worldmodel_train.training.checkpoints.files import read_meta
+from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import BrokenRunError, GuardConfig
 from worldmodel_train.training.run import pretrain

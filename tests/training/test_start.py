@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training.checkpoint import CheckpointFolder
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.imported import save_imported
 from worldmodel_train.training.config import InitConfig
-from worldmodel_train.training.imported import save_imported
 from worldmodel_train.training.start import differing_keys, find_init, find_last
 
 OLD = "train: {steps: 8, seed: 1}\ndata: {loader: {workers: 2, shuffle_buffer: 9}}\nmasks: [1]\n"

@@ -17,7 +17,7 @@ from torch.nn import functional
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.protocols import EmaPair, ParameterGroup
-from worldmodel_train.training.checkpoint import CheckpointConfig
+from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig

@@ -8,7 +8,7 @@ import typer
 
 from worldmodel_train.cli import checkpoints, data, pretrain, show
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
-from worldmodel_train.training.contact import LostContactError
+from worldmodel_train.training.ranks.contact import LostContactError
 
 _MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
 

@@ -21,8 +21,8 @@ def import_(
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
     from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
     from worldmodel_train.recipe import load_recipe, resolved_yaml
-    from worldmodel_train.training.checkpoint import CheckpointFolder
-    from worldmodel_train.training.imported import save_imported
+    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+    from worldmodel_train.training.checkpoints.imported import save_imported
 
     loaded = load_recipe(recipe, overrides or ())
     folder = CheckpointFolder(out)
@@ -49,8 +49,8 @@ def export(
     ] = "merged",
 ) -> None:
     """Write a run's weights, whole; needs neither a GPU nor what sharded them."""
-    from worldmodel_train.training.checkpoint_files import META, RECIPE
-    from worldmodel_train.training.checkpoint_reader import read_weights
+    from worldmodel_train.training.checkpoints.files import META, RECIPE
+    from worldmodel_train.training.checkpoints.reader import read_weights
 
     checkpoint = from_run if (from_run / META).is_file() else _last_of(from_run)
     if layout == "merged":
@@ -60,7 +60,7 @@ def export(
         return
     from worldmodel_train.interop import ClipSize, export_checkpoint
     from worldmodel_train.recipe import load_recipe
-    from worldmodel_train.training.run_state import load_weights
+    from worldmodel_train.training.checkpoints.stored import load_weights
 
     recipe = load_recipe(str(checkpoint / RECIPE))
     objective = recipe.method.build()
@@ -70,7 +70,7 @@ def export(
 
 
 def _last_of(run: Path) -> Path:
-    from worldmodel_train.training.checkpoint import CheckpointFolder
+    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 
     checkpoint = CheckpointFolder(run).last()
     if checkpoint is None:

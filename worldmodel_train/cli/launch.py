@@ -18,7 +18,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from worldmodel_train.cli.exit_codes import USER_ERROR
-from worldmodel_train.training.checkpoint import CheckpointFolder
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from worldmodel_train.evaluation.report import write_report
 from worldmodel_train.evaluation.result import EvaluationResult
 from worldmodel_train.protocols import LatentPredictor
 from worldmodel_train.recipe import Recipe
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_reader import read_weights
-from worldmodel_train.training.run_state import load_weights
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.reader import read_weights
+from worldmodel_train.training.checkpoints.stored import load_weights
 
 
 def measure(recipe: Recipe) -> EvaluationResult:

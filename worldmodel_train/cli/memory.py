@@ -16,7 +16,7 @@ from worldmodel_train.models.memory import (
 )
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.config import DeepSpeedConfig
-from worldmodel_train.training.strategy import accumulation
+from worldmodel_train.training.strategies.strategy import accumulation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from worldmodel_train.training.terminal import terminal
+from worldmodel_train.training.readings.terminal import terminal
 
 if TYPE_CHECKING:
     from worldmodel_train.evaluation.result import EvaluationResult
@@ -54,8 +54,8 @@ def pretrain(
         )
         raise typer.Exit(launch(what, loaded.run_path))
     from worldmodel_train.cli.run_parts import pretrain_parts
-    from worldmodel_train.training.processes import Processes
     from worldmodel_train.training.run import pretrain as run
+    from worldmodel_train.training.strategies.processes import Processes
 
     result = run(pretrain_parts(loaded, resume))
     if result.exit_code:
@@ -91,7 +91,7 @@ def compare(
 def _evaluate_once(recipe: "Recipe") -> "EvaluationResult":
     """The run's result, measured now unless that has been done since its last checkpoint."""
     from worldmodel_train.evaluation.result import RESULT_FILE, load_result
-    from worldmodel_train.training.checkpoint import CheckpointFolder
+    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 
     run_dir = recipe.run_path
     measured, checkpoint = run_dir / RESULT_FILE, CheckpointFolder(run_dir).last()

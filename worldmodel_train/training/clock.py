@@ -10,7 +10,7 @@ from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
-from worldmodel_train.training.signals import children_left_alone
+from worldmodel_train.training.ranks.signals import children_left_alone
 from worldmodel_train.types import VideoBatch
 
 _LAST_WORDS = 1.0  # seconds that a loading process has to end by itself

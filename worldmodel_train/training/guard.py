@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.stalls import StallConfig
+from worldmodel_train.training.ranks.stalls import StallConfig
+from worldmodel_train.training.readings.reading import Reading
 
 logger = logging.getLogger(__name__)
 

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from lightning.pytorch import Callback
 
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_writer import CheckpointWriter
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.saver import Saver
+from worldmodel_train.training.checkpoints.writer import CheckpointWriter
 from worldmodel_train.training.parts import PretrainParts
-from worldmodel_train.training.pictures import Pictures
-from worldmodel_train.training.processes import Processes
-from worldmodel_train.training.progress import ProgressView, open_view
-from worldmodel_train.training.reporter import Reporter
-from worldmodel_train.training.saver import Saver
-from worldmodel_train.training.sinks import MetricsFile, Sink, TensorBoard
-from worldmodel_train.training.stall_notes import StallNotes
-from worldmodel_train.training.stalls import StallWatch
-from worldmodel_train.training.terminal import terminal
+from worldmodel_train.training.ranks.stall_notes import StallNotes
+from worldmodel_train.training.ranks.stalls import StallWatch
+from worldmodel_train.training.readings.pictures import Pictures
+from worldmodel_train.training.readings.progress import ProgressView, open_view
+from worldmodel_train.training.readings.reporter import Reporter
+from worldmodel_train.training.readings.sinks import MetricsFile, Sink, TensorBoard
+from worldmodel_train.training.readings.terminal import terminal
+from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.watch import Watch
 
 

@@ -8,11 +8,11 @@ from typing import Literal, Protocol, runtime_checkable
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.protocols import Objective
-from worldmodel_train.training.checkpoint import CheckpointConfig
+from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.readings.reading import Reading
 from worldmodel_train.types import ClipGroup, VideoBatch
 
 

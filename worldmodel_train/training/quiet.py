@@ -19,7 +19,8 @@ def take_out_signal_handling(trainer: pl.Trainer) -> None:
     """Removes Lightning's signal handlers and its check for a signal before each batch.
 
     The handlers hang where a rank is late. The check broadcasts a flag on the device and reads it
-    back, so it makes the host wait for the GPU before every micro-batch. `signals.py` does both.
+    back, so it makes the host wait for the GPU before every micro-batch. `ranks/signals.py` does
+    both.
     """
     connector = trainer._signal_connector  # noqa: SLF001
     assert hasattr(connector, "register_signal_handlers")

@@ -11,24 +11,25 @@ from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
-from worldmodel_train.training.agreement import Agreement
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import RECIPE, read_meta, write_text
+from worldmodel_train.training.checkpoints.files import RECIPE, read_meta, write_text
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.stored import Shapes, Stored, shapes_of
 from worldmodel_train.training.clock import Clock, TimedBatches
-from worldmodel_train.training.contact import contact_with_others
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.module import Beginning, Plan, TrainingModule
 from worldmodel_train.training.observers import Observers, observe
 from worldmodel_train.training.parts import PretrainParts, PretrainResult
-from worldmodel_train.training.processes import Processes
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
+from worldmodel_train.training.ranks.agreement import Agreement
+from worldmodel_train.training.ranks.contact import contact_with_others
+from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.run_lock import run_lock
-from worldmodel_train.training.run_state import Shapes, Stored, shapes_of
-from worldmodel_train.training.signals import StopSignals
 from worldmodel_train.training.start import find_init, find_last
-from worldmodel_train.training.strategy import Place, accumulation, choose_place
+from worldmodel_train.training.strategies.places import Place, accumulation
+from worldmodel_train.training.strategies.processes import Processes
+from worldmodel_train.training.strategies.strategy import choose_place
 from worldmodel_train.training.watch import Watch
 
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import yaml
 
 from worldmodel_train.config import RecipeError
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import META, RECIPE
+from worldmodel_train.training.checkpoints.files import META, RECIPE
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.parts import PretrainParts
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from worldmodel_train.data.stream_positions import StreamPositions
-from worldmodel_train.training.agreement import Agreement
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.guard import Guard
-from worldmodel_train.training.signals import StopSignals
+from worldmodel_train.training.ranks.agreement import Agreement
+from worldmodel_train.training.ranks.signals import StopSignals
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@ import json
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.sinks import MetricsFile, TensorBoard
+from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.readings.sinks import MetricsFile, TensorBoard
 
 
 def reading(step: int, loss: float = 0.5) -> Reading:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training.checkpoint_files import (
+from worldmodel_train.training.checkpoints.files import (
     Meta,
     moments_file,
     read_meta,

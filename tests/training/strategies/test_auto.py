@@ -3,13 +3,13 @@ import pytest
 from worldmodel_train import jepa
 from worldmodel_train.config.components import component_configs
 from worldmodel_train.models.memory import state_bytes
-from worldmodel_train.training.auto_strategy import (
+from worldmodel_train.training.config import DdpStrategy, DeepSpeedConfig
+from worldmodel_train.training.strategies.auto import (
     STATE_SHARE,
     ModelSize,
     auto_strategy,
     model_size,
 )
-from worldmodel_train.training.config import DdpStrategy, DeepSpeedConfig
 
 GIANT = ModelSize(trained=1_034_000_000, teacher=1_012_000_000)
 

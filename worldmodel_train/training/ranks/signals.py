@@ -1,8 +1,8 @@
 """Signals that end a run after a save.
 
-A handler only sets a flag. At the end of each optimizer step all ranks agree on it (`saver.py`), so
-that all save the same step and leave together. Lightning's own handlers are switched off
-(`quiet.py`): one of them broadcasts from inside the handler and hangs when a rank is late.
+A handler only sets a flag. At the end of each optimizer step all ranks agree on it
+(`checkpoints/saver.py`), so that all save the same step and leave together. Lightning's own
+handlers are switched off (`quiet.py`): one broadcasts from inside and hangs when a rank is late.
 """
 
 import os

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from worldmodel_train.training.processes import Processes
+from worldmodel_train.training.strategies.processes import Processes
 
 SLURM = {"SLURM_JOB_NAME": "wmt", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "16", "SLURM_NNODES": "2",
          "SLURM_NTASKS_PER_NODE": "8", "SLURM_PROCID": "11", "SLURM_LOCALID": "3",

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import lightning.pytorch as pl
 
 from worldmodel_train.data.health import SkipLedger, Tally
-from worldmodel_train.training.measure import read
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.training.progress import ProgressView
-from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.sinks import Sink
+from worldmodel_train.training.ranks.stragglers import Stragglers
+from worldmodel_train.training.readings.measure import read
+from worldmodel_train.training.readings.progress import ProgressView
+from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.readings.sinks import Sink
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.training.stragglers import Stragglers
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import VideoBatch
 

@@ -5,9 +5,9 @@ import logging
 import lightning.pytorch as pl
 
 from worldmodel_train.data.stream_positions import merge_streams
-from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
-from worldmodel_train.training.checkpoint_files import Progress
-from worldmodel_train.training.checkpoint_writer import CheckpointWriter
+from worldmodel_train.training.checkpoints.files import Progress
+from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
+from worldmodel_train.training.checkpoints.writer import CheckpointWriter
 from worldmodel_train.training.guard import BrokenRunError
 from worldmodel_train.training.layouts.layout import all_finite
 from worldmodel_train.training.module import TrainingModule

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.training.config import DeepSpeedConfig, TrainConfig
-from worldmodel_train.training.processes import Processes
-from worldmodel_train.training.strategy import Place, accumulation, choose_place
+from worldmodel_train.training.strategies.places import Place, accumulation
+from worldmodel_train.training.strategies.processes import Processes
+from worldmodel_train.training.strategies.strategy import choose_place
 
 sizes = st.integers(1, 64)
 

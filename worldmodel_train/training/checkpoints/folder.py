@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training.checkpoint_files import (
+from worldmodel_train.training.checkpoints.files import (
     Fingerprint,
     Progress,
     flush_folder,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from worldmodel_train.training.signals import StopSignals
+    from worldmodel_train.training.ranks.signals import StopSignals
     from worldmodel_train.training.watch import Watch
 
 # gloo raises plain RuntimeErrors
@@ -54,8 +54,8 @@ def is_lost_contact(error: RuntimeError) -> bool:
 
 
 def _complaint(error: RuntimeError, rank: int, run_dir: Path, watch: "Watch") -> str:
-    from worldmodel_train.training.checkpoint import CheckpointFolder
-    from worldmodel_train.training.stall_notes import DOING
+    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+    from worldmodel_train.training.ranks.stall_notes import DOING
 
     last = CheckpointFolder(run_dir).last()
     where = f"the last checkpoint is {last}" if last else "there is no checkpoint yet"

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.readings.reading import Reading
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import Progress, tensors_of, write_tensors
-from worldmodel_train.training.checkpoint_reader import CheckpointReader, read_weights
+from worldmodel_train.training.checkpoints.files import Progress, tensors_of, write_tensors
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.reader import CheckpointReader, read_weights
 from worldmodel_train.training.layouts.layout import Piece
 
 KINDS = ("weights", "exp_avg", "exp_avg_sq")

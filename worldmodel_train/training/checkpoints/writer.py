@@ -5,15 +5,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from worldmodel_train.training.agreement import Agreement
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import (
+from worldmodel_train.training.checkpoints.files import (
     Fingerprint,
     Progress,
     tensors_of,
     write_tensors,
 )
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.layouts.layout import Piece
+from worldmodel_train.training.ranks.agreement import Agreement
 
 
 @dataclass(frozen=True, kw_only=True)

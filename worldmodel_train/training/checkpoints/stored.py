@@ -11,11 +11,11 @@ from worldmodel_train.models.strict_state import (
     differences,
     refuse_differences,
 )
-from worldmodel_train.training.agreement import Agreement
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import verify
-from worldmodel_train.training.checkpoint_reader import CheckpointReader
+from worldmodel_train.training.checkpoints.files import verify
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.reader import CheckpointReader
 from worldmodel_train.training.layouts.layout import Layout
+from worldmodel_train.training.ranks.agreement import Agreement
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from worldmodel_train.training.signals import StopSignals, children_left_alone
+from worldmodel_train.training.ranks.signals import StopSignals, children_left_alone
 
 # Python 3.12 and later warn of forks beside threads; torch's loader forks as well
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

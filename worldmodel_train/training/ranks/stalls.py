@@ -14,7 +14,7 @@ from pydantic import Field, PositiveFloat
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.training.clock import Clock, Phase
-from worldmodel_train.training.stall_notes import DOING, StallNotes
+from worldmodel_train.training.ranks.stall_notes import DOING, StallNotes
 
 logger = logging.getLogger(__name__)
 

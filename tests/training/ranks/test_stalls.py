@@ -5,8 +5,8 @@ import time
 import pytest
 
 from worldmodel_train.training.clock import Clock
-from worldmodel_train.training.stall_notes import StallNotes, ranges
-from worldmodel_train.training.stalls import StallConfig, StallWatch
+from worldmodel_train.training.ranks.stall_notes import StallNotes, ranges
+from worldmodel_train.training.ranks.stalls import StallConfig, StallWatch
 
 
 class Rank:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from worldmodel_train.training.agreement import Agreement
-from worldmodel_train.training.checkpoint import CheckpointFolder
-from worldmodel_train.training.checkpoint_files import Progress
-from worldmodel_train.training.checkpoint_writer import CheckpointWriter
+from worldmodel_train.training.checkpoints.files import Progress
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.writer import CheckpointWriter
 from worldmodel_train.training.layouts.layout import Piece
+from worldmodel_train.training.ranks.agreement import Agreement
 
 
 def save_imported(

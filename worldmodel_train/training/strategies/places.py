@@ -1,9 +1,8 @@
-"""On how many processes and devices a run trains, and how its state lies over them.
+"""Makes the place that a strategy needs: Lightning's strategy, and where the state lies under it.
 
-A further strategy is a value of `train.strategy`, a branch of `_choose`, and a `Layout`.
+A further strategy is a value of `train.strategy`, a method here, and a `Layout`.
 """
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,10 +18,7 @@ from lightning.pytorch.strategies import (
     Strategy,
 )
 
-from worldmodel_train.protocols import Objective
-from worldmodel_train.training.auto_strategy import auto_strategy, model_size
 from worldmodel_train.training.config import (
-    AutoStrategy,
     DdpStrategy,
     DeepSpeedConfig,
     Fsdp2Strategy,
@@ -32,9 +28,9 @@ from worldmodel_train.training.config import (
 from worldmodel_train.training.layouts.in_place import InPlace
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.training.processes import Processes
+from worldmodel_train.training.strategies.processes import Processes
 
-logger = logging.getLogger(__name__)
+Chosen = SingleStrategy | DdpStrategy | DeepSpeedConfig | Fsdp2Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,91 +72,8 @@ def accumulation(global_batch: int, micro_batch: int, world_size: int) -> int:
     raise ValueError(problem)
 
 
-def choose_place(
-    train: TrainConfig,
-    processes: Processes,
-    *,
-    clip_grad_norm: float | None,
-    build_objective: Callable[[], Objective],
-) -> Place:
-    """The devices and the strategy of a run; `build_objective` is asked for its size alone.
-
-    Raises:
-        ValueError: The recipe asks for what this machine or this launch does not have.
-    """
-    accelerator = _accelerator(train, processes)
-    chosen = _resolve(train, processes, accelerator, build_objective)
-    launch = _Launch(
-        train=train, processes=processes, accelerator=accelerator, clip_grad_norm=clip_grad_norm
-    )
-    match chosen:
-        case DeepSpeedConfig():
-            place = launch.deepspeed(chosen)
-        case Fsdp2Strategy():
-            place = launch.fsdp2()
-        case DdpStrategy():
-            place = launch.replicated(launch.ddp())
-        case _:
-            place = launch.replicated(SingleDeviceStrategy(launch.device))
-    if processes.rank == 0:
-        settings = ", ".join(f"{key} {value}" for key, value in chosen.model_dump().items())
-        logger.info(
-            "training on %d x %s in %s; strategy: %s",
-            processes.world_size, accelerator, train.precision, settings.removeprefix("name "),
-        )  # fmt: skip
-    return place
-
-
-def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gpu"]:
-    visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if train.accelerator == "cpu" or (train.accelerator == "auto" and not visible):
-        return "cpu"
-    if not visible:
-        raise ValueError(
-            f"train.accelerator=gpu, but PyTorch {torch.__version__} sees no GPU here; run on a "
-            f"machine with one, or use train.accelerator=cpu (slow) or the recipe demo"
-        )
-    processes.node_gpus(visible)  # raises where there are too few
-    if processes.world_size == 1 and visible > 1:
-        logger.warning(
-            "using 1 of %d GPUs; for all of them start with torchrun --nproc-per-node=%d",
-            visible, visible,
-        )  # fmt: skip
-    return "gpu"
-
-
-_Chosen = SingleStrategy | DdpStrategy | DeepSpeedConfig | Fsdp2Strategy
-
-
-def _resolve(
-    train: TrainConfig,
-    processes: Processes,
-    accelerator: str,
-    build_objective: Callable[[], Objective],
-) -> _Chosen:
-    strategy, world_size = train.strategy, processes.world_size
-    if isinstance(strategy, SingleStrategy) and world_size > 1:
-        raise ValueError(
-            f"train.strategy=single, but {world_size} processes were started; use "
-            f"train.strategy=auto or start one process"
-        )
-    if not isinstance(strategy, AutoStrategy):
-        return strategy
-    if world_size == 1:
-        return SingleStrategy()
-    if accelerator == "cpu":
-        return DdpStrategy()
-    return auto_strategy(
-        model_size(build_objective),
-        world_size=world_size,
-        precision=train.precision,
-        accumulation=accumulation(train.global_batch, train.micro_batch, world_size),
-        gpu_bytes=torch.cuda.get_device_properties(0).total_memory,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Launch:
+class Launch:
     """What all strategies are made from."""
 
     train: TrainConfig
@@ -169,57 +82,63 @@ class _Launch:
     clip_grad_norm: float | None
 
     @property
-    def device(self) -> str:
-        return "cuda:0" if self.accelerator == "gpu" else "cpu"
-
-    @property
-    def devices(self) -> list[torch.device]:
+    def _devices(self) -> list[torch.device]:
         """The device of each process of this node."""
         if self.accelerator == "gpu":
             return self.processes.node_gpus(torch.cuda.device_count())
         return [torch.device("cpu")] * self.processes.per_node
 
     @property
-    def exchange(self) -> dict[str, Any]:
+    def _exchange(self) -> dict[str, Any]:
         """How ranks talk to each other."""
         return {
             "process_group_backend": "nccl" if self.accelerator == "gpu" else "gloo",
             "timeout": timedelta(seconds=self.train.timeout_s),
         }
 
-    def ddp(self) -> Strategy:
+    def place(self, chosen: Chosen) -> Place:
+        """Where the Trainer runs under the chosen strategy."""
+        match chosen:
+            case DeepSpeedConfig():
+                return self._deepspeed(chosen)
+            case Fsdp2Strategy():
+                return self._fsdp2()
+            case DdpStrategy():
+                return self._place(self._ddp(), lay_out=_in_place)
+            case SingleStrategy():
+                device = "cuda:0" if self.accelerator == "gpu" else "cpu"
+                return self._place(SingleDeviceStrategy(device), lay_out=_in_place)
+
+    def _ddp(self) -> Strategy:
         return DDPStrategy(
-            parallel_devices=self.devices,
+            parallel_devices=self._devices,
             cluster_environment=self.processes.environment,
             gradient_as_bucket_view=True,
             # position tables are buffers too; sending them each step would be pure waste
             broadcast_buffers=False,
-            **self.exchange,
+            **self._exchange,
         )
 
-    def replicated(self, strategy: Strategy) -> Place:
-        return self._place(strategy, lay_out=_in_place)
-
-    def fsdp2(self) -> Place:
+    def _fsdp2(self) -> Place:
         strategy = ModelParallelStrategy(
-            data_parallel_size=self.processes.world_size, tensor_parallel_size=1, **self.exchange
+            data_parallel_size=self.processes.world_size, tensor_parallel_size=1, **self._exchange
         )
         strategy.cluster_environment = self.processes.environment
-        strategy.parallel_devices = self.devices
+        strategy.parallel_devices = self._devices
         return self._place(strategy, lay_out=_in_place, shard=self._shard)
 
-    def deepspeed(self, config: DeepSpeedConfig) -> Place:
+    def _deepspeed(self, config: DeepSpeedConfig) -> Place:
         on_cpu = self.accelerator == "cpu"
         if on_cpu:
             # read when DeepSpeed is imported
             os.environ["DS_ACCELERATOR"] = "cpu"
-        from worldmodel_train.training.deepspeed_strategy import (
+        from worldmodel_train.training.layouts.zero_flat import ZeroFlat
+        from worldmodel_train.training.layouts.zero_partitioned import ZeroPartitioned
+        from worldmodel_train.training.strategies.zero import (
             ZeroPrecision,
             ZeroStrategy,
             engine_config,
         )
-        from worldmodel_train.training.layouts.zero_flat import ZeroFlat
-        from worldmodel_train.training.layouts.zero_partitioned import ZeroPartitioned
 
         layout = ZeroPartitioned if config.zero_stage == 3 else ZeroFlat
         train, processes = self.train, self.processes
@@ -233,8 +152,8 @@ class _Launch:
         strategy = ZeroStrategy(
             engine,
             processes.environment,
-            devices=self.devices,
-            timeout=self.exchange["timeout"],
+            devices=self._devices,
+            timeout=self._exchange["timeout"],
         )
 
         def lay_out(module: TrainingModule) -> Layout:
@@ -244,7 +163,7 @@ class _Launch:
         return self._place(strategy, lay_out=lay_out, precision=precision)
 
     def _shard(self, module: TrainingModule) -> None:
-        from worldmodel_train.training.fsdp2 import shard
+        from worldmodel_train.training.strategies.fsdp2 import shard
 
         mesh = module.device_mesh
         assert mesh is not None
@@ -262,7 +181,7 @@ class _Launch:
         return Place(
             processes=self.processes,
             accelerator=self.accelerator,
-            devices="auto" if len(set(self.devices)) < per_node and on_gpu else per_node,
+            devices="auto" if len(set(self._devices)) < per_node and on_gpu else per_node,
             strategy=strategy,
             precision=precision,
             lay_out=lay_out,

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training import checkpoint_files
-from worldmodel_train.training.agreement import Agreement
-from worldmodel_train.training.checkpoint import CheckpointConfig, CheckpointFolder
-from worldmodel_train.training.checkpoint_files import Progress, read_meta, verify
-from worldmodel_train.training.checkpoint_reader import read_weights
-from worldmodel_train.training.checkpoint_writer import CheckpointWriter
+from worldmodel_train.training.checkpoints import files as checkpoint_files
+from worldmodel_train.training.checkpoints.files import Progress, read_meta, verify
+from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
+from worldmodel_train.training.checkpoints.reader import read_weights
+from worldmodel_train.training.checkpoints.writer import CheckpointWriter
 from worldmodel_train.training.layouts.layout import Piece
+from worldmodel_train.training.ranks.agreement import Agreement
 
 FILES = ["weights-00000.safetensors", "moments-00000.safetensors", "recipe.yaml", "meta.json"]
 

@@ -1,0 +1,1 @@
+"""What a run needs to go on: written by all ranks, read into any layout."""

@@ -1,0 +1,1 @@
+"""On which processes and devices a run trains, and how its state is shared out."""

@@ -1,0 +1,91 @@
+"""Chooses the devices and the strategy of a run."""
+
+import logging
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from worldmodel_train.protocols import Objective
+from worldmodel_train.training.config import (
+    AutoStrategy,
+    DdpStrategy,
+    SingleStrategy,
+    TrainConfig,
+)
+from worldmodel_train.training.strategies.auto import auto_strategy, model_size
+from worldmodel_train.training.strategies.places import Chosen, Launch, Place, accumulation
+from worldmodel_train.training.strategies.processes import Processes
+
+logger = logging.getLogger(__name__)
+
+
+def choose_place(
+    train: TrainConfig,
+    processes: Processes,
+    *,
+    clip_grad_norm: float | None,
+    build_objective: Callable[[], Objective],
+) -> Place:
+    """The devices and the strategy of a run; `build_objective` is asked for its size alone.
+
+    Raises:
+        ValueError: The recipe asks for what this machine or this launch does not have.
+    """
+    accelerator = _accelerator(train, processes)
+    chosen = _resolve(train, processes, accelerator, build_objective)
+    launch = Launch(
+        train=train, processes=processes, accelerator=accelerator, clip_grad_norm=clip_grad_norm
+    )
+    if processes.rank == 0:
+        settings = ", ".join(f"{key} {value}" for key, value in chosen.model_dump().items())
+        logger.info(
+            "training on %d x %s in %s; strategy: %s",
+            processes.world_size, accelerator, train.precision, settings.removeprefix("name "),
+        )  # fmt: skip
+    return launch.place(chosen)
+
+
+def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gpu"]:
+    visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if train.accelerator == "cpu" or (train.accelerator == "auto" and not visible):
+        return "cpu"
+    if not visible:
+        raise ValueError(
+            f"train.accelerator=gpu, but PyTorch {torch.__version__} sees no GPU here; run on a "
+            f"machine with one, or use train.accelerator=cpu (slow) or the recipe demo"
+        )
+    processes.node_gpus(visible)  # raises where there are too few
+    if processes.world_size == 1 and visible > 1:
+        logger.warning(
+            "using 1 of %d GPUs; for all of them start with torchrun --nproc-per-node=%d",
+            visible, visible,
+        )  # fmt: skip
+    return "gpu"
+
+
+def _resolve(
+    train: TrainConfig,
+    processes: Processes,
+    accelerator: str,
+    build_objective: Callable[[], Objective],
+) -> Chosen:
+    strategy, world_size = train.strategy, processes.world_size
+    if isinstance(strategy, SingleStrategy) and world_size > 1:
+        raise ValueError(
+            f"train.strategy=single, but {world_size} processes were started; use "
+            f"train.strategy=auto or start one process"
+        )
+    if not isinstance(strategy, AutoStrategy):
+        return strategy
+    if world_size == 1:
+        return SingleStrategy()
+    if accelerator == "cpu":
+        return DdpStrategy()
+    return auto_strategy(
+        model_size(build_objective),
+        world_size=world_size,
+        precision=train.precision,
+        accumulation=accumulation(train.global_batch, train.micro_batch, world_size),
+        gpu_bytes=torch.cuda.get_device_properties(0).total_memory,
+    )
