@@ -64,8 +64,12 @@ class Saver(StepCallback):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Finishes what was begun before the run broke; all ranks see it break at one step."""
-        if isinstance(exception, BrokenRunError) and self._writer.pending:
+        """Finishes the save that had begun, where no other rank has to be waited for.
+
+        All ranks see at one step that a run is broken. Any other error may be one rank's alone.
+        """
+        together = isinstance(exception, BrokenRunError) or self._watch.agreement.alone
+        if together and isinstance(exception, Exception) and self._writer.pending:
             self._finish(trainer)
 
     def _save(self, trainer: pl.Trainer, module: TrainingModule, *, is_last: bool) -> None:

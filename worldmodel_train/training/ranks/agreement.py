@@ -21,7 +21,7 @@ class Agreement:
 
     def greatest(self, *numbers: int) -> tuple[int, ...]:
         """The greatest of each number over the ranks."""
-        if self._alone():
+        if self.alone:
             return numbers
         flags = torch.tensor(numbers)
         dist.all_reduce(flags, op=dist.ReduceOp.MAX, group=self._ranks())
@@ -29,13 +29,15 @@ class Agreement:
 
     def gather(self, value: ValueT) -> list[ValueT]:
         """Every rank's value, by rank."""
-        if self._alone():
+        if self.alone:
             return [value]
         values: list[ValueT | None] = [None] * dist.get_world_size()
         dist.all_gather_object(values, value, group=self._ranks())
         return cast("list[ValueT]", values)
 
-    def _alone(self) -> bool:
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to agree with."""
         return not dist.is_initialized() or dist.get_world_size() == 1
 
     def _ranks(self) -> dist.ProcessGroup:
