@@ -11,6 +11,10 @@ class BadDataError(ValueError):
     """Too much of the data cannot be used."""
 
 
+class TooMuchBadDataError(BadDataError):
+    """All processes together have met too much of it; raised by all of them at one step."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tally:
     """What one process read since it was last asked."""
@@ -65,7 +69,7 @@ class SkipLedger:
         """Counts the tallies of all processes.
 
         Raises:
-            BadDataError: Past the limit, once enough has been seen.
+            TooMuchBadDataError: Past the limit, once enough has been seen.
         """
         for tally in tallies:
             self._good += tally.good
@@ -73,7 +77,7 @@ class SkipLedger:
             self.last = tally.last or self.last
         seen = self._good + self.num_skipped
         if seen >= self._min_seen and self.share > self._max_bad_share:
-            raise BadDataError(self._complaint(seen))
+            raise TooMuchBadDataError(self._complaint(seen))
 
     def _complaint(self, seen: int) -> str:
         assert self.last is not None

@@ -175,10 +175,10 @@ class TrainingModule(pl.LightningModule):
         self.observation.add(losses, 1.0 / self.plan.accumulation)
 
     def _observe_norm(self, norm: Tensor | None) -> None:
-        """Keeps the gradients' norm; DeepSpeed leaves out a step where it is not finite."""
+        """Keeps the gradients' norm; where masters are on the host, so is their norm."""
         if norm is not None:
-            self._watch(norm)
-            self.observation.grad_norm = norm
+            self.observation.grad_norm = norm.to(self.device)
+            self._watch(self.observation.grad_norm)
 
     def _watch(self, value: Tensor) -> None:
         bad = ~value.isfinite()

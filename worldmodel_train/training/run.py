@@ -1,6 +1,7 @@
 """Runs a pretraining from its parts to its last step, or to a signal."""
 
 import logging
+import resource
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,9 +12,9 @@ from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
-from worldmodel_train.training.checkpoints.files import RECIPE, read_meta, write_text
+from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_meta, write_text
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
-from worldmodel_train.training.checkpoints.stored import Shapes, Stored, shapes_of
+from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin, shapes_of
 from worldmodel_train.training.clock import Clock, TimedBatches
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
@@ -43,6 +44,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         ValueError: Something that the user can fix. What can be known before weights and data are
             loaded is raised before.
     """
+    _allow_many_files()
     train, processes = parts.train, Processes.from_environment()
     micro_batches = accumulation(train.global_batch, train.micro_batch, processes.world_size)
     place = choose_place(
@@ -78,6 +80,12 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
             step=goes_on.step if goes_on is not None else 0,
         )
         return _train(parts, module, place, watch)
+
+
+def _allow_many_files() -> None:
+    """Lets this process open as many files as it may: exchanges take one for each other rank."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextmanager
@@ -133,6 +141,7 @@ def _stored(
 
 def _beginning(place: Place, stored: Stored | None, agreement: Agreement) -> Beginning:
     def fill(layout: Layout) -> None:
+        agree_to_begin(stored, agreement)
         if stored is not None:
             stored.fill(layout, agreement)
 

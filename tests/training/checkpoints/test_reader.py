@@ -47,7 +47,7 @@ def save(folder: CheckpointFolder, tensors, shapes, ranks: int):
     temporary = folder.prepare(1)
     for rank in range(ranks):
         files |= write_tensors(temporary, tensors_of(cut(tensors, ranks, rank), shapes, rank))
-    return folder.publish(progress, "", files)
+    return folder.publish(temporary, progress, "", files)
 
 
 @settings(max_examples=40, deadline=None)
@@ -77,6 +77,28 @@ def test_a_rank_opens_no_file_but_its_own_where_nothing_has_changed(tmp_path):
     for name in ("weights-00000.safetensors", "weights-00002.safetensors"):
         (checkpoint / name).unlink()
     CheckpointReader(checkpoint).fill(cut(tensors, 3, 1), 1)
+
+
+def test_what_all_ranks_share_is_in_the_first_ranks_files(tmp_path):
+    shapes = {"a": (10,), "shared": (2,)}
+    tensors = state(shapes)
+    pieces = [
+        Piece(kind=kind, name=name, start=0, values=values, replicated=name == "shared")
+        for (kind, name), values in tensors.items()
+    ]
+    folder = CheckpointFolder(tmp_path)
+    temporary, files = folder.prepare(1), {}
+    for rank in range(3):
+        files |= write_tensors(temporary, tensors_of(pieces, shapes, rank))
+    progress = Progress(
+        step=1, samples_seen=1, optimizer_step=1, shapes=shapes, watch={}, streams={}
+    )
+    checkpoint = folder.publish(temporary, progress, "", files)
+    (checkpoint / "weights-00002.safetensors").unlink()
+    found = torch.zeros(2)
+    wanted = Piece(kind="weights", name="shared", start=0, values=found, replicated=True)
+    CheckpointReader(checkpoint).fill([wanted], 1)
+    assert torch.equal(found, tensors["weights", "shared"])
 
 
 def test_values_that_are_nowhere_are_named(tmp_path):

@@ -34,6 +34,16 @@ _FORMAT = 2
 _PACKAGES = ("worldmodel-train", "torch", "lightning", "safetensors")
 
 
+def _umask() -> int:
+    """The permissions that this process's files do not get; reading it means setting it."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+_UMASK = _umask()  # read before there are threads
+
+
 class Fingerprint(StrictConfig):
     """What a file must be to be the one that was written."""
 
@@ -184,19 +194,12 @@ def _size(shape: Iterable[int]) -> int:
 def _save(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
         save_file(tensors, path)
-        path.chmod(0o666 & ~_umask())  # the library writes for the owner alone
+        path.chmod(0o666 & ~_UMASK)  # the library writes for the owner alone
     except SafetensorError as error:
         # the library reports a full disk by its own error class
         raise OSError(str(error)) from error
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    """The permissions that this process's files do not get; reading it means setting it."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def _fingerprint(path: Path) -> Fingerprint:

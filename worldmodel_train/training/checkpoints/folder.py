@@ -7,7 +7,9 @@ A checkpoint is written beside its place, by all ranks, flushed to the disk, ren
 does `last` point to it. A crash at any instant leaves the old `last` loadable.
 """
 
+import logging
 import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +25,8 @@ from worldmodel_train.training.checkpoints.files import (
     write_meta,
     write_text,
 )
+
+logger = logging.getLogger(__name__)
 
 _TEMPORARY = ".writing-"
 
@@ -90,23 +94,24 @@ class CheckpointFolder:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        temporary = self.temporary(step)
+        # the name is new, so that a rank of an earlier start that will not die writes elsewhere
+        temporary = self.path / f"{_TEMPORARY}{self.at(step).name}-{secrets.token_hex(4)}"
         temporary.mkdir(parents=True)
         return temporary
 
-    def temporary(self, step: int) -> Path:
-        """Where the checkpoint of `step` is written."""
-        return self.path / f"{_TEMPORARY}{self.at(step).name}"
-
     def publish(
-        self, progress: Progress, recipe_yaml: str, files: Mapping[str, Fingerprint]
+        self,
+        temporary: Path,
+        progress: Progress,
+        recipe_yaml: str,
+        files: Mapping[str, Fingerprint],
     ) -> Path:
         """The new checkpoint, which `last` names from now on; all ranks have written their files.
 
         Raises:
             OSError: The disk refuses.
         """
-        temporary, target = self.temporary(progress.step), self.at(progress.step)
+        target = self.at(progress.step)
         write_meta(temporary, progress, recipe_yaml, files)
         if target.exists():
             # left by a crash before `last` moved on, or the same step saved again
@@ -119,9 +124,8 @@ class CheckpointFolder:
         flush_folder(self.path)
         return target
 
-    def abandon(self, step: int, reason: str) -> CheckpointError:
-        """What to raise when `step` could not be saved; removes what was written of it."""
-        shutil.rmtree(self.temporary(step), ignore_errors=True)
+    def refusal(self, step: int, reason: str | None) -> CheckpointError:
+        """What to raise when `step` could not be saved."""
         free = shutil.disk_usage(self.path.parent).free / 1e9
         return CheckpointError(
             f"could not save step {step} in {self.path}: {reason}. {free:.1f} GB are free there; "
@@ -139,7 +143,11 @@ class CheckpointFolder:
         steps = [step for step in self.steps() if self.at(step).name <= last.name]
         for step in steps[: -config.keep_last]:
             if config.keep_every is None or step % config.keep_every:
-                self._remove(self.at(step))
+                try:
+                    self._remove(self.at(step))
+                except OSError as error:
+                    # the new checkpoint is safe, and that is what counts
+                    logger.warning("%s could not be removed: %s", self.at(step), error)
 
     def _remove(self, checkpoint: Path) -> None:
         # renamed first, so that a crash half way leaves no half checkpoint under a good name

@@ -47,8 +47,9 @@ class CheckpointReader:
     def fill(self, pieces: Iterable[Piece], rank: int) -> None:
         """Writes the stored values into `pieces`.
 
-        A rank finds everything in the files of its own number, unless the number of ranks or the
-        strategy has changed; then it looks into all files for the stretches that it needs.
+        A rank finds everything in the files of its own number and in the first rank's, which keep
+        what all ranks share. Where the number of ranks or the strategy has changed, it looks into
+        all files for the stretches that it needs.
 
         Raises:
             CheckpointError: Some values are nowhere.
@@ -56,8 +57,9 @@ class CheckpointReader:
         own = self._index([weights_file(rank), moments_file(rank)])
         for piece in pieces:
             name = piece.name if piece.kind == "weights" else f"{piece.kind}/{piece.name}"
-            if not self._fill(piece, own.get(name, ())) and not self._fill(
-                piece, self._all.get(name, ())
+            if not any(
+                self._fill(piece, index().get(name, ()))
+                for index in (lambda: own, lambda: self._first, lambda: self._all)
             ):
                 raise CheckpointError(
                     f"{self.checkpoint} has no values for {name}[{piece.start}:{piece.stop}]"
@@ -66,6 +68,10 @@ class CheckpointReader:
     def weights(self) -> dict[str, Tensor]:
         """All weights and persistent buffers, whole, on the CPU."""
         return {name: self._whole(name, shape) for name, shape in self.meta.shapes.items()}
+
+    @cached_property
+    def _first(self) -> Index:
+        return self._index([weights_file(0), moments_file(0)])
 
     @cached_property
     def _all(self) -> Index:

@@ -1,9 +1,11 @@
 """Saves the run: every few steps, at its end, and on a signal."""
 
 import logging
+from collections.abc import Callable
 
 import lightning.pytorch as pl
 
+from worldmodel_train.data.health import TooMuchBadDataError
 from worldmodel_train.data.stream_positions import merge_streams
 from worldmodel_train.training.checkpoints.files import Progress
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
@@ -31,6 +33,7 @@ class Saver(StepCallback):
         self._global_batch = global_batch
         self._watch = watch
         self._prunes = False
+        self._asked: Callable[[], tuple[int, ...]] | None = None
         self.stopped_by = 0
         """The signal that ended the run, 0 for none."""
 
@@ -49,15 +52,19 @@ class Saver(StepCallback):
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Saves when it is time to; leaves after a signal."""
         watch = self._watch
-        self.stopped_by, busy = watch.agreement.greatest(
-            watch.signals.received, int(self._writer.busy)
-        )
+        before = self._asked
+        self._asked = watch.agreement.ask(watch.signals.received, -self._writer.written)
+        # several ranks hear the answer a step later, so that none waits for the slowest one's word
+        answer = self._asked if watch.agreement.alone else before
+        self.stopped_by, least_written = answer() if answer is not None else (0, 0)
         is_last = module.step == module.plan.steps or bool(self.stopped_by)
-        if self._writer.pending and (not busy or is_last):
+        if self._writer.pending and (-least_written == self._writer.begun or is_last):
             self._finish(trainer)
         if is_last or module.step % self._config.every_steps == 0:
             with watch.clock.stopped():
                 self._save(trainer, module, is_last=is_last)
+        if is_last:
+            self._asked()  # nothing is left on its way
         if self.stopped_by:
             trainer.should_stop = True
 
@@ -66,9 +73,11 @@ class Saver(StepCallback):
     ) -> None:
         """Finishes the save that had begun, where no other rank has to be waited for.
 
-        All ranks see at one step that a run is broken. Any other error may be one rank's alone.
+        All ranks see at one step that a run is broken, or fed too much bad data. Any other error
+        may be one rank's alone.
         """
-        together = isinstance(exception, BrokenRunError) or self._watch.agreement.alone
+        together = isinstance(exception, (BrokenRunError, TooMuchBadDataError))
+        together = together or self._watch.agreement.alone
         if together and isinstance(exception, Exception) and self._writer.pending:
             self._finish(trainer)
 

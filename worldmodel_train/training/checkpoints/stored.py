@@ -1,9 +1,11 @@
 """A run's state as its layout has it, filled from a checkpoint, strictly and by all ranks."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from worldmodel_train.models.strict_state import (
@@ -11,13 +13,11 @@ from worldmodel_train.models.strict_state import (
     differences,
     refuse_differences,
 )
-from worldmodel_train.training.checkpoints.files import verify
+from worldmodel_train.training.checkpoints.files import Shapes, verify
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.reader import CheckpointReader
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.ranks.agreement import Agreement
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 def shapes_of(module: nn.Module) -> Shapes:
@@ -45,29 +45,51 @@ class Stored:
         """Fills the state; each rank verifies a share of the files, and all hear of damage.
 
         Raises:
-            CheckpointError: The checkpoint is damaged; on all ranks.
+            CheckpointError: The checkpoint is damaged or cannot be read; on all ranks.
         """
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        self._verify(rank, ranks, agreement)
-        pieces = layout.pieces()
-        if not self._moments:
-            pieces = [piece for piece in pieces if piece.kind == "weights"]
-        self._reader.fill(pieces, rank)
-        if self._moments:
-            assert self._reader.meta.optimizer_step is not None, "checked above"
-            layout.moments.set_step(self._reader.meta.optimizer_step)
-        layout.publish()
-
-    def _verify(self, rank: int, ranks: int, agreement: Agreement) -> None:
         problem = None
         try:
             verify(self._reader.checkpoint, self._reader.meta, share=rank, shares=ranks)
-        except CheckpointError as error:
+            self._read(layout, rank)
+        except (CheckpointError, OSError, SafetensorError) as error:
             problem = str(error)
         problems = [found for found in agreement.gather(problem) if found is not None]
         if problems:
             folder = CheckpointFolder(self._reader.checkpoint.parent.parent)
             raise CheckpointError(f"{problems[0]}. {folder.remedy()}")
+        layout.publish()
+
+    def _read(self, layout: Layout, rank: int) -> None:
+        kept = [p for p in layout.pieces() if self._moments or p.kind == "weights"]
+        self._reader.fill(kept, rank)
+        if self._moments:
+            assert self._reader.meta.optimizer_step is not None, "checked when it was opened"
+            layout.moments.set_step(self._reader.meta.optimizer_step)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The checkpoint's path, and what tells its contents from another's."""
+        meta = self._reader.meta
+        return str(self._reader.checkpoint), meta.model_dump_json()
+
+
+def agree_to_begin(stored: Stored | None, agreement: Agreement) -> None:
+    """Lets all ranks see that they begin from the same checkpoint, or all from nothing.
+
+    Raises:
+        CheckpointError: They do not; on all ranks.
+    """
+    path, content = stored.identity if stored is not None else ("new weights", "")
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    begun = agreement.gather((path, digest))
+    if len(set(begun)) > 1:
+        other = next(rank for rank, found in enumerate(begun) if found != begun[0])
+        raise CheckpointError(
+            f"rank 0 begins from {begun[0][0]}, but rank {other} from {begun[other][0]}, or from "
+            "other contents of it; all ranks need to see the same run_dir (a shared file system, "
+            "no delayed copy). Start again"
+        )
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:

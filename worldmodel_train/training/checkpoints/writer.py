@@ -1,8 +1,9 @@
 """Writes checkpoints from all ranks, while training goes on."""
 
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldmodel_train.training.checkpoints.files import (
@@ -18,8 +19,19 @@ from worldmodel_train.training.ranks.agreement import Agreement
 
 @dataclass(frozen=True, kw_only=True)
 class _Writing:
+    folder: Path
     progress: Progress
     files: Future[dict[str, Fingerprint]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What a rank has done, or what went wrong."""
+
+    folder: Path | None = None
+    """The new folder, from the rank that made it."""
+    files: dict[str, Fingerprint] = field(default_factory=dict)
+    problem: str | None = None
 
 
 class CheckpointWriter:
@@ -38,6 +50,8 @@ class CheckpointWriter:
         self._recipe_yaml = recipe_yaml
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: _Writing | None = None
+        self.begun = 0
+        """Checkpoints that have begun; the same on all ranks."""
 
     @property
     def pending(self) -> bool:
@@ -45,9 +59,10 @@ class CheckpointWriter:
         return self._writing is not None
 
     @property
-    def busy(self) -> bool:
-        """Whether this rank is still writing."""
-        return self._writing is not None and not self._writing.files.done()
+    def written(self) -> int:
+        """Checkpoints of which this rank has written its part."""
+        is_writing = self._writing is not None and not self._writing.files.done()
+        return self.begun - int(is_writing)
 
     def begin(self, pieces: Iterable[Piece], progress: Progress) -> None:
         """Copies the pieces and starts to write them.
@@ -56,11 +71,14 @@ class CheckpointWriter:
             CheckpointError: The disk refuses; on all ranks.
         """
         assert not self.pending, "one checkpoint at a time"
-        self._raise_together(progress.step, self._prepare(progress.step))
+        outcomes = self._agreement.gather(self._prepare(progress.step))
+        folder = outcomes[0].folder
+        if folder is None:
+            raise self._folder.refusal(progress.step, outcomes[0].problem)
         tensors = tensors_of(pieces, progress.shapes, self._rank)
-        folder = self._folder.temporary(progress.step)
         written = self._threads.submit(write_tensors, folder, tensors)
-        self._writing = _Writing(progress=progress, files=written)
+        self._writing = _Writing(folder=folder, progress=progress, files=written)
+        self.begun += 1
 
     def finish(self) -> Path:
         """The checkpoint, once every rank has written its part.
@@ -70,34 +88,38 @@ class CheckpointWriter:
         """
         writing, self._writing = self._writing, None
         assert writing is not None, "nothing has begun"
-        progress = writing.progress
-        files, problem = {}, None
-        try:
-            files = writing.files.result()
-        except OSError as error:
-            problem = f"rank {self._rank}: {error}"
-        self._raise_together(progress.step, problem)
-        everything = {k: v for part in self._agreement.gather(files) for k, v in part.items()}
-        self._raise_together(progress.step, self._publish(progress, everything))
-        return self._folder.at(progress.step)
+        parts = self._together(writing, self._written(writing))
+        files = {name: found for part in parts for name, found in part.files.items()}
+        self._together(writing, self._publish(writing, files))
+        return self._folder.at(writing.progress.step)
 
-    def _prepare(self, step: int) -> str | None:
-        return self._on_first_rank(lambda: self._folder.prepare(step))
-
-    def _publish(self, progress: Progress, files: dict[str, Fingerprint]) -> str | None:
-        return self._on_first_rank(lambda: self._folder.publish(progress, self._recipe_yaml, files))
-
-    def _on_first_rank(self, action: Callable[[], object]) -> str | None:
-        """What went wrong there, None for nothing and on other ranks."""
+    def _prepare(self, step: int) -> _Outcome:
         if self._rank != 0:
-            return None
+            return _Outcome()
         try:
-            action()
+            return _Outcome(folder=self._folder.prepare(step))
         except OSError as error:
-            return str(error)
-        return None
+            return _Outcome(problem=str(error))
 
-    def _raise_together(self, step: int, problem: str | None) -> None:
-        problems = [found for found in self._agreement.gather(problem) if found is not None]
-        if problems:
-            raise self._folder.abandon(step, problems[0])
+    def _written(self, writing: _Writing) -> _Outcome:
+        try:
+            return _Outcome(files=writing.files.result())
+        except OSError as error:
+            return _Outcome(problem=f"rank {self._rank}: {error}")
+
+    def _publish(self, writing: _Writing, files: dict[str, Fingerprint]) -> _Outcome:
+        if self._rank == 0:
+            try:
+                self._folder.publish(writing.folder, writing.progress, self._recipe_yaml, files)
+            except OSError as error:
+                return _Outcome(problem=str(error))
+        return _Outcome()
+
+    def _together(self, writing: _Writing, own: _Outcome) -> list[_Outcome]:
+        """The outcomes of all ranks; raises the first problem on all of them."""
+        outcomes = self._agreement.gather(own)
+        for outcome in outcomes:
+            if outcome.problem is not None:
+                shutil.rmtree(writing.folder, ignore_errors=True)
+                raise self._folder.refusal(writing.progress.step, outcome.problem)
+        return outcomes

@@ -1,6 +1,6 @@
 """What training and checkpoints need to know of how the state lies over the ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -60,6 +60,18 @@ class Layout(Protocol):
 
 @torch.no_grad()
 def all_finite(layout: Layout) -> bool:
-    """Whether all weights that this rank keeps are finite; waits for the device once."""
-    flags = [p.values.isfinite().all() for p in layout.pieces() if p.kind == "weights"]
-    return bool(torch.stack(flags).all()) if flags else True
+    """Whether all weights that this rank keeps are finite; waits for each device once."""
+    flags: dict[torch.device, list[Tensor]] = {}
+    for piece in layout.pieces():
+        if piece.kind == "weights":
+            flags.setdefault(piece.values.device, []).append(piece.values.isfinite().all())
+    return all(bool(torch.stack(found).all()) for found in flags.values())
+
+
+@torch.no_grad()
+def fill_weights(layout: Layout, weights: Mapping[str, Tensor]) -> None:
+    """Fills this rank's pieces from whole weights, and publishes them."""
+    for piece in layout.pieces():
+        if piece.kind == "weights" and piece.name in weights:
+            piece.values.copy_(weights[piece.name].reshape(-1)[piece.start : piece.stop])
+    layout.publish()

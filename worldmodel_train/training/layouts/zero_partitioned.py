@@ -52,8 +52,9 @@ class ZeroPartitioned(Zero):
         self.copy_buffers()
 
     def _publish_teachers(self) -> None:
-        for entry, ema in zip(self.roles.followed, self._emas, strict=True):
-            _slice(entry.teacher).copy_(ema)
+        slices = [_slice(entry.teacher) for entry in self.roles.followed]
+        if slices:
+            torch._foreach_copy_(slices, self._emas)  # pyright: ignore[reportPrivateImportUsage]  # no public name
 
     def _pieces(self) -> Iterator[Piece]:
         yield from self.buffer_pieces()

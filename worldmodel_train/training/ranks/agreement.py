@@ -1,5 +1,6 @@
 """What all ranks decide together, on the CPU: the host must not wait for the GPU to decide."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -21,11 +22,21 @@ class Agreement:
 
     def greatest(self, *numbers: int) -> tuple[int, ...]:
         """The greatest of each number over the ranks."""
+        return self.ask(*numbers)()
+
+    def ask(self, *numbers: int) -> Callable[[], tuple[int, ...]]:
+        """Begins to find the greatest of each number; the result waits for the slowest rank."""
         if self.alone:
-            return numbers
+            return lambda: numbers
         flags = torch.tensor(numbers)
-        dist.all_reduce(flags, op=dist.ReduceOp.MAX, group=self._ranks())
-        return tuple(int(flag) for flag in flags)
+        work = dist.all_reduce(flags, op=dist.ReduceOp.MAX, group=self._ranks(), async_op=True)
+        assert work is not None, "this process is one of the group"
+
+        def answer() -> tuple[int, ...]:
+            work.wait()
+            return tuple(int(flag) for flag in flags)
+
+        return answer
 
     def gather(self, value: ValueT) -> list[ValueT]:
         """Every rank's value, by rank."""

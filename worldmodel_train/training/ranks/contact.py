@@ -54,11 +54,15 @@ def is_lost_contact(error: RuntimeError) -> bool:
 
 
 def _complaint(error: RuntimeError, rank: int, run_dir: Path, watch: "Watch") -> str:
+    from worldmodel_train.models.strict_state import CheckpointError
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
     from worldmodel_train.training.ranks.stall_notes import DOING
 
-    last = CheckpointFolder(run_dir).last()
-    where = f"the last checkpoint is {last}" if last else "there is no checkpoint yet"
+    try:
+        last = CheckpointFolder(run_dir).last()
+        where = f"the last checkpoint is {last}" if last else "there is no checkpoint yet"
+    except (CheckpointError, OSError) as problem:
+        where = f"the last checkpoint cannot be read ({problem})"
     return (
         f"rank {rank} ended: lost contact with another rank after step {watch.clock.step}, "
         f"{DOING[watch.clock.phase.activity]}; {where}, and the same command goes on. The rank "

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 
 
 def shard(objective: nn.Module, mesh: DeviceMesh, *, in_bf16: bool) -> None:
@@ -26,3 +27,9 @@ def shard(objective: nn.Module, mesh: DeviceMesh, *, in_bf16: bool) -> None:
         ]
         for unit in (*blocks, child):
             fully_shard(unit, mesh=ranks, mp_policy=policy, reshard_after_forward=True)
+    for name, parameter in objective.named_parameters():
+        if parameter.requires_grad and not isinstance(parameter, DTensor):
+            raise ValueError(
+                f"train.strategy=fsdp2: {name} belongs to the objective itself and to none of its "
+                "modules, so its gradients would not be averaged; use another strategy"
+            )

@@ -26,7 +26,7 @@ from worldmodel_train.training.config import (
     TrainConfig,
 )
 from worldmodel_train.training.layouts.in_place import InPlace
-from worldmodel_train.training.layouts.layout import Layout
+from worldmodel_train.training.layouts.layout import Layout, fill_weights
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.strategies.processes import Processes
 
@@ -157,7 +157,11 @@ class Launch:
         )
 
         def lay_out(module: TrainingModule) -> Layout:
-            return layout(module.objective, module.method.ema_pairs(), strategy.deepspeed_engine)
+            engine = strategy.deepspeed_engine
+            made = layout(module.objective, module.method.ema_pairs(), engine)
+            drawn, named = strategy.drawn_weights(), module.objective.named_parameters()
+            fill_weights(made, {name: drawn[id(parameter)] for name, parameter in named})
+            return made
 
         precision = ZeroPrecision("bf16-mixed" if train.precision == "bf16" else "32-true")
         return self._place(strategy, lay_out=lay_out, precision=precision)

@@ -5,6 +5,8 @@ Imported only where `train.strategy` asks for it: DeepSpeed alone takes seconds 
 
 import io
 import logging
+import os
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from datetime import timedelta
 from typing import Any
@@ -34,6 +36,7 @@ class ZeroStrategy(DeepSpeedStrategy):
         timeout: timedelta,
     ) -> None:
         self._on_cpu = devices[0].type == "cpu"
+        self._drawn: dict[int, Tensor] = {}
         super().__init__(
             config=config,
             parallel_devices=devices,
@@ -69,6 +72,20 @@ class ZeroStrategy(DeepSpeedStrategy):
         self.set_world_ranks()
         self._init_deepspeed_distributed()
 
+    def _set_node_environment_variables(self) -> None:
+        """Tells DeepSpeed the place of this process; it takes the GPU of that number."""
+        super()._set_node_environment_variables()
+        if not self._on_cpu:
+            os.environ["LOCAL_RANK"] = str(self.root_device.index)
+
+    def drawn_weights(self) -> Mapping[int, Tensor]:
+        """The weights as they were before the engine cast them, by the id of the parameter; once.
+
+        The engine makes its fp32 masters of what it has cast, so a bf16 run would begin rounded.
+        """
+        drawn, self._drawn = self._drawn, {}
+        return drawn
+
     def backward(
         self, closure_loss: Tensor, optimizer: Optimizer | None, *args: Any, **kwargs: Any  # noqa: ANN401  # as Lightning has it
     ) -> Tensor:  # fmt: skip
@@ -84,6 +101,7 @@ class ZeroStrategy(DeepSpeedStrategy):
             for module in model.modules()
             for name, buffer in module.named_buffers(recurse=False)
         ]
+        self._drawn = {id(parameter): parameter.data for parameter in model.parameters()}
         with redirect_stdout(io.StringIO()):  # it prints its memory for every parameter group
             made = super()._setup_model_and_optimizer(model, optimizer, lr_scheduler)
         for module, name, buffer in buffers:
@@ -109,14 +127,16 @@ def engine_config(
 ) -> dict[str, Any]:  # fmt: skip
     """What `deepspeed.initialize` is told. Lightning adds the accumulation.
 
-    Gradients are averaged over the ranks in fp32, and summed in fp32 over micro-batches: hundreds
-    of bf16 numbers do not add up.
+    Gradients are summed in fp32, over the ranks and over micro-batches: hundreds of bf16 numbers do
+    not add up. What is summed are bf16 gradients, as the weights are bf16.
     """
     zero: dict[str, Any] = {
         "stage": config.zero_stage,
         "overlap_comm": not on_cpu,
         "contiguous_gradients": True,
         "reduce_bucket_size": REDUCE_BUCKET,
+        # its linear map adds the bias in place, and selective checkpointing would add it twice
+        "memory_efficient_linear": False,
         # a teacher's parameter that stays whole between steps would not see its EMA
         "stage3_param_persistence_threshold": 0,
     }
@@ -129,7 +149,8 @@ def engine_config(
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
-        "bf16": {"enabled": in_bf16},
+        # the norm says as much, and is looked at without a wait for the device
+        "bf16": {"enabled": in_bf16, "check_grad_overflow": False},
         "data_types": {"grad_accum_dtype": "fp32" if in_bf16 and accumulation > 1 else None},
         "communication_data_type": "fp32",
     }
