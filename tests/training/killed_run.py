@@ -11,12 +11,16 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import deepspeed  # noqa: F401  # imported before the forks
 import torch
 import toy_run
 
+from worldmodel_train.training.checkpoints import writer
+from worldmodel_train.training.checkpoints.files import write_tensors
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.strategies.strategy import choose_place  # noqa: F401  # imported before
 
@@ -46,6 +50,8 @@ def fork(run_dir: Path, rank: int, port: int) -> int:
              "LOCAL_RANK": rank, "GROUP_RANK": 0, "MASTER_ADDR": "127.0.0.1",
              "MASTER_PORT": port}  # fmt: skip
     os.environ.update({name: str(value) for name, value in place.items()})
+    if rank == 1:
+        writer.write_tensors = slowly
     code = 1
     try:
         code = pretrain(toy_run.toy_parts(run_dir, **OPTIONS)).exit_code
@@ -53,6 +59,12 @@ def fork(run_dir: Path, rank: int, port: int) -> int:
         # a fork must not run the parent's exit handlers
         sys.stderr.flush()
         os._exit(code)
+
+
+def slowly(folder: Path, files: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes as a slow disk would: longer than a step, so that saves meet the next one."""
+    time.sleep(random.uniform(0.0, 0.1))
+    return write_tensors(folder, files)
 
 
 def finish(ranks: list[int]) -> list[int]:

@@ -15,9 +15,12 @@ from types import ModuleType
 from typing import Any
 
 import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.masks.multiblock3d import Multiblock3D
+from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.run import pretrain
@@ -71,17 +74,48 @@ def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> PretrainParts
     return dataclasses.replace(parts, build_loader=loader)
 
 
+def keeping(parts: PretrainParts, built: list[Any]) -> Any:
+    """The parts' factory, which puts what it makes into `built`."""
+
+    def build() -> Any:
+        built.append(parts.build_objective())
+        return built[-1]
+
+    return build
+
+
+def assert_teacher_is_the_rounded_ema(objective: Any, checkpoint: Path) -> None:
+    """The teacher that computes is the fp32 EMA of the checkpoint, rounded to the model's dtype."""
+    saved = read_weights(checkpoint)
+    for name, parameter in objective.target_encoder.named_parameters():
+        expected = saved[f"target_encoder.{name}"]
+        used = parameter.data
+        if isinstance(used, DTensor):
+            used = used.full_tensor()
+        elif hasattr(parameter, "ds_tensor"):  # ZeRO 3: this rank's slice
+            used = parameter.ds_tensor.data
+            start = dist.get_rank() * used.numel()
+            expected = expected.flatten()[start : start + used.numel()]
+            used = used[: expected.numel()]
+        assert torch.equal(used.cpu(), expected.to(used.dtype)), name
+
+
 def main(runs: list[dict[str, Any]]) -> None:
     """Trains each run; those that end early are meant to."""
     toy = load_toy()
     for options in runs:
         run_dir, teacherless = Path(options.pop("run_dir")), options.pop("teacherless", False)
+        clip = {"clip_grad_norm": options.pop("clip", None)}
         if teacherless:
             optim = OptimConfig.model_validate(toy.OPTIM | {"ema": None})
             parts = toy.toy_parts(run_dir, objective=toy.TeacherlessToy, optim=optim, **options)
         else:
-            parts = vjepa_parts(toy, run_dir, **options)
-        result = pretrain(parts)
+            optim = OptimConfig.model_validate(toy.OPTIM | clip)
+            parts = vjepa_parts(toy, run_dir, optim=optim, **options)
+        built: list[Any] = []
+        result = pretrain(dataclasses.replace(parts, build_objective=keeping(parts, built)))
+        if result.exit_code == 0 and not teacherless:
+            assert_teacher_is_the_rounded_ema(built[0], result.checkpoint)
         assert result.exit_code in (0, 143), result
 
 

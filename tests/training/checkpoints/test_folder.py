@@ -102,10 +102,12 @@ def test_nothing_is_visible_before_all_ranks_have_written(folder):
     assert writer.finish() == folder.last()
 
 
-@pytest.mark.parametrize("call", ["rename", "replace"])
-@pytest.mark.parametrize("number", [1, 2])
+# saving a step that was saved before moves the old one away first, a second rename
+@pytest.mark.parametrize(("call", "number"), [("rename", 1), ("rename", 2), ("replace", 1)])
 def test_a_crash_at_any_rename_leaves_a_checkpoint_to_load(folder, monkeypatch, call, number):
     save(folder, 1)
+    save(folder, 2)
+    (folder.path / "last").write_text("step_00000001\n")
     calls = []
     real = getattr(Path, call)
 
@@ -117,10 +119,9 @@ def test_a_crash_at_any_rename_leaves_a_checkpoint_to_load(folder, monkeypatch, 
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, call, crash)
-        try:
+        with pytest.raises(KeyboardInterrupt):
             save(folder, 2)
-        except KeyboardInterrupt:
-            assert step_of(folder.last()) == 1
+    assert step_of(folder.last()) == 1
     save(folder, 2)
     assert step_of(folder.last()) == 2
     assert sorted(p.name for p in folder.path.iterdir()) == [
