@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -136,7 +137,13 @@ def _parent(pid: int) -> int:
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory) -> Iterator[Slurm]:
     _require_programs()
-    folder = tmp_path_factory.mktemp("slurm")
+    with local_slurm(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+@contextmanager
+def local_slurm(folder: Path) -> Iterator[Slurm]:
+    """A cluster that keeps its files in `folder`, and ends with the block."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -152,9 +159,11 @@ def slurm(tmp_path_factory) -> Iterator[Slurm]:
         daemons += [_start(folder, environment, "slurmd", "-D", "-c", "-N", name) for name in NODES]
         cluster = Slurm(environment)
         wait_until(lambda: _nodes_are_idle(cluster), 30, lambda: _logs(folder))
-        yield cluster
-        cluster.call("scancel", "--user=root")
-        wait_until(lambda: not cluster.call("squeue", "--noheader"), 40)
+        try:
+            yield cluster
+        finally:
+            cluster.call("scancel", "--user=root")
+            wait_until(lambda: not cluster.call("squeue", "--noheader"), 40)
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
