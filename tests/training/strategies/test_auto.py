@@ -6,6 +6,7 @@ from worldmodel_train.models.memory import state_bytes
 from worldmodel_train.training.config import DdpStrategy, DeepSpeedConfig
 from worldmodel_train.training.strategies.auto import (
     STATE_SHARE,
+    AutoChoice,
     ModelSize,
     auto_strategy,
     model_size,
@@ -26,16 +27,19 @@ def test_the_size_is_counted_without_drawing_weights(config):
 
 
 def choose(size: ModelSize, gigabytes: int, world_size: int = 64):
+    return choice(size, gigabytes, world_size).strategy
+
+
+def choice(size: ModelSize, gigabytes: int, world_size: int = 64) -> AutoChoice:
     return auto_strategy(
         size, world_size=world_size, precision="bf16", accumulation=1, gpu_bytes=gigabytes * 10**9
     )
 
 
-def test_a_model_that_leaves_room_is_not_sharded(caplog):
-    caplog.set_level("INFO")
+def test_a_model_that_leaves_room_is_not_sharded_and_the_choice_says_why():
     assert choose(GIANT, 141) == DdpStrategy()
-    assert "train.strategy=auto takes ddp" in caplog.text
-    assert "22.7 GB under ddp" in caplog.text
+    assert "train.strategy=auto takes ddp" in choice(GIANT, 141).why
+    assert "22.7 GB under ddp" in choice(GIANT, 141).why
 
 
 def test_a_fuller_gpu_gets_the_lowest_stage_that_leaves_room():

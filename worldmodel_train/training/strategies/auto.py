@@ -1,6 +1,5 @@
 """`train.strategy: auto`: the simplest strategy under which the state leaves room to compute."""
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,8 +9,6 @@ from torch import nn
 from worldmodel_train.models.memory import LAYOUTS, Layout, Precision, state_bytes
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.config import DdpStrategy, DeepSpeedConfig
-
-logger = logging.getLogger(__name__)
 
 STATE_SHARE = 0.4
 """Of a GPU's memory that the state may take; the rest is for activations."""
@@ -31,6 +28,13 @@ class ModelSize(NamedTuple):
     teacher: int
 
 
+class AutoChoice(NamedTuple):
+    """The strategy, and why, for the log."""
+
+    strategy: DdpStrategy | DeepSpeedConfig
+    why: str
+
+
 def model_size(build: Callable[[], Objective]) -> ModelSize:
     """The size of the objective that `build` makes; its weights are never drawn."""
     with torch.device("meta"):
@@ -45,7 +49,7 @@ def model_size(build: Callable[[], Objective]) -> ModelSize:
 
 def auto_strategy(
     size: ModelSize, *, world_size: int, precision: Precision, accumulation: int, gpu_bytes: int
-) -> DdpStrategy | DeepSpeedConfig:
+) -> AutoChoice:
     """DDP where the state takes at most 40 % of a GPU, else the lowest stage of ZeRO that does."""
     room = STATE_SHARE * gpu_bytes
     needs: dict[Layout, int] = {
@@ -62,10 +66,9 @@ def auto_strategy(
     for layout in reversed(LAYOUTS):
         if needs[layout] <= room:
             chosen = layout
-    logger.info(
-        "train.strategy=auto takes %s: weights, gradients, moments and teacher need %s on each of "
-        "%d GPUs, and %.3g GB (%.0f %% of a GPU) are for them",
-        chosen, ", ".join(f"{n / 1e9:.3g} GB under {layout}" for layout, n in needs.items()),
-        world_size, room / 1e9, 100 * STATE_SHARE,
-    )  # fmt: skip
-    return _STRATEGIES[chosen]
+    each = ", ".join(f"{need / 1e9:.3g} GB under {layout}" for layout, need in needs.items())
+    why = (
+        f"train.strategy=auto takes {chosen}: weights, gradients, moments and teacher need {each} "
+        f"on each of {world_size} GPUs, where {room / 1e9:.3g} GB ({STATE_SHARE:.0%}) are for them"
+    )
+    return AutoChoice(_STRATEGIES[chosen], why)

@@ -82,10 +82,13 @@ def _resolve(
         return SingleStrategy()
     if accelerator == "cpu":
         return DdpStrategy()
-    return auto_strategy(
+    choice = auto_strategy(
         model_size(build_objective),
         world_size=world_size,
         precision=train.precision,
         accumulation=accumulation(train.global_batch, train.micro_batch, world_size),
         gpu_bytes=torch.cuda.get_device_properties(0).total_memory,
     )
+    if processes.rank == 0:
+        logger.info("%s", choice.why)
+    return choice.strategy
