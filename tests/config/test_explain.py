@@ -34,6 +34,7 @@ class Root(StrictConfig):
     items: tuple[Item, ...] = ()
     paths: str | tuple[str, ...] = "here"
     device: Literal["cpu", "gpu"] = "cpu"
+    stage: Literal[1, 2, 3] = 1
     flag: bool = False
     count: int = 1
 
@@ -117,6 +118,7 @@ def test_a_document_that_fits_becomes_the_model():
             GOOD + "device: Gpu\n",
             'r.yaml:2: device: "Gpu" is not a choice here; did you mean "gpu"?',
         ),
+        (GOOD + "stage: 4\n", "r.yaml:2: stage: 4 is not a choice here; known: 1, 2, 3"),
         (GOOD + "device: tpu9\n", 'r.yaml:2: device: "tpu9" is not a choice here; known: cpu, gpu'),
         (
             GOOD + "decay: {name: constant}\n",

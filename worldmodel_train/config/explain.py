@@ -68,7 +68,9 @@ def _message(detail: ErrorDetails, place: Place) -> str:
     if kind == "union_tag_not_found":
         return f'needs "name", one of: {", ".join(tags(place.models))}'
     if kind == "literal_error":
-        choices = re.findall(r"'([^']*)'", str(context["expected"]))
+        # pydantic's list of them: 'a', 'b' or 'c', and numbers without quotes
+        choices = re.findall(r"'([^']*)'|(-?\d+)", str(context["expected"]))
+        choices = [text or number for text, number in choices]
         return f"{got} is not a choice here; {did_you_mean(str(detail['input']), choices)}"
     if kind == "value_error":
         return str(context["error"])
