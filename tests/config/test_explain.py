@@ -73,7 +73,8 @@ def test_a_document_that_fits_becomes_the_model():
         ),
         (
             "lr: {name: constant, value: 1}\nzzz: 2\n",
-            "r.yaml:2: zzz: unknown key; known: count, decay, device, flag, items, lr, paths, stage",
+            "r.yaml:2: zzz: unknown key; known: count, decay, device, flag, items, lr, "
+            "paths, stage",
         ),
         (
             "lr: {name: constant, value: 1, peak: 2}\n",
