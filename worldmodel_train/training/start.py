@@ -12,14 +12,13 @@ from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.parts import PretrainParts
 
-# What may change when a run goes on: none of it changes the samples, the model or the loss (but
-# the number of loading processes says who reads which shards of a stream).
+# What may change when a run goes on: none of it changes the samples, the model or the loss.
 # train.steps is among them because a run is often prolonged; schedules that end with the run move.
 _FREE = (
     "source", "run_dir", "checkpoint", "log", "guard", "evaluation", "data.held_out",
     "data.loader.workers", "data.loader.prefetch", "data.loader.max_bad_share",
-    "data.decoder.timeout_s", "train.steps", "train.accelerator", "train.strategy",
-    "train.timeout_s", "train.activation_checkpointing", "train.compile",
+    "data.loader.stream_timeout_s", "data.decoder.timeout_s", "train.steps", "train.accelerator",
+    "train.strategy", "train.timeout_s", "train.activation_checkpointing", "train.compile",
 )  # fmt: skip
 
 
