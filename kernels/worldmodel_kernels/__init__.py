@@ -1,0 +1,1 @@
+"""Kernels for video world models, each in plain PyTorch and in Triton."""

@@ -1,0 +1,55 @@
+"""Which implementation of an op runs: Triton's, or the reference in plain PyTorch."""
+
+import logging
+import os
+from importlib.util import find_spec
+
+import torch
+
+CHOICES = ("auto", "triton", "reference")
+TRITON_IS_INSTALLED = find_spec("triton") is not None
+
+logger = logging.getLogger("worldmodel_kernels")
+_logged: set[tuple[str, str | None]] = set()
+
+
+def use_triton(op: str, device: torch.device, unsupported: str | None) -> bool:
+    """Whether Triton runs this op, as `WMT_KERNELS=auto|triton|reference` says.
+
+    `unsupported` is why the op's Triton code cannot serve these arguments, None where it can.
+
+    Raises:
+        ValueError: WMT_KERNELS=triton where Triton cannot serve, or a choice that does not exist.
+    """
+    choice = os.environ.get("WMT_KERNELS", "auto")
+    if choice not in CHOICES:
+        raise ValueError(f"WMT_KERNELS={choice} is none of {', '.join(CHOICES)}")
+    obstacle = unsupported or _obstacle(device)
+    if choice == "triton" and obstacle is not None:
+        raise ValueError(
+            f"WMT_KERNELS=triton, but {op} cannot use Triton: {obstacle}; use WMT_KERNELS=auto"
+        )
+    reason = "WMT_KERNELS=reference" if choice == "reference" else obstacle
+    if not torch.compiler.is_compiling():  # a logger breaks the graph
+        _log_once(op, reason)
+    return reason is None
+
+
+def interpreting() -> bool:
+    """Whether Triton runs kernels in its interpreter, on CPU tensors as well."""
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def _obstacle(device: torch.device) -> str | None:
+    if not TRITON_IS_INSTALLED:
+        return "triton is not installed"
+    if device.type != "cuda" and not interpreting():
+        return f"tensors are on {device.type}, not on CUDA"
+    return None
+
+
+def _log_once(op: str, reason: str | None) -> None:
+    if (op, reason) in _logged:
+        return
+    _logged.add((op, reason))
+    logger.info("%s: %s", op, "Triton" if reason is None else f"PyTorch reference ({reason})")

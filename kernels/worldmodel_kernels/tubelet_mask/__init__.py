@@ -1,0 +1,70 @@
+"""From uint8 clips to the tokens that a mask keeps, without a clip in floating point."""
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from worldmodel_kernels.dispatch import interpreting, use_triton
+from worldmodel_kernels.tubelet_mask.op import embed
+from worldmodel_kernels.tubelet_mask.reference import tubelet_mask_reference
+from worldmodel_kernels.tubelet_mask.types import PixelStatistics, TubeletSize
+
+__all__ = ["PixelStatistics", "TubeletSize", "tubelet_mask"]
+
+TRITON_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
+
+
+def tubelet_mask(
+    clips: UInt8[Tensor, "b t h w c"],
+    index: Int[Tensor, "#b k"],
+    weight: Float[Tensor, "d cp"],
+    bias: Float[Tensor, "d"],
+    statistics: PixelStatistics,
+    size: TubeletSize,
+) -> Float[Tensor, "b k d"]:
+    """The kept tubelets, normalised, times `weight`, plus `bias`; both get gradients.
+
+    Ids count time first, width fastest. `weight` is the flattened kernel of a convolution, so its
+    columns are channel, frame, row, column. Tokens have its dtype, or autocast's. The same input
+    gives the same bits, in gradients as well.
+
+    An id outside of the grid is an IndexError in the reference, and a token of NaN in Triton,
+    where reading the ids would wait for the GPU.
+    """
+    check_sizes(clips, weight, size)
+    dtype = weight.dtype
+    if torch.is_autocast_enabled(clips.device.type):
+        dtype = torch.get_autocast_dtype(clips.device.type)
+    if not use_triton("tubelet_mask", clips.device, unsupported(dtype)):
+        return tubelet_mask_reference(clips, index, weight, bias, statistics, size)
+    weight, bias = weight.to(dtype), bias.to(dtype)
+    return embed(clips, index, weight, bias, *statistics, *size)
+
+
+def unsupported(dtype: torch.dtype) -> str | None:
+    """Why Triton cannot serve weights of this dtype; None if it can."""
+    if dtype not in TRITON_DTYPES:
+        return f"weights are {dtype}, not bfloat16, float16 or float32"
+    if dtype == torch.bfloat16 and interpreting():
+        return "bfloat16 is wrong in Triton's interpreter"
+    return None
+
+
+def check_sizes(
+    clips: UInt8[Tensor, "b t h w c"], weight: Float[Tensor, "d cp"], size: TubeletSize
+) -> None:
+    """Refuse clips that are not whole tubelets, and weights for others.
+
+    Raises:
+        ValueError: which axis does not fit.
+    """
+    steps = {"frames": size.frames, "height": size.patch, "width": size.patch}
+    for (axis, step), extent in zip(steps.items(), clips.shape[1:4], strict=True):
+        if extent == 0 or extent % step:
+            raise ValueError(
+                f"clips have {axis} {extent}, not a multiple of {step}; "
+                f"use {max(extent - extent % step, step)}"
+            )
+    pixels = clips.shape[4] * size.frames * size.patch**2
+    if weight.shape[1] != pixels:
+        raise ValueError(f"weight has {weight.shape[1]} columns; tubelets have {pixels} values")

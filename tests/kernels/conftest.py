@@ -1,0 +1,62 @@
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def interpreter():
+    """Triton as a program whose kernels run on the CPU: that is fixed when it is imported."""
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.fail("tests marked interpret need TRITON_INTERPRET=1 from the start")
+
+
+@pytest.fixture(scope="module")
+def poison():
+    """Memory that nobody wrote is NaN."""
+    torch.use_deterministic_algorithms(mode=True)
+    assert torch.empty(8).isnan().all()
+    assert torch.ones(1).new_empty(8).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(mode=False)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a kernel takes of a GPU, in bytes."""
+
+    shared: int
+    spilled: int
+
+
+@pytest.fixture
+def build_ahead(tmp_path, monkeypatch):
+    """Compiles a kernel for a GPU that is not here, and asks ptxas what it spills."""
+    triton = pytest.importorskip("triton", reason="Triton has no package for this platform")
+    from triton.backends.compiler import GPUTarget
+    from triton.backends.nvidia.compiler import get_ptxas
+    from triton.compiler import ASTSource
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
+
+    def build(kernel, types, constants, options, capability):
+        """`types` names every argument that is not a constant; all pointers are aligned."""
+        types = {name: types.get(name, "constexpr") for name in kernel.arg_names}
+        pointers = [i for i, name in enumerate(kernel.arg_names) if types[name][0] == "*"]
+        aligned = {(i,): [["tt.divisibility", 16]] for i in pointers}
+        source = ASTSource(kernel, types, constants, aligned)
+        target = GPUTarget("cuda", capability, 32)
+        program = triton.compile(source, target=target, options=options)
+        ptx = tmp_path / "kernel.ptx"
+        ptx.write_text(program.asm["ptx"])
+        gpu = f"--gpu-name=sm_{capability}{'a' if capability >= 90 else ''}"
+        command = [get_ptxas(capability).path, "-v", gpu, ptx, "-o", tmp_path / "kernel.cubin"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+        spills = re.findall(r"(\d+) bytes spill", said)
+        assert len(spills) == 2, said  # stores and loads
+        return Build(program.metadata.shared, sum(map(int, spills)))
+
+    return build

@@ -1,0 +1,67 @@
+import logging
+
+import pytest
+import torch
+
+from worldmodel_kernels import dispatch
+from worldmodel_kernels.dispatch import use_triton
+
+CPU = torch.device("cpu")
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen(monkeypatch):
+    monkeypatch.delenv("WMT_KERNELS", raising=False)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(dispatch, "TRITON_IS_INSTALLED", True)
+    monkeypatch.setattr(dispatch, "_logged", set())
+
+
+def test_auto_takes_triton_on_cuda_only(monkeypatch):
+    assert use_triton("op", CUDA, None)
+    assert not use_triton("op", CPU, None)
+    monkeypatch.setattr(dispatch, "TRITON_IS_INSTALLED", False)
+    assert not use_triton("op", CUDA, None)
+
+
+def test_auto_leaves_what_triton_cannot_do_to_the_reference():
+    assert not use_triton("op", CUDA, "head dim 48")
+
+
+def test_the_interpreter_serves_cpu_tensors(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert use_triton("op", CPU, None)
+
+
+def test_reference_is_obeyed_on_cuda(monkeypatch):
+    monkeypatch.setenv("WMT_KERNELS", "reference")
+    assert not use_triton("op", CUDA, None)
+
+
+@pytest.mark.parametrize(
+    ("device", "unsupported", "reason"),
+    [
+        (CUDA, "head dim 48", "op cannot use Triton: head dim 48"),
+        (CPU, None, "on cpu, not on CUDA"),
+    ],
+)
+def test_triton_demanded_in_vain_is_an_error(monkeypatch, device, unsupported, reason):
+    monkeypatch.setenv("WMT_KERNELS", "triton")
+    assert use_triton("op", CUDA, None)
+    with pytest.raises(ValueError, match=reason):
+        use_triton("op", device, unsupported)
+
+
+def test_a_choice_that_does_not_exist_is_an_error(monkeypatch):
+    monkeypatch.setenv("WMT_KERNELS", "cuda")
+    with pytest.raises(ValueError, match="WMT_KERNELS=cuda is none of auto, triton, reference"):
+        use_triton("op", CPU, None)
+
+
+def test_each_choice_is_logged_once(caplog):
+    caplog.set_level(logging.INFO, logger="worldmodel_kernels")
+    for _ in range(2):
+        use_triton("op", CUDA, None)
+        use_triton("op", CUDA, "head dim 48")
+    assert caplog.messages == ["op: Triton", "op: PyTorch reference (head dim 48)"]
