@@ -52,8 +52,8 @@ test: $(STAMP) ## Run the tests that need no GPU and few minutes
 
 test-all: $(STAMP) ## Run every test this machine can run
 	@$(BIN)/python -m pytest -q -m "not gpu and not slurm and not compile and not interpret" $(ARGS)
-	@JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "compile" $(ARGS)
-	@TRITON_INTERPRET=1 JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m interpret $(ARGS)
+	@JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "compile and not gpu" $(ARGS)
+	@TRITON_INTERPRET=1 JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "interpret and not gpu" $(ARGS)
 
 test-slurm: $(STAMP) ## Run the batch scripts on a real SLURM of two nodes on this machine (root, Debian)
 	@$(BIN)/python -m pytest -q -m slurm $(ARGS)
