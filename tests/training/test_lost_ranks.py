@@ -81,7 +81,9 @@ def test_a_rank_whose_process_is_stopped_is_named_by_the_other(two):
     ranks = two(steps=4000, pace=0.01, guard=STALL)
     ranks.until(lambda: "step 20/" in ranks.said(0))
     ranks.processes[1].send_signal(signal.SIGSTOP)
-    ranks.until(lambda: "rank 1 left no note: busy, stopped or gone" in ranks.said(0))
+    note = "rank 1 left no note: busy, stopped or gone"
+    ranks.until(lambda: note in ranks.said(0))
+    assert note not in ranks.said(1)
 
 
 @pytest.mark.parametrize("killed", [0, 1])

@@ -33,6 +33,16 @@ QualityOption = Annotated[
     int | None, typer.Option(min=0, max=51, help="Re-encode at this quality (23); lower is better.")
 ]
 
+KeyframesOption = Annotated[
+    int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames (16).")
+]
+PatienceOption = Annotated[
+    float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")
+]
+PartOption = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Only part I of N; then wmt data merge.")
+]
+
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -50,9 +60,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     short_side: Annotated[
         int | None, typer.Option(min=16, help="Re-encode to this shorter side, in pixels.")
     ] = None,
-    gop: Annotated[
-        int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames (16).")
-    ] = None,
+    gop: KeyframesOption = None,
     codec: Annotated[
         str | None, typer.Option(help="Re-encode: h264 (the default) or hevc.")
     ] = None,
@@ -61,13 +69,8 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     ] = None,
     crf: QualityOption = None,
     workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
-    timeout: Annotated[
-        float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")
-    ] = 60.0,
-    part: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Only part I of N; then wmt data merge."),
-    ] = None,
+    timeout: PatienceOption = 60.0,
+    part: PartOption = None,
 ) -> None:
     """Pack videos into tar shards; the same command again goes on where it was stopped.
 

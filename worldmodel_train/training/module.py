@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from worldmodel_train.protocols import Objective
+from worldmodel_train.training.checkpoints.stored import shapes_of
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
 from worldmodel_train.training.randomness import seed_forward
@@ -54,7 +55,7 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.objective = objective
         """A module that is an Objective."""
-        self.shapes = {name: tuple(t.shape) for name, t in objective.state_dict().items()}
+        self.shapes = shapes_of(objective)
         """Of all tensors of the objective's state, before a strategy cuts them up."""
         self.plan = plan
         self.step = step

@@ -17,11 +17,15 @@ class StepCallback(pl.Callback):
         batch: VideoBatch,
         batch_idx: int,
     ) -> None:
-        """Passes on the end of an optimizer step."""
-        del outputs, batch, batch_idx
+        """Passes on the batch, and the end of an optimizer step."""
+        del outputs, batch_idx
         assert isinstance(pl_module, TrainingModule)
+        self.on_batch(batch)
         if pl_module.micro_step == 0:
             self.on_step_end(trainer, pl_module)
+
+    def on_batch(self, batch: VideoBatch) -> None:
+        """Looks at each micro-batch that was used; most callbacks need not."""
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Does this callback's work after `module.step` optimizer steps."""

@@ -100,14 +100,14 @@ def tensors_of(
     for piece in pieces:
         if piece.replicated and rank != 0:
             continue
-        is_weight = piece.kind == "weights"
-        shape, name = shapes[piece.name], piece.name if is_weight else f"{piece.kind}/{piece.name}"
+        shape, name = shapes[piece.name], piece.key
         values = piece.values.detach().to("cpu", copy=True)
         if values.numel() == _size(shape):
             values = values.view(shape)
         else:
             name = f"{name}[{piece.start}:{piece.stop}]"
-        files[weights_file(rank) if is_weight else moments_file(rank)][name] = values
+        file = weights_file(rank) if piece.kind == "weights" else moments_file(rank)
+        files[file][name] = values
     return {name: tensors for name, tensors in files.items() if tensors}
 
 

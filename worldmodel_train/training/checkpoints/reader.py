@@ -56,13 +56,12 @@ class CheckpointReader:
         """
         own = self._index([weights_file(rank), moments_file(rank)])
         for piece in pieces:
-            name = piece.name if piece.kind == "weights" else f"{piece.kind}/{piece.name}"
             if not any(
-                self._fill(piece, index().get(name, ()))
+                self._fill(piece, index().get(piece.key, ()))
                 for index in (lambda: own, lambda: self._first, lambda: self._all)
             ):
                 raise CheckpointError(
-                    f"{self.checkpoint} has no values for {name}[{piece.start}:{piece.stop}]"
+                    f"{self.checkpoint} has no values for {piece.key}[{piece.start}:{piece.stop}]"
                 )
 
     def weights(self) -> dict[str, Tensor]:

@@ -37,17 +37,9 @@ class Saver(StepCallback):
         self.stopped_by = 0
         """The signal that ended the run, 0 for none."""
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: object,
-        batch: VideoBatch,
-        batch_idx: int,
-    ) -> None:
+    def on_batch(self, batch: VideoBatch) -> None:
         """Remembers how far the batch's streams had been read."""
         self._watch.streams.add(batch)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Saves when it is time to; leaves after a signal."""

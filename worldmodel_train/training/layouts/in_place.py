@@ -41,8 +41,7 @@ class InPlace:
     def update_teachers(self, momentum: float) -> None:
         """One pass over all weights, without communication."""
         self._ema.update(momentum)
-        for student, teacher in self._roles.followed_buffers:
-            teacher.copy_(student)
+        self._roles.copy_buffers()
 
     def clip_gradients(self, limit: float | None) -> None:
         """Measures and clips; Lightning's own clipping refuses a fused optimizer under bf16."""

@@ -26,6 +26,11 @@ class Piece:
     """Whether every rank has the same; then the first one saves it."""
 
     @property
+    def key(self) -> str:
+        """The name that tells a weight from its moments."""
+        return self.name if self.kind == "weights" else f"{self.kind}/{self.name}"
+
+    @property
     def stop(self) -> int:
         """Where the stretch ends in the flattened tensor."""
         return self.start + self.values.numel()

@@ -29,7 +29,12 @@ class Roles:
     buffers: Mapping[str, Tensor]
     """The persistent ones."""
     followed_buffers: Sequence[tuple[Tensor, Tensor]]
-    """Student's and teacher's, to copy."""
+    """Student's and teacher's."""
+
+    def copy_buffers(self) -> None:
+        """Gives teachers their students' buffers."""
+        for student, teacher in self.followed_buffers:
+            teacher.copy_(student)
 
 
 def roles_of(objective: nn.Module, pairs: Sequence[EmaPair]) -> Roles:

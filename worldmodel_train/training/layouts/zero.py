@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel_train.protocols import EmaPair
+from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.layouts.layout import Piece
 from worldmodel_train.training.layouts.moments import Moments
 from worldmodel_train.training.layouts.roles import Roles, roles_of
@@ -14,6 +15,9 @@ from worldmodel_train.training.layouts.roles import Roles, roles_of
 
 class Zero:
     """A DeepSpeed engine, and what does not depend on its stage."""
+
+    ema: Ema
+    """Over this rank's slices of the masters."""
 
     def __init__(
         self,
@@ -39,10 +43,16 @@ class Zero:
         """As the engine measured it, over all ranks."""
         return torch.as_tensor(self.engine.get_global_grad_norm())
 
-    def copy_buffers(self) -> None:
-        """Gives teachers their students' buffers."""
-        for student, teacher in self.roles.followed_buffers:
-            teacher.copy_(student)
+    @torch.no_grad()
+    def update_teachers(self, momentum: float) -> None:
+        """A lerp of this rank's slices, which are then published."""
+        self.ema.update(momentum)
+        self.publish_teachers()
+        self.roles.copy_buffers()
+
+    def publish_teachers(self) -> None:
+        """Makes the teachers compute with the EMA, in the model's dtype."""
+        raise NotImplementedError
 
     def buffer_pieces(self) -> Iterator[Piece]:
         """The buffers, the same on every rank."""

@@ -68,7 +68,7 @@ class ZeroFlat(Zero):
         }
         self._teacher_groups = [_lay_out_teacher(group, self) for group in self._followed_groups()]
         masters = [group.student.master.data for group in self._teacher_groups]
-        self._ema = Ema(masters, [group.ema for group in self._teacher_groups])
+        self.ema = Ema(masters, [group.ema for group in self._teacher_groups])
 
     def pieces(self) -> Sequence[Piece]:
         """The stretches of parameters that fall into this rank's slices."""
@@ -78,16 +78,10 @@ class ZeroFlat(Zero):
     def publish(self) -> None:
         """All ranks gather the masters and the EMA in the model's dtype."""
         self.engine.optimizer.update_lp_params()
-        self._publish_teachers()
+        self.publish_teachers()
 
-    @torch.no_grad()
-    def update_teachers(self, momentum: float) -> None:
-        """A lerp of this rank's slices, and an all-gather."""
-        self._ema.update(momentum)
-        self._publish_teachers()
-        self.copy_buffers()
-
-    def _publish_teachers(self) -> None:
+    def publish_teachers(self) -> None:
+        """All ranks gather the EMA."""
         for group in self._teacher_groups:
             own = group.ema.to(device=group.flat.device, dtype=group.flat.dtype)
             dist.all_gather_into_tensor(group.flat, own, group=group.student.ranks)

@@ -31,7 +31,7 @@ class ZeroPartitioned(Zero):
             _slice(entry.teacher).to(device=student.device, dtype=torch.float32, copy=True)
             for entry, student in zip(followed, students, strict=True)
         ]
-        self._ema = Ema(students, self._emas)
+        self.ema = Ema(students, self._emas)
 
     def pieces(self) -> Sequence[Piece]:
         """One piece of each tensor, without the padding; none where the tensor is too short."""
@@ -42,16 +42,10 @@ class ZeroPartitioned(Zero):
         """Copies masters and EMA to the slices in the model's dtype; nothing is sent."""
         for name, parameter in self.roles.trained.items():
             _slice(parameter).copy_(self._masters[name])
-        self._publish_teachers()
+        self.publish_teachers()
 
-    @torch.no_grad()
-    def update_teachers(self, momentum: float) -> None:
-        """A lerp and a copy of this rank's slices."""
-        self._ema.update(momentum)
-        self._publish_teachers()
-        self.copy_buffers()
-
-    def _publish_teachers(self) -> None:
+    def publish_teachers(self) -> None:
+        """Copies the EMA to the slices; nothing is sent."""
         slices = [_slice(entry.teacher) for entry in self.roles.followed]
         if slices:
             torch._foreach_copy_(slices, self._emas)  # pyright: ignore[reportPrivateImportUsage]  # no public name

@@ -34,17 +34,9 @@ class Reporter(StepCallback):
         assert isinstance(pl_module, TrainingModule)
         self._watch.clock.begin(pl_module.step)
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: object,
-        batch: VideoBatch,
-        batch_idx: int,
-    ) -> None:
+    def on_batch(self, batch: VideoBatch) -> None:
         """Counts what the batch had to leave out."""
         self._ledger.add(batch)
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Reports when it is time to."""
