@@ -78,19 +78,17 @@ def test_transformers_loads_an_export_and_computes_the_same(tmp_path, build_obje
     index = torch.arange(32).repeat(2, 1)
     context, target = index[:, ::3].contiguous(), index[:, 1::3].contiguous()
     with torch.no_grad():
-        latents = objective.target_encoder(clips())
+        (latents,) = objective.target_encoder(clips())
         # transformers drops context tokens after the encoder, so ours must here, too
-        predicted = objective.predictor(
-            gather_tokens(latents, context),
-            Masks(context_index=context, target_index=target[:, None]),
-            objective.token_grid(clips()),
-            1,
-        )[:, 0]
+        masks = Masks(context_index=context, target_index=target[:, None])
+        (predicted,) = objective.predictor(
+            [gather_tokens(latents, context)], [masks], objective.token_grid(clips()), [1]
+        )
         output = theirs.eval()(pixels(clips()), context_mask=[context], target_mask=[target])
         # its predictor uses mask token 1, as it does for a call with one mask
     torch.testing.assert_close(output.last_hidden_state, latents, rtol=1e-5, atol=1e-5)
     theirs_predicted = output.predictor_output.last_hidden_state
-    torch.testing.assert_close(theirs_predicted, predicted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(theirs_predicted, predicted[:, 0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_checkpoint_of_transformers_comes_back_bit_equal(tmp_path, build_objective, clips):
@@ -103,7 +101,7 @@ def test_a_checkpoint_of_transformers_comes_back_bit_equal(tmp_path, build_objec
         "predictor": "predictor",
     }
     with torch.no_grad():
-        latents = objective.context_encoder(clips())
+        (latents,) = objective.context_encoder(clips())
         expected = theirs(pixels(clips()), skip_predictor=True).last_hidden_state
     torch.testing.assert_close(latents, expected, rtol=1e-5, atol=1e-5)
     export_checkpoint(objective, tmp_path / "ours", layout="huggingface", clip=CLIP)
@@ -131,7 +129,7 @@ def test_ijepa_goes_to_transformers_and_back(tmp_path, build_objective, clips):
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     images = clips(frames=1)
     with torch.no_grad():
-        latents = objective.target_encoder(images)
+        (latents,) = objective.target_encoder(images)
         expected = theirs.eval()(pixels(images)[:, 0]).last_hidden_state
     torch.testing.assert_close(latents, expected, rtol=1e-5, atol=1e-5)
 

@@ -26,7 +26,7 @@ def test_loss_is_the_mean_absolute_distance_over_mask_groups(objective, group):
 
 
 def test_targets_are_layer_normed_latents_of_the_full_clip(objective, group):
-    latents = objective.target_encoder(group.clips)
+    (latents,) = objective.target_encoder(group.clips)
     for pair, masks in zip(objective.predict(group), group.masks, strict=True):
         index = masks.target_index[:, 0]
         expected = latents[torch.arange(2)[:, None], index]
@@ -37,7 +37,9 @@ def test_targets_are_layer_normed_latents_of_the_full_clip(objective, group):
 
 def test_the_target_encoder_runs_once_per_clip(objective, group):
     seen = []
-    objective.target_encoder.register_forward_hook(lambda *call: seen.append(call[2].shape))
+    objective.target_encoder.register_forward_hook(
+        lambda *call: seen.extend(x.shape for x in call[2])
+    )
     objective.predict(group)
     assert seen == [(2, 32, 48)]
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from worldmodel_train.models.attention import SelfAttention, attention
+from worldmodel_train.models.token_sets import AttentionGroup
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -22,5 +23,16 @@ def test_the_order_of_tokens_does_not_matter():
     torch.manual_seed(0)
     module, tokens = SelfAttention(12, 2), torch.randn(2, 9, 12)
     order = torch.randperm(9)
-    shuffled = module(tokens[:, order], None, None)
-    torch.testing.assert_close(shuffled, module(tokens, None, None)[:, order])
+    group = AttentionGroup(rows=2, tokens=9)
+    shuffled = module(tokens[:, order].flatten(0, 1), [group]).unflatten(0, (2, 9))
+    ordered = module(tokens.flatten(0, 1), [group]).unflatten(0, (2, 9))
+    torch.testing.assert_close(shuffled, ordered[:, order])
+
+
+def test_groups_of_sequences_do_not_see_each_other():
+    torch.manual_seed(0)
+    module, groups = SelfAttention(12, 2), [AttentionGroup(2, 9), AttentionGroup(3, 4)]
+    tokens = torch.randn(2 * 9 + 3 * 4, 12)
+    together = module(tokens, groups)
+    apart = [module(part, [g]) for part, g in zip(tokens.split([18, 12]), groups, strict=True)]
+    torch.testing.assert_close(together, torch.cat(apart))

@@ -5,6 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from worldmodel_train.models.blocks import Blocks, BlocksConfig
+from worldmodel_train.models.token_sets import AttentionGroup
 
 ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
 
@@ -26,9 +27,9 @@ def _run(policy, *, bf16=False):
     torch.manual_seed(0)
     blocks = Blocks(BlocksConfig(width=24, depth=3, heads=2))
     blocks.activation_checkpointing = policy
-    tokens = torch.randn(2, 7, 24, requires_grad=True)
+    tokens = torch.randn(14, 24, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        output = blocks(tokens, None, None)
+        output = blocks(tokens, [AttentionGroup(2, 7)])
     with _Operations() as operations:
         output.float().square().sum().backward()
     return [tokens.grad, *(p.grad for p in blocks.parameters())], operations.count
@@ -48,10 +49,10 @@ def test_blocks_can_run_twice_before_the_backward_pass(policy):
         torch.manual_seed(0)
         blocks = Blocks(BlocksConfig(width=24, depth=2, heads=2))
         blocks.activation_checkpointing = policy
-        tokens = torch.randn(2, 7, 24)
+        tokens = torch.randn(14, 24)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             # as for two mask groups; autocast would cast the weights in the first pass only
-            outputs = [blocks(part, None, None) for part in tokens.split(1)]
+            outputs = [blocks(part, [AttentionGroup(1, 7)]) for part in tokens.split(7)]
         sum(output.float().square().sum() for output in outputs).backward()
         return [parameter.grad for parameter in blocks.parameters()]
 

@@ -18,6 +18,7 @@ from worldmodel_train.models.flops import (
 )
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.sincos import SinCos3d
+from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.types import Masks
 
@@ -58,7 +59,7 @@ def test_an_encoder_pass_costs_what_torch_counts():
     clips = torch.randint(0, 256, (1, 4, 32, 32, 3), dtype=torch.uint8)
     index = torch.tensor([[0, 3, 7, 9, 20]])
     assert measured(lambda: encoder(clips)) == encoder_forward(ENCODER, 32).total
-    assert measured(lambda: encoder(clips, index)) == encoder_forward(ENCODER, 5).total
+    assert measured(lambda: encoder(clips, [TokenSet(index)])) == encoder_forward(ENCODER, 5).total
 
 
 def test_a_predictor_pass_costs_what_torch_counts_for_several_target_sets():
@@ -68,7 +69,7 @@ def test_a_predictor_pass_costs_what_torch_counts_for_several_target_sets():
         target_index=torch.tensor([[[1, 2, 4, 5], [8, 9, 10, 11]]]),
     )
     grid = ENCODER.build().token_grid(torch.zeros(1, 4, 32, 32, 3, dtype=torch.uint8))
-    flops = measured(lambda: predictor(torch.zeros(1, 3, 48), masks, grid))
+    flops = measured(lambda: predictor([torch.zeros(1, 3, 48)], [masks], grid, [0]))
     assert flops == predictor_forward(PREDICTOR, ENCODER, MaskTokens(3, 4, 2)).total
 
 
@@ -82,8 +83,9 @@ def test_a_step_costs_what_torch_counts_but_for_attention_that_is_computed_again
     def step():
         with torch.no_grad():
             encoder(clips)
-        context = encoder(clips, masks.context_index)
-        predictor(context, masks, encoder.token_grid(clips)).sum().backward()
+        contexts = encoder(clips, [TokenSet(masks.context_index)])
+        (predicted,) = predictor(contexts, [masks], encoder.token_grid(clips), [0])
+        predicted.sum().backward()
 
     cost = clip_cost(ENCODER, PREDICTOR, tokens=32, masks=[MaskTokens(6, 20)], checkpointing="none")
     # a fused kernel's backward has five products, the math kernel's four: 3.5 against 3 in all

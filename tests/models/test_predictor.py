@@ -24,6 +24,11 @@ def context():
     return torch.randn(2, 9, 48, generator=torch.Generator().manual_seed(1))
 
 
+def predict(predictor, context, masks, mask_token=0):
+    (predicted,) = predictor([context], [masks], GRID, [mask_token])
+    return predicted
+
+
 @pytest.fixture
 def masks():
     order = torch.stack([torch.randperm(32) for _ in range(2)])
@@ -34,8 +39,8 @@ def test_shuffled_context_gives_the_same_predictions(predictor, context, masks):
     order = torch.randperm(9)
     shuffled = Masks(context_index=masks.context_index[:, order], target_index=masks.target_index)
     torch.testing.assert_close(
-        predictor(context[:, order], shuffled, GRID),
-        predictor(context, masks, GRID),
+        predict(predictor, context[:, order], shuffled),
+        predict(predictor, context, masks),
         rtol=1e-4,
         atol=1e-5,
     )
@@ -45,20 +50,20 @@ def test_shuffled_targets_give_shuffled_predictions(predictor, context, masks):
     order = torch.randperm(5)
     shuffled = Masks(context_index=masks.context_index, target_index=masks.target_index[..., order])
     torch.testing.assert_close(
-        predictor(context, shuffled, GRID),
-        predictor(context, masks, GRID)[:, :, order],
+        predict(predictor, context, shuffled),
+        predict(predictor, context, masks)[:, :, order],
         rtol=1e-4,
         atol=1e-5,
     )
 
 
 def test_predictions_depend_on_the_place_of_the_target(predictor, context, masks):
-    predicted = predictor(context, masks, GRID)
+    predicted = predict(predictor, context, masks)
     assert torch.pdist(predicted[0, 0]).min() > 1e-2
 
 
 def test_each_mask_token_predicts_its_own(predictor, context, masks):
-    first, second = (predictor(context, masks, GRID, mask_token=i) for i in (0, 1))
+    first, second = (predict(predictor, context, masks, i) for i in (0, 1))
     assert not torch.allclose(first, second)
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, axis_width, rotate
+from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, axis_width, rope
 from worldmodel_train.types import TokenGrid
 
 GRID = TokenGrid(frames=5, height=6, width=7)
@@ -19,13 +19,13 @@ def test_axes_share_the_head_as_published(head_width, per_axis):
 @pytest.mark.parametrize("head_width", [64, 80, 6])
 def test_rope3d_keeps_norms(head_width):
     heads, index = _heads(head_width), torch.randint(GRID.num_tokens, (2, 9))
-    turned = rotate(heads, Rope3d().rotation(index, GRID, head_width))
+    turned = turn(heads, rotation_of(Rope3d(), index, GRID, head_width))
     torch.testing.assert_close(turned.norm(dim=-1), heads.norm(dim=-1))
 
 
 def test_the_released_rotation_does_not_keep_norms():
     heads, index = _heads(64), torch.randint(1, GRID.num_tokens, (2, 9))
-    turned = rotate(heads, Rope3dVJepa2().rotation(index, GRID, 64))
+    turned = turn(heads, rotation_of(Rope3dVJepa2(), index, GRID, 64))
     assert (turned.norm(dim=-1) - heads.norm(dim=-1)).abs().max() > 0.1
 
 
@@ -51,39 +51,56 @@ def test_the_released_rotation_is_not_relative():
 @pytest.mark.parametrize("head_width", [64, 80, 32])
 def test_rotation_equals_its_formula_in_float64(position, head_width):
     heads, index = _heads(head_width), torch.randint(GRID.num_tokens, (2, 9))
-    turned = rotate(heads, position.rotation(index, GRID, head_width))
+    turned = turn(heads, rotation_of(position, index, GRID, head_width))
     naive = torch.empty_like(heads, dtype=torch.float64)
-    for b, h, k in torch.cartesian_prod(torch.arange(2), torch.arange(3), torch.arange(9)):
+    for b, k, h in torch.cartesian_prod(torch.arange(2), torch.arange(9), torch.arange(3)):
         place = _unravel(int(index[b, k]))
-        naive[b, h, k] = torch.tensor(_turn(heads[b, h, k].tolist(), place, position.name))
+        naive[b, k, h] = torch.tensor(_turn(heads[b, k, h].tolist(), place, position.name))
     torch.testing.assert_close(turned.double(), naive, rtol=0, atol=2e-6)
 
 
 def test_one_row_of_ids_serves_the_whole_batch():
     heads, index = _heads(64), torch.arange(9)[None]
-    broadcast = rotate(heads, Rope3d().rotation(index, GRID, 64))
-    repeated = rotate(heads, Rope3d().rotation(index.expand(2, -1), GRID, 64))
+    broadcast = turn(heads, rotation_of(Rope3d(), index, GRID, 64))
+    repeated = turn(heads, rotation_of(Rope3d(), index.expand(2, -1), GRID, 64))
     assert torch.equal(broadcast, repeated)
 
 
 def test_bf16_heads_are_turned_in_fp32():
     heads, index = _heads(64).bfloat16(), torch.randint(GRID.num_tokens, (2, 9))
-    rotation = Rope3d().rotation(index, GRID, 64)
+    rotation = rotation_of(Rope3d(), index, GRID, 64)
     assert rotation.cos.dtype == torch.float32
-    turned = rotate(heads, rotation)
+    turned = turn(heads, rotation)
     assert turned.dtype == torch.bfloat16
-    assert torch.equal(turned, rotate(heads.float(), rotation).bfloat16())
+    assert torch.equal(turned, turn(heads.float(), rotation).bfloat16())
+
+
+def test_queries_and_keys_are_turned_and_values_are_not():
+    qkv = torch.stack([_heads(64), 2 * _heads(64), 3 * _heads(64)], dim=2)
+    rotation = rotation_of(Rope3d(), torch.randint(GRID.num_tokens, (2, 9)), GRID, 64)
+    queries, keys, values = rope(qkv, *rotation)
+    assert torch.equal(queries, turn(_heads(64), rotation))
+    assert torch.equal(keys, turn(2 * _heads(64), rotation))
+    assert torch.equal(values, 3 * _heads(64))
+
+
+def rotation_of(position, index, grid, head_width):
+    return position.rotation_table(grid, head_width, index.device).at(index)
+
+
+def turn(heads, rotation):
+    return rope(heads[:, :, None].expand(-1, -1, 3, -1, -1), *rotation)[0]
 
 
 def _heads(head_width):
-    return torch.randn(2, 3, 9, head_width, generator=torch.Generator().manual_seed(0))
+    return torch.randn(2, 9, 3, head_width, generator=torch.Generator().manual_seed(0))
 
 
 def _score(position, places, grid):
     """Attention score of one fixed query and key at two places [1 2 3]."""
     ids = (places[..., 0] * grid.height + places[..., 1]) * grid.width + places[..., 2]
-    heads = torch.randn(1, 1, 2, 64, generator=torch.Generator().manual_seed(1))
-    query, key = rotate(heads, position.rotation(ids, grid, 64))[0, 0]
+    heads = torch.randn(1, 2, 1, 64, generator=torch.Generator().manual_seed(1))
+    query, key = turn(heads, rotation_of(position, ids, grid, 64))[0, :, 0]
     return query @ key
 
 

@@ -19,6 +19,7 @@ from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
+from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import ClipGroup, LatentPair, Losses, Masks, TokenGrid, VideoBatch
@@ -89,18 +90,18 @@ class VJepa(nn.Module):
         )
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
-        """Predicted and target latents for each mask group; the targets are encoded once."""
-        tokens = self._mask_tokens(len(group.masks))
+        """Predicted and target latents for each mask group; every network runs once."""
+        mask_tokens = self._mask_tokens(len(group.masks))
         seen = self.encode(group.clips)
         targets = [_at_targets(seen, masks) for masks in group.masks]
         del seen  # all tokens of all clips in fp32: not needed while the context is encoded
+        kept = [TokenSet(masks.context_index, masks.context_valid) for masks in group.masks]
+        contexts = self.context_encoder(group.clips, kept)
+        grid = self.token_grid(group.clips)
+        predictions = self.predictor(contexts, group.masks, grid, mask_tokens)
         return [
-            LatentPair(
-                predicted=self._predict_targets(group.clips, masks, token),
-                target=target,
-                valid=masks.target_valid,
-            )
-            for token, masks, target in zip(tokens, group.masks, targets, strict=True)
+            LatentPair(predicted=predicted.float(), target=target, valid=masks.target_valid)
+            for predicted, target, masks in zip(predictions, targets, group.masks, strict=True)
         ]
 
     @torch.no_grad()
@@ -109,7 +110,8 @@ class VJepa(nn.Module):
 
         This is the space of the targets. In fp32: bf16 variance drifts after long cooldowns.
         """
-        latents = self.target_encoder(clips).float()
+        (latents,) = self.target_encoder(clips)
+        latents = latents.float()
         return functional.layer_norm(latents, latents.shape[-1:])
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
@@ -123,12 +125,6 @@ class VJepa(nn.Module):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Encoder and predictor, each with and without weight decay."""
         return parameter_groups(encoder=self.context_encoder, predictor=self.predictor)
-
-    def _predict_targets(
-        self, clips: UInt8[Tensor, "b t h w c"], masks: Masks, mask_token: int
-    ) -> Float[Tensor, "b g m d"]:
-        context = self.context_encoder(clips, masks.context_index, masks.context_valid)
-        return self.predictor(context, masks, self.token_grid(clips), mask_token).float()
 
     def _mean_loss(self, pairs: Sequence[LatentPair]) -> Float[Tensor, ""]:
         losses = [self.loss.loss(p.predicted, p.target, p.valid) for p in pairs]

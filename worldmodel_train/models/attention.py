@@ -1,11 +1,14 @@
 """Attention: the one function that calls a kernel, and the module around it."""
 
+from collections.abc import Sequence
+
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldmodel_train.models.rope import Rotation, rotate
+from worldmodel_train.models.rope import rope
+from worldmodel_train.models.token_sets import AttentionGroup, lay_flat
 
 
 def attention(
@@ -32,15 +35,18 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(
-        self,
-        tokens: Float[Tensor, "b n d"],
-        rotation: Rotation | None,
-        valid: Bool[Tensor, "b n"] | None,
-    ) -> Float[Tensor, "b n d"]:
-        """What each token gathers from the valid ones."""
-        qkv = rearrange(self.qkv(tokens), "b n (x h e) -> x b h n e", x=3, h=self.heads)
-        queries, keys, values = qkv.unbind()
-        if rotation is not None:
-            queries, keys = rotate(queries, rotation), rotate(keys, rotation)
-        gathered = attention(queries, keys, values, valid)
-        return self.proj(rearrange(gathered, "b h n e -> b n (h e)"))
+        self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
+    ) -> Float[Tensor, "n d"]:
+        """What each token gathers from the valid ones of its sequence."""
+        parts = self.qkv(tokens).split([group.rows * group.tokens for group in groups])
+        gathered = [self._gather(*pair) for pair in zip(parts, groups, strict=True)]
+        return self.proj(lay_flat(gathered))
+
+    def _gather(
+        self, qkv: Float[Tensor, "n dqkv"], group: AttentionGroup
+    ) -> Float[Tensor, "rows tokens d"]:
+        qkv = rearrange(qkv, "(b n) (x h e) -> b n x h e", n=group.tokens, x=3, h=self.heads)
+        parts = qkv.unbind(2) if group.rotation is None else rope(qkv, *group.rotation)
+        queries, keys, values = (part.transpose(1, 2) for part in parts)
+        gathered = attention(queries, keys, values, group.valid)
+        return rearrange(gathered, "b h n e -> b n (h e)")

@@ -1,15 +1,16 @@
 """The stack of pre-norm transformer blocks that encoder and predictor share."""
 
 import math
+from collections.abc import Sequence
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.attention import SelfAttention
 from worldmodel_train.models.checkpointing import ActivationCheckpointing, run_block
-from worldmodel_train.models.rope import Rotation
+from worldmodel_train.models.token_sets import AttentionGroup
 
 INIT_STD = 0.02
 
@@ -54,7 +55,7 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
 
-    def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    def forward(self, tokens: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Each token on its own, transformed."""
         return self.fc2(nn.functional.gelu(self.fc1(tokens)))
 
@@ -70,13 +71,10 @@ class Block(nn.Module):
         self.mlp = Mlp(config.width, config.mlp_width)
 
     def forward(
-        self,
-        tokens: Float[Tensor, "b n d"],
-        rotation: Rotation | None,
-        valid: Bool[Tensor, "b n"] | None,
-    ) -> Float[Tensor, "b n d"]:
+        self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
+    ) -> Float[Tensor, "n d"]:
         """The tokens after one more block."""
-        tokens = tokens + self.attn(self.norm1(tokens), rotation, valid)
+        tokens = tokens + self.attn(self.norm1(tokens), groups)
         return tokens + self.mlp(self.norm2(tokens))
 
 
@@ -88,14 +86,11 @@ class Blocks(nn.ModuleList):
         self.activation_checkpointing: ActivationCheckpointing = "none"
 
     def forward(
-        self,
-        tokens: Float[Tensor, "b n d"],
-        rotation: Rotation | None,
-        valid: Bool[Tensor, "b n"] | None,
-    ) -> Float[Tensor, "b n d"]:
+        self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
+    ) -> Float[Tensor, "n d"]:
         """The tokens after all blocks; tokens that are not valid are seen by no other token."""
         for block in self:
-            tokens = run_block(block, (tokens, rotation, valid), self.activation_checkpointing)
+            tokens = run_block(block, (tokens, groups), self.activation_checkpointing)
         return tokens
 
 

@@ -1,13 +1,17 @@
 """The predictor: from the latents of the context to the latents of the targets."""
 
+from collections.abc import Sequence
+
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.position import Places
+from worldmodel_train.models.token_sets import AttentionGroup, lay_flat, take_apart
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.types import Masks, TokenGrid
 
@@ -30,8 +34,7 @@ class Predictor(nn.Module):
 
     def __init__(self, config: PredictorConfig, encoder: EncoderConfig) -> None:
         super().__init__()
-        self.position = encoder.position
-        self.head_width = config.head_width
+        self.places = Places(encoder.position, config.head_width)
         self.embed = nn.Linear(encoder.blocks.width, config.width)
         self.mask_tokens = nn.Parameter(torch.zeros(config.mask_tokens, config.width))
         self.blocks = Blocks(config)
@@ -43,31 +46,53 @@ class Predictor(nn.Module):
 
     def forward(
         self,
-        context: Float[Tensor, "b k d"],
-        masks: Masks,
+        contexts: Sequence[Float[Tensor, "..."]],
+        masks: Sequence[Masks],
         grid: TokenGrid,
-        mask_token: int = 0,
-    ) -> Float[Tensor, "b g m d"]:
-        """Predicted latents of the targets; the g target sets do not see each other.
+        mask_tokens: Sequence[int],
+    ) -> list[Float[Tensor, "..."]]:
+        """Predicted latents `b g m d` of the targets of each mask group from its context `b k d`.
 
-        Tokens need no sorting by place: attention is full and positions travel with the tokens.
+        Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do
+        not see each other. Tokens need no sorting by place: attention is full and positions travel
+        with the tokens.
         """
+        shapes = [(len(context), context.shape[1]) for context in contexts]
+        embedded = take_apart(self.embed(lay_flat(contexts)), shapes)
+        joined = [
+            self._join(context, mask, token, grid)
+            for context, mask, token in zip(embedded, masks, mask_tokens, strict=True)
+        ]
+        rows = [(group.rows, group.tokens) for _, group in joined]
+        filled = self.blocks(lay_flat([tokens for tokens, _ in joined]), [g for _, g in joined])
+        targets = [
+            tokens[:, context.shape[1] :]
+            for tokens, context in zip(take_apart(filled, rows), contexts, strict=True)
+        ]
+        predicted = self.proj(self.norm(lay_flat(targets)))
+        shapes = [(len(tokens), tokens.shape[1]) for tokens in targets]
+        return [
+            tokens.unflatten(0, mask.target_index.shape[:2])
+            for tokens, mask in zip(take_apart(predicted, shapes), masks, strict=True)
+        ]
+
+    def _join(
+        self, context: Float[Tensor, "b k d"], masks: Masks, mask_token: int, grid: TokenGrid
+    ) -> tuple[Float[Tensor, "s n d"], AttentionGroup]:
+        """Each target set after its own copy of the context."""
         sets, targets = masks.target_index.shape[1:]
-        index, valid = _join(masks)
-        # In the order of index: each set of targets comes after its own copy of the context.
-        context = repeat(self.embed(context), "b k d -> (b g) k d", g=sets)
+        index, valid = _join_ids(masks)
+        context = repeat(context, "b k d -> (b g) k d", g=sets)
         blank = self.mask_tokens[mask_token].to(context.dtype).expand(len(context), targets, -1)
-        tokens = self.position.add(torch.cat((context, blank), dim=1), index, grid)
-        rotation = self.position.rotation(index, grid, self.head_width)
-        filled = self.blocks(tokens, rotation, valid)[:, -targets:]
-        return rearrange(self.proj(self.norm(filled)), "(b g) m d -> b g m d", g=sets)
+        tokens = self.places.add(torch.cat((context, blank), dim=1), index, grid)
+        return tokens, self.places.group(index, valid, grid, len(index))
 
     def set_activation_checkpointing(self, policy: ActivationCheckpointing) -> None:
         """Choose what the blocks keep for the backward pass."""
         self.blocks.activation_checkpointing = policy
 
 
-def _join(masks: Masks) -> tuple[Int[Tensor, "s n"], Bool[Tensor, "s n"] | None]:
+def _join_ids(masks: Masks) -> tuple[Int[Tensor, "s n"], Bool[Tensor, "s n"] | None]:
     """Ids of context and targets together, one row per target set, and which of them count."""
     context_valid, target_valid = masks.context_valid, masks.target_valid
     index = _beside(masks.context_index, masks.target_index)

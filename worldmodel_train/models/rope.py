@@ -18,19 +18,32 @@ THETA = 10_000.0
 class Rotation(NamedTuple):
     """The turn of each pair of neighbouring channels (0 and 1, 2 and 3, ...) of a head, in fp32.
 
-    One rotation is computed per forward pass and shared by queries, keys, heads and blocks.
+    Queries, keys, heads and blocks share it.
     """
 
-    cos: Float[Tensor, "b 1 k e"]
-    sin: Float[Tensor, "b 1 k e"]
+    cos: Float[Tensor, "#b k e"]
+    sin: Float[Tensor, "#b k e"]
     """How much of its partner each channel takes; negative in the first channel of a pair."""
 
+    def at(self, index: Int[Tensor, "b k"]) -> "Rotation":
+        """The rotation of tokens with these ids, from a table `1 n e` of all."""
+        return Rotation(self.cos[0, index], self.sin[0, index])
 
-def rotate(heads: Float[Tensor, "b h k e"], rotation: Rotation) -> Float[Tensor, "b h k e"]:
-    """The heads, turned; computed in fp32, returned in the precision they came in."""
+
+def rope(
+    qkv: Float[Tensor, "b n 3 h e"], cos: Float[Tensor, "#b n e"], sin: Float[Tensor, "#b n e"]
+) -> tuple[Float[Tensor, "b n h e"], Float[Tensor, "b n h e"], Float[Tensor, "b n h e"]]:
+    """Queries and keys, turned, and values; computed in fp32, returned in the dtype of `qkv`."""
+    queries, keys, values = qkv.unbind(2)
+    return _turn(queries, cos, sin), _turn(keys, cos, sin), values
+
+
+def _turn(
+    heads: Float[Tensor, "b n h e"], cos: Float[Tensor, "#b n e"], sin: Float[Tensor, "#b n e"]
+) -> Float[Tensor, "b n h e"]:
     first, second = heads.unflatten(-1, (-1, 2)).unbind(-1)
     partners = torch.stack((second, first), dim=-1).flatten(-2)
-    return torch.addcmul(heads * rotation.cos, partners, rotation.sin).to(heads.dtype)
+    return torch.addcmul(heads * cos[:, :, None], partners, sin[:, :, None]).to(heads.dtype)
 
 
 class Rope3d(StrictConfig):
@@ -44,9 +57,9 @@ class Rope3d(StrictConfig):
         """The tokens as they are: rotary positions act inside attention."""
         return tokens
 
-    def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> Rotation:
-        """The rotation of tokens with these ids; both channels of a pair turn by its frequency."""
-        return _rotation(index, grid, head_width, lambda x: x.repeat_interleave(2, dim=-1))
+    def rotation_table(self, grid: TokenGrid, head_width: int, device: torch.device) -> Rotation:
+        """The rotation of every token, `1 n e`; both channels of a pair turn by its frequency."""
+        return _rotation_table(grid, head_width, device, _each_twice)
 
 
 class Rope3dVJepa2(StrictConfig):
@@ -65,9 +78,9 @@ class Rope3dVJepa2(StrictConfig):
         """The tokens as they are: rotary positions act inside attention."""
         return tokens
 
-    def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> Rotation:
-        """The released rotation of tokens with these ids."""
-        return _rotation(index, grid, head_width, lambda x: torch.cat((x, x), dim=-1))
+    def rotation_table(self, grid: TokenGrid, head_width: int, device: torch.device) -> Rotation:
+        """The released rotation of every token, `1 n e`."""
+        return _rotation_table(grid, head_width, device, _all_twice)
 
 
 def axis_width(head_width: int) -> int:
@@ -75,19 +88,25 @@ def axis_width(head_width: int) -> int:
     return 2 * (head_width // 3 // 2)
 
 
-def _rotation(
-    index: Int[Tensor, "b k"],
-    grid: TokenGrid,
-    head_width: int,
-    spread: Callable[[Tensor], Tensor],
+def _rotation_table(
+    grid: TokenGrid, head_width: int, device: torch.device, spread: Callable[[Tensor], Tensor]
 ) -> Rotation:
     """Rotation by the three axes in turn; `spread` lays n frequencies out over 2n channels."""
     pairs = axis_width(head_width) // 2
     assert pairs > 0, f"heads of width {head_width} have no room for three axes"
-    exponent = torch.arange(pairs, dtype=torch.float32, device=index.device) / pairs
+    exponent = torch.arange(pairs, dtype=torch.float32, device=device) / pairs
     frequencies = 1.0 / THETA**exponent
+    index = torch.arange(grid.num_tokens, device=device)[None]
     axes = [spread(axis[..., None] * frequencies) for axis in coordinates(index, grid)]
-    # Channels left over are not rotated: their angle is zero.
-    angles = functional.pad(torch.cat(axes, dim=-1), (0, head_width - 6 * pairs))[:, None]
-    sign = torch.arange(head_width, device=index.device) % 2 * 2 - 1
+    # channels left over are not rotated: their angle is zero
+    angles = functional.pad(torch.cat(axes, dim=-1), (0, head_width - 6 * pairs))
+    sign = torch.arange(head_width, device=device) % 2 * 2 - 1
     return Rotation(angles.cos(), angles.sin() * sign)
+
+
+def _each_twice(frequencies: Float[Tensor, "1 n f"]) -> Float[Tensor, "1 n e"]:
+    return frequencies.repeat_interleave(2, dim=-1)
+
+
+def _all_twice(frequencies: Float[Tensor, "1 n f"]) -> Float[Tensor, "1 n e"]:
+    return torch.cat((frequencies, frequencies), dim=-1)

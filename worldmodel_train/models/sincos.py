@@ -31,7 +31,7 @@ class SinCos3d(StrictConfig):
         # in the tokens' precision, or the fp32 table would make the whole residual stream fp32
         return tokens + torch.cat(parts, dim=-1)[..., :width].to(tokens.dtype)
 
-    def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> None:
+    def rotation_table(self, grid: TokenGrid, head_width: int, device: torch.device) -> None:
         """Nothing: added positions do not act inside attention."""
 
 
@@ -55,7 +55,7 @@ class SinCos2d(StrictConfig):
         down = axis_table(grid.height, half, index.device)[row]
         return tokens + torch.cat((across, down), dim=-1)
 
-    def rotation(self, index: Int[Tensor, "b k"], grid: TokenGrid, head_width: int) -> None:
+    def rotation_table(self, grid: TokenGrid, head_width: int, device: torch.device) -> None:
         """Nothing: added positions do not act inside attention."""
 
 

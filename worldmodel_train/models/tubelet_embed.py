@@ -1,16 +1,36 @@
 """From uint8 clips to tokens."""
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from worldmodel_train.models.coordinates import coordinates
+from worldmodel_kernels.tubelet_mask import PixelStatistics, TubeletSize, tubelet_mask
 from worldmodel_train.types import TokenGrid
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CHANNELS = 3
+
+
+class TubeletProjection(nn.Linear):
+    """The linear map, applied to pixels where they lie; a module, as sharding gathers by module."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int, size: TubeletSize) -> None:
+        super().__init__(CHANNELS * size.frames * size.patch**2, width)
+        self.size = size
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD), persistent=False)
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]  # only weights are a Linear's
+        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]
+    ) -> Float[Tensor, "b k d"]:
+        """The tokens with these ids."""
+        # fp32, not folded into the weights: there, the mean spoils the weights' bf16 gradient.
+        statistics = PixelStatistics(self.mean, self.std)
+        return tubelet_mask(clips, index, self.weight, self.bias, statistics, self.size)
 
 
 class TubeletEmbed(nn.Module):
@@ -20,16 +40,11 @@ class TubeletEmbed(nn.Module):
     tubelet 1, Conv2d) weight becomes `proj.weight` by flattening all axes but the first.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, width: int, *, patch: int, tubelet: int) -> None:
         super().__init__()
         self.patch = patch
         self.tubelet = tubelet
-        self.proj = nn.Linear(CHANNELS * tubelet * patch**2, width)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None], persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None], persistent=False)
+        self.proj = TubeletProjection(width, TubeletSize(tubelet, patch))
 
     def grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""
@@ -50,22 +65,4 @@ class TubeletEmbed(nn.Module):
         self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]
     ) -> Float[Tensor, "b k d"]:
         """The tokens with these ids; other tubelets are neither normalised nor embedded."""
-        tubelets = self.gather(clips, index)
-        # fp32, not folded into the weights: there, the mean spoils the weights' bf16 gradient.
-        pixels = (tubelets / 255.0).sub_(self.mean).div_(self.std)
-        return self.proj(rearrange(pixels, "b k c p -> b k (c p)"))
-
-    def gather(
-        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]
-    ) -> UInt8[Tensor, "b k c p"]:
-        """The pixels of the tubelets with these ids, straight from the clip, time first."""
-        boxes = rearrange(
-            clips,
-            "b (t x) (h y) (w z) c -> b t h w x y z c",
-            x=self.tubelet,
-            y=self.patch,
-            z=self.patch,
-        )
-        frame, row, column = coordinates(index, self.grid(clips))
-        sample = torch.arange(len(clips), device=index.device)[:, None]
-        return rearrange(boxes[sample, frame, row, column], "b k x y z c -> b k c (x y z)")
+        return self.proj(clips, index)

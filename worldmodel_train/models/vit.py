@@ -1,17 +1,19 @@
 """The vision transformer that encodes clips."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from pydantic import Discriminator, Field, Tag
 from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
-from worldmodel_train.models.position import Position
+from worldmodel_train.models.position import Places, Position
 from worldmodel_train.models.rope import Rope3d
+from worldmodel_train.models.token_sets import TokenSet, lay_flat, take_apart
 from worldmodel_train.models.tubelet_embed import TubeletEmbed
 from worldmodel_train.types import TokenGrid
 
@@ -63,7 +65,7 @@ class VisionTransformer(nn.Module):
         super().__init__()
         width = config.blocks.width
         self.position = config.position
-        self.head_width = config.blocks.head_width
+        self.places = Places(config.position, config.blocks.head_width)
         self.patch_embed = TubeletEmbed(width, patch=config.patch, tubelet=config.tubelet)
         self.blocks = Blocks(config.blocks)
         self.norm = nn.LayerNorm(width, eps=1e-6)
@@ -71,23 +73,24 @@ class VisionTransformer(nn.Module):
         rescale_residuals(self.blocks)
 
     def forward(
-        self,
-        clips: UInt8[Tensor, "b t h w c"],
-        index: Int[Tensor, "b k"] | None = None,
-        valid: Bool[Tensor, "b k"] | None = None,
-    ) -> Float[Tensor, "b k d"]:
-        """Latents of the tokens with these ids, or of all tokens.
+        self, clips: UInt8[Tensor, "b t h w c"], kept: Sequence[TokenSet] | None = None
+    ) -> list[Float[Tensor, "..."]]:
+        """Latents `b k d` of each set of tokens; without sets, of one set of all tokens, in order.
 
-        Tokens that are not named are dropped before the first block, so no latent knows of them.
-        Latents that are not valid mean nothing.
+        Tokens that are not in a set are dropped before the first block, so no latent of the set
+        knows of them. Latents that are not valid mean nothing.
         """
         grid = self.token_grid(clips)
-        if index is None:
-            # One row serves the whole batch: positions broadcast.
-            index = torch.arange(grid.num_tokens, device=clips.device)[None]
-        tokens = self.position.add(self.patch_embed(clips, index), index, grid)
-        rotation = self.position.rotation(index, grid, self.head_width)
-        return self.norm(self.blocks(tokens, rotation, valid))
+        sets = kept or [TokenSet(torch.arange(grid.num_tokens, device=clips.device)[None])]
+        tokens = [
+            self.places.add(self.patch_embed(clips, chosen.index), chosen.index, grid)
+            for chosen in sets
+        ]
+        groups = [
+            self.places.group(chosen.index, chosen.valid, grid, len(clips)) for chosen in sets
+        ]
+        latents = self.norm(self.blocks(lay_flat(tokens), groups))
+        return take_apart(latents, [(group.rows, group.tokens) for group in groups])
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""

@@ -14,7 +14,7 @@ def test_it_is_the_models_embedding_bit_for_bit(make_case, size):
     case = make_case(size=size)
     embed = TubeletEmbed(20, patch=size[1], tubelet=size[0])
     embed.load_state_dict({"proj.weight": case.weight, "proj.bias": case.bias})
-    statistics = type(case.statistics)(embed.mean[:, 0], embed.std[:, 0])
+    statistics = type(case.statistics)(embed.proj.mean, embed.proj.std)
     tokens = tubelet_mask_reference(
         case.clips, case.index, case.weight, case.bias, statistics, case.size
     )

@@ -1,19 +1,19 @@
 """Bytes of activations at the peak of a joint-embedding step, counted from configurations.
 
-A pass over a stack of blocks keeps some tensors until its backward pass. All mask groups run
-forward before any runs backward, so all that is kept is alive at once. The peak is in the loss, or
-in the backward pass of a block, which first computes again what activation checkpointing dropped.
+A pass over a stack of blocks keeps some tensors until its backward pass. The peak is in the loss,
+or in the backward pass of a block, which first computes again what activation checkpointing
+dropped. All mask groups go through a network together.
 
 Per token of width d, hidden width h, e bytes a number: a block keeps the input of both norms, their
 outputs (5e d with queries, keys and values in one matrix), rotated queries and keys (2e d),
-attention's output (e d) and log-sum-exp, and both sides of the GELU (2e h). Under autocast a norm
+attention's output (e d, and again where those of several mask groups are laid end to end) and
+log-sum-exp, and both sides of the GELU (2e h). Under autocast a norm
 keeps an fp32 copy of its input, which is what CUDA's autocast does. Attention is a fused kernel: no
 scores. Index tensors and small scalars are left out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple
 
 from worldmodel_train.models.blocks import BlocksConfig
@@ -57,7 +57,7 @@ class ActivationBytes:
     target: int
     """At the peak of the target encoder, which runs first and keeps nothing."""
     forward: int
-    """At the end of the forward pass, in the last group's loss."""
+    """At the end of the forward pass, in the last mask group's loss."""
     backward: int
     """At the worst moment of the backward pass."""
 
@@ -68,7 +68,7 @@ class ActivationBytes:
 
 
 class _Pass(NamedTuple):
-    """One stack of blocks on one mask group."""
+    """One stack of blocks on all mask groups."""
 
     kept: int
     after: int
@@ -90,45 +90,41 @@ def activation_bytes(
     """Activations of a step in which each mask group predicts the target encoder's latents."""
     numbers = _numbers(batch)
     target = batch.clips * batch.tokens * _inference(encoder, numbers)
-    contexts = [_context_pass(encoder, mask, batch) for mask in batch.masks]
-    predictions = [_predictor_pass(predictor, encoder, mask, batch) for mask in batch.masks]
-    passes = [one for group in zip(contexts, predictions, strict=True) for one in group]
-    kept = list(accumulate(one.kept for one in passes))
+    context = _context_pass(encoder, batch)
+    prediction = _predictor_pass(predictor, encoder, batch)
+    kept = context.kept + prediction.kept
     # of each group, until all losses are known: what was predicted, and what should have been
     latents = [FP32 * encoder.blocks.width * _targets(mask, batch) for mask in batch.masks]
-    loss = kept[-1] + 2 * sum(latents) + latents[-1]
-    blocks = [so_far - one.after + one.again for so_far, one in zip(kept, passes, strict=True)]
+    loss = kept + 2 * sum(latents) + latents[-1]
     return ActivationBytes(
         inputs=batch.clips * batch.tokens * _pixels(encoder),
-        context=sum(one.kept for one in contexts),
-        predictor=sum(one.kept for one in predictions),
+        context=context.kept,
+        predictor=prediction.kept,
         target=target,
         forward=loss,
-        backward=max(blocks),
+        backward=max(
+            context.kept - context.after + context.again,
+            kept - prediction.after + prediction.again,
+        ),
     )
 
 
-def _context_pass(encoder: EncoderConfig, mask: MaskTokens, batch: MicroBatch) -> _Pass:
+def _context_pass(encoder: EncoderConfig, batch: MicroBatch) -> _Pass:
     """The pixels, the blocks, the last norm, and the latents as the predictor takes them."""
     numbers, width = _numbers(batch), encoder.blocks.width
-    tokens = batch.clips * mask.context
+    tokens = batch.clips * sum(mask.context for mask in batch.masks)
     after = (numbers.norm + numbers.element) * width + STATISTICS
     blocks = _stack(encoder.blocks, encoder, tokens, batch, tokens * after)
     return blocks._replace(kept=blocks.kept + tokens * numbers.element * _pixels(encoder))
 
 
-def _predictor_pass(
-    predictor: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens, batch: MicroBatch
-) -> _Pass:
+def _predictor_pass(predictor: PredictorConfig, encoder: EncoderConfig, batch: MicroBatch) -> _Pass:
     """The blocks over context and targets; then the targets' norm, latents and errors."""
     numbers, width = _numbers(batch), predictor.width
-    targets = _targets(mask, batch)
-    tokens = batch.clips * mask.sets * mask.context + targets
-    # without a copy to fp32, the norm keeps the stream that the targets are a slice of
-    normed = targets if numbers.norm > numbers.element else tokens
+    targets = sum(_targets(mask, batch) for mask in batch.masks)
+    tokens = batch.clips * sum(mask.sets * mask.context for mask in batch.masks) + targets
     errors = FP32 * encoder.blocks.width
-    after = numbers.norm * width * normed
-    after += targets * (STATISTICS + numbers.element * width + errors)
+    after = targets * ((numbers.norm + numbers.element) * width + STATISTICS + errors)
     return _stack(predictor, encoder, tokens, batch, after)
 
 
@@ -136,7 +132,8 @@ def _stack(
     blocks: BlocksConfig, encoder: EncoderConfig, tokens: int, batch: MicroBatch, after: int
 ) -> _Pass:
     numbers, rotates = _numbers(batch), _rotates(encoder)
-    everything = _block(blocks, numbers, rotates=rotates)
+    joined = numbers.element * blocks.width if len(batch.masks) > 1 else 0
+    everything = _block(blocks, numbers, rotates=rotates) + joined
     kept = {
         "none": everything,
         "selective": _products(blocks, numbers),
