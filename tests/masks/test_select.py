@@ -42,3 +42,19 @@ def test_late_loses_the_highest_ids_and_random_the_highest_priorities():
     priority = np.array([[0.9, 0.1, 0.2, 0.0], [0.0, 0.0, 0.5, 0.5]])
     assert select(members, "late", priority)[0].tolist() == [[0, 1], [2, 3]]
     assert select(members, "random", priority)[0].tolist() == [[1, 2], [2, 3]]
+
+
+@pytest.mark.parametrize(("multiple", "kept"), [(1, 7), (2, 6), (4, 4), (7, 7), (8, 7)])
+@pytest.mark.parametrize("truncate", ["late", "random"])
+def test_sets_are_cut_to_a_multiple_unless_they_are_smaller(truncate, multiple, kept):
+    members = np.arange(12) < np.array([[7], [11]])
+    index, valid = select(members, truncate, np.random.default_rng(0).random((2, 12)), multiple)
+    assert (index.shape, valid) == ((2, kept), None)
+
+
+@pytest.mark.parametrize(("multiple", "length"), [(1, 9), (4, 12), (8, 12)])
+def test_sets_are_padded_to_a_multiple_within_the_grid(multiple, length):
+    members = np.arange(12) < np.array([[7], [9]])
+    index, valid = select(members, "none", np.zeros((2, 12)), multiple)
+    assert valid.sum(dim=1).tolist() == [7, 9]
+    assert index.shape == valid.shape == (2, length)

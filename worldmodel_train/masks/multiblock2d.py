@@ -39,6 +39,9 @@ class Multiblock2D(StrictConfig):
     truncate: Truncate = "random"
     """How contexts of different size fit one tensor: `late` drops the lowest rows, as the released
     code does, `random` drops without a bias, `none` pads. Targets are all of one size."""
+    multiple: int = Field(default=1, ge=1)
+    """Sets are cut (or padded) to a multiple of so many tokens: few sizes for compiled code and
+    kernels to meet. 1 cuts no more than it must."""
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`: the block sizes from (seed, step), places from (seed, sample)."""
@@ -48,7 +51,7 @@ class Multiblock2D(StrictConfig):
         priority = uniforms(
             stream("drop", self.name, seed), ids[:, None], np.arange(grid.num_tokens)
         )
-        context_index, context_valid = select(context, self.truncate, priority)
+        context_index, context_valid = select(context, self.truncate, priority, self.multiple)
         return Masks(
             context_index=context_index,
             target_index=_block_index(targets),

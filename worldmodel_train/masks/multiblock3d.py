@@ -33,6 +33,9 @@ class Multiblock3D(StrictConfig):
     truncate: Truncate = "random"
     """How sets of different size fit one tensor: `late` drops the latest tokens, as the released
     V-JEPA code does, `random` drops without a bias, `none` pads."""
+    multiple: int = Field(default=1, ge=1)
+    """Sets are cut (or padded) to a multiple of so many tokens: few sizes for compiled code and
+    kernels to meet. 1 cuts no more than it must."""
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`: the block size from (seed, step), places from (seed, sample)."""
@@ -41,8 +44,8 @@ class Multiblock3D(StrictConfig):
         priority = uniforms(
             stream("drop", self.name, seed), ids[:, None], np.arange(grid.num_tokens)
         )
-        context_index, context_valid = select(~target, self.truncate, priority)
-        target_index, target_valid = select(target, self.truncate, priority)
+        context_index, context_valid = select(~target, self.truncate, priority, self.multiple)
+        target_index, target_valid = select(target, self.truncate, priority, self.multiple)
         return Masks(
             context_index=context_index,
             target_index=target_index.unsqueeze(1),

@@ -11,23 +11,28 @@ Truncate = Literal["late", "random", "none"]
 
 
 def select(
-    members: Bool[np.ndarray, "b n"], truncate: Truncate, priority: Float[np.ndarray, "b n"]
+    members: Bool[np.ndarray, "b n"],
+    truncate: Truncate,
+    priority: Float[np.ndarray, "b n"],
+    multiple: int = 1,
 ) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"] | None]:
     """Token ids of each set in ascending order, and which of them count (None: all).
 
     `late` cuts every set to the smallest of the batch and loses the highest ids, which are the
     latest frames; `random` keeps as many, those with the lowest `priority`; `none` keeps all ids
-    and pads.
+    and pads. What is cut is cut to a multiple of `multiple`, if it has as many, and what is padded
+    is padded to one.
     """
     counts = members.sum(axis=1)
     fewest = int(counts.min())
+    fewest = fewest - fewest % multiple or fewest
     match truncate:
         case "late":
             return _ascending(members, fewest), None
         case "random":
             return _ascending(_lowest(members, priority, fewest), fewest), None
         case "none":
-            return _padded(members, counts)
+            return _padded(members, counts, multiple)
 
 
 def _ascending(members: Bool[np.ndarray, "b n"], keep: int) -> Int[Tensor, "b k"]:
@@ -47,9 +52,9 @@ def _lowest(
 
 
 def _padded(
-    members: Bool[np.ndarray, "b n"], counts: Int[np.ndarray, "b"]
+    members: Bool[np.ndarray, "b n"], counts: Int[np.ndarray, "b"], multiple: int
 ) -> tuple[Int[Tensor, "b k"], Bool[Tensor, "b k"] | None]:
-    longest = int(counts.max())
+    longest = min(-(-int(counts.max()) // multiple) * multiple, members.shape[1])
     index = _ascending(members, longest)
     valid = torch.from_numpy(np.arange(longest) < counts[:, None])
     if valid.all():
