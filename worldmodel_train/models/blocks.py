@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.attention import SelfAttention
@@ -57,7 +59,21 @@ class Mlp(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Each token on its own, transformed."""
-        return self.fc2(nn.functional.gelu(self.fc1(tokens)))
+        return self.fc2(functional.gelu(self.fc1(tokens)))
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation in the precision of its input, with fp32 sums.
+
+    Autocast would read and write fp32, and copy the tokens before and after; a block's norms are
+    followed by linear maps, which round to bf16 anyway.
+    """
+
+    def forward(self, input: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """Each token with mean 0 and variance 1, scaled and shifted."""
+        with torch.autocast(input.device.type, enabled=False):
+            weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
+            return functional.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
 
 
 class Block(nn.Module):
@@ -65,9 +81,9 @@ class Block(nn.Module):
 
     def __init__(self, config: BlocksConfig) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(config.width, eps=1e-6)
+        self.norm1 = LayerNorm(config.width, eps=1e-6)
         self.attn = SelfAttention(config.width, config.heads)
-        self.norm2 = nn.LayerNorm(config.width, eps=1e-6)
+        self.norm2 = LayerNorm(config.width, eps=1e-6)
         self.mlp = Mlp(config.width, config.mlp_width)
 
     def forward(

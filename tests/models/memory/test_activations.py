@@ -86,7 +86,11 @@ def monitored(losses) -> int:
 def with_fp32_norms(monkeypatch):
     """Norms as under autocast on CUDA; on a CPU they take bf16."""
     norm = functional.layer_norm
-    monkeypatch.setattr(functional, "layer_norm", lambda x, *rest: norm(x.float(), *rest))
+
+    def layer_norm(x, *rest):
+        return norm(x.float() if torch.is_autocast_enabled("cpu") else x, *rest)
+
+    monkeypatch.setattr(functional, "layer_norm", layer_norm)
 
 
 def predicted(config: Config, size: int, tokens: int, groups, **how):

@@ -7,9 +7,9 @@ dropped. All mask groups go through a network together.
 Per token of width d, hidden width h, e bytes a number: a block keeps the input of both norms, their
 outputs (5e d with queries, keys and values in one matrix), rotated queries and keys (2e d),
 attention's output (e d, and again where those of several mask groups are laid end to end) and
-log-sum-exp, and both sides of the GELU (2e h). Under autocast a norm
-keeps an fp32 copy of its input, which is what CUDA's autocast does. Attention is a fused kernel: no
-scores. Index tensors and small scalars are left out.
+log-sum-exp, and both sides of the GELU (2e h). The norm at the end of a network keeps an fp32 copy
+of its input under CUDA's autocast. Attention is a fused kernel: no scores. Index tensors and small
+scalars are left out.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class MicroBatch:
     precision: Precision
     checkpointing: ActivationCheckpointing
     fp32_norms: bool = True
-    """Whether norms copy bf16 tokens to fp32, as autocast does on CUDA; on a CPU it does not."""
+    """Whether last norms copy bf16 tokens to fp32, as autocast does on CUDA, and not on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +78,10 @@ class _Pass(NamedTuple):
 
 
 class _Numbers(NamedTuple):
-    """Bytes of a number: in products, in a norm's input and in its output."""
+    """Bytes of a number: in the blocks, and in the last norm's input and output."""
 
     element: int
-    norm: int
+    last_norm: int
 
 
 def activation_bytes(
@@ -113,7 +113,7 @@ def _context_pass(encoder: EncoderConfig, batch: MicroBatch) -> _Pass:
     """The pixels, the blocks, the last norm, and the latents as the predictor takes them."""
     numbers, width = _numbers(batch), encoder.blocks.width
     tokens = batch.clips * sum(mask.context for mask in batch.masks)
-    after = (numbers.norm + numbers.element) * width + STATISTICS
+    after = (numbers.last_norm + numbers.element) * width + STATISTICS
     blocks = _stack(encoder.blocks, encoder, tokens, batch, tokens * after)
     return blocks._replace(kept=blocks.kept + tokens * numbers.element * _pixels(encoder))
 
@@ -124,7 +124,7 @@ def _predictor_pass(predictor: PredictorConfig, encoder: EncoderConfig, batch: M
     targets = sum(_targets(mask, batch) for mask in batch.masks)
     tokens = batch.clips * sum(mask.sets * mask.context for mask in batch.masks) + targets
     errors = FP32 * encoder.blocks.width
-    after = targets * ((numbers.norm + numbers.element) * width + STATISTICS + errors)
+    after = targets * ((numbers.last_norm + numbers.element) * width + STATISTICS + errors)
     return _stack(predictor, encoder, tokens, batch, after)
 
 
@@ -148,7 +148,7 @@ def _stack(
 
 def _block(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
     """Bytes a token that a block keeps when it keeps all: see the top of this file."""
-    norms = 2 * (numbers.norm * blocks.width + STATISTICS)
+    norms = 2 * (numbers.element * blocks.width + STATISTICS)
     products = 2 + 3 + 1 + (2 if rotates else 0)
     log_sum_exp = FP32 * blocks.heads
     return norms + numbers.element * (products * blocks.width + 2 * blocks.mlp_width) + log_sum_exp
@@ -168,18 +168,17 @@ def _gradients(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int
     # the fused kernel sums the gradient of queries in fp32; rotation works in fp32
     attention = 8 * element * width + FP32 * width + (2 * FP32 * width if rotates else 0)
     # attention comes second: what the MLP kept is free by then
-    free = hidden + (element + numbers.norm) * width
+    free = hidden + 2 * element * width
     return max(mlp, attention - free)
 
 
 def _inference(encoder: EncoderConfig, numbers: _Numbers) -> int:
     """Bytes a token at the worst moment of a pass that keeps nothing."""
     blocks, element = encoder.blocks, numbers.element
-    normed = numbers.norm * blocks.width
     # the stream before the first block, before this block, and what a part was given
-    attention = (2 + 3) * element * blocks.width + normed
+    attention = (2 + 3 + 1) * element * blocks.width
     attention += (2 * element + 2 * FP32 if _rotates(encoder) else element) * blocks.width
-    mlp = 3 * element * blocks.width + normed + 2 * element * blocks.mlp_width
+    mlp = (3 + 1) * element * blocks.width + 2 * element * blocks.mlp_width
     # bytes, fp32 and, where they differ, what the product takes
     pixels = (1 + FP32 + element % FP32) * _pixels(encoder) + element * blocks.width
     return max(attention, mlp, pixels)
