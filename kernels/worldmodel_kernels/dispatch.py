@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import torch
 
 CHOICES = ("auto", "triton", "reference")
+TRITON_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 TRITON_IS_INSTALLED = find_spec("triton") is not None
 
 logger = logging.getLogger("worldmodel_kernels")
@@ -38,6 +39,15 @@ def use_triton(op: str, device: torch.device, unsupported: str | None) -> bool:
 def interpreting() -> bool:
     """Whether Triton runs kernels in its interpreter, on CPU tensors as well."""
     return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def unsupported_dtype(what: str, dtype: torch.dtype) -> str | None:
+    """Why our Triton kernels cannot serve `what` of this dtype; None if they can."""
+    if dtype not in TRITON_DTYPES:
+        return f"{what} are {dtype}, not bfloat16, float16 or float32"
+    if dtype == torch.bfloat16 and interpreting():
+        return "bfloat16 is wrong in Triton's interpreter"
+    return None
 
 
 def _obstacle(device: torch.device) -> str | None:

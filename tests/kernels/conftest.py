@@ -24,12 +24,21 @@ def poison():
     torch.use_deterministic_algorithms(mode=False)
 
 
+SHARED_BYTES = {80: 166912, 90: 232448, 100: 232448}  # of a block: A100, H100, B200
+
+
 @dataclass(frozen=True)
 class Build:
     """What a kernel takes of a GPU, in bytes."""
 
     shared: int
     spilled: int
+    capability: int
+
+    @property
+    def fits(self):
+        """Whether a block has this much shared memory, and every variable a register."""
+        return self.shared <= SHARED_BYTES[self.capability] and self.spilled == 0
 
 
 @pytest.fixture
@@ -43,10 +52,11 @@ def build_ahead(tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "cache"))
 
     def build(kernel, types, constants, options, capability):
-        """`types` names every argument that is not a constant; all pointers are aligned."""
+        """`types` names every argument that is not a constant; i32:16 is a multiple of 16."""
         types = {name: types.get(name, "constexpr") for name in kernel.arg_names}
-        pointers = [i for i, name in enumerate(kernel.arg_names) if types[name][0] == "*"]
-        aligned = {(i,): [["tt.divisibility", 16]] for i in pointers}
+        multiples = [i for i, x in enumerate(types.values()) if x[0] == "*" or x.endswith(":16")]
+        aligned = {(i,): [["tt.divisibility", 16]] for i in multiples}
+        types = {name: x.removesuffix(":16") for name, x in types.items()}
         source = ASTSource(kernel, types, constants, aligned)
         target = GPUTarget("cuda", capability, 32)
         program = triton.compile(source, target=target, options=options)
@@ -57,6 +67,6 @@ def build_ahead(tmp_path, monkeypatch):
         said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
         spills = re.findall(r"(\d+) bytes spill", said)
         assert len(spills) == 2, said  # stores and loads
-        return Build(program.metadata.shared, sum(map(int, spills)))
+        return Build(program.metadata.shared, sum(map(int, spills)), capability)
 
     return build

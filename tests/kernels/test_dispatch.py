@@ -65,3 +65,15 @@ def test_each_choice_is_logged_once(caplog):
         use_triton("op", CUDA, None)
         use_triton("op", CUDA, "head dim 48")
     assert caplog.messages == ["op: Triton", "op: PyTorch reference (head dim 48)"]
+
+
+def test_bfloat16_is_refused_in_the_interpreter_only(monkeypatch):
+    assert dispatch.unsupported_dtype("heads", torch.bfloat16) is None
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert "wrong in Triton's interpreter" in dispatch.unsupported_dtype("heads", torch.bfloat16)
+    assert dispatch.unsupported_dtype("heads", torch.float16) is None
+
+
+def test_double_precision_is_refused():
+    message = dispatch.unsupported_dtype("heads", torch.float64)
+    assert message == "heads are torch.float64, not bfloat16, float16 or float32"

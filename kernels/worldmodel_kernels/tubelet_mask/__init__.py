@@ -4,14 +4,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from worldmodel_kernels.dispatch import interpreting, use_triton
+from worldmodel_kernels.dispatch import unsupported_dtype, use_triton
 from worldmodel_kernels.tubelet_mask.op import embed
 from worldmodel_kernels.tubelet_mask.reference import tubelet_mask_reference
 from worldmodel_kernels.tubelet_mask.types import PixelStatistics, TubeletSize
 
 __all__ = ["PixelStatistics", "TubeletSize", "tubelet_mask"]
-
-TRITON_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 
 
 def tubelet_mask(
@@ -35,19 +33,10 @@ def tubelet_mask(
     dtype = weight.dtype
     if torch.is_autocast_enabled(clips.device.type):
         dtype = torch.get_autocast_dtype(clips.device.type)
-    if not use_triton("tubelet_mask", clips.device, unsupported(dtype)):
+    if not use_triton("tubelet_mask", clips.device, unsupported_dtype("weights", dtype)):
         return tubelet_mask_reference(clips, index, weight, bias, statistics, size)
     weight, bias = weight.to(dtype), bias.to(dtype)
     return embed(clips, index, weight, bias, *statistics, *size)
-
-
-def unsupported(dtype: torch.dtype) -> str | None:
-    """Why Triton cannot serve weights of this dtype; None if it can."""
-    if dtype not in TRITON_DTYPES:
-        return f"weights are {dtype}, not bfloat16, float16 or float32"
-    if dtype == torch.bfloat16 and interpreting():
-        return "bfloat16 is wrong in Triton's interpreter"
-    return None
 
 
 def check_sizes(
