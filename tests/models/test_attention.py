@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from worldmodel_train.models.attention import SelfAttention, attention
+from worldmodel_train.models.rope import Rotation
 from worldmodel_train.models.token_sets import AttentionGroup
 
 
@@ -36,3 +37,10 @@ def test_groups_of_sequences_do_not_see_each_other():
     together = module(tokens, groups)
     apart = [module(part, [g]) for part, g in zip(tokens.split([18, 12]), groups, strict=True)]
     torch.testing.assert_close(together, torch.cat(apart))
+
+
+def test_heads_are_turned_by_the_kernels_op(monkeypatch):
+    monkeypatch.setenv("WMT_KERNELS", "triton")
+    module, rotation = SelfAttention(12, 2), Rotation(torch.ones(1, 9, 6), torch.zeros(1, 9, 6))
+    with pytest.raises(ValueError, match="rope cannot use Triton: tensors are on cpu"):
+        module(torch.randn(18, 12), [AttentionGroup(2, 9, rotation)])

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from worldmodel_kernels.rope import rope
 from worldmodel_train.models.position import Places
-from worldmodel_train.models.rope import Rope3d, rope
+from worldmodel_train.models.rope import Rope3d
 from worldmodel_train.models.sincos import SinCos3d
 from worldmodel_train.types import TokenGrid
 

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, axis_width, rope
+from worldmodel_kernels.rope import rope
+from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, axis_width
 from worldmodel_train.types import TokenGrid
 
 GRID = TokenGrid(frames=5, height=6, width=7)

@@ -99,3 +99,10 @@ def test_tokens_tell_their_places_apart(clips):
         {"size": SMALL, "patch": 8, "position": {"name": "sincos3d"}}
     ).build()
     assert torch.pdist(encoder(grey)[0][0]).min() > 1e-3
+
+
+def test_tubelets_are_embedded_by_the_kernels_op(clips, monkeypatch):
+    monkeypatch.setenv("WMT_KERNELS", "triton")
+    encoder = EncoderConfig.model_validate({"size": SMALL, "patch": 8}).build()
+    with pytest.raises(ValueError, match="tubelet_mask cannot use Triton: tensors are on cpu"):
+        encoder(clips)

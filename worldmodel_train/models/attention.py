@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldmodel_train.models.rope import rope
+from worldmodel_kernels.rope import rope
 from worldmodel_train.models.token_sets import AttentionGroup, lay_flat
 
 

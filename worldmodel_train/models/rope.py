@@ -30,22 +30,6 @@ class Rotation(NamedTuple):
         return Rotation(self.cos[0, index], self.sin[0, index])
 
 
-def rope(
-    qkv: Float[Tensor, "b n 3 h e"], cos: Float[Tensor, "#b n e"], sin: Float[Tensor, "#b n e"]
-) -> tuple[Float[Tensor, "b n h e"], Float[Tensor, "b n h e"], Float[Tensor, "b n h e"]]:
-    """Queries and keys, turned, and values; computed in fp32, returned in the dtype of `qkv`."""
-    queries, keys, values = qkv.unbind(2)
-    return _turn(queries, cos, sin), _turn(keys, cos, sin), values
-
-
-def _turn(
-    heads: Float[Tensor, "b n h e"], cos: Float[Tensor, "#b n e"], sin: Float[Tensor, "#b n e"]
-) -> Float[Tensor, "b n h e"]:
-    first, second = heads.unflatten(-1, (-1, 2)).unbind(-1)
-    partners = torch.stack((second, first), dim=-1).flatten(-2)
-    return torch.addcmul(heads * cos[:, :, None], partners, sin[:, :, None]).to(heads.dtype)
-
-
 class Rope3d(StrictConfig):
     """Queries and keys are rotated, so that attention sees only where tokens are to each other."""
 

@@ -4,21 +4,6 @@ from torch.autograd import gradcheck
 
 from worldmodel_kernels.rope import rope
 from worldmodel_kernels.rope.reference import rope_reference
-from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, rotate
-from worldmodel_train.types import TokenGrid
-
-
-@pytest.mark.parametrize("position", [Rope3d(), Rope3dVJepa2()])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_it_is_the_models_rotation_bit_for_bit(make_case, position, dtype):
-    case = make_case(tokens=24).to(dtype)
-    rotation = position.rotation(torch.arange(24)[None], TokenGrid(2, 3, 4), 32)
-    queries, keys, values = rope(case.qkv, rotation.cos[:, 0], rotation.sin[:, 0])
-    for part, result in enumerate((queries, keys)):
-        assert torch.equal(
-            result, rotate(case.qkv[:, :, part].transpose(1, 2), rotation).transpose(1, 2)
-        )
-    assert torch.equal(values, case.qkv[:, :, 2])
 
 
 def test_each_channel_has_its_own_share_and_some_of_its_partner(make_case):
