@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
 from worldmodel_train.models.position import Places
-from worldmodel_train.models.token_sets import AttentionGroup, lay_flat, take_apart
+from worldmodel_train.models.token_sets import lay_flat, take_apart
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.types import Masks, TokenGrid
 
@@ -57,35 +57,38 @@ class Predictor(nn.Module):
         not see each other. Tokens need no sorting by place: attention is full and positions travel
         with the tokens.
         """
-        shapes = [(len(context), context.shape[1]) for context in contexts]
-        embedded = take_apart(self.embed(lay_flat(contexts)), shapes)
-        joined = [
-            self._join(context, mask, token, grid)
-            for context, mask, token in zip(embedded, masks, mask_tokens, strict=True)
+        ids = [_join_ids(mask) for mask in masks]
+        blanks = [
+            self.mask_tokens[token].expand(len(index), mask.target_index.shape[2], -1)
+            for token, mask, (index, _) in zip(mask_tokens, masks, ids, strict=True)
         ]
-        rows = [(group.rows, group.tokens) for _, group in joined]
-        filled = self.blocks(lay_flat([tokens for tokens, _ in joined]), [g for _, g in joined])
-        targets = [
-            tokens[:, context.shape[1] :]
-            for tokens, context in zip(take_apart(filled, rows), contexts, strict=True)
-        ]
-        predicted = self.proj(self.norm(lay_flat(targets)))
-        shapes = [(len(tokens), tokens.shape[1]) for tokens in targets]
+        groups = [self.places.group(index, valid, grid, len(index)) for index, valid in ids]
+        joined = self._join(contexts, blanks, [index for index, _ in ids], grid)
+        filled = take_apart(self.blocks(joined, groups), [(g.rows, g.tokens) for g in groups])
+        shapes = [(len(blank), blank.shape[1]) for blank in blanks]
+        targets = [tokens[:, -length:] for tokens, (_, length) in zip(filled, shapes, strict=True)]
+        predicted = take_apart(self.proj(self.norm(lay_flat(targets))), shapes)
         return [
             tokens.unflatten(0, mask.target_index.shape[:2])
-            for tokens, mask in zip(take_apart(predicted, shapes), masks, strict=True)
+            for tokens, mask in zip(predicted, masks, strict=True)
         ]
 
     def _join(
-        self, context: Float[Tensor, "b k d"], masks: Masks, mask_token: int, grid: TokenGrid
-    ) -> tuple[Float[Tensor, "s n d"], AttentionGroup]:
-        """Each target set after its own copy of the context."""
-        sets, targets = masks.target_index.shape[1:]
-        index, valid = _join_ids(masks)
-        context = repeat(context, "b k d -> (b g) k d", g=sets)
-        blank = self.mask_tokens[mask_token].to(context.dtype).expand(len(context), targets, -1)
-        tokens = self.places.add(torch.cat((context, blank), dim=1), index, grid)
-        return tokens, self.places.group(index, valid, grid, len(index))
+        self,
+        contexts: Sequence[Float[Tensor, "..."]],
+        blanks: Sequence[Float[Tensor, "..."]],
+        ids: Sequence[Int[Tensor, "..."]],
+        grid: TokenGrid,
+    ) -> Float[Tensor, "n d"]:
+        """All tokens: each target set of each mask group after its own copy of the context."""
+        shapes = [(len(context), context.shape[1]) for context in contexts]
+        embedded = take_apart(self.embed(lay_flat(contexts)), shapes)
+        joined = []
+        for context, blank, index in zip(embedded, blanks, ids, strict=True):
+            copies = repeat(context, "b k d -> (b g) k d", g=len(blank) // len(context))
+            tokens = torch.cat((copies, blank.to(context.dtype)), dim=1)
+            joined.append(self.places.add(tokens, index, grid))
+        return lay_flat(joined)
 
     def set_activation_checkpointing(self, policy: ActivationCheckpointing) -> None:
         """Choose what the blocks keep for the backward pass."""

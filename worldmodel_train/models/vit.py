@@ -82,14 +82,16 @@ class VisionTransformer(nn.Module):
         """
         grid = self.token_grid(clips)
         sets = kept or [TokenSet(torch.arange(grid.num_tokens, device=clips.device)[None])]
-        tokens = [
-            self.places.add(self.patch_embed(clips, chosen.index), chosen.index, grid)
-            for chosen in sets
-        ]
         groups = [
             self.places.group(chosen.index, chosen.valid, grid, len(clips)) for chosen in sets
         ]
-        latents = self.norm(self.blocks(lay_flat(tokens), groups))
+        embedded = lay_flat(
+            [
+                self.places.add(self.patch_embed(clips, chosen.index), chosen.index, grid)
+                for chosen in sets
+            ]
+        )
+        latents = self.norm(self.blocks(embedded, groups))
         return take_apart(latents, [(group.rows, group.tokens) for group in groups])
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:

@@ -5,11 +5,11 @@ or in the backward pass of a block, which first computes again what activation c
 dropped. All mask groups go through a network together.
 
 Per token of width d, hidden width h, e bytes a number: a block keeps the input of both norms, their
-outputs (5e d with queries, keys and values in one matrix), rotated queries and keys (2e d),
-attention's output (e d, and again where those of several mask groups are laid end to end) and
-log-sum-exp, and both sides of the GELU (2e h). The norm at the end of a network keeps an fp32 copy
-of its input under CUDA's autocast. Attention is a fused kernel: no scores. Index tensors and small
-scalars are left out.
+outputs (5e d with queries, keys and values in one matrix), on a CPU rotated queries and keys beside
+the matrix they came in (2e d), attention's output (e d, and again where those of several mask
+groups are laid end to end) and log-sum-exp, and both sides of the GELU (2e h). The norm at the end
+of a network keeps an fp32 copy of its input under CUDA's autocast. Attention is a fused kernel: no
+scores. Index tensors and small scalars are left out.
 """
 
 from collections.abc import Sequence
@@ -40,8 +40,9 @@ class MicroBatch:
     """Of each mask group."""
     precision: Precision
     checkpointing: ActivationCheckpointing
-    fp32_norms: bool = True
-    """Whether last norms copy bf16 tokens to fp32, as autocast does on CUDA, and not on a CPU."""
+    on_cuda: bool = True
+    """There autocast's last norms copy bf16 tokens to fp32, and the Triton kernel of rotary
+    positions leaves nothing of the matrix that queries, keys and values came in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,7 @@ class ActivationBytes:
     target: int
     """At the peak of the target encoder, which runs first and keeps nothing."""
     forward: int
-    """At the end of the forward pass, in the last mask group's loss."""
+    """At the worst moment of the forward pass after the targets: in a block, or in the loss."""
     backward: int
     """At the worst moment of the backward pass."""
 
@@ -73,6 +74,8 @@ class _Pass(NamedTuple):
     kept: int
     after: int
     """Of what is kept, the part that was used up when the blocks' backward pass begins."""
+    working: int
+    """In a block's forward pass, beside what is kept."""
     again: int
     """In a block's backward pass: what it computes again, and gradients."""
 
@@ -88,8 +91,7 @@ def activation_bytes(
     encoder: EncoderConfig, predictor: PredictorConfig, batch: MicroBatch
 ) -> ActivationBytes:
     """Activations of a step in which each mask group predicts the target encoder's latents."""
-    numbers = _numbers(batch)
-    target = batch.clips * batch.tokens * _inference(encoder, numbers)
+    target = batch.clips * batch.tokens * _inference(encoder, batch)
     context = _context_pass(encoder, batch)
     prediction = _predictor_pass(predictor, encoder, batch)
     kept = context.kept + prediction.kept
@@ -101,7 +103,11 @@ def activation_bytes(
         context=context.kept,
         predictor=prediction.kept,
         target=target,
-        forward=loss,
+        forward=max(
+            loss,
+            sum(latents) + context.kept - context.after + context.working,
+            sum(latents) + kept - prediction.after + prediction.working,
+        ),
         backward=max(
             context.kept - context.after + context.again,
             kept - prediction.after + prediction.again,
@@ -132,24 +138,28 @@ def _stack(
     blocks: BlocksConfig, encoder: EncoderConfig, tokens: int, batch: MicroBatch, after: int
 ) -> _Pass:
     numbers, rotates = _numbers(batch), _rotates(encoder)
+    apart = rotates and not batch.on_cuda
     joined = numbers.element * blocks.width if len(batch.masks) > 1 else 0
-    everything = _block(blocks, numbers, rotates=rotates) + joined
+    everything = _block(blocks, numbers, twice=apart) + joined
     kept = {
         "none": everything,
         "selective": _products(blocks, numbers),
         "full": numbers.element * blocks.width,
     }[batch.checkpointing]
     rotation = 2 * FP32 * blocks.head_width if rotates else 0
-    again = everything - kept + _gradients(blocks, numbers, rotates=rotates)
+    again = everything - kept + _gradients(blocks, numbers, rotates=apart)
     return _Pass(
-        kept=tokens * (blocks.depth * kept + rotation) + after, after=after, again=tokens * again
+        kept=tokens * (blocks.depth * kept + rotation) + after,
+        after=after,
+        working=0 if kept == everything else tokens * _working(blocks, numbers, rotates=rotates),
+        again=tokens * again,
     )
 
 
-def _block(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
-    """Bytes a token that a block keeps when it keeps all: see the top of this file."""
+def _block(blocks: BlocksConfig, numbers: _Numbers, *, twice: bool) -> int:
+    """Bytes a token that a block keeps when it keeps all, queries and keys perhaps `twice`."""
     norms = 2 * (numbers.element * blocks.width + STATISTICS)
-    products = 2 + 3 + 1 + (2 if rotates else 0)
+    products = 2 + 3 + 1 + (2 if twice else 0)
     log_sum_exp = FP32 * blocks.heads
     return norms + numbers.element * (products * blocks.width + 2 * blocks.mlp_width) + log_sum_exp
 
@@ -164,29 +174,37 @@ def _gradients(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int
     """Bytes a token that the worst moment of a block's backward pass adds to what was kept."""
     element, width = numbers.element, blocks.width
     hidden = 2 * element * blocks.mlp_width
-    mlp = element * width + hidden
-    # the fused kernel sums the gradient of queries in fp32; rotation works in fp32
+    # of the stream, and of one side of the GELU: the other side is free when it gets its own
+    mlp = element * width + hidden // 2
+    # the fused kernel sums the gradient of queries in fp32; without Triton rotation works in fp32
     attention = 8 * element * width + FP32 * width + (2 * FP32 * width if rotates else 0)
     # attention comes second: what the MLP kept is free by then
     free = hidden + 2 * element * width
     return max(mlp, attention - free)
 
 
-def _inference(encoder: EncoderConfig, numbers: _Numbers) -> int:
+def _inference(encoder: EncoderConfig, batch: MicroBatch) -> int:
     """Bytes a token at the worst moment of a pass that keeps nothing."""
-    blocks, element = encoder.blocks, numbers.element
-    # the stream before the first block, before this block, and what a part was given
-    attention = (2 + 3 + 1) * element * blocks.width
-    attention += (2 * element + 2 * FP32 if _rotates(encoder) else element) * blocks.width
-    mlp = (3 + 1) * element * blocks.width + 2 * element * blocks.mlp_width
+    blocks, numbers = encoder.blocks, _numbers(batch)
+    # the stream before the first block, and before this one
+    streams = 2 * numbers.element * blocks.width
+    working = streams + _working(blocks, numbers, rotates=_rotates(encoder))
     # bytes, fp32 and, where they differ, what the product takes
-    pixels = (1 + FP32 + element % FP32) * _pixels(encoder) + element * blocks.width
-    return max(attention, mlp, pixels)
+    pixels = (1 + FP32 + numbers.element % FP32) * _pixels(encoder)
+    return max(working, pixels + numbers.element * blocks.width)
+
+
+def _working(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
+    """Bytes a token at the worst moment of a block that keeps nothing but its input."""
+    element, width = numbers.element, blocks.width
+    attention = (3 + 1) * element * width
+    attention += (2 * element + 2 * FP32 if rotates else element) * width
+    return max(attention, 2 * element * width + 2 * element * blocks.mlp_width)
 
 
 def _numbers(batch: MicroBatch) -> _Numbers:
     element = ELEMENT[batch.precision]
-    return _Numbers(element, FP32 if batch.fp32_norms else element)
+    return _Numbers(element, FP32 if batch.on_cuda else element)
 
 
 def _targets(mask: MaskTokens, batch: MicroBatch) -> int:
