@@ -81,6 +81,8 @@ def _title(memory: RecipeMemory) -> str:
 def _parts(memory: StepMemory) -> dict[str, int]:
     state, activations, worst = memory.state, memory.activations, memory.worst
     kept = worst.kept > 0
+    # what the backward pass has set free when it meets its worst moment
+    used_up = min(worst.working, 0)
     return {
         "weights": state.weights,
         "bf16 copies of the weights": worst.casts,
@@ -90,8 +92,8 @@ def _parts(memory: StepMemory) -> dict[str, int]:
         "optimizer (moments, masters)": state.optimizer,
         "clips": activations.inputs,
         "kept by context encoder": activations.context if kept else 0,
-        "kept by predictor and loss": activations.predictor if kept else 0,
-        "other activations, copies": worst.working,
+        "kept by predictor and loss": activations.predictor + used_up if kept else 0,
+        "other activations, copies": worst.working - used_up,
         "communication": worst.communication,
     }
 
