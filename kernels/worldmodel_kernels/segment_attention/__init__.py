@@ -1,0 +1,1 @@
+"""Attention inside segments of one flat list of tokens, and to past frames."""
