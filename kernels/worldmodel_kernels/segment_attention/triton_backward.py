@@ -36,9 +36,9 @@ def correct_queries(
         keys = load_tile(k, key, stop, K_N, HEAD_DIM, LANES, CUT)
         values = load_tile(v, key, stop, V_N, HEAD_DIM, LANES, CUT)
         scores = tl.dot(queries, tl.trans(keys), input_precision=PRECISION)
-        weights = tl.exp2(scores * scale - logs[:, None])
         if CUT:
-            weights = tl.where(key[None, :] < end[:, None], weights, 0.0)
+            scores = tl.where(key[None, :] < end[:, None], scores, float("-inf"))
+        weights = tl.exp2(scores * scale - logs[:, None])
         slopes = tl.dot(gradients, tl.trans(values), input_precision=PRECISION)
         slopes = weights * (slopes - deltas[:, None])
         slope = tl.dot(slopes.to(keys.dtype), keys, slope, input_precision=PRECISION)
@@ -98,21 +98,21 @@ def queries_kernel(
     seen_by_all = tl.minimum((first // frame + 1) * frame, length) // BLOCK_N * BLOCK_N
     last = tl.minimum(first + BLOCK_M, length) - 1
     seen_by_any = tl.minimum((last // frame + 1) * frame, length)
-    outs = load_tile(out, query, length, OUT_N, HEAD_DIM, LANES, True)
-    gradients = load_tile(gradient, query, length, GRADIENT_N, HEAD_DIM, LANES, True)
+    outs = load_tile(out, query, length, OUT_N, HEAD_DIM, LANES, CUT=True)
+    gradients = load_tile(gradient, query, length, GRADIENT_N, HEAD_DIM, LANES, CUT=True)
     deltas = tl.sum(outs.to(tl.float32) * gradients.to(tl.float32), 1)
     tl.store(delta + query, deltas, mask=query < length)
-    queries = load_tile(q, query, length, Q_N, HEAD_DIM, LANES, True)
+    queries = load_tile(q, query, length, Q_N, HEAD_DIM, LANES, CUT=True)
     logs = tl.load(lse + query, mask=query < length, other=float("inf"))
     slope = tl.zeros((BLOCK_M, LANES), tl.float32)
     base2 = scale * 1.4426950408889634  # log2(e)
     slope = correct_queries(
         slope, queries, gradients, logs, deltas, k, v, end, 0, seen_by_all, base2,
-        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, False,
+        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, CUT=False,
     )  # fmt: skip
     slope = correct_queries(
         slope, queries, gradients, logs, deltas, k, v, end, seen_by_all, seen_by_any, base2,
-        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, True,
+        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, CUT=True,
     )  # fmt: skip
     store_tile(dq, query, length, slope * scale, DQ_N, HEAD_DIM, LANES)
 
@@ -145,16 +145,16 @@ def correct_keys(
     """Adds what queries from `begin` to `stop` give, and those that fill the last tile."""
     for first in range(begin, stop, BLOCK_M):
         query = first + tl.arange(0, BLOCK_M)
-        queries = load_tile(q, query, length, Q_N, HEAD_DIM, LANES, True)
-        gradients = load_tile(gradient, query, length, GRADIENT_N, HEAD_DIM, LANES, True)
+        queries = load_tile(q, query, length, Q_N, HEAD_DIM, LANES, CUT=True)
+        gradients = load_tile(gradient, query, length, GRADIENT_N, HEAD_DIM, LANES, CUT=True)
         # past the segment weights are 2^-inf
         logs = tl.load(lse + query, mask=query < length, other=float("inf"))
         deltas = tl.load(delta + query, mask=query < length, other=0.0)
         scores = tl.dot(keys, tl.trans(queries), input_precision=PRECISION)
-        weights = tl.exp2(scores * scale - logs[None, :])
         if CUT:
             end = (query // frame + 1) * frame
-            weights = tl.where(key[:, None] < end[None, :], weights, 0.0)
+            scores = tl.where(key[:, None] < end[None, :], scores, float("-inf"))
+        weights = tl.exp2(scores * scale - logs[None, :])
         cast = weights.to(gradients.dtype)
         slope_v = tl.dot(cast, gradients, slope_v, input_precision=PRECISION)
         slopes = tl.dot(values, tl.trans(gradients), input_precision=PRECISION)
@@ -216,20 +216,20 @@ def keys_kernel(
     begin = first // frame * frame
     sees_all = last // frame * frame
     sees_all = begin + (sees_all - begin + BLOCK_M - 1) // BLOCK_M * BLOCK_M
-    keys = load_tile(k, key, length, K_N, HEAD_DIM, LANES, True)
-    values = load_tile(v, key, length, V_N, HEAD_DIM, LANES, True)
+    keys = load_tile(k, key, length, K_N, HEAD_DIM, LANES, CUT=True)
+    values = load_tile(v, key, length, V_N, HEAD_DIM, LANES, CUT=True)
     slope_k = tl.zeros((BLOCK_N, LANES), tl.float32)
     slope_v = tl.zeros((BLOCK_N, LANES), tl.float32)
     base2 = scale * 1.4426950408889634  # log2(e)
     slope_k, slope_v = correct_keys(
         slope_k, slope_v, keys, values, q, gradient, lse, delta, key,
         begin, sees_all, length, frame, base2,
-        Q_N, GRADIENT_N, HEAD_DIM, LANES, PRECISION, BLOCK_M, True,
+        Q_N, GRADIENT_N, HEAD_DIM, LANES, PRECISION, BLOCK_M, CUT=True,
     )  # fmt: skip
     slope_k, slope_v = correct_keys(
         slope_k, slope_v, keys, values, q, gradient, lse, delta, key,
         sees_all, length, length, frame, base2,
-        Q_N, GRADIENT_N, HEAD_DIM, LANES, PRECISION, BLOCK_M, False,
+        Q_N, GRADIENT_N, HEAD_DIM, LANES, PRECISION, BLOCK_M, CUT=False,
     )  # fmt: skip
     store_tile(dk, key, length, slope_k * scale, DK_N, HEAD_DIM, LANES)
     store_tile(dv, key, length, slope_v, DV_N, HEAD_DIM, LANES)

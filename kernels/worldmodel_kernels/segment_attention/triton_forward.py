@@ -90,18 +90,18 @@ def forward_kernel(
     seen_by_all = tl.minimum((first // frame + 1) * frame, length) // BLOCK_N * BLOCK_N
     last = tl.minimum(first + BLOCK_M, length) - 1
     seen_by_any = tl.minimum((last // frame + 1) * frame, length)
-    queries = load_tile(q, query, length, Q_N, HEAD_DIM, LANES, True)
+    queries = load_tile(q, query, length, Q_N, HEAD_DIM, LANES, CUT=True)
     top = tl.full((BLOCK_M,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK_M,), tl.float32)
     gathered = tl.zeros((BLOCK_M, LANES), tl.float32)
     scale *= 1.4426950408889634  # log2(e)
     top, total, gathered = attend(
         top, total, gathered, queries, k, v, end, 0, seen_by_all, scale,
-        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, False,
+        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, CUT=False,
     )  # fmt: skip
     top, total, gathered = attend(
         top, total, gathered, queries, k, v, end, seen_by_all, seen_by_any, scale,
-        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, True,
+        K_N, V_N, HEAD_DIM, LANES, PRECISION, BLOCK_N, CUT=True,
     )  # fmt: skip
     total = tl.where(sound, total, float("nan"))
     store_tile(out, query, length, gathered / total[:, None], OUT_N, HEAD_DIM, LANES)

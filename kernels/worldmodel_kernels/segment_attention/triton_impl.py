@@ -1,49 +1,64 @@
-"""Triton kernels of attention inside segments: the softmax is taken online, no score is stored.
+"""Launchers of the Triton kernels of attention inside segments; no score is ever in memory.
 
 A program has a tile of queries (forward, gradient of queries) or of keys (gradients of keys and
-values) of one head of one segment, and goes through what sees them or is seen by them, in order:
-nothing is added up across programs, so the same input gives the same bits. A mask is only looked at
-in tiles that a frame's or a segment's end cuts; tiles that nobody sees are skipped.
+values) of one head of one segment, and goes through what these see or what sees them, in order:
+nothing is added up across programs, so the same input gives the same bits. Tiles that nobody sees
+are skipped, and only tiles that a frame's or a segment's end cuts are masked.
 
-Products in multiply-adds of a pair that sees each other and a head: 2 e forward; backward 7 e, as
-scores and their gradient are computed twice. Memory is read and written once a tensor at best
-(q, k, v, out: 4 n h e), and keys and values once per tile of queries through L2.
-Blocks are the largest of a few that spill no register; none was timed.
+The floor, of `p` pairs of tokens that see each other, in `h` heads of `e` channels: 4 p h e FLOPs
+forward, and 14 p h e backward, where scores and their gradients are made twice; a head dim that
+is no power of two is padded to one. Memory: 4 n h e values forward (q, k, v, out) and 12 n h e
+backward (q, k, v and the gradient twice, out, dq, dk, dv), if keys and values, which are read once
+per tile of queries, come from L2.
+
+Blocks spill no register on sm_80, sm_90 and sm_100; of those that do not, they are large. None was
+timed.
 """
 
 from typing import Any
 
 import torch
-import triton
 from torch import Tensor
 
 from worldmodel_kernels.segment_attention.triton_backward import keys_kernel, queries_kernel
 from worldmodel_kernels.segment_attention.triton_forward import forward_kernel
 from worldmodel_kernels.segment_attention.types import Segments
 
-# by bytes of a value, then by padded head dim
+# by bytes of a value, then by padded head dim; BLOCK_M queries, BLOCK_N keys
 FORWARD = {
     2: {
-        32: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 4, "num_stages": 3},
-        64: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 4, "num_stages": 3},
-        128: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
+        32: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
+        64: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
+        128: {"BLOCK_M": 128, "BLOCK_N": 32, "num_warps": 8, "num_stages": 3},
     },
     4: {
         32: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
         64: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
-        128: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        128: {"BLOCK_M": 16, "BLOCK_N": 16, "num_warps": 4, "num_stages": 2},
     },
 }
-BACKWARD = {
+QUERIES = {
     2: {
-        32: {"BLOCK_M": 64, "BLOCK_N": 64, "num_warps": 4, "num_stages": 2},
-        64: {"BLOCK_M": 64, "BLOCK_N": 64, "num_warps": 4, "num_stages": 2},
+        32: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
+        64: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
+        128: {"BLOCK_M": 128, "BLOCK_N": 32, "num_warps": 8, "num_stages": 2},
+    },
+    4: {
+        32: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        64: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        128: {"BLOCK_M": 16, "BLOCK_N": 16, "num_warps": 4, "num_stages": 2},
+    },
+}
+KEYS = {
+    2: {
+        32: {"BLOCK_M": 32, "BLOCK_N": 128, "num_warps": 8, "num_stages": 3},
+        64: {"BLOCK_M": 32, "BLOCK_N": 128, "num_warps": 8, "num_stages": 3},
         128: {"BLOCK_M": 64, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
     },
     4: {
-        32: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
-        64: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
-        128: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        32: {"BLOCK_M": 16, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        64: {"BLOCK_M": 16, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        128: {"BLOCK_M": 16, "BLOCK_N": 16, "num_warps": 4, "num_stages": 2},
     },
 }
 
@@ -54,17 +69,17 @@ def forward(q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, segments:
     All but `lse`, fp32 [h n] and contiguous, are [n h e] of any strides but the last's, which is 1.
     """
     blocks = FORWARD[q.itemsize][padded(q.shape[2])]
-    tiles = segments.count * q.shape[1] * triton.cdiv(segments.longest, blocks["BLOCK_M"])
+    tiles = num_tiles(q, segments, blocks["BLOCK_M"])
     if tiles == 0:
         return
+    tensors = {"q": q, "k": k, "v": v, "out": out}
     with torch.cuda.device_of(q):
         forward_kernel[(tiles,)](
-            q=q, k=k, v=v, out=out, lse=lse,
-            **strides(q=q, k=k, v=v, out=out), **arguments(q, segments), **blocks,
-        )  # fmt: skip
+            lse=lse, **tensors, **strides(tensors), **arguments(q, segments), **blocks
+        )
 
 
-def backward(  # noqa: PLR0913
+def backward(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -77,27 +92,33 @@ def backward(  # noqa: PLR0913
     segments: Segments,
 ) -> None:
     """Writes `dq`, `dk` and `dv` for rows that are in a segment; shapes as in `forward`."""
-    blocks = BACKWARD[q.itemsize][padded(q.shape[2])]
-    pairs = segments.count * q.shape[1]
-    tiles = pairs * triton.cdiv(segments.longest, blocks["BLOCK_M"])
-    if tiles == 0:
+    queries_blocks = QUERIES[q.itemsize][padded(q.shape[2])]
+    keys_blocks = KEYS[q.itemsize][padded(q.shape[2])]
+    queries_tiles = num_tiles(q, segments, queries_blocks["BLOCK_M"])
+    keys_tiles = num_tiles(q, segments, keys_blocks["BLOCK_N"])
+    if queries_tiles == 0:
         return
-    delta = torch.empty_like(lse)
     given = {"q": q, "k": k, "v": v, "gradient": gradient}
-    common = {"lse": lse, "delta": delta, **given, **arguments(q, segments), **blocks}
+    queries = {**given, "out": out, "dq": dq}
+    keys = {**given, "dk": dk, "dv": dv}
+    common = {"lse": lse, "delta": torch.empty_like(lse), **arguments(q, segments)}
     with torch.cuda.device_of(q):
         # first, as it writes delta
-        queries_kernel[(tiles,)](out=out, dq=dq, **strides(**given, out=out, dq=dq), **common)
-        tiles = pairs * triton.cdiv(segments.longest, blocks["BLOCK_N"])
-        keys_kernel[(tiles,)](dk=dk, dv=dv, **strides(**given, dk=dk, dv=dv), **common)
+        queries_kernel[(queries_tiles,)](**common, **queries, **strides(queries), **queries_blocks)
+        keys_kernel[(keys_tiles,)](**common, **keys, **strides(keys), **keys_blocks)
 
 
 def padded(head_dim: int) -> int:
     """Lanes of a head, a power of two."""
-    return triton.next_power_of_2(head_dim)
+    return 1 << (head_dim - 1).bit_length()
 
 
-def strides(**tensors: Tensor) -> dict[str, int]:
+def num_tiles(q: Tensor, segments: Segments, block: int) -> int:
+    """Programs: each head of each segment has as many as the longest segment needs."""
+    return segments.count * q.shape[1] * -(-segments.longest // block)
+
+
+def strides(tensors: dict[str, Tensor]) -> dict[str, int]:
     """`Q_N` and `Q_H` of `q` and so on; constants, so that loads are known to be aligned."""
     found = {}
     for name, tensor in tensors.items():

@@ -32,8 +32,9 @@ def locate(
         start = tl.load(starts + segment).to(tl.int64)
         length = tl.load(lengths + segment).to(tl.int64)
         sound = (start >= 0) & (length <= longest) & (start + length <= rows)
+        end = tl.minimum(start + length, rows)
         start = tl.maximum(start, 0)
-        length = tl.minimum(tl.minimum(length, longest), rows - start).to(tl.int32)
+        length = tl.minimum(end - start, longest).to(tl.int32)
     return tile // blocks % HEADS, start, length, first, sound
 
 
@@ -51,12 +52,10 @@ def load_tile(
     """[BLOCK, LANES]; zero past the head, and past `stop` if the tile is cut."""
     lane = tl.arange(0, LANES)
     place = base + token.to(tl.int64)[:, None] * STRIDE + lane[None, :]
+    mask = (lane < HEAD_DIM)[None, :]
     if CUT:
-        return tl.load(place, mask=(token < stop)[:, None] & (lane < HEAD_DIM)[None, :], other=0.0)
-    elif HEAD_DIM < LANES:
-        return tl.load(place, mask=(lane < HEAD_DIM)[None, :], other=0.0)
-    else:
-        return tl.load(place)
+        mask = (token < stop)[:, None] & mask
+    return tl.load(place, mask=mask, other=0.0)
 
 
 @triton.jit
