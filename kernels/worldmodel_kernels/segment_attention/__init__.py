@@ -11,7 +11,7 @@ from worldmodel_kernels.segment_attention.reference import (
     ragged_attention_reference,
 )
 
-__all__ = ["frame_causal_attention", "ragged_attention", "unsupported"]
+__all__ = ["frame_causal_attention", "ragged_attention"]
 
 TRITON_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 TRITON_HEAD_DIMS = (32, 64, 80)

@@ -82,7 +82,10 @@ def queries_kernel(
     BLOCK_N: tl.constexpr,
 ):
     """The gradient of a tile of queries."""
-    head, start, length, first, _ = locate(starts, lengths, rows, longest, HEADS, BLOCK_M)
+    # late frames see more keys: they take longest
+    head, start, length, first, _ = locate(
+        starts, lengths, rows, longest, HEADS, BLOCK_M, LAST_FIRST=True
+    )
     if first >= length:
         return
     q += start * Q_N + head * Q_H
@@ -200,7 +203,10 @@ def keys_kernel(
     BLOCK_N: tl.constexpr,
 ):
     """The gradients of a tile of keys and of their values."""
-    head, start, length, first, _ = locate(starts, lengths, rows, longest, HEADS, BLOCK_N)
+    # early frames are seen by more queries
+    head, start, length, first, _ = locate(
+        starts, lengths, rows, longest, HEADS, BLOCK_N, LAST_FIRST=False
+    )
     if first >= length:
         return
     q += start * Q_N + head * Q_H
