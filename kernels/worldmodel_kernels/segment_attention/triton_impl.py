@@ -131,6 +131,8 @@ def strides(tensors: dict[str, Tensor]) -> dict[str, int]:
 def arguments(q: Tensor, segments: Segments) -> dict[str, Any]:
     """What all kernels are told."""
     rows, heads, head_dim = q.shape
+    for stated in (segments.starts, segments.lengths):
+        assert stated is None or stated.is_contiguous(), "segments are read one after the other"
     return {
         "starts": segments.starts,
         "lengths": segments.lengths,

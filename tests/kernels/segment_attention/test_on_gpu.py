@@ -9,8 +9,9 @@ from worldmodel_kernels.segment_attention.reference import (
 
 pytestmark = pytest.mark.gpu
 
-# of the norm of the float64 reference: rounded weights, slopes and results; in fp32, long sums
-TOLERANCE = {torch.bfloat16: 8e-3, torch.float16: 1e-3, torch.float32: 1e-5}
+# of the norm of the float64 reference: rounded weights, slopes and results, which take about 2.4e-3
+# and 3e-4; in fp32, long sums
+TOLERANCE = {torch.bfloat16: 4e-3, torch.float16: 5e-4, torch.float32: 1e-5}
 FRAME = 258  # an action, a state, 16 by 16 patches
 
 

@@ -160,10 +160,11 @@ def test_a_segment_that_is_none_is_nan_in_those_of_its_tokens_that_exist(make_ca
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_segments_may_be_of_any_integers(make_case, assert_close, dtype):
+def test_segments_may_be_any_integers_in_any_layout(make_case, assert_close, dtype):
     tokens, starts, lengths = lay_out([5, 40, 17], 1)
     case = make_case(tokens)
-    results = case.run(ragged_attention, starts.to(dtype), lengths.to(dtype), 40)
+    columns = torch.stack([starts, lengths], 1).to(dtype).unbind(1)
+    results = case.run(ragged_attention, *columns, 40)
     definition = case.to(torch.float64).run(ragged_attention_reference, starts, lengths, 40)
     assert_close(results, definition, TOLERANCE[torch.float32])
 
