@@ -5,7 +5,12 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from worldmodel_kernels.segment_attention.triton_tiles import load_tile, locate, store_tile
+from worldmodel_kernels.segment_attention.triton_tiles import (
+    VARYING,
+    load_tile,
+    locate,
+    store_tile,
+)
 
 
 @triton.jit
@@ -45,7 +50,7 @@ def correct_queries(
     return slope
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def queries_kernel(
     q,  # [n, h, e]
@@ -166,7 +171,7 @@ def correct_keys(
     return slope_k, slope_v
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def keys_kernel(
     q,  # [n, h, e]

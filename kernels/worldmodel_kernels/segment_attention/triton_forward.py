@@ -5,7 +5,12 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from worldmodel_kernels.segment_attention.triton_tiles import load_tile, locate, store_tile
+from worldmodel_kernels.segment_attention.triton_tiles import (
+    VARYING,
+    load_tile,
+    locate,
+    store_tile,
+)
 
 
 @triton.jit
@@ -47,7 +52,7 @@ def attend(
     return top, total, gathered
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def forward_kernel(
     q,  # [n, h, e]

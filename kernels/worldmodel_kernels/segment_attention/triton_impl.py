@@ -68,6 +68,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, segments:
 
     All but `lse`, fp32 [h n] and contiguous, are [n h e] of any strides but the last's, which is 1.
     """
+    assert lse.is_contiguous(), "lse is read head by head"
     blocks = FORWARD[q.itemsize][padded(q.shape[2])]
     tiles = num_tiles(q, segments, blocks["BLOCK_M"])
     if tiles == 0:

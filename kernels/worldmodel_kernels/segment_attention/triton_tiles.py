@@ -5,6 +5,9 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
+# they change with every batch: multiples of 16 would be compiled apart
+VARYING = ["rows", "longest", "frame"]
+
 
 @triton.jit
 @no_type_check
