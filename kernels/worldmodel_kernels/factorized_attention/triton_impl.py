@@ -64,9 +64,13 @@ def blocks_for(frames: int, head_dim: int, itemsize: int) -> dict[str, int]:
     """Sizes of a tile, and options of the compiler."""
     lanes = padded(head_dim)
     rows = max(padded(frames), FEWEST_ROWS[itemsize])
-    # products of fp32 hold their operands in registers: these need more warps
-    num_warps = lanes // 8 if itemsize == 4 and rows > 16 else 4
-    return {"LANES": lanes, "ROWS": rows, "num_warps": num_warps}
+    blocks = {"LANES": lanes, "ROWS": rows, "num_warps": 4}
+    if itemsize == 4 and rows > 16:
+        # products of fp32 hold their operands in registers: many warps share these, and use them
+        # all, where the assembler left alone would rather have several blocks, and spills
+        num_warps = lanes // 8
+        blocks |= {"num_warps": num_warps, "maxnreg": min(255, 65536 // (32 * num_warps))}
+    return blocks
 
 
 def num_tiles(qkv: Tensor, rows: int) -> int:
