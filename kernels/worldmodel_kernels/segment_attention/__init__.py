@@ -11,7 +11,7 @@ from worldmodel_kernels.segment_attention.reference import (
     ragged_attention_reference,
 )
 
-__all__ = ["frame_causal_attention", "ragged_attention", "unsupported"]
+__all__ = ["frame_causal_attention", "ragged_attention"]
 
 TRITON_HEAD_DIMS = (32, 64, 80)
 
@@ -40,7 +40,8 @@ def ragged_attention(
     if not use_triton("ragged_attention", q.device, unsupported(dtype, q.shape[-1])):
         return ragged_attention_reference(q, k, v, starts, lengths, longest)
     q, k, v = (x.to(dtype) for x in (q, k, v))
-    return attend(q, k, v, starts, lengths, len(starts), longest, 0)[0]
+    segments = starts.contiguous(), lengths.contiguous(), len(starts), longest
+    return attend(q, k, v, *segments, frame=0)[0]
 
 
 def frame_causal_attention(
@@ -64,7 +65,7 @@ def frame_causal_attention(
     if not use_triton("frame_causal_attention", q.device, unsupported(dtype, head_dim)):
         return frame_causal_attention_reference(q, k, v, frame_tokens)
     flat = (x.to(dtype).flatten(0, 1) for x in (q, k, v))
-    out, _ = attend(*flat, None, None, batch, tokens, frame_tokens)
+    out, _ = attend(*flat, None, None, batch, tokens, frame=frame_tokens)
     return out.unflatten(0, (batch, tokens))
 
 

@@ -5,7 +5,12 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from worldmodel_kernels.segment_attention.triton_tiles import load_tile, locate, store_tile
+from worldmodel_kernels.segment_attention.triton_tiles import (
+    VARYING,
+    load_tile,
+    locate,
+    store_tile,
+)
 
 
 @triton.jit
@@ -45,7 +50,7 @@ def correct_queries(
     return slope
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def queries_kernel(
     q,  # [n, h, e]
@@ -82,7 +87,10 @@ def queries_kernel(
     BLOCK_N: tl.constexpr,
 ):
     """The gradient of a tile of queries."""
-    head, start, length, first, _ = locate(starts, lengths, rows, longest, HEADS, BLOCK_M)
+    # late frames see more keys: they take longest
+    head, start, length, first, _ = locate(
+        starts, lengths, rows, longest, HEADS, BLOCK_M, LAST_FIRST=True
+    )
     if first >= length:
         return
     q += start * Q_N + head * Q_H
@@ -163,7 +171,7 @@ def correct_keys(
     return slope_k, slope_v
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def keys_kernel(
     q,  # [n, h, e]
@@ -200,7 +208,10 @@ def keys_kernel(
     BLOCK_N: tl.constexpr,
 ):
     """The gradients of a tile of keys and of their values."""
-    head, start, length, first, _ = locate(starts, lengths, rows, longest, HEADS, BLOCK_N)
+    # early frames are seen by more queries
+    head, start, length, first, _ = locate(
+        starts, lengths, rows, longest, HEADS, BLOCK_N, LAST_FIRST=False
+    )
     if first >= length:
         return
     q += start * Q_N + head * Q_H

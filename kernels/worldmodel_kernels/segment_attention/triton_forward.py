@@ -5,7 +5,12 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from worldmodel_kernels.segment_attention.triton_tiles import load_tile, locate, store_tile
+from worldmodel_kernels.segment_attention.triton_tiles import (
+    VARYING,
+    load_tile,
+    locate,
+    store_tile,
+)
 
 
 @triton.jit
@@ -47,7 +52,7 @@ def attend(
     return top, total, gathered
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def forward_kernel(
     q,  # [n, h, e]
@@ -77,7 +82,10 @@ def forward_kernel(
     BLOCK_N: tl.constexpr,
 ):
     """A tile of queries."""
-    head, start, length, first, sound = locate(starts, lengths, rows, longest, HEADS, BLOCK_M)
+    # late frames see more keys: they take longest
+    head, start, length, first, sound = locate(
+        starts, lengths, rows, longest, HEADS, BLOCK_M, LAST_FIRST=True
+    )
     if first >= length:
         return
     q += start * Q_N + head * Q_H

@@ -28,12 +28,12 @@ from worldmodel_kernels.segment_attention.types import Segments
 FORWARD = {
     2: {
         32: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
-        64: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
-        128: {"BLOCK_M": 128, "BLOCK_N": 32, "num_warps": 8, "num_stages": 3},
+        64: {"BLOCK_M": 128, "BLOCK_N": 64, "num_warps": 4, "num_stages": 3},
+        128: {"BLOCK_M": 64, "BLOCK_N": 32, "num_warps": 4, "num_stages": 3},
     },
     4: {
         32: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
-        64: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        64: {"BLOCK_M": 32, "BLOCK_N": 32, "num_warps": 8, "num_stages": 2},
         128: {"BLOCK_M": 16, "BLOCK_N": 16, "num_warps": 4, "num_stages": 2},
     },
 }
@@ -56,7 +56,7 @@ KEYS = {
         128: {"BLOCK_M": 64, "BLOCK_N": 64, "num_warps": 8, "num_stages": 2},
     },
     4: {
-        32: {"BLOCK_M": 16, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
+        32: {"BLOCK_M": 32, "BLOCK_N": 16, "num_warps": 4, "num_stages": 2},
         64: {"BLOCK_M": 16, "BLOCK_N": 32, "num_warps": 4, "num_stages": 2},
         128: {"BLOCK_M": 16, "BLOCK_N": 16, "num_warps": 4, "num_stages": 2},
     },
@@ -68,6 +68,7 @@ def forward(q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, segments:
 
     All but `lse`, fp32 [h n] and contiguous, are [n h e] of any strides but the last's, which is 1.
     """
+    assert lse.is_contiguous(), "lse is read head by head"
     blocks = FORWARD[q.itemsize][padded(q.shape[2])]
     tiles = num_tiles(q, segments, blocks["BLOCK_M"])
     if tiles == 0:
@@ -131,6 +132,8 @@ def strides(tensors: dict[str, Tensor]) -> dict[str, int]:
 def arguments(q: Tensor, segments: Segments) -> dict[str, Any]:
     """What all kernels are told."""
     rows, heads, head_dim = q.shape
+    for stated in (segments.starts, segments.lengths):
+        assert stated is None or stated.is_contiguous(), "segments are read one after the other"
     return {
         "starts": segments.starts,
         "lengths": segments.lengths,

@@ -5,6 +5,9 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
+# they change with every batch: multiples of 16 would be compiled apart
+VARYING = ["rows", "longest", "frame"]
+
 
 @triton.jit
 @no_type_check
@@ -15,6 +18,7 @@ def locate(
     longest,
     HEADS: tl.constexpr,
     BLOCK: tl.constexpr,
+    LAST_FIRST: tl.constexpr,  # whether the last tile of a segment begins first
 ):
     """This program's head, its segment's first row and tokens, and its first token there.
 
@@ -24,6 +28,8 @@ def locate(
     blocks = tl.cdiv(longest, BLOCK)
     segment = tile // blocks // HEADS
     first = (tile % blocks).to(tl.int32) * BLOCK
+    if LAST_FIRST:
+        first = (blocks - 1) * BLOCK - first
     if starts is None:
         start = segment * longest
         length = longest

@@ -16,5 +16,5 @@ class Segments:
     count: int
     longest: int  # tokens
     frame: int = 0  # tokens; 0: one frame
-    starts: Tensor | None = None  # int [count]; None: all are `longest`, one after the other
-    lengths: Tensor | None = None  # int [count]
+    starts: Tensor | None = None  # int [count], contiguous; None: all `longest`, end to end
+    lengths: Tensor | None = None  # int [count], contiguous

@@ -27,14 +27,14 @@ def lay_out(lengths, gap):
 
 
 @given(
-    lengths=st.lists(st.integers(0, 70), min_size=1, max_size=3),
+    lengths=st.lists(st.integers(0, 50), min_size=1, max_size=3),
     gap=st.integers(0, 3),
-    spare=st.integers(0, 70),
-    heads=st.integers(1, 3),
+    spare=st.integers(0, 40),
+    heads=st.integers(1, 2),
     head_dim=HEAD_DIMS,
     dtype=DTYPES,
 )
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_ragged_attention_and_gradients_are_the_references(  # noqa: PLR0913
     make_case, assert_close, lengths, gap, spare, heads, head_dim, dtype
 ):
@@ -54,11 +54,11 @@ def test_ragged_attention_and_gradients_are_the_references(  # noqa: PLR0913
     head_dim=HEAD_DIMS,
     dtype=DTYPES,
 )
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 def test_frame_causal_attention_and_gradients_are_the_references(  # noqa: PLR0913
     make_case, assert_close, frame_tokens, frames, batch, head_dim, dtype
 ):
-    tokens = frame_tokens * min(frames, max(120 // frame_tokens, 1))
+    tokens = frame_tokens * min(frames, max(100 // frame_tokens, 1))
     case = make_case(batch, tokens, heads=1, head_dim=head_dim).to(dtype)
     results = case.run(frame_causal_attention, frame_tokens)
     assert {x.dtype for x in results} == {dtype}
@@ -160,10 +160,11 @@ def test_a_segment_that_is_none_is_nan_in_those_of_its_tokens_that_exist(make_ca
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64])
-def test_segments_may_be_of_any_integers(make_case, assert_close, dtype):
+def test_segments_may_be_any_integers_in_any_layout(make_case, assert_close, dtype):
     tokens, starts, lengths = lay_out([5, 40, 17], 1)
     case = make_case(tokens)
-    results = case.run(ragged_attention, starts.to(dtype), lengths.to(dtype), 40)
+    columns = torch.stack([starts, lengths], 1).to(dtype).unbind(1)
+    results = case.run(ragged_attention, *columns, 40)
     definition = case.to(torch.float64).run(ragged_attention_reference, starts, lengths, 40)
     assert_close(results, definition, TOLERANCE[torch.float32])
 

@@ -6,12 +6,12 @@ SHARED_BYTES = {80: 166912, 90: 232448, 100: 232448}  # of a block: A100, H100, 
 HEADS = 16
 
 
-def argument_types(dtype):
+def argument_types(dtype, *, ragged):
     floats = ("q", "k", "v", "out", "gradient", "dq", "dk", "dv")
     return {
         **dict.fromkeys(floats, f"*{dtype}"),
         **dict.fromkeys(("lse", "delta"), "*fp32"),
-        **dict.fromkeys(("starts", "lengths"), "*i64"),
+        **dict.fromkeys(("starts", "lengths") if ragged else (), "*i64"),
         **dict.fromkeys(("rows", "longest", "frame"), "i32"),
         "scale": "fp32",
     }
@@ -25,11 +25,13 @@ def packed_strides(kernel, head_dim):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["bf16", "fp16", "fp32"])
+@pytest.mark.parametrize(("dtype", "ragged"), [("bf16", False), ("fp16", True), ("fp32", True)])
 @pytest.mark.parametrize("capability", SHARED_BYTES)
 @pytest.mark.parametrize("head_dim", [32, 64, 80])
 @pytest.mark.parametrize("name", ["forward", "queries", "keys"])
-def test_kernels_fit_into_gpus_without_spilling(build_ahead, name, head_dim, capability, dtype):
+def test_kernels_fit_into_gpus_without_spilling(
+    build_ahead, name, head_dim, capability, dtype, ragged
+):
     from worldmodel_kernels.segment_attention import triton_impl
 
     kernel = getattr(triton_impl, f"{name}_kernel")
@@ -38,6 +40,9 @@ def test_kernels_fit_into_gpus_without_spilling(build_ahead, name, head_dim, cap
     constants = {"HEADS": HEADS, "HEAD_DIM": head_dim, "LANES": lanes, "PRECISION": "ieee"}
     constants |= {x: options.pop(x) for x in ("BLOCK_M", "BLOCK_N")}
     constants |= packed_strides(kernel, head_dim)
-    build = build_ahead(kernel, argument_types(dtype), constants, options, capability)
+    if not ragged:
+        constants |= dict.fromkeys(("starts", "lengths"))
+    types = argument_types(dtype, ragged=ragged)
+    build = build_ahead(kernel, types, constants, options, capability)
     assert build.spilled == 0
     assert 0 < build.shared <= SHARED_BYTES[capability]
