@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldmodel_kernels.segment_attention.op import unit_stride
 from worldmodel_kernels.segment_attention.types import Segments
 
 
@@ -59,11 +60,6 @@ def time_gradients(qkv: Tensor, gradient: Tensor, causal: bool) -> Tensor:  # no
     from worldmodel_kernels.factorized_attention import triton_impl
 
     return triton_impl.time_gradients(unit_stride(qkv), gradient, causal=causal)
-
-
-def unit_stride(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy where a head's channels are not neighbours in memory."""
-    return tensor if tensor.stride(-1) == 1 else tensor.contiguous()
 
 
 @attend_over_space.register_fake

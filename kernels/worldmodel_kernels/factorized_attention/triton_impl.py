@@ -24,6 +24,7 @@ from worldmodel_kernels.segment_attention.triton_impl import padded, precision
 
 FEWEST_ROWS = {2: 64, 4: 16}  # by bytes of a value
 
+VARYING = ("places",)  # one program for all of them
 QKV_STRIDES = ("qkv_b", "qkv_t", "qkv_s", "qkv_x", "qkv_h")
 GRADIENT_STRIDES = ("gradient_b", "gradient_t", "gradient_s", "gradient_h", "gradient_e")
 
@@ -168,7 +169,7 @@ def exponentials(
     return weights, tl.sum(weights, 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def forward_kernel(
     qkv,  # [b, t, s, 3, h, e], strides qkv_*
@@ -200,7 +201,7 @@ def forward_kernel(
     store_rows(out, row, present, gathered / total[:, None], HEAD_DIM, LANES)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def backward_kernel(
     qkv,  # [b, t, s, 3, h, e], strides qkv_*
