@@ -54,6 +54,8 @@ def launch(
 ) -> None:
     """Turn the first two sources into results that share their strides; copy the third."""
     batch, tokens, heads, width = sources[0].shape
+    assert cos.shape == sin.shape
+    assert cos.shape in {(batch, tokens, width), (1, tokens, width)}, cos.shape
     if sources[0].numel() == 0:
         return
     blocks = blocks_for(width)
