@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worldmodel_kernels.dispatch import interpreting, use_triton
+from worldmodel_kernels.dispatch import unsupported_dtype, use_triton
 from worldmodel_kernels.segment_attention.op import attend
 from worldmodel_kernels.segment_attention.reference import (
     frame_causal_attention_reference,
@@ -13,7 +13,6 @@ from worldmodel_kernels.segment_attention.reference import (
 
 __all__ = ["frame_causal_attention", "ragged_attention"]
 
-TRITON_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 TRITON_HEAD_DIMS = (32, 64, 80)
 
 
@@ -81,11 +80,7 @@ def unsupported(dtype: torch.dtype, head_dim: int) -> str | None:
     """Why Triton cannot serve values of this dtype in heads of this size; None if it can."""
     if head_dim not in TRITON_HEAD_DIMS:
         return f"head dim {head_dim} is none of {', '.join(map(str, TRITON_HEAD_DIMS))}"
-    if dtype not in TRITON_DTYPES:
-        return f"values are {dtype}, not bfloat16, float16 or float32"
-    if dtype == torch.bfloat16 and interpreting():
-        return "bfloat16 is wrong in Triton's interpreter"
-    return None
+    return unsupported_dtype("values", dtype)
 
 
 def check_segments(
