@@ -10,6 +10,7 @@ from worldmodel_train.models.flops import (
     MaskTokens,
     clip_cost,
     encoder_parameters,
+    model_flops,
     predictor_parameters,
 )
 from worldmodel_train.recipe import Recipe
@@ -66,6 +67,18 @@ def recipe_cost(recipe: Recipe) -> RecipeCost:
         predictor_parameters=predictor_parameters(predictor, encoder),
         lengths=tuple(_length(recipe, frames, share) for frames, share in shares.items()),
         clips=recipe.train.steps * recipe.train.global_batch,
+    )
+
+
+def model_flops_per_clip(recipe: Recipe) -> float:
+    """Operations of the model in a step, by which MFU is measured; the mean over drawn masks."""
+    encoder, predictor = recipe.method.encoder, recipe.method.predictor
+    return sum(
+        length.share
+        / NUM_DRAWS
+        * model_flops(encoder, predictor, tokens=length.grid.num_tokens, masks=masks)
+        for length in recipe_cost(recipe).lengths
+        for masks in zip(*length.masks, strict=True)
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import torch
 
+from worldmodel_train.cli.cost import model_flops_per_clip
 from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
@@ -36,6 +37,7 @@ def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:
         recipe_yaml=resolved_yaml(recipe),
         read_recipe=lambda path: resolved_yaml(load_recipe(path)),
         run_dir=recipe.run_path,
+        flops_per_clip=model_flops_per_clip(recipe),
         resume=resume,
     )
 

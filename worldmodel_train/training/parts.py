@@ -51,6 +51,8 @@ class PretrainParts:
     read_recipe: Callable[[Path], str]
     """A stored recipe, resolved again: an older version did not write what has a default now."""
     run_dir: Path
+    flops_per_clip: float
+    """Of the model in a training step, without what is computed a second time."""
     resume: Literal["auto", "never"] = "auto"
 
 

@@ -21,6 +21,7 @@ from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.module import Beginning, Plan, TrainingModule
 from worldmodel_train.training.observers import Observers, observe
 from worldmodel_train.training.parts import PretrainParts, PretrainResult
+from worldmodel_train.training.peak import device_peak
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.ranks.agreement import Agreement
@@ -66,7 +67,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         streams = goes_on.streams if goes_on is not None else None
         watch = Watch(
             guard=Guard(parts.guard),
-            clock=Clock(train.global_batch),
+            clock=Clock(train.global_batch, fastest=_fastest(parts, place)),
             signals=signals,
             agreement=Agreement(train.timeout_s),
             streams=StreamPositions(streams),
@@ -80,6 +81,17 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
             step=goes_on.step if goes_on is not None else 0,
         )
         return _train(parts, module, place, watch)
+
+
+def _fastest(parts: PretrainParts, place: Place) -> float:
+    """Clips per second of all devices at their peak."""
+    peak = device_peak(place.device, parts.train.precision)
+    if place.processes.rank == 0:
+        logger.info(
+            "MFU counts %s GFLOP a clip, and as a device's peak %s GFLOP/s: %s",
+            f"{parts.flops_per_clip / 1e9:,.1f}", f"{peak.flops / 1e9:,.0f}", peak.origin,
+        )  # fmt: skip
+    return place.processes.world_size * peak.flops / parts.flops_per_clip
 
 
 def _allow_many_files() -> None:

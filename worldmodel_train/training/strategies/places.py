@@ -39,6 +39,8 @@ class Place:
 
     processes: Processes
     accelerator: Literal["cpu", "gpu"]
+    device: torch.device
+    """Of this process."""
     devices: int | Literal["auto"]
     """Of this node, as the Trainer counts them; `auto` where each task sees one of its own."""
     strategy: Strategy
@@ -185,6 +187,7 @@ class Launch:
         return Place(
             processes=self.processes,
             accelerator=self.accelerator,
+            device=self._devices[self.processes.environment.local_rank()],
             devices="auto" if len(set(self._devices)) < per_node and on_gpu else per_node,
             strategy=strategy,
             precision=precision,
