@@ -20,7 +20,9 @@ from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
 PICTURED_CLIPS = 4
 
 
-def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:
+def pretrain_parts(
+    recipe: Recipe, resume: str, *, profile_steps: int | None = None
+) -> PretrainParts:
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
     pictured = recipe.data.held_out if recipe.log.image_every is not None else None
@@ -39,6 +41,7 @@ def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:
         run_dir=recipe.run_path,
         flops_per_clip=model_flops_per_clip(recipe),
         resume=resume,
+        profile_steps=profile_steps,
     )
 
 

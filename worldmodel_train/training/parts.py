@@ -54,6 +54,8 @@ class PretrainParts:
     flops_per_clip: float
     """Of the model in a training step, without what is computed a second time."""
     resume: Literal["auto", "never"] = "auto"
+    profile_steps: int | None = None
+    """Steps of this start to trace; None traces nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.ranks.contact import contact_with_others
 from worldmodel_train.training.ranks.signals import StopSignals
+from worldmodel_train.training.readings.profile import check_profile
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.start import find_init, find_last
 from worldmodel_train.training.strategies.places import Place, accumulation
@@ -56,7 +57,10 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     )
     last = find_last(parts)
     init = find_init(train.init) if train.init is not None and last is None else None
-    if last is not None and read_meta(last).step >= train.steps:
+    step = read_meta(last).step if last is not None else 0
+    if parts.profile_steps is not None:
+        check_profile(parts.profile_steps, steps_left=max(0, train.steps - step))
+    if last is not None and step >= train.steps:
         return _finished(parts, last)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
