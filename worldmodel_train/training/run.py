@@ -22,6 +22,7 @@ from worldmodel_train.training.module import Beginning, Plan, TrainingModule
 from worldmodel_train.training.observers import Observers, observe
 from worldmodel_train.training.parts import PretrainParts, PretrainResult
 from worldmodel_train.training.peak import device_peak
+from worldmodel_train.training.prefetch import on_the_way
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.ranks.agreement import Agreement
@@ -174,7 +175,7 @@ def _train(
             contact_with_others(rank, parts.run_dir, watch),
             closing(_batches(parts, place, first_step, watch)) as batches,
         ):
-            trainer.fit(module, batches)
+            trainer.fit(module, on_the_way(batches, place.device))
     result = _result(parts, module, observers)
     if result.stopped_by and rank == 0:
         logger.warning(
