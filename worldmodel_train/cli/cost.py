@@ -55,7 +55,10 @@ class RecipeCost:
 
 
 def recipe_cost(recipe: Recipe) -> RecipeCost:
-    """The cost of a joint-embedding recipe, with masks as this recipe draws them."""
+    """The cost of a joint-embedding recipe, with masks as this recipe draws them.
+
+    Activation checkpointing that is `auto` counts as none, which is the floor.
+    """
     encoder, predictor = recipe.method.encoder, recipe.method.predictor
     total_weight = sum(source.weight for source in recipe.data.sources)
     shares: dict[int, float] = {}
@@ -84,6 +87,7 @@ def model_flops_per_clip(recipe: Recipe) -> float:
 
 def _length(recipe: Recipe, frames: int, share: float) -> ClipLength:
     encoder, side = recipe.method.encoder, recipe.data.augment.size // recipe.method.encoder.patch
+    policy = recipe.train.activation_checkpointing
     grid = TokenGrid(frames // encoder.tubelet, side, side)
     masks = tuple(tuple(_draws(group, grid, recipe)) for group in range(len(recipe.masks)))
     costs = [
@@ -92,7 +96,7 @@ def _length(recipe: Recipe, frames: int, share: float) -> ClipLength:
             recipe.method.predictor,
             tokens=grid.num_tokens,
             masks=drawn,
-            checkpointing=recipe.train.activation_checkpointing,
+            checkpointing="none" if policy == "auto" else policy,
         )
         for drawn in zip(*masks, strict=True)
     ]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 
 from worldmodel_train.cli.cost import model_flops_per_clip
+from worldmodel_train.cli.memory import memory_estimate
 from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
@@ -39,6 +40,7 @@ def pretrain_parts(
         recipe_yaml=resolved_yaml(recipe),
         read_recipe=lambda path: resolved_yaml(load_recipe(path)),
         run_dir=recipe.run_path,
+        estimate_memory=lambda policy, sharding: memory_estimate(recipe)(policy, sharding).total,
         flops_per_clip=model_flops_per_clip(recipe),
         resume=resume,
         profile_steps=profile_steps,

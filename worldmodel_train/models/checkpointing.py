@@ -10,6 +10,9 @@ from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_conte
 
 ActivationCheckpointing = Literal["none", "selective", "full"]
 
+POLICIES: tuple[ActivationCheckpointing, ...] = ("none", "selective", "full")
+"""From the fastest on; each keeps less than the one before it."""
+
 # `selective` keeps what is dear to compute, and computes normalisation, GELU and rotation again.
 KEPT_OPERATIONS = (
     "mm",

@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
+from worldmodel_train.models.checkpointing import ActivationCheckpointing
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_meta, write_text
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -31,6 +32,7 @@ from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.readings.profile import check_profile
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.start import find_init, find_last
+from worldmodel_train.training.strategies.auto_checkpointing import choose_checkpointing
 from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.strategy import choose_place
@@ -63,10 +65,11 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         check_profile(parts.profile_steps, steps_left=max(0, train.steps - step))
     if last is not None and step >= train.steps:
         return _finished(parts, last)
+    checkpointing = choose_checkpointing(train, place, parts.estimate_memory)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
     with _place_to_write(parts, processes), StopSignals() as signals:
-        objective = _build_objective(parts)
+        objective = _build_objective(parts, checkpointing)
         stored = _stored(parts, shapes_of(objective), last=last, init=init)
         goes_on = stored if last is not None else None
         streams = goes_on.streams if goes_on is not None else None
@@ -121,11 +124,11 @@ def _place_to_write(parts: PretrainParts, processes: Processes) -> Iterator[None
         yield
 
 
-def _build_objective(parts: PretrainParts) -> nn.Module:
+def _build_objective(parts: PretrainParts, checkpointing: ActivationCheckpointing) -> nn.Module:
     seed_weights(parts.train.seed)
     objective = parts.build_objective()
     assert isinstance(objective, nn.Module)
-    set_activation_checkpointing(objective, parts.train.activation_checkpointing)
+    set_activation_checkpointing(objective, checkpointing)
     if parts.train.compile:
         # in place: the names in the state stay as they are
         for child in objective.children():

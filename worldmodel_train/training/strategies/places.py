@@ -46,6 +46,8 @@ class Place:
     strategy: Strategy
     precision: Precision | None
     """A plugin in the place of Lightning's own."""
+    chosen: Chosen
+    """What the strategy was made from."""
     lay_out: Callable[[TrainingModule], Layout]
     """Called when the strategy has set up the model and the optimizer."""
     shard: Callable[[TrainingModule], None]
@@ -81,6 +83,7 @@ class Launch:
     train: TrainConfig
     processes: Processes
     accelerator: Literal["cpu", "gpu"]
+    chosen: Chosen
     clip_grad_norm: float | None
 
     @property
@@ -98,11 +101,11 @@ class Launch:
             "timeout": timedelta(seconds=self.train.timeout_s),
         }
 
-    def place(self, chosen: Chosen) -> Place:
+    def place(self) -> Place:
         """Where the Trainer runs under the chosen strategy."""
-        match chosen:
+        match self.chosen:
             case DeepSpeedConfig():
-                return self._deepspeed(chosen)
+                return self._deepspeed(self.chosen)
             case Fsdp2Strategy():
                 return self._fsdp2()
             case DdpStrategy():
@@ -191,6 +194,7 @@ class Launch:
             devices="auto" if len(set(self._devices)) < per_node and on_gpu else per_node,
             strategy=strategy,
             precision=precision,
+            chosen=self.chosen,
             lay_out=lay_out,
             shard=shard,
         )
