@@ -94,7 +94,7 @@ class TrainConfig(StrictConfig):
     """What the backward pass computes again instead of keeping it in memory; `auto` takes the
     fastest that is computed to fit the GPU."""
     compile: bool = False
-    """Run the objective's modules through torch.compile."""
+    """Run the blocks of the objective's networks through torch.compile."""
     init: InitConfig | None = None
     """Weights to start from; null draws them."""
 

@@ -17,6 +17,7 @@ from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_met
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin, shapes_of
 from worldmodel_train.training.clock import Clock, TimedBatches
+from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.module import Beginning, Plan, TrainingModule
@@ -130,9 +131,7 @@ def _build_objective(parts: PretrainParts, checkpointing: ActivationCheckpointin
     assert isinstance(objective, nn.Module)
     set_activation_checkpointing(objective, checkpointing)
     if parts.train.compile:
-        # in place: the names in the state stay as they are
-        for child in objective.children():
-            child.compile()
+        compile_regions(objective)
     return objective
 
 
