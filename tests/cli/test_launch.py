@@ -150,6 +150,21 @@ def test_an_error_of_the_user_is_printed_once_and_starts_nothing_again(tmp_path)
     assert "Traceback" not in run.said
 
 
+def test_a_profile_is_of_the_first_rank_and_not_asked_for_again_when_a_rank_was_lost(tmp_path):
+    run = Run(tmp_path / "run", "--profile", "3")
+    deadline = time.monotonic() + 100
+    while not list(run.run_dir.glob("profile/*.txt")):
+        assert run.launcher.poll() is None, run.said
+        assert time.monotonic() < deadline, run.said
+        time.sleep(0.02)
+    (trace,) = run.run_dir.glob("profile/*.json.gz")
+    trace.unlink()
+    os.kill(run.worker(1), signal.SIGKILL)
+    assert run.code() == 0, run.said
+    assert run.said.count("starting from") == 2
+    assert not list(run.run_dir.glob("profile/*.json.gz"))
+
+
 def test_a_run_that_never_gets_to_a_checkpoint_is_given_up(tmp_path):
     run = Run(tmp_path / "run", "checkpoint.every_steps=20", "--restarts", "1")
     for _ in range(2):

@@ -9,11 +9,12 @@ import typer
 from typer.testing import CliRunner
 
 from worldmodel_train.cli import show
-from worldmodel_train.cli.cost import recipe_cost
-from worldmodel_train.cli.gpus import GPUS, find_gpu
+from worldmodel_train.cli.cost import model_flops_per_clip, recipe_cost
+from worldmodel_train.cli.gpus import find_gpu
 from worldmodel_train.config import RecipeError
 from worldmodel_train.config.yaml_reader import parse_yaml
 from worldmodel_train.recipe import load_recipe, resolved_values
+from worldmodel_train.training.gpus import GPUS
 
 
 @pytest.fixture
@@ -93,6 +94,16 @@ def test_the_cost_of_a_mixture_is_the_mean_over_its_clips():
     expected = 0.75 * long.clip.total.total + 0.25 * short.clip.total.total
     assert mixed.clip.total.total == pytest.approx(expected)
     assert mixed.run_flops == pytest.approx(expected * 80_000 * 256)
+
+
+def test_mfu_counts_the_mean_clip_without_what_is_computed_twice():
+    small = ["data.augment.size=64", "train.micro_batch=8"]
+    recipe = load_recipe("vjepa2_vits", small)
+    cost = recipe_cost(recipe).clip
+    again = (cost.context.attention + cost.predictor.attention) / 7
+    assert model_flops_per_clip(recipe) == pytest.approx(cost.total.total - again)
+    full = load_recipe("vjepa2_vits", [*small, "train.activation_checkpointing=full"])
+    assert model_flops_per_clip(full) == model_flops_per_clip(recipe)
 
 
 def test_untruncated_masks_cost_more_than_truncated_ones():

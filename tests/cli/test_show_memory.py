@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from worldmodel_train.cli import show
 from worldmodel_train.cli.cost import recipe_cost
-from worldmodel_train.cli.memory import largest_micro_batch, recipe_memory
+from worldmodel_train.cli.memory import memory_estimate, recipe_memory
 from worldmodel_train.cli.memory_table import advice
-from worldmodel_train.models.memory import LAYOUTS
+from worldmodel_train.models.memory import LAYOUTS, Sharding
 from worldmodel_train.recipe import load_recipe
 
 
@@ -99,7 +99,9 @@ def test_the_longest_clips_of_a_mixture_count():
     sources = f"data.sources=[{source % ('a', 4)}, {source % ('b', 8)}]"
     recipe = load_recipe("demo", [sources])
     tokens = max(length.grid.num_tokens for length in recipe_cost(recipe).lengths)
-    assert largest_micro_batch(recipe, "fp32").tokens == tokens
+    single = Sharding(layout="ddp", world_size=1)
+    clips = memory_estimate(recipe)("none", single).activations.inputs
+    assert clips == recipe.train.micro_batch * tokens * 3 * 2 * 16**2
 
 
 def test_every_layout_is_shown():
@@ -112,3 +114,27 @@ def test_a_recipe_that_offloads_leaves_the_optimizer_to_the_host():
     held = {name: memory.state.optimizer + memory.state.ema for name, memory in layouts.items()}
     assert held["ddp"] > 0
     assert held["zero1"] == held["zero2"] == held["zero3"] == 0
+
+
+AUTO = "train.activation_checkpointing=auto"
+
+
+def test_the_table_says_what_auto_would_choose_under_each_layout(run):
+    output = run("vjepa2_vitg", "--gpus", "128", "--gpu", "h100")
+    assert cells(output, "checkpointing by auto") == ["selective", "none", "none", "none"]
+    output = run("vjepa2_vitg", "--gpus", "128", "--gpu", "rtx4090")
+    assert cells(output, "checkpointing by auto") == ["-", "full", "full", "full"]
+
+
+def test_the_numbers_of_a_recipe_that_says_auto_are_those_of_the_choice():
+    shown = recipe_memory(load_recipe("vjepa2_vitg", [AUTO]), 128, gpu_bytes=80e9)
+    for layout, policy in shown.auto.items():
+        said = [f"train.activation_checkpointing={policy}"]
+        expected = recipe_memory(load_recipe("vjepa2_vitg", said), 128).layouts[layout]
+        assert shown.layouts[layout] == expected
+
+
+def test_a_recipe_that_says_auto_is_advised_a_smaller_micro_batch_and_no_policy():
+    recipe = load_recipe("vjepa2_vitg", [AUTO])
+    line = advice(recipe, recipe_memory(recipe, 1, gpu_bytes=24e9), "rtx4090")
+    assert "activation_checkpointing" not in line

@@ -19,7 +19,7 @@ class Counted:
 
 def test_a_second_iteration_goes_on_and_does_not_start_the_loader_again():
     loader = Counted()
-    batches = TimedBatches(loader, Clock(1))
+    batches = TimedBatches(loader, Clock(1, fastest=8.0))
     assert next(iter(batches)).first_sample == 0
     assert next(iter(batches)).first_sample == 1
     assert loader.starts == 1
@@ -36,7 +36,8 @@ STUCK = """
             yield VideoBatch(groups=(), first_sample=1)
             time.sleep(1000)
 
-    batches = TimedBatches(DataLoader(Stuck(), batch_size=None, num_workers=1), Clock(1))
+    loader = DataLoader(Stuck(), batch_size=None, num_workers=1)
+    batches = TimedBatches(loader, Clock(1, fastest=8.0))
     assert next(iter(batches)).first_sample == 1
     batches.close()
 """
@@ -49,7 +50,7 @@ def test_a_stuck_loading_process_does_not_keep_the_program_from_ending():
 
 
 def test_the_usual_step_is_the_median_and_saving_does_not_count():
-    clock = Clock(4)
+    clock = Clock(4, fastest=8.0)
     clock.begin(10)
     assert clock.usual_step is None
     for seconds in (1.0, 2.0, 9.0):
@@ -67,7 +68,7 @@ def test_the_usual_step_is_the_median_and_saving_does_not_count():
 
 
 def test_the_phase_says_what_is_being_done_and_since_when():
-    clock = Clock(4)
+    clock = Clock(4, fastest=8.0)
     assert clock.phase.activity == "starting"
     clock.begin(3)
     before = clock.phase
@@ -75,3 +76,14 @@ def test_the_phase_says_what_is_being_done_and_since_when():
         assert (clock.phase.activity, clock.phase.step) == ("data", 3)
         assert before.ended == clock.phase.since
     assert clock.phase.activity == "step"
+
+
+def test_mfu_is_the_share_of_the_clips_that_all_devices_could_train_at_their_peak():
+    clock = Clock(4, fastest=8.0)
+    clock.begin(0)
+    clock._since -= 10.0
+    for _ in range(5):
+        clock.count_step()
+    pace = clock.read()
+    assert pace.clips_per_s == pytest.approx(2.0, rel=0.01)
+    assert pace.mfu == pytest.approx(0.25, rel=0.01)

@@ -208,6 +208,7 @@ def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
     assert line["wd"] == pytest.approx(0.4)
     assert line["grad_norm"] > 0
     assert line["clips_per_s"] == pytest.approx(4000 / line["step_ms"])
+    assert line["mfu"] > 0
     assert 0 <= line["data_wait"] <= 1
 
 
@@ -217,7 +218,9 @@ def test_without_a_terminal_each_reading_is_a_line(toy, tmp_path, monkeypatch):
     pretrain(toy.toy_parts(tmp_path, steps=4, log=LogConfig(every_steps=2)))
     lines = out.getvalue().splitlines()
     assert [line.split()[1] for line in lines] == ["1/4", "2/4", "4/4"]
-    assert all(word in lines[-1] for word in ("loss", "clips/s", "ms/step", "data wait", "eta"))
+    assert all(
+        word in lines[-1] for word in ("loss", "clips/s", "ms/step", "mfu", "data wait", "eta")
+    )
 
 
 def test_a_terminal_gets_a_bar(toy, tmp_path, monkeypatch):

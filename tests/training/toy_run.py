@@ -133,6 +133,8 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
         ledger=SkipLedger(max_bad_share=0.5),
         train=train,
         run_dir=run_dir,
+        flops_per_clip=1e3,
+        estimate_memory=lambda policy, sharding: 0,
         **(defaults | others),
     )
 

@@ -10,6 +10,7 @@ from worldmodel_train.models.flops import (
     MaskTokens,
     clip_cost,
     encoder_parameters,
+    model_flops,
     predictor_parameters,
 )
 from worldmodel_train.recipe import Recipe
@@ -54,7 +55,10 @@ class RecipeCost:
 
 
 def recipe_cost(recipe: Recipe) -> RecipeCost:
-    """The cost of a joint-embedding recipe, with masks as this recipe draws them."""
+    """The cost of a joint-embedding recipe, with masks as this recipe draws them.
+
+    Activation checkpointing that is `auto` counts as none, which is the floor.
+    """
     encoder, predictor = recipe.method.encoder, recipe.method.predictor
     total_weight = sum(source.weight for source in recipe.data.sources)
     shares: dict[int, float] = {}
@@ -69,8 +73,21 @@ def recipe_cost(recipe: Recipe) -> RecipeCost:
     )
 
 
+def model_flops_per_clip(recipe: Recipe) -> float:
+    """Operations of the model in a step, by which MFU is measured; the mean over drawn masks."""
+    encoder, predictor = recipe.method.encoder, recipe.method.predictor
+    return sum(
+        length.share
+        / NUM_DRAWS
+        * model_flops(encoder, predictor, tokens=length.grid.num_tokens, masks=masks)
+        for length in recipe_cost(recipe).lengths
+        for masks in zip(*length.masks, strict=True)
+    )
+
+
 def _length(recipe: Recipe, frames: int, share: float) -> ClipLength:
     encoder, side = recipe.method.encoder, recipe.data.augment.size // recipe.method.encoder.patch
+    policy = recipe.train.activation_checkpointing
     grid = TokenGrid(frames // encoder.tubelet, side, side)
     masks = tuple(tuple(_draws(group, grid, recipe)) for group in range(len(recipe.masks)))
     costs = [
@@ -79,7 +96,7 @@ def _length(recipe: Recipe, frames: int, share: float) -> ClipLength:
             recipe.method.predictor,
             tokens=grid.num_tokens,
             masks=drawn,
-            checkpointing=recipe.train.activation_checkpointing,
+            checkpointing="none" if policy == "auto" else policy,
         )
         for drawn in zip(*masks, strict=True)
     ]

@@ -37,6 +37,8 @@ class Launch:
 
     arguments: Sequence[str]
     """Of `wmt`, but for --resume."""
+    once: Sequence[str]
+    """Further ones, for the first start alone."""
     resume: str
     processes: int
     restarts: int
@@ -51,10 +53,11 @@ def launch(what: Launch, run_dir: Path) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // what.processes)))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    folder, resume, losses = CheckpointFolder(run_dir), what.resume, 0
+    folder, losses = CheckpointFolder(run_dir), 0
+    more = ("--resume", what.resume, *what.once)
     while True:
         before = folder.last()
-        code, cause = _start((*what.arguments, "--resume", resume), what.processes)
+        code, cause = _start((*what.arguments, *more), what.processes)
         if code in (0, USER_ERROR, *_STOPPED):
             return code
         losses = 1 if folder.last() != before else losses + 1
@@ -65,7 +68,7 @@ def launch(what: Launch, run_dir: Path) -> int:
             "%s; starting again from %s (%d of %d)",
             cause, folder.last() or "the beginning", losses, what.restarts,
         )  # fmt: skip
-        resume = "auto"
+        more = ("--resume", "auto")
 
 
 def _start(arguments: Sequence[str], processes: int) -> tuple[int, str]:

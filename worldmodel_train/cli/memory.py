@@ -1,9 +1,11 @@
 """What a recipe takes of each GPU's memory, for every way of spreading it over GPUs."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from worldmodel_train.cli.cost import recipe_cost
+from worldmodel_train.models.checkpointing import POLICIES, ActivationCheckpointing
 from worldmodel_train.models.memory import (
     LAYOUTS,
     Layout,
@@ -16,7 +18,8 @@ from worldmodel_train.models.memory import (
 )
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.config import DeepSpeedConfig
-from worldmodel_train.training.strategies.strategy import accumulation
+from worldmodel_train.training.strategies.auto_checkpointing import ROOM, fastest_that_fits
+from worldmodel_train.training.strategies.places import accumulation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class RecipeMemory:
     accumulation: int
     precision: Precision
     layouts: dict[Layout, StepMemory]
+    auto: dict[Layout, ActivationCheckpointing | None]
+    """What `activation_checkpointing: auto` would take; None where nothing fits."""
 
     def fitting(self, size: float) -> Layout | None:
         """The layout with the least communication that fits so many bytes, if one does."""
@@ -37,61 +42,87 @@ class RecipeMemory:
 
 
 def recipe_memory(
-    recipe: Recipe, num_gpus: int, *, precision: Precision | None = None
+    recipe: Recipe,
+    num_gpus: int,
+    *,
+    precision: Precision | None = None,
+    gpu_bytes: float = math.inf,
 ) -> RecipeMemory:
     """The memory of each of `num_gpus` GPUs that train this recipe.
 
-    ZeRO keeps its state on the host where the recipe's strategy says so.
+    ZeRO keeps its state on the host where the recipe's strategy says so. Activation checkpointing
+    that is `auto` is what it would be on a GPU of `gpu_bytes`, or `full` where nothing fits.
 
     Raises:
         ValueError: The global batch cannot be split evenly.
     """
     train = recipe.train
     micro_batches = accumulation(train.global_batch, train.micro_batch, num_gpus)
-    batch = largest_micro_batch(recipe, precision or train.precision)
+    estimate = memory_estimate(recipe, precision)
     strategy = train.strategy
     offload = isinstance(strategy, DeepSpeedConfig) and strategy.offload == "cpu"
-    layouts: dict[Layout, StepMemory] = {
-        layout: step_memory(
-            recipe.method.encoder,
-            recipe.method.predictor,
-            batch,
-            Sharding(
-                layout=layout,
-                world_size=num_gpus,
-                gradients="fp32" if micro_batches > 1 else "bf16",
-                offload=offload and layout != "ddp",
-            ),
+    layouts: dict[Layout, StepMemory] = {}
+    auto: dict[Layout, ActivationCheckpointing | None] = {}
+    for layout in LAYOUTS:
+        sharding = Sharding(
+            layout=layout,
+            world_size=num_gpus,
+            gradients="fp32" if micro_batches > 1 else "bf16",
+            offload=offload and layout != "ddp",
         )
-        for layout in LAYOUTS
-    }
+        steps: dict[ActivationCheckpointing, StepMemory] = {
+            policy: estimate(policy, sharding) for policy in POLICIES
+        }
+        totals: dict[ActivationCheckpointing, int] = {
+            policy: step.total for policy, step in steps.items()
+        }
+        auto[layout] = fastest_that_fits(totals, ROOM * gpu_bytes)
+        policy = train.activation_checkpointing
+        layouts[layout] = steps[(auto[layout] or "full") if policy == "auto" else policy]
     return RecipeMemory(
         num_gpus=num_gpus,
         accumulation=micro_batches,
-        precision=batch.precision,
+        precision=precision or train.precision,
         layouts=layouts,
+        auto=auto,
     )
 
 
-def largest_micro_batch(recipe: Recipe, precision: Precision) -> MicroBatch:
-    """The micro-batch with the most activations among drawn masks, all of one clip length."""
+def memory_estimate(
+    recipe: Recipe, precision: Precision | None = None
+) -> Callable[[ActivationCheckpointing, Sharding], StepMemory]:
+    """Computes the memory of a step of this recipe with the largest of some drawn micro-batches."""
+    encoder, predictor = recipe.method.encoder, recipe.method.predictor
+    drawn = tuple(_micro_batches(recipe, precision or recipe.train.precision))
+
+    def estimate(policy: ActivationCheckpointing, sharding: Sharding) -> StepMemory:
+        batch = _largest(recipe, (replace(batch, checkpointing=policy) for batch in drawn))
+        return step_memory(encoder, predictor, batch, sharding)
+
+    return estimate
+
+
+def _largest(recipe: Recipe, batches: Iterable[MicroBatch]) -> MicroBatch:
+    """The micro-batch with the most activations, all of one clip length."""
 
     def peak(batch: MicroBatch) -> int:
         return activation_bytes(recipe.method.encoder, recipe.method.predictor, batch).forward
 
-    return max(_micro_batches(recipe, precision), key=peak)
+    return max(batches, key=peak)
 
 
 def remedies(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """Changes that save memory, from the cheapest on, each with the recipe so changed."""
-    policies = ("none", "selective", "full")
-    stronger = policies[policies.index(recipe.train.activation_checkpointing) + 1 :]
-    for policy in stronger:
-        yield _changed(recipe, activation_checkpointing=policy)
+    policy, weakest = recipe.train.activation_checkpointing, {"activation_checkpointing": "full"}
+    if policy == "auto":
+        weakest = {}  # it tries all of them by itself
+    else:
+        for stronger in POLICIES[POLICIES.index(policy) + 1 :]:
+            yield _changed(recipe, activation_checkpointing=stronger)
     micro_batch = recipe.train.micro_batch
     while micro_batch % 2 == 0:
         micro_batch //= 2
-        yield _changed(recipe, activation_checkpointing="full", micro_batch=micro_batch)
+        yield _changed(recipe, **weakest, micro_batch=micro_batch)
 
 
 def _changed(recipe: Recipe, **values: object) -> tuple[str, Recipe]:
@@ -108,5 +139,5 @@ def _micro_batches(recipe: Recipe, precision: Precision) -> Iterator[MicroBatch]
                 tokens=length.grid.num_tokens,
                 masks=masks,
                 precision=precision,
-                checkpointing=recipe.train.activation_checkpointing,
+                checkpointing="none",
             )

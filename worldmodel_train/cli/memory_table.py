@@ -6,6 +6,7 @@ from worldmodel_train.cli.gpus import find_gpu
 from worldmodel_train.cli.memory import RecipeMemory, recipe_memory, remedies
 from worldmodel_train.models.memory import Layout, StepMemory
 from worldmodel_train.recipe import Recipe
+from worldmodel_train.training.strategies.auto_checkpointing import ROOM
 
 GB = 1e9
 MB = 1e6
@@ -16,8 +17,6 @@ SETTINGS: dict[Layout, str] = {
     "zero2": "train.strategy={name: deepspeed, zero_stage: 2}",
     "zero3": "train.strategy={name: deepspeed, zero_stage: 3}",
 }
-ROOM = 0.9
-"""Share of a GPU's memory that a run may plan with; the rest is for what is not computed."""
 
 
 def memory_table(memory: RecipeMemory, gpu: str) -> Table:
@@ -40,6 +39,7 @@ def memory_table(memory: RecipeMemory, gpu: str) -> Table:
     fits = (_fits(layout.total, limit * GB) for layout in layouts.values())
     table.add_row(f"fits {gpu.upper()}, {limit} GB", *fits)
     table.add_row("worst moment", *(layout.worst.name for layout in layouts.values()))
+    table.add_row("checkpointing by auto", *(policy or "-" for policy in memory.auto.values()))
     return table
 
 
@@ -47,7 +47,9 @@ def advice(recipe: Recipe, memory: RecipeMemory, gpu: str) -> str:
     """Which layout to take, or what to change first."""
     limit = find_gpu(gpu).memory_gb
     for change, changed in (("", recipe), *remedies(recipe)):
-        after = recipe_memory(changed, memory.num_gpus, precision=memory.precision)
+        after = recipe_memory(
+            changed, memory.num_gpus, precision=memory.precision, gpu_bytes=limit * GB
+        )
         layout = after.fitting(ROOM * limit * GB)
         if layout is None:
             continue

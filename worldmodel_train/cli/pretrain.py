@@ -34,6 +34,9 @@ def pretrain(
     restarts: Annotated[
         int, typer.Option(min=0, help="Lost processes in a row without a new checkpoint to bear.")
     ] = 3,
+    profile: Annotated[
+        int | None, typer.Option(min=1, help="Trace so many steps into run_dir/profile, once warm.")
+    ] = None,
 ) -> None:
     """Train a recipe; the same command goes on with a run that was stopped or killed."""
     _log_to_terminal()
@@ -48,6 +51,7 @@ def pretrain(
 
         what = Launch(
             arguments=("pretrain", recipe, *(overrides or ())),
+            once=() if profile is None else ("--profile", str(profile)),
             resume=resume,
             processes=processes,
             restarts=restarts,
@@ -57,7 +61,7 @@ def pretrain(
     from worldmodel_train.training.run import pretrain as run
     from worldmodel_train.training.strategies.processes import Processes
 
-    result = run(pretrain_parts(loaded, resume))
+    result = run(pretrain_parts(loaded, resume, profile_steps=profile))
     if result.exit_code:
         raise typer.Exit(result.exit_code)
     if loaded.evaluation is not None and Processes.from_environment().rank == 0:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import torch
 
+from worldmodel_train.cli.cost import model_flops_per_clip
+from worldmodel_train.cli.memory import memory_estimate
 from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
@@ -19,7 +21,9 @@ from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
 PICTURED_CLIPS = 4
 
 
-def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:
+def pretrain_parts(
+    recipe: Recipe, resume: str, *, profile_steps: int | None = None
+) -> PretrainParts:
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
     pictured = recipe.data.held_out if recipe.log.image_every is not None else None
@@ -36,7 +40,10 @@ def pretrain_parts(recipe: Recipe, resume: str) -> PretrainParts:
         recipe_yaml=resolved_yaml(recipe),
         read_recipe=lambda path: resolved_yaml(load_recipe(path)),
         run_dir=recipe.run_path,
+        estimate_memory=lambda policy, sharding: memory_estimate(recipe)(policy, sharding).total,
+        flops_per_clip=model_flops_per_clip(recipe),
         resume=resume,
+        profile_steps=profile_steps,
     )
 
 

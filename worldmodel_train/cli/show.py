@@ -53,14 +53,17 @@ def schema() -> None:
 
 
 def _show_memory(recipe: "Recipe", num_gpus: int, gpu: str) -> None:
+    from worldmodel_train.cli.gpus import find_gpu
     from worldmodel_train.cli.memory import recipe_memory
     from worldmodel_train.cli.memory_table import advice, memory_table
 
     console = Console(highlight=False)
-    shown = recipe_memory(recipe, num_gpus)
+    size = 1e9 * find_gpu(gpu).memory_gb
+    shown = recipe_memory(recipe, num_gpus, gpu_bytes=size)
     console.print(memory_table(shown, gpu))
     if shown.precision != "bf16":
-        console.print(memory_table(recipe_memory(recipe, num_gpus, precision="bf16"), gpu))
+        in_bf16 = recipe_memory(recipe, num_gpus, precision="bf16", gpu_bytes=size)
+        console.print(memory_table(in_bf16, gpu))
     console.print(advice(recipe, shown, gpu), markup=False)
     console.print("Computed, not measured. CUDA's context, NCCL and gaps come on top.")
 

@@ -58,6 +58,7 @@ PANELS = (
     Panel("weight decay", {"wd": ""}),
     Panel("clips per second", {"clips_per_s": ""}),
     Panel("milliseconds per step", {"step_ms": ""}),
+    Panel("model FLOPs utilisation (MFU)", {"mfu": ""}),
     Panel("share of time waiting for data", {"data_wait": ""}),
 )
 

@@ -5,10 +5,13 @@ from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
 
 ActivationCheckpointing = Literal["none", "selective", "full"]
+
+POLICIES: tuple[ActivationCheckpointing, ...] = ("none", "selective", "full")
+"""From the fastest on; each keeps less than the one before it."""
 
 # `selective` keeps what is dear to compute, and computes normalisation, GELU and rotation again.
 KEPT_OPERATIONS = (
@@ -22,7 +25,7 @@ KEPT_OPERATIONS = (
 
 
 def run_block(
-    block: nn.Module, inputs: tuple[object, ...], policy: ActivationCheckpointing
+    block: Callable[..., Tensor], inputs: tuple[object, ...], policy: ActivationCheckpointing
 ) -> Tensor:
     """The block's output; `none` keeps all activations, `full` only the inputs."""
     return _RUNNERS[policy](block, *inputs)
@@ -39,7 +42,7 @@ _keep_products = partial(
 )
 
 
-def _selective(block: nn.Module, tokens: Tensor, *inputs: object) -> Tensor:
+def _selective(block: Callable[..., Tensor], tokens: Tensor, *inputs: object) -> Tensor:
     """Casts are not shared with an earlier pass, or computing again would meet one too many."""
     device = tokens.device.type
     with torch.autocast(

@@ -117,6 +117,23 @@ def clip_cost(
     )
 
 
+def model_flops(
+    encoder: EncoderConfig,
+    predictor: PredictorConfig,
+    *,
+    tokens: int,
+    masks: Sequence[MaskTokens],
+) -> float:
+    """Operations of the same step without those done twice: what MFU counts.
+
+    A fused attention's second look at the scores is left out as checkpointing is (PaLM, arXiv
+    2204.02311, appendix B).
+    """
+    cost = clip_cost(encoder, predictor, tokens=tokens, masks=masks, checkpointing="none")
+    twice = (ATTENTION_BACKWARD - LINEAR_BACKWARD) / (1 + ATTENTION_BACKWARD)
+    return cost.total.total - twice * (cost.context.attention + cost.predictor.attention)
+
+
 def _step(blocks: Flops, checkpointing: ActivationCheckpointing) -> Flops:
     again = blocks if checkpointing == "full" else Flops()
     return blocks.with_backward().plus(again)

@@ -1,22 +1,22 @@
 """Sets what the backward pass computes again, in every module that can."""
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from torch import nn
+
+from worldmodel_train.models.checkpointing import ActivationCheckpointing
 
 
 @runtime_checkable
 class Checkpointable(Protocol):
     """A module that can drop activations and compute them again."""
 
-    def set_activation_checkpointing(self, policy: Literal["none", "selective", "full"]) -> None:
+    def set_activation_checkpointing(self, policy: ActivationCheckpointing) -> None:
         """Keeps all activations, the cheap ones to keep, or none."""
         ...
 
 
-def set_activation_checkpointing(
-    objective: nn.Module, policy: Literal["none", "selective", "full"]
-) -> None:
+def set_activation_checkpointing(objective: nn.Module, policy: ActivationCheckpointing) -> None:
     """Passes `policy` to the modules of `objective` that offer it.
 
     Raises:

@@ -27,6 +27,8 @@ class Pace:
     clips_per_s: float
     """Clips per second of all processes together."""
     step_ms: float
+    mfu: float
+    """Model FLOPs utilisation: clips per second as a share of `fastest`."""
     data_wait: float
     """Share of the time spent waiting for the loader."""
 
@@ -43,10 +45,14 @@ class Phase:
 
 
 class Clock:
-    """Times the steps between two readings; saving and drawing do not count."""
+    """Times the steps between two readings; saving and drawing do not count.
 
-    def __init__(self, global_batch: int) -> None:
+    `fastest` is how many clips per second all devices could train at their peak.
+    """
+
+    def __init__(self, global_batch: int, *, fastest: float) -> None:
         self._global_batch = global_batch
+        self._fastest = fastest
         self._waited = 0.0
         self._steps = 0
         self._since = time.perf_counter()
@@ -89,9 +95,11 @@ class Clock:
         seconds = max(time.perf_counter() - self._since, 1e-9)
         steps, waited = max(self._steps, 1), self._waited
         self.restart()
+        clips_per_s = self._global_batch * steps / seconds
         return Pace(
-            clips_per_s=self._global_batch * steps / seconds,
+            clips_per_s=clips_per_s,
             step_ms=1000.0 * seconds / steps,
+            mfu=clips_per_s / self._fastest,
             data_wait=min(1.0, waited / seconds),
         )
 

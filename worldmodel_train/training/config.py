@@ -90,10 +90,11 @@ class TrainConfig(StrictConfig):
     (with zero_stage and offload) or fsdp2; a name alone will do."""
     timeout_s: PositiveFloat = 1800.0
     """Seconds that a rank waits for the others in one exchange before the run ends."""
-    activation_checkpointing: Literal["none", "selective", "full"] = "none"
-    """What the backward pass computes again instead of keeping it in memory."""
+    activation_checkpointing: Literal["none", "selective", "full", "auto"] = "none"
+    """What the backward pass computes again instead of keeping it in memory; `auto` takes the
+    fastest that is computed to fit the GPU."""
     compile: bool = False
-    """Run the objective's modules through torch.compile."""
+    """Run the blocks of the objective's networks through torch.compile."""
     init: InitConfig | None = None
     """Weights to start from; null draws them."""
 

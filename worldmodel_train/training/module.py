@@ -112,7 +112,7 @@ class TrainingModule(pl.LightningModule):
     def transfer_batch_to_device(
         self, batch: VideoBatch, device: torch.device, dataloader_idx: int
     ) -> VideoBatch:
-        """The batch on `device`, copied while the device computes."""
+        """The batch on `device`; its copy began when it was asked for (`prefetch.py`)."""
         del dataloader_idx
         return batch.to(device)
 

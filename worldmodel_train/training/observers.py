@@ -13,6 +13,7 @@ from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.ranks.stall_notes import StallNotes
 from worldmodel_train.training.ranks.stalls import StallWatch
 from worldmodel_train.training.readings.pictures import Pictures
+from worldmodel_train.training.readings.profile import Profiler
 from worldmodel_train.training.readings.progress import ProgressView, open_view
 from worldmodel_train.training.readings.reporter import Reporter
 from worldmodel_train.training.readings.sinks import MetricsFile, Sink, TensorBoard
@@ -25,15 +26,19 @@ from worldmodel_train.training.watch import Watch
 class Observers:
     """The callbacks of a run."""
 
+    profiler: Profiler | None
     reporter: Reporter
     pictures: Pictures | None
     saver: Saver
 
     @property
     def callbacks(self) -> list[Callback]:
-        """Reporter and its guard first, saver last: nothing is saved that the guard refused."""
-        middle = [self.pictures] if self.pictures is not None else []
-        return [self.reporter, *middle, self.saver]
+        """Reporter and its guard before the saver: nothing is saved that the guard refused.
+
+        The profiler is first, so that a traced step ends with its computation.
+        """
+        observers = (self.profiler, self.reporter, self.pictures, self.saver)
+        return [observer for observer in observers if observer is not None]
 
 
 @contextmanager
@@ -44,14 +49,18 @@ def observe(
     with ExitStack() as stack:
         stack.enter_context(_stall_watch(parts, watch))
         board = None
-        view, sinks = None, ()
+        view, sinks, profiler = None, (), None
         if rank == 0:
             board = TensorBoard(parts.run_dir, first_step=first_step)
             stack.callback(board.close)
             sinks = (MetricsFile(parts.run_dir, first_step=first_step), board)
             view = open_view(terminal(), first_step=first_step, steps=parts.train.steps)
             stack.callback(view.close)
+            profiler = _profiler(parts, watch, first_step)
+            if profiler is not None:
+                stack.callback(profiler.close)
         yield Observers(
+            profiler=profiler,
             reporter=_reporter(parts, watch, view=view, sinks=sinks),
             pictures=_pictures(parts, watch, board),
             saver=_saver(parts, watch, rank),
@@ -62,6 +71,13 @@ def _stall_watch(parts: PretrainParts, watch: Watch) -> StallWatch:
     processes = Processes.from_environment()
     notes = StallNotes(parts.run_dir, rank=processes.rank, world_size=processes.world_size)
     return StallWatch(watch.clock, notes, parts.guard.stall)
+
+
+def _profiler(parts: PretrainParts, watch: Watch, first_step: int) -> Profiler | None:
+    if parts.profile_steps is None:
+        return None
+    folder = parts.run_dir / "profile"
+    return Profiler(parts.profile_steps, folder, watch.clock, first_step=first_step)
 
 
 def _pictures(parts: PretrainParts, watch: Watch, board: TensorBoard | None) -> Pictures | None:

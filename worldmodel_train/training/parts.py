@@ -13,6 +13,7 @@ from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.strategies.auto_checkpointing import MemoryEstimate
 from worldmodel_train.types import ClipGroup, VideoBatch
 
 
@@ -51,7 +52,13 @@ class PretrainParts:
     read_recipe: Callable[[Path], str]
     """A stored recipe, resolved again: an older version did not write what has a default now."""
     run_dir: Path
+    estimate_memory: MemoryEstimate
+    """For a run whose activation checkpointing is `auto`."""
+    flops_per_clip: float
+    """Of the model in a training step, without what is computed a second time."""
     resume: Literal["auto", "never"] = "auto"
+    profile_steps: int | None = None
+    """Steps of this start to trace; None traces nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,23 +11,29 @@ import lightning.pytorch as pl
 from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
+from worldmodel_train.models.checkpointing import ActivationCheckpointing
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_meta, write_text
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin, shapes_of
 from worldmodel_train.training.clock import Clock, TimedBatches
+from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.module import Beginning, Plan, TrainingModule
 from worldmodel_train.training.observers import Observers, observe
 from worldmodel_train.training.parts import PretrainParts, PretrainResult
+from worldmodel_train.training.peak import device_peak
+from worldmodel_train.training.prefetch import on_the_way
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.ranks.contact import contact_with_others
 from worldmodel_train.training.ranks.signals import StopSignals
+from worldmodel_train.training.readings.profile import check_profile
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.start import find_init, find_last
+from worldmodel_train.training.strategies.auto_checkpointing import choose_checkpointing
 from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.strategy import choose_place
@@ -55,18 +61,22 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     )
     last = find_last(parts)
     init = find_init(train.init) if train.init is not None and last is None else None
-    if last is not None and read_meta(last).step >= train.steps:
+    step = read_meta(last).step if last is not None else 0
+    if parts.profile_steps is not None:
+        check_profile(parts.profile_steps, steps_left=max(0, train.steps - step))
+    if last is not None and step >= train.steps:
         return _finished(parts, last)
+    checkpointing = choose_checkpointing(train, place, parts.estimate_memory)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
     with _place_to_write(parts, processes), StopSignals() as signals:
-        objective = _build_objective(parts)
+        objective = _build_objective(parts, checkpointing)
         stored = _stored(parts, shapes_of(objective), last=last, init=init)
         goes_on = stored if last is not None else None
         streams = goes_on.streams if goes_on is not None else None
         watch = Watch(
             guard=Guard(parts.guard),
-            clock=Clock(train.global_batch),
+            clock=Clock(train.global_batch, fastest=_fastest(parts, place)),
             signals=signals,
             agreement=Agreement(train.timeout_s),
             streams=StreamPositions(streams),
@@ -80,6 +90,17 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
             step=goes_on.step if goes_on is not None else 0,
         )
         return _train(parts, module, place, watch)
+
+
+def _fastest(parts: PretrainParts, place: Place) -> float:
+    """Clips per second of all devices at their peak."""
+    peak = device_peak(place.device, parts.train.precision)
+    if place.processes.rank == 0:
+        logger.info(
+            "MFU counts %s GFLOP a clip, and as a device's peak %s GFLOP/s: %s",
+            f"{parts.flops_per_clip / 1e9:,.1f}", f"{peak.flops / 1e9:,.0f}", peak.origin,
+        )  # fmt: skip
+    return place.processes.world_size * peak.flops / parts.flops_per_clip
 
 
 def _allow_many_files() -> None:
@@ -104,15 +125,13 @@ def _place_to_write(parts: PretrainParts, processes: Processes) -> Iterator[None
         yield
 
 
-def _build_objective(parts: PretrainParts) -> nn.Module:
+def _build_objective(parts: PretrainParts, checkpointing: ActivationCheckpointing) -> nn.Module:
     seed_weights(parts.train.seed)
     objective = parts.build_objective()
     assert isinstance(objective, nn.Module)
-    set_activation_checkpointing(objective, parts.train.activation_checkpointing)
+    set_activation_checkpointing(objective, checkpointing)
     if parts.train.compile:
-        # in place: the names in the state stay as they are
-        for child in objective.children():
-            child.compile()
+        compile_regions(objective)
     return objective
 
 
@@ -158,7 +177,7 @@ def _train(
             contact_with_others(rank, parts.run_dir, watch),
             closing(_batches(parts, place, first_step, watch)) as batches,
         ):
-            trainer.fit(module, batches)
+            trainer.fit(module, on_the_way(batches, place.device))
     result = _result(parts, module, observers)
     if result.stopped_by and rank == 0:
         logger.warning(

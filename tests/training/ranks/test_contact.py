@@ -19,7 +19,7 @@ LATE = "[/x/gloo/transport/tcp/unbound_buffer.cc:78] Timed out waiting 4000ms fo
 @pytest.fixture
 def watch():
     with StopSignals() as signals:
-        clock = Clock(1)
+        clock = Clock(1, fastest=8.0)
         clock.begin(120)
         yield Watch(
             guard=Guard(GuardConfig()),

@@ -91,6 +91,7 @@ def _numbers(reading: Reading, skipped: Mapping[str, int]) -> str:
     values = reading.values
     text = (
         f"loss {reading.loss:.4f}  {values['clips_per_s']:.1f} clips/s  "
-        f"{values['step_ms']:.0f} ms/step  data wait {values['data_wait']:.0%}"
+        f"{values['step_ms']:.0f} ms/step  mfu {values['mfu']:.1%}  "
+        f"data wait {values['data_wait']:.0%}"
     )
     return f"{text}  skipped {sum(skipped.values())}" if skipped else text

@@ -39,11 +39,15 @@ class Place:
 
     processes: Processes
     accelerator: Literal["cpu", "gpu"]
+    device: torch.device
+    """Of this process."""
     devices: int | Literal["auto"]
     """Of this node, as the Trainer counts them; `auto` where each task sees one of its own."""
     strategy: Strategy
     precision: Precision | None
     """A plugin in the place of Lightning's own."""
+    chosen: Chosen
+    """What the strategy was made from."""
     lay_out: Callable[[TrainingModule], Layout]
     """Called when the strategy has set up the model and the optimizer."""
     shard: Callable[[TrainingModule], None]
@@ -79,6 +83,7 @@ class Launch:
     train: TrainConfig
     processes: Processes
     accelerator: Literal["cpu", "gpu"]
+    chosen: Chosen
     clip_grad_norm: float | None
 
     @property
@@ -96,11 +101,11 @@ class Launch:
             "timeout": timedelta(seconds=self.train.timeout_s),
         }
 
-    def place(self, chosen: Chosen) -> Place:
+    def place(self) -> Place:
         """Where the Trainer runs under the chosen strategy."""
-        match chosen:
+        match self.chosen:
             case DeepSpeedConfig():
-                return self._deepspeed(chosen)
+                return self._deepspeed(self.chosen)
             case Fsdp2Strategy():
                 return self._fsdp2()
             case DdpStrategy():
@@ -185,9 +190,11 @@ class Launch:
         return Place(
             processes=self.processes,
             accelerator=self.accelerator,
+            device=self._devices[self.processes.environment.local_rank()],
             devices="auto" if len(set(self._devices)) < per_node and on_gpu else per_node,
             strategy=strategy,
             precision=precision,
+            chosen=self.chosen,
             lay_out=lay_out,
             shard=shard,
         )

@@ -35,7 +35,11 @@ def choose_place(
     accelerator = _accelerator(train, processes)
     chosen = _resolve(train, processes, accelerator, build_objective)
     launch = Launch(
-        train=train, processes=processes, accelerator=accelerator, clip_grad_norm=clip_grad_norm
+        train=train,
+        processes=processes,
+        accelerator=accelerator,
+        chosen=chosen,
+        clip_grad_norm=clip_grad_norm,
     )
     if processes.rank == 0:
         settings = ", ".join(f"{key} {value}" for key, value in chosen.model_dump().items())
@@ -43,7 +47,7 @@ def choose_place(
             "training on %d x %s in %s; strategy: %s",
             processes.world_size, accelerator, train.precision, settings.removeprefix("name "),
         )  # fmt: skip
-    return launch.place(chosen)
+    return launch.place()
 
 
 def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gpu"]:
