@@ -22,7 +22,7 @@ class AutoDecoder:
         try:
             return self._first.decode_track(video, track, request)
         except DecodeError as refused:
-            second = self._second.decode_track(video, track, request)
+            second = self._second.decode(video, request)
             return DecodedClip(clip=second.clip, decoder=second.decoder, fallback=str(refused))
 
 

@@ -6,7 +6,6 @@ import decord
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from worldmodel_train.data.decoding.clips import clip_times, frames_at
 from worldmodel_train.data.decoding.container import VideoTrack, read_track
 from worldmodel_train.data.decoding.crop import frame_crop
 from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
@@ -32,14 +31,7 @@ class DecordDecoder:
     def decode_track(self, video: bytes, track: VideoTrack, request: ClipRequest) -> DecodedClip:
         """The same, for a video whose container has been read already."""
         _require_safe(track)
-        times = clip_times(
-            float(track.seconds[0]),
-            track.end,
-            frames=request.frames,
-            fps=request.fps,
-            start=request.start,
-        )
-        index = frames_at(track.seconds, times)
+        index = track.frames_of(request)
         try:
             with recording() as log:
                 clip = _read(video, track, index, request)
@@ -48,13 +40,12 @@ class DecordDecoder:
         if log.text:
             # decord drops its decoder's error codes and returns the damaged pictures.
             raise DecodeError("decord_damaged_frames", _first_line(log.text))
-        self._check_repeats(video, track, request, index, clip)
+        self._check_repeats(video, request, index, clip)
         return DecodedClip(clip=clip, decoder="decord")
 
     def _check_repeats(
         self,
         video: bytes,
-        track: VideoTrack,
         request: ClipRequest,
         index: Int64[np.ndarray, "t"],
         clip: UInt8[np.ndarray, "t s s c"],
@@ -68,7 +59,7 @@ class DecordDecoder:
         repeats = [t for t in later if np.array_equal(clip[t], clip[t - 1])]
         if not repeats:
             return
-        seen = self._referee.decode_track(video, track, request).clip.astype(np.int16)
+        seen = self._referee.decode(video, request).clip.astype(np.int16)
         differing = [t for t in repeats if np.abs(seen[t] - seen[t - 1]).mean() > _SAME_PICTURE]
         if differing:
             detail = f"{len(differing)} pictures repeat that PyAV tells apart"
