@@ -28,7 +28,11 @@ class Clip:
 
 
 class ClipReader:
-    """Clips of a mixture; each is a function of (seed, sample number) where sources can seek."""
+    """Clips of a mixture; each is a function of (seed, sample number) where sources can seek.
+
+    With several clips per video the mixture draws videos: sample g is of video g // clips_per_video,
+    and has a start and a crop of its own.
+    """
 
     def __init__(
         self, data: DataConfig, sources: Sequence[Source], decoder: Decoder, *, seed: int
@@ -39,9 +43,15 @@ class ClipReader:
         self._seed = seed
         self._mixture = Mixture([source.weight for source in data.sources], seed)
 
-    def read(self, sample: int) -> Clip:
-        """The clip of a sample; raises BadDataError if no replacement is good either."""
-        source, position = self._mixture.draw(sample)
+    def read(self, sample: int) -> list[Clip]:
+        """The clips of the video that `sample` and those behind it share, in their order.
+
+        Raises BadDataError if no replacement is good either.
+        """
+        count = self._data.loader.clips_per_video
+        video, place = divmod(sample, count)
+        assert place == 0, (sample, count)
+        source, position = self._mixture.draw(video)
         config = self._data.sources[source]
         skipped: list[Skip] = []
         for attempt in range(self._data.loader.max_attempts):
@@ -51,18 +61,21 @@ class ClipReader:
                 skipped.append(error.skip)
                 continue
             try:
-                request = self.request(config, sample, attempt)
-                decoded = self._decoder.decode(encoded.video, request)
+                requests = [self.request(config, sample + i, attempt) for i in range(count)]
+                decoded = self._decoder.decode_clips(encoded.video, requests)
             except DecodeError as error:
                 skipped.append(Skip(error.reason, encoded.shard, encoded.key))
                 continue
-            return Clip(
-                sample=sample,
-                source=source,
-                key=encoded.key,
-                frames=decoded.clip,
-                skipped=tuple(skipped),
-            )
+            return [
+                Clip(
+                    sample=sample + i,
+                    source=source,
+                    key=encoded.key,
+                    frames=each.clip,
+                    skipped=tuple(skipped),
+                )
+                for i, each in enumerate(decoded)
+            ]
         raise BadDataError(
             f"{len(skipped)} samples of source '{config.name}' in a row are bad "
             f"(data.loader.max_attempts); the last is '{skipped[-1].key}' in {skipped[-1].shard}: "

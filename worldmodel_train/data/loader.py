@@ -96,6 +96,7 @@ class MicroBatches(IterableDataset[VideoBatch]):
             for source in data.sources
         ]
         self._require_shards_for_all()
+        assert position.micro_batch % data.loader.clips_per_video == 0
         self._starts = merge_streams([position.streams or {}])
         if position.rank == 0:
             self._tell_what_streams_repeat()
@@ -177,7 +178,9 @@ class MicroBatches(IterableDataset[VideoBatch]):
 
     def _batch(self, reader: ClipReader, number: int, found: tuple[Skip, ...]) -> VideoBatch:
         first = self._position.first_sample(number)
-        clips = [reader.read(first + i) for i in range(self._position.micro_batch)]
+        clips_per_video = self._data.loader.clips_per_video
+        videos = range(first, first + self._position.micro_batch, clips_per_video)
+        clips = [clip for sample in videos for clip in reader.read(sample)]
         by_length: dict[int, list[Clip]] = {}
         for clip in clips:
             by_length.setdefault(len(clip.frames), []).append(clip)

@@ -1,5 +1,6 @@
 """The one interface of all decoders: bytes of a video in, a uint8 clip out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -44,8 +45,6 @@ class DecodedClip:
 
     clip: UInt8[np.ndarray, "t h w c"]
     decoder: str
-    fallback: str = ""
-    """Why the first choice of `auto` was not used; empty if it was."""
 
 
 @runtime_checkable
@@ -54,4 +53,8 @@ class Decoder(Protocol):
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for, upright, RGB; raises DecodeError where that cannot be had."""
+        ...
+
+    def decode_clips(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
+        """Several clips of one video, all of them or DecodeError; cheaper than one by one."""
         ...

@@ -31,20 +31,20 @@ def serve(peer: Peer, decoder: Decoder) -> None:
         # A decoder that hangs may hold the GIL. The parent kills this process then; if the parent
         # has died itself, this watchdog, a thread that needs no GIL, ends the process.
         faulthandler.dump_traceback_later(2 * message.pop("timeout_s"), exit=True)
-        answer, clip = _answer(decoder, bytes(video), message)
+        answer, clips = _answer(decoder, bytes(video), message)
         faulthandler.cancel_dump_traceback_later()
-        peer.send(answer, clip)
+        peer.send(answer, *clips)
 
 
-def _answer(decoder: Decoder, video: bytes, message: Message) -> tuple[Message, memoryview]:
+def _answer(decoder: Decoder, video: bytes, message: Message) -> tuple[Message, list[memoryview]]:
     try:
-        decoded = decoder.decode(video, unpack_request(message))
+        decoded = decoder.decode_clips(video, [unpack_request(r) for r in message["requests"]])
     except DecodeError as error:
-        return {"reason": error.reason, "detail": error.detail[:500]}, memoryview(b"")
+        return {"reason": error.reason, "detail": error.detail[:500]}, []
     except MemoryError:
-        return {"reason": "out_of_memory", "detail": ""}, memoryview(b"")
-    answer = {"decoder": decoded.decoder, "fallback": decoded.fallback[:500]}
-    return answer, np.ascontiguousarray(decoded.clip).data.cast("B")
+        return {"reason": "out_of_memory", "detail": ""}, []
+    clips = [np.ascontiguousarray(each.clip).data.cast("B") for each in decoded]
+    return {"decoder": decoded[0].decoder}, clips
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from typing import IO
 
@@ -44,52 +43,55 @@ class DecodeProcess:
         self._last_words = ""  # of the child closed last
         self._owner = os.getpid()
         self._lost: set[int] = set()  # videos without an answer since the last one
-        self.fallbacks: Counter[str] = Counter()
-        """How often `auto` turned to its second decoder, by reason."""
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
-        """The clip asked for; raises DecodeError, also when the child hung or crashed.
+        """The clip asked for; raises what `decode_clips` raises."""
+        return self.decode_clips(video, [request])[0]
 
-        Raises DecoderBrokenError once that happened to three videos in a row.
+    def decode_clips(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
+        """The clips asked for; raises DecodeError, also when the child hung or crashed twice.
+
+        Raises DecoderBrokenError once the child was lost to three videos in a row.
         """
         try:
-            decoded = self._ask(video, request, self._config.name)
+            decoded = self._ask_twice(video, requests)
         except _LostError as lost:
             self._note_lost(video, lost)
-            if self._config.name != "auto":
-                raise
-            decoded = self._ask_pyav(video, request, lost)
+            raise
         except DecodeError:
             self._lost.clear()
             raise
-        else:
-            self._lost.clear()
-        self._note(decoded.fallback)
+        self._lost.clear()
         return decoded
 
-    def _ask_pyav(self, video: bytes, request: ClipRequest, lost: _LostError) -> DecodedClip:
-        """The same clip from a fresh child, so that a busy machine does not change the sample."""
+    def _ask_twice(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
+        """Asks a fresh child once more, so that a busy machine does not change the sample."""
         try:
-            clip = self._ask(video, request, "pyav").clip
-        except _LostError:
-            raise lost from None
-        finally:
-            self.close()  # the next video meets the configured decoder again
-        return DecodedClip(clip=clip, decoder="pyav", fallback=str(lost))
+            return self._ask(video, requests)
+        except _LostError as lost:
+            _log.warning("killed the decoding process: %s", lost)
+            try:
+                return self._ask(video, requests)
+            except _LostError:
+                raise lost from None
 
-    def _ask(self, video: bytes, request: ClipRequest, name: str) -> DecodedClip:
-        peer = self._peer or self._start(name)
+    def _ask(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
+        peer = self._peer or self._start()
         self._clear_stderr()
-        peer.set_timeout(self._config.timeout_s)
+        timeout_s = self._config.timeout_s * len(requests)
+        peer.set_timeout(timeout_s)
         try:
-            peer.send({**pack_request(request), "timeout_s": self._config.timeout_s}, video)
+            packed = [pack_request(request) for request in requests]
+            peer.send({"requests": packed, "timeout_s": timeout_s}, video)
             answer, body_bytes = peer.receive()
             if "reason" in answer:
                 raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
-            clip = np.empty(request.shape, dtype=np.uint8)
-            if body_bytes != clip.nbytes:
-                raise ConnectionError(f"{body_bytes} bytes in place of {clip.nbytes}")
-            peer.receive_into(clip.data.cast("B"))
+            clips = [np.empty(request.shape, dtype=np.uint8) for request in requests]
+            expected = sum(clip.nbytes for clip in clips)
+            if body_bytes != expected:
+                raise ConnectionError(f"{body_bytes} bytes in place of {expected}")
+            for clip in clips:
+                peer.receive_into(clip.data.cast("B"))
         except TimeoutError:
             self.close()
             detail = f"no clip within decoder.timeout_s={self._config.timeout_s:g}"
@@ -97,11 +99,8 @@ class DecodeProcess:
         except (ConnectionError, ValueError) as error:
             detail = f"{error}; exit status {self.close()}"
             raise _LostError("decoder_crashed", f"{detail}; {self._last_words}") from error
-        return DecodedClip(
-            clip=clip,
-            decoder=str(answer.get("decoder", "")),
-            fallback=str(answer.get("fallback", "")),
-        )
+        decoder = str(answer.get("decoder", ""))
+        return [DecodedClip(clip=clip, decoder=decoder) for clip in clips]
 
     def close(self) -> int | None:
         """Kills the child; its exit status, None if there was no child."""
@@ -136,9 +135,9 @@ class DecodeProcess:
         """A process does not travel: the copy starts its own."""
         return {**self.__dict__, "_child": None, "_peer": None, "_stderr": None}
 
-    def _start(self, name: str) -> Peer:
+    def _start(self) -> Peer:
         ours, theirs = socket.socketpair()
-        command = [*self._command, str(theirs.fileno()), name]
+        command = [*self._command, str(theirs.fileno()), self._config.name]
         with theirs:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # read after the child's death
             self._child = subprocess.Popen(
@@ -169,25 +168,14 @@ class DecodeProcess:
         self._stderr.truncate()
 
     def _note_lost(self, video: bytes, lost: _LostError) -> None:
-        _log.warning("killed the decoding process: %s", lost)
         self._lost.add(hash(video))
         if len(self._lost) >= _MOST_LOST:
             what = "timed out" if lost.reason == "decode_timeout" else "crashed"
             raise DecoderBrokenError(
                 f"decoding {what} on {len(self._lost)} videos in a row: machine overloaded or "
                 "decoder broken; raise data.decoder.timeout_s, use fewer data.loader.workers, or "
-                f"set data.decoder.name=pyav ({lost.detail})"
+                f"try another data.decoder.name ({lost.detail})"
             ) from lost
-
-    def _note(self, fallback: str) -> None:
-        if not fallback:
-            return
-        reason = fallback.split(":", 1)[0]
-        self.fallbacks[reason] += 1
-        count = self.fallbacks[reason]
-        if count in (1, 10, 100) or count % 1000 == 0:
-            level = logging.WARNING if count == 1 else logging.INFO
-            _log.log(level, "PyAV decoded in decord's place (%d times): %s", count, fallback)
 
 
 def _last_line(stderr: IO[bytes]) -> str:

@@ -1,5 +1,6 @@
 """Decoding with decord, checked against the container, because decord can be wrong in silence."""
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import decord
@@ -19,29 +20,34 @@ _SAME_PICTURE = 0.5  # mean difference in grey levels
 
 
 class DecordDecoder:
-    """Decodes with decord where its view of the file agrees with the container's."""
+    """Decodes with decord where its view of the file agrees with the container's.
+
+    Pictures of 8 bits and even sizes are PyAV's bit for bit, unless they are scaled while decoding.
+    """
 
     def __init__(self) -> None:
         self._referee = PyavDecoder()
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for; raises DecodeError, also where decord would return wrong frames."""
-        return self.decode_track(video, read_track(video, max_pixels=request.max_pixels), request)
+        return self.decode_clips(video, [request])[0]
 
-    def decode_track(self, video: bytes, track: VideoTrack, request: ClipRequest) -> DecodedClip:
-        """The same, for a video whose container has been read already."""
+    def decode_clips(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
+        """Clips of one video, whose container is read and checked once."""
+        track = read_track(video, max_pixels=min(request.max_pixels for request in requests))
         _require_safe(track)
-        index = track.frames_of(request)
+        indexes = [track.frames_of(request) for request in requests]
         try:
             with recording() as log:
-                clip = _read(video, track, index, request)
+                clips = _read(video, track, indexes, requests)
         except (decord.DECORDError, RuntimeError) as error:
             raise DecodeError("decord_failed", _first_line(str(error))) from error
         if log.text:
             # decord drops its decoder's error codes and returns the damaged pictures.
             raise DecodeError("decord_damaged_frames", _first_line(log.text))
-        self._check_repeats(video, request, index, clip)
-        return DecodedClip(clip=clip, decoder="decord")
+        for request, index, clip in zip(requests, indexes, clips, strict=True):
+            self._check_repeats(video, request, index, clip)
+        return [DecodedClip(clip=clip, decoder="decord") for clip in clips]
 
     def _check_repeats(
         self,
@@ -79,21 +85,27 @@ def _require_safe(track: VideoTrack) -> None:
 
 
 def _read(
-    video: bytes, track: VideoTrack, index: Int64[np.ndarray, "t"], request: ClipRequest
-) -> UInt8[np.ndarray, "t s s c"]:
+    video: bytes,
+    track: VideoTrack,
+    indexes: Sequence[Int64[np.ndarray, "t"]],
+    requests: Sequence[ClipRequest],
+) -> list[UInt8[np.ndarray, "t s s c"]]:
     reader = decord.VideoReader(BytesIO(video), num_threads=1)
     _require_agreement(reader, track)
-    frames, places = np.unique(index, return_inverse=True)
     height, width = reader[0].shape[:2]  # upright; the container's is not
-    framing = frame_crop(request.crop, width=width, height=height, size=request.size)
-    if (framing.width, framing.height) != (width, height):
-        reader = decord.VideoReader(
-            BytesIO(video), num_threads=1, width=framing.width, height=framing.height
-        )
-    pictures = reader.get_batch(frames.tolist()).asnumpy()
-    cuts = np.stack([framing.cut(picture, request.size) for picture in pictures])
-    clip = cuts[places]
-    return np.ascontiguousarray(clip[:, :, ::-1] if request.crop.flip else clip)
+    clips = []
+    for index, request in zip(indexes, requests, strict=True):
+        framing = frame_crop(request.crop, width=width, height=height, size=request.size)
+        scaled = reader
+        if (framing.width, framing.height) != (width, height):
+            scaled = decord.VideoReader(
+                BytesIO(video), num_threads=1, width=framing.width, height=framing.height
+            )
+        frames, places = np.unique(index, return_inverse=True)
+        pictures = scaled.get_batch(frames.tolist()).asnumpy()
+        clip = np.stack([framing.cut(picture, request.size) for picture in pictures])[places]
+        clips.append(np.ascontiguousarray(clip[:, :, ::-1] if request.crop.flip else clip))
+    return clips
 
 
 def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:

@@ -15,7 +15,7 @@ from worldmodel_train.data.decoding.crop import Crop
 from worldmodel_train.data.decoding.decode import ClipRequest
 
 _HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
-_JSON_LIMIT = 1 << 16
+_JSON_LIMIT = 1 << 20
 
 Message = dict[str, Any]
 
@@ -31,16 +31,16 @@ class Peer:
         """Starts the clock for the calls that follow; None waits forever."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
-    def send(self, message: Message, body: bytes | memoryview = b"") -> None:
-        """Sends a message and its body."""
+    def send(self, message: Message, *bodies: bytes | memoryview) -> None:
+        """Sends a message and its bodies, one behind the other."""
         text = json.dumps(message).encode()
-        self._line.settimeout(self._remaining())
-        self._line.sendall(_HEAD.pack(len(text), len(body)) + text)
-        self._line.settimeout(self._remaining())
-        self._line.sendall(body)
+        head = _HEAD.pack(len(text), sum(len(body) for body in bodies))
+        for part in (head + text, *bodies):
+            self._line.settimeout(self._remaining())
+            self._line.sendall(part)
 
     def receive(self) -> tuple[Message, int]:
-        """The next message and the number of bytes of its body, which is still to be read."""
+        """The next message and the number of bytes of its bodies, which are still to be read."""
         head = bytearray(_HEAD.size)
         self.receive_into(memoryview(head))
         text_bytes, body_bytes = _HEAD.unpack(head)
