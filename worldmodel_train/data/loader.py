@@ -7,9 +7,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import count
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, default_collate, get_worker_info
 
 from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
@@ -195,7 +194,8 @@ class MicroBatches(IterableDataset[VideoBatch]):
         step = samples[0] // self._position.global_batch
         grid = self._grids[clips[0].source]
         return ClipGroup(
-            clips=torch.from_numpy(np.stack([clip.frames for clip in clips])),
+            # in a worker straight into memory shared with the training process
+            clips=default_collate([torch.from_numpy(clip.frames) for clip in clips]),
             masks=draw_masks(
                 self._masks, grid, seed=self._position.seed, step=step, samples=samples
             ),

@@ -8,7 +8,6 @@ import json
 import socket
 import struct
 import time
-from dataclasses import asdict
 from typing import Any
 
 from worldmodel_train.data.decoding.crop import Crop
@@ -78,7 +77,7 @@ class Peer:
 
 def pack_request(request: ClipRequest) -> Message:
     """The request as JSON can carry it."""
-    return asdict(request)
+    return {**vars(request), "crop": vars(request.crop)}  # asdict copies every number
 
 
 def unpack_request(message: Message) -> ClipRequest:
