@@ -100,6 +100,7 @@ def test_a_child_that_does_not_even_read_is_killed(tmp_path, make_request):
         "os.kill(os.getpid(), 11)",
         "os._exit(3)",
         "peer.send({'decoder': 'x'}, bytes(10))",
+        "peer.send({'decoder': 'x', 'shapes': [[9, 9, 9, 3]]})",
         "peer.send([1, 2])",
         "peer._line.sendall(b'\\xff' * 100)",
     ],

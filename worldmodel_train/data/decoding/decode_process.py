@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO
 
-import numpy as np
-
 from worldmodel_train.data.config import DecoderConfig
+from worldmodel_train.data.decoding.clip_memory import ClipMemory
 from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
 from worldmodel_train.data.decoding.wire import Peer, pack_request
 
@@ -39,6 +38,7 @@ class DecodeProcess:
         self._command = tuple(command)
         self._child: subprocess.Popen[bytes] | None = None
         self._peer: Peer | None = None
+        self._memory: ClipMemory | None = None
         self._stderr: IO[bytes] | None = None
         self._last_words = ""  # of the child closed last
         self._owner = os.getpid()
@@ -80,18 +80,17 @@ class DecodeProcess:
         self._clear_stderr()
         timeout_s = self._config.timeout_s * len(requests)
         peer.set_timeout(timeout_s)
+        shapes = [request.shape for request in requests]
+        assert self._memory is not None
+        shared = self._memory.arrays(shapes)
         try:
             packed = [pack_request(request) for request in requests]
             peer.send({"requests": packed, "timeout_s": timeout_s}, video)
             answer, body_bytes = peer.receive()
             if "reason" in answer:
                 raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
-            clips = [np.empty(request.shape, dtype=np.uint8) for request in requests]
-            expected = sum(clip.nbytes for clip in clips)
-            if body_bytes != expected:
-                raise ConnectionError(f"{body_bytes} bytes in place of {expected}")
-            for clip in clips:
-                peer.receive_into(clip.data.cast("B"))
+            if body_bytes or answer.get("shapes") != [list(shape) for shape in shapes]:
+                raise ConnectionError(f"clips of shapes {answer.get('shapes')} for {shapes}")
         except TimeoutError:
             self.close()
             detail = f"no clip within decoder.timeout_s={self._config.timeout_s:g}"
@@ -100,7 +99,7 @@ class DecodeProcess:
             detail = f"{error}; exit status {self.close()}"
             raise _LostError("decoder_crashed", f"{detail}; {self._last_words}") from error
         decoder = str(answer.get("decoder", ""))
-        return [DecodedClip(clip=clip, decoder=decoder) for clip in clips]
+        return [DecodedClip(clip=clip.copy(), decoder=decoder) for clip in shared]
 
     def close(self) -> int | None:
         """Kills the child; its exit status, None if there was no child."""
@@ -108,6 +107,9 @@ class DecodeProcess:
         if self._peer is not None:
             self._peer.close()
             self._peer = None
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
         stderr, self._stderr = self._stderr, None
         if child is None or stderr is None:
             return None
@@ -133,16 +135,19 @@ class DecodeProcess:
 
     def __getstate__(self) -> dict[str, object]:
         """A process does not travel: the copy starts its own."""
-        return {**self.__dict__, "_child": None, "_peer": None, "_stderr": None}
+        gone = dict.fromkeys(("_child", "_peer", "_memory", "_stderr"))
+        return {**self.__dict__, **gone}
 
     def _start(self) -> Peer:
         ours, theirs = socket.socketpair()
-        command = [*self._command, str(theirs.fileno()), self._config.name]
+        self._memory = ClipMemory()
+        inherited = theirs.fileno(), self._memory.descriptor
+        command = [*self._command, *map(str, inherited), self._config.name]
         with theirs:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # read after the child's death
             self._child = subprocess.Popen(
                 command,
-                pass_fds=[theirs.fileno()],
+                pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,

@@ -30,16 +30,15 @@ class Peer:
         """Starts the clock for the calls that follow; None waits forever."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
-    def send(self, message: Message, *bodies: bytes | memoryview) -> None:
-        """Sends a message and its bodies, one behind the other."""
+    def send(self, message: Message, body: bytes = b"") -> None:
+        """Sends a message and its body."""
         text = json.dumps(message).encode()
-        head = _HEAD.pack(len(text), sum(len(body) for body in bodies))
-        for part in (head + text, *bodies):
+        for part in (_HEAD.pack(len(text), len(body)) + text, body):
             self._line.settimeout(self._remaining())
             self._line.sendall(part)
 
     def receive(self) -> tuple[Message, int]:
-        """The next message and the number of bytes of its bodies, which are still to be read."""
+        """The next message and the number of bytes of its body, which is still to be read."""
         head = bytearray(_HEAD.size)
         self.receive_into(memoryview(head))
         text_bytes, body_bytes = _HEAD.unpack(head)
