@@ -45,9 +45,7 @@ def _decode_clips(
     return [DecodedClip(clip=clip, decoder="pyav") for clip in clips.clips]
 
 
-def _needed_frames(
-    opened: OpenTrack, frames: Int64[np.ndarray, "m"]
-) -> Iterator[av.VideoFrame]:
+def _needed_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterator[av.VideoFrame]:
     """Frames from which nothing is missing but what nobody wants."""
     context, track = opened.context, opened.track
     wanted = set(track.places[frames].tolist())

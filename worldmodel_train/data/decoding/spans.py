@@ -31,4 +31,3 @@ def _start(track: VideoTrack, frame: int) -> int:
     # whatever lies before the first keyframe is decoded with it, as a player would
     is_first = len(before) == 0 or before[-1] == 0
     return 0 if is_first or track.needs_first_packet else int(track.key_places[before[-1]])
-
