@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import UInt8
-
 from worldmodel_train.data.augment import draw_crop
 from worldmodel_train.data.config import DataConfig, SourceConfig
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError, Decoder
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodeError,
+    Decoder,
+)
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.random_streams import Stream, generator
@@ -23,14 +25,13 @@ class Clip:
     sample: int
     source: int
     key: str
-    frames: UInt8[np.ndarray, "t h w c"]
     skipped: tuple[Skip, ...]
 
 
 class ClipReader:
     """Clips of a mixture; each is a function of (seed, sample number) where sources can seek.
 
-    With several clips per video the mixture draws videos: sample g is of video g // clips_per_video,
+    With several clips per video the mixture draws videos: g is of video g // clips_per_video,
     and has a start and a crop of its own.
     """
 
@@ -43,8 +44,13 @@ class ClipReader:
         self._seed = seed
         self._mixture = Mixture([source.weight for source in data.sources], seed)
 
-    def read(self, sample: int) -> list[Clip]:
-        """The clips of the video that `sample` and those behind it share, in their order.
+    def num_frames(self, sample: int) -> int:
+        """Pictures of a sample's clip."""
+        video = sample // self._data.loader.clips_per_video
+        return self._data.sources[self._mixture.draw(video).source].clip.frames
+
+    def read(self, sample: int, frames: Sequence[ClipArray]) -> list[Clip]:
+        """The clips of the video that `sample` and those behind it share, written into `frames`.
 
         Raises BadDataError if no replacement is good either.
         """
@@ -62,19 +68,13 @@ class ClipReader:
                 continue
             try:
                 requests = [self.request(config, sample + i, attempt) for i in range(count)]
-                decoded = self._decoder.decode_clips(encoded.video, requests)
+                self._decoder.decode_into(encoded.video, requests, frames)
             except DecodeError as error:
                 skipped.append(Skip(error.reason, encoded.shard, encoded.key))
                 continue
             return [
-                Clip(
-                    sample=sample + i,
-                    source=source,
-                    key=encoded.key,
-                    frames=each.clip,
-                    skipped=tuple(skipped),
-                )
-                for i, each in enumerate(decoded)
+                Clip(sample=sample + i, source=source, key=encoded.key, skipped=tuple(skipped))
+                for i in range(count)
             ]
         raise BadDataError(
             f"{len(skipped)} samples of source '{config.name}' in a row are bad "

@@ -62,7 +62,7 @@ def load_clips(
             except SampleError as error:
                 skipped.append(error.skip)
                 continue
-            clips += made
+            clips += list(made)
             keys += [sample.key] * len(made)
             labels += [label] * len(made)
             if len(clips) >= limit:
@@ -107,9 +107,11 @@ def _labelled(shards: ShardSet, number: int) -> tuple[EncodedSample, str | None]
 
 def _clips(
     decoder: Decoder, sample: EncodedSample, requests: Sequence[ClipRequest]
-) -> list[UInt8[np.ndarray, "t h w c"]]:
+) -> UInt8[np.ndarray, "n t h w c"]:
     """The clips of a sample; raises SampleError."""
+    clips = np.empty((len(requests), *requests[0].shape), dtype=np.uint8)
     try:
-        return [decoded.clip for decoded in decoder.decode_clips(sample.video, requests)]
+        decoder.decode_into(sample.video, requests, list(clips))
     except DecodeError as error:
         raise SampleError(Skip(error.reason, sample.shard, sample.key)) from error
+    return clips

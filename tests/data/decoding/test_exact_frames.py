@@ -8,9 +8,7 @@ import numpy as np
 import pytest
 
 from worldmodel_train.data.decoding.container import read_track
-from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
-from worldmodel_train.data.decoding.spans import spans_to_decode
 
 FRAMES, WIDTH, HEIGHT = 48, 64, 48
 

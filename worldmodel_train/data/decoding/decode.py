@@ -9,6 +9,9 @@ from jaxtyping import UInt8
 
 from worldmodel_train.data.decoding.crop import Crop
 
+ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
+"""t h w c; clips of one list differ in length and size."""
+
 
 class DecodeError(Exception):
     """A video that cannot become a clip: a short reason to count by, and the detail."""
@@ -47,6 +50,12 @@ class DecodedClip:
     decoder: str
 
 
+def decode_with(decoder: "Decoder", video: bytes, request: ClipRequest) -> DecodedClip:
+    """One clip, in memory of its own; raises DecodeError."""
+    clip = np.empty(request.shape, dtype=np.uint8)
+    return DecodedClip(clip=clip, decoder=decoder.decode_into(video, [request], [clip]))
+
+
 @runtime_checkable
 class Decoder(Protocol):
     """Decodes clips."""
@@ -55,6 +64,11 @@ class Decoder(Protocol):
         """The clip asked for, upright, RGB; raises DecodeError where that cannot be had."""
         ...
 
-    def decode_clips(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
-        """Several clips of one video, all of them or DecodeError; cheaper than one by one."""
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills the clips asked for, all of one video, and says who decoded them.
+
+        Raises DecodeError where one of them cannot be had; the clips then hold anything.
+        """
         ...

@@ -1,7 +1,7 @@
 """The decoding process: `python -m worldmodel_train.data.decoding.decode_child FD MEMORY DECODER`.
 
-Reads requests from the socket FD until it closes, and writes clips into the file MEMORY. It imports no torch, so that starting it again
-after it had to be killed is cheap.
+Reads requests from the socket FD until it closes, and writes clips into the file MEMORY. It imports
+no torch, so that starting it again after it had to be killed is cheap.
 """
 
 import faulthandler
@@ -37,16 +37,14 @@ def serve(peer: Peer, memory: ClipMemory, decoder: Decoder) -> None:
 
 
 def _answer(decoder: Decoder, video: bytes, message: Message, memory: ClipMemory) -> Message:
+    requests = [unpack_request(request) for request in message["requests"]]
     try:
-        decoded = decoder.decode_clips(video, [unpack_request(r) for r in message["requests"]])
+        name = decoder.decode_into(video, requests, memory.arrays([r.shape for r in requests]))
     except DecodeError as error:
         return {"reason": error.reason, "detail": error.detail[:500]}
     except MemoryError:
         return {"reason": "out_of_memory", "detail": ""}
-    shapes = [each.clip.shape for each in decoded]
-    for shared, each in zip(memory.arrays(shapes), decoded, strict=True):
-        shared[...] = each.clip
-    return {"decoder": decoded[0].decoder, "shapes": shapes}
+    return {"decoder": name}
 
 
 def main() -> None:

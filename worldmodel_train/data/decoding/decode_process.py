@@ -11,7 +11,13 @@ from typing import IO
 
 from worldmodel_train.data.config import DecoderConfig
 from worldmodel_train.data.decoding.clip_memory import ClipMemory
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodedClip,
+    DecodeError,
+    decode_with,
+)
 from worldmodel_train.data.decoding.wire import Peer, pack_request
 
 _log = logging.getLogger(__name__)
@@ -37,24 +43,25 @@ class DecodeProcess:
         self._config = config
         self._command = tuple(command)
         self._child: subprocess.Popen[bytes] | None = None
-        self._peer: Peer | None = None
-        self._memory: ClipMemory | None = None
+        self._line: tuple[Peer, ClipMemory] | None = None
         self._stderr: IO[bytes] | None = None
         self._last_words = ""  # of the child closed last
         self._owner = os.getpid()
         self._lost: set[int] = set()  # videos without an answer since the last one
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
-        """The clip asked for; raises what `decode_clips` raises."""
-        return self.decode_clips(video, [request])[0]
+        """The clip asked for; raises what `decode_into` raises."""
+        return decode_with(self, video, request)
 
-    def decode_clips(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
-        """The clips asked for; raises DecodeError, also when the child hung or crashed twice.
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills the clips; raises DecodeError, also when the child hung or crashed twice.
 
         Raises DecoderBrokenError once the child was lost to three videos in a row.
         """
         try:
-            decoded = self._ask_twice(video, requests)
+            decoder = self._ask_twice(video, requests, clips)
         except _LostError as lost:
             self._note_lost(video, lost)
             raise
@@ -62,35 +69,37 @@ class DecodeProcess:
             self._lost.clear()
             raise
         self._lost.clear()
-        return decoded
+        return decoder
 
-    def _ask_twice(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
+    def _ask_twice(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
         """Asks a fresh child once more, so that a busy machine does not change the sample."""
         try:
-            return self._ask(video, requests)
+            return self._ask(video, requests, clips)
         except _LostError as lost:
             _log.warning("killed the decoding process: %s", lost)
             try:
-                return self._ask(video, requests)
+                return self._ask(video, requests, clips)
             except _LostError:
                 raise lost from None
 
-    def _ask(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
-        peer = self._peer or self._start()
+    def _ask(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        peer, memory = self._line or self._start()
         self._clear_stderr()
+        shared = memory.arrays([request.shape for request in requests])
         timeout_s = self._config.timeout_s * len(requests)
         peer.set_timeout(timeout_s)
-        shapes = [request.shape for request in requests]
-        assert self._memory is not None
-        shared = self._memory.arrays(shapes)
         try:
             packed = [pack_request(request) for request in requests]
             peer.send({"requests": packed, "timeout_s": timeout_s}, video)
             answer, body_bytes = peer.receive()
             if "reason" in answer:
                 raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
-            if body_bytes or answer.get("shapes") != [list(shape) for shape in shapes]:
-                raise ConnectionError(f"clips of shapes {answer.get('shapes')} for {shapes}")
+            if body_bytes or "decoder" not in answer:
+                raise ConnectionError(f"{body_bytes} bytes and no word of the clips")
         except TimeoutError:
             self.close()
             detail = f"no clip within decoder.timeout_s={self._config.timeout_s:g}"
@@ -98,18 +107,17 @@ class DecodeProcess:
         except (ConnectionError, ValueError) as error:
             detail = f"{error}; exit status {self.close()}"
             raise _LostError("decoder_crashed", f"{detail}; {self._last_words}") from error
-        decoder = str(answer.get("decoder", ""))
-        return [DecodedClip(clip=clip.copy(), decoder=decoder) for clip in shared]
+        for clip, made in zip(clips, shared, strict=True):
+            clip[...] = made
+        return str(answer["decoder"])
 
     def close(self) -> int | None:
         """Kills the child; its exit status, None if there was no child."""
         child, self._child = self._child, None
-        if self._peer is not None:
-            self._peer.close()
-            self._peer = None
-        if self._memory is not None:
-            self._memory.close()
-            self._memory = None
+        if self._line is not None:
+            for end in self._line:
+                end.close()
+            self._line = None
         stderr, self._stderr = self._stderr, None
         if child is None or stderr is None:
             return None
@@ -135,13 +143,12 @@ class DecodeProcess:
 
     def __getstate__(self) -> dict[str, object]:
         """A process does not travel: the copy starts its own."""
-        gone = dict.fromkeys(("_child", "_peer", "_memory", "_stderr"))
-        return {**self.__dict__, **gone}
+        return {**self.__dict__, "_child": None, "_line": None, "_stderr": None}
 
-    def _start(self) -> Peer:
+    def _start(self) -> tuple[Peer, ClipMemory]:
         ours, theirs = socket.socketpair()
-        self._memory = ClipMemory()
-        inherited = theirs.fileno(), self._memory.descriptor
+        peer, memory = self._line = Peer(ours), ClipMemory()
+        inherited = theirs.fileno(), memory.descriptor
         command = [*self._command, *map(str, inherited), self._config.name]
         with theirs:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # read after the child's death
@@ -154,17 +161,16 @@ class DecodeProcess:
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
         self._owner = os.getpid()
-        self._peer = Peer(ours)
-        self._peer.set_timeout(_START_TIMEOUT)
+        peer.set_timeout(_START_TIMEOUT)
         try:
-            self._peer.receive()
+            peer.receive()
         except (ConnectionError, TimeoutError) as error:
             status = self.close()
             raise RuntimeError(
                 f"the decoding process did not start (exit status {status}; "
                 f"{self._last_words}); see why with: {' '.join(self._command)}"
             ) from error
-        return self._peer
+        return peer, memory
 
     def _clear_stderr(self) -> None:
         """Forget what earlier videos made the child say; it writes at the same offset."""

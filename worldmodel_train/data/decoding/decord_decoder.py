@@ -9,7 +9,13 @@ from jaxtyping import Int64, UInt8
 
 from worldmodel_train.data.decoding.container import VideoTrack, read_track
 from worldmodel_train.data.decoding.crop import frame_crop
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodedClip,
+    DecodeError,
+    decode_with,
+)
 from worldmodel_train.data.decoding.native_log import recording
 from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
 
@@ -30,16 +36,18 @@ class DecordDecoder:
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for; raises DecodeError, also where decord would return wrong frames."""
-        return self.decode_clips(video, [request])[0]
+        return decode_with(self, video, request)
 
-    def decode_clips(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
-        """Clips of one video, whose container is read and checked once."""
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills clips of one video, whose container is read and checked once."""
         track = read_track(video, max_pixels=min(request.max_pixels for request in requests))
         _require_safe(track)
         indexes = [track.frames_of(request) for request in requests]
         try:
             with recording() as log:
-                clips = _read(video, track, indexes, requests)
+                _read(video, track, indexes, requests, clips)
         except (decord.DECORDError, RuntimeError) as error:
             raise DecodeError("decord_failed", _first_line(str(error))) from error
         if log.text:
@@ -47,7 +55,7 @@ class DecordDecoder:
             raise DecodeError("decord_damaged_frames", _first_line(log.text))
         for request, index, clip in zip(requests, indexes, clips, strict=True):
             self._check_repeats(video, request, index, clip)
-        return [DecodedClip(clip=clip, decoder="decord") for clip in clips]
+        return "decord"
 
     def _check_repeats(
         self,
@@ -87,14 +95,14 @@ def _require_safe(track: VideoTrack) -> None:
 def _read(
     video: bytes,
     track: VideoTrack,
-    indexes: Sequence[Int64[np.ndarray, "t"]],
+    indexes: Sequence[Int64[np.ndarray, "_"]],
     requests: Sequence[ClipRequest],
-) -> list[UInt8[np.ndarray, "t s s c"]]:
+    clips: Sequence[ClipArray],
+) -> None:
     reader = decord.VideoReader(BytesIO(video), num_threads=1)
     _require_agreement(reader, track)
     height, width = reader[0].shape[:2]  # upright; the container's is not
-    clips = []
-    for index, request in zip(indexes, requests, strict=True):
+    for index, request, clip in zip(indexes, requests, clips, strict=True):
         framing = frame_crop(request.crop, width=width, height=height, size=request.size)
         scaled = reader
         if (framing.width, framing.height) != (width, height):
@@ -103,9 +111,8 @@ def _read(
             )
         frames, places = np.unique(index, return_inverse=True)
         pictures = scaled.get_batch(frames.tolist()).asnumpy()
-        clip = np.stack([framing.cut(picture, request.size) for picture in pictures])[places]
-        clips.append(np.ascontiguousarray(clip[:, :, ::-1] if request.crop.flip else clip))
-    return clips
+        cuts = np.stack([framing.cut(picture, request.size) for picture in pictures])[places]
+        clip[...] = cuts[:, :, ::-1] if request.crop.flip else cuts
 
 
 def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:

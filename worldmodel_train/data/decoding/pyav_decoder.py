@@ -1,7 +1,6 @@
-"""Decoding with PyAV: only what the clips need, and the bits that decoding everything would give."""
+"""Decoding with PyAV: only what clips need, bit for bit what decoding everything would show."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 
 import av
 import av.error
@@ -11,7 +10,13 @@ from jaxtyping import Int64, UInt8
 
 from worldmodel_train.data.decoding.container import OpenTrack, VideoTrack, open_track
 from worldmodel_train.data.decoding.crop import frame_crop
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodedClip,
+    DecodeError,
+    decode_with,
+)
 from worldmodel_train.data.decoding.spans import spans_to_decode
 
 _Frames = Callable[[OpenTrack, Int64[np.ndarray, "m"]], Iterator[av.VideoFrame]]
@@ -22,27 +27,30 @@ class PyavDecoder:
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for; raises DecodeError."""
-        return self.decode_clips(video, [request])[0]
+        return decode_with(self, video, request)
 
-    def decode_clips(self, video: bytes, requests: Sequence[ClipRequest]) -> list[DecodedClip]:
-        """The clips asked for; frames that several of them show are decoded once.
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills the clips; frames that several of them show are decoded once.
 
         A keyframe may lean on frames before it, although it must not. What is not found from the
         nearest keyframes on is looked for by decoding everything, and then missing.
         """
-        with suppress(DecodeError):
-            return _decode_clips(video, requests, _needed_frames)
-        return _decode_clips(video, requests, _all_frames)
+        try:
+            _fill(clips, video, requests, _needed_frames)
+        except DecodeError:
+            _fill(clips, video, requests, _all_frames)
+        return "pyav"
 
 
-def _decode_clips(
-    video: bytes, requests: Sequence[ClipRequest], frames: _Frames
-) -> list[DecodedClip]:
+def _fill(
+    clips: Sequence[ClipArray], video: bytes, requests: Sequence[ClipRequest], frames: _Frames
+) -> None:
     max_pixels = min(request.max_pixels for request in requests)
     with open_track(video, max_pixels=max_pixels) as opened:
-        clips = _Clips(opened.track, requests)
-        clips.fill(frames(opened, clips.frames))
-    return [DecodedClip(clip=clip, decoder="pyav") for clip in clips.clips]
+        cutter = _Cutter(opened.track, requests, clips)
+        cutter.cut(frames(opened, cutter.frames))
 
 
 def _needed_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterator[av.VideoFrame]:
@@ -67,20 +75,20 @@ def _all_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterator[a
     yield from opened.context.decode(None)
 
 
-class _Clips:
-    """The clips of some requests, filled frame by frame."""
+class _Cutter:
+    """Cuts the pictures of clips out of frames, in whatever order these come."""
 
-    def __init__(self, track: VideoTrack, requests: Sequence[ClipRequest]) -> None:
+    def __init__(
+        self, track: VideoTrack, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> None:
         self._requests = requests
-        self.clips: list[UInt8[np.ndarray, "t h w c"]] = [
-            np.empty(request.shape, dtype=np.uint8) for request in requests
-        ]
+        self._clips = clips
         self._shown = [track.ticks[track.frames_of(request)] for request in requests]
         self.frames = np.unique(np.concatenate([track.frames_of(r) for r in requests]))
         self._missing = set(track.ticks[self.frames].tolist())
         self._reformatter = VideoReformatter()  # shared, because setting one up takes long
 
-    def fill(self, frames: Iterable[av.VideoFrame]) -> None:
+    def cut(self, frames: Iterable[av.VideoFrame]) -> None:
         """Takes frames until the clips are whole; raises DecodeError if they do not become it."""
         wanted = len(self._missing)
         for number, frame in enumerate(frames):
@@ -99,7 +107,7 @@ class _Clips:
         pictures: dict[tuple[int, int], UInt8[np.ndarray, "h w c"]] = {}
         turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy turns
         size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
-        for request, ticks, clip in zip(self._requests, self._shown, self.clips, strict=True):
+        for request, ticks, clip in zip(self._requests, self._shown, self._clips, strict=True):
             places = np.flatnonzero(ticks == tick)
             if not len(places):
                 continue

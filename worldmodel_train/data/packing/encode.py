@@ -35,7 +35,7 @@ class EncodeConfig(StrictConfig):
     crf: Annotated[int, Field(ge=0, le=51)] = 23
     """Constant rate factor: lower is better and larger."""
     tune: Literal["fastdecode"] | None = None
-    """`fastdecode` leaves out what is slow to decode (CABAC, deblocking): faster, larger, blockier."""
+    """`fastdecode` leaves out CABAC and deblocking: decodes faster, but larger and blockier."""
 
     def encoder_options(self) -> tuple[str, dict[str, str]]:
         """FFmpeg's encoder and its options: one thread and fixed keyframes, so bytes repeat."""
