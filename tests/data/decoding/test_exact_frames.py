@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from worldmodel_train.data.decoding import pyav_decoder
 from worldmodel_train.data.decoding.container import read_track
 from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
 
@@ -98,3 +99,29 @@ def test_sparse_frames_are_those_of_a_full_decode(encoded, make_request, name):
             request = make_request(frames, fps, start=start, size=HEIGHT)
             clip = PyavDecoder().decode(video, request).clip
             np.testing.assert_array_equal(clip, pictures[track.frames_of(request)])
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "intra-refresh"])
+def test_no_healthy_video_has_to_be_decoded_whole(encoded, make_request, monkeypatch, name):
+    monkeypatch.delattr(pyav_decoder, "_all_frames")
+    for start in (0.0, 0.4, 0.97):
+        PyavDecoder().decode(encoded(name), make_request(6, 4.0, start=start))
+
+
+def test_frames_that_nobody_refers_to_are_not_decoded(encoded, make_request, monkeypatch):
+    video, decoded = encoded("no-pyramid"), []
+    honest = pyav_decoder._needed_frames
+
+    def counting(*arguments):
+        for frame in honest(*arguments):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(pyav_decoder, "_needed_frames", counting)
+    PyavDecoder().decode(video, make_request(4, 2.0))
+    assert len(decoded) < 0.4 * FRAMES
+
+
+def test_between_temporal_layers_of_hevc_nothing_is_left_out(encoded):
+    assert read_track(encoded("hevc-gop12"), max_pixels=1 << 20).skippable
+    assert not read_track(encoded("hevc-layers"), max_pixels=1 << 20).skippable
