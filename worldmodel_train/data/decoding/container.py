@@ -116,7 +116,7 @@ def open_track(video: bytes, *, max_pixels: int) -> Iterator[OpenTrack]:
         stored = [packet for packet in container.demux(stream) if packet.size]
         context = stream.codec_context
         assert isinstance(context, VideoCodecContext)
-        track = _Packets(stored).track(container, stream)
+        track = _track(stored, container, stream)
         yield OpenTrack(track=track, packets=stored, context=context)
 
 
@@ -126,62 +126,49 @@ def read_track(video: bytes, *, max_pixels: int) -> VideoTrack:
         return opened.track
 
 
-class _Packets:
-    """Collects what the packets of one stream say."""
-
-    def __init__(self, stored: Sequence[av.Packet]) -> None:
-        self._shown: dict[int, tuple[int, int]] = {}  # tick -> place, duration
-        self._keys: list[tuple[int, int]] = []  # place, tick
-        self._hidden = 0
-        self._open_gop = False
-        self._num_packets = len(stored)
-        self._without_pts = sum(packet.pts is None for packet in stored)
-        self._without_any = sum(packet.pts is None and packet.dts is None for packet in stored)
-        for place, packet in enumerate(stored):
-            self._add(place, packet)
-
-    def _add(self, place: int, packet: av.Packet) -> None:
-        tick = packet.dts if packet.pts is None else packet.pts
-        if tick is None:
-            tick = place
-        if packet.is_keyframe:
-            self._keys.append((place, tick))
-        elif len(self._keys) > 1 and tick < self._keys[-1][1]:
-            self._open_gop = True
-        if packet.is_discard or not self._keys or tick < self._keys[0][1]:
-            self._hidden += 1
-        else:
-            self._shown[tick] = place, packet.duration or 0
-
-    def track(self, container: av.container.InputContainer, stream: VideoStream) -> VideoTrack:
-        if not self._shown:
-            raise DecodeError("no_frames")
-        ticks = np.array(sorted(self._shown), dtype=np.int64)
-        unit = float(stream.time_base or 1)
-        rate = float(stream.average_rate or 0)
-        last = self._shown[int(ticks[-1])][1] * unit or (1 / rate if rate else 0.0)
-        context = stream.codec_context
-        # libavcodec works around a bug of x264's 4:4:4 files only if it has read the version in
-        # the first packet; after a seek it decodes other pictures (decord: without an error).
-        x264_444 = context.name == "h264" and "444" in (context.pix_fmt or "")
-        exact = not self._without_pts and len(self._shown) + self._hidden == self._num_packets
-        return VideoTrack(
-            container=container.format.name,
-            codec=context.name,
-            ticks=ticks,
-            places=np.array([self._shown[int(tick)][0] for tick in ticks], dtype=np.int64),
-            key_ticks=np.array([tick for _, tick in self._keys], dtype=np.int64),
-            key_places=np.array([place for place, _ in self._keys], dtype=np.int64),
-            num_packets=self._num_packets,
-            seconds=ticks * unit,
-            end=float(ticks[-1]) * unit + last,
-            packets_hidden=self._hidden,
-            exact=exact,
-            open_gop=self._open_gop,
-            # frames without any time stamp are known by their number, counted from the first
-            needs_first_packet=x264_444 or self._without_any > 0,
-            skippable=exact and (context.name in _SKIPPING_CODECS or _is_plain_hevc(context)),
-        )
+def _track(
+    stored: Sequence[av.Packet], container: av.container.InputContainer, stream: VideoStream
+) -> VideoTrack:
+    """What the packets say; raises DecodeError if they show nothing."""
+    exact = all(packet.pts is not None for packet in stored)
+    stamps = [packet.dts if packet.pts is None else packet.pts for packet in stored]
+    ticks = np.array([i if t is None else t for i, t in enumerate(stamps)], dtype=np.int64)
+    is_key = np.array([packet.is_keyframe for packet in stored], dtype=bool)
+    is_cut = np.array([packet.is_discard for packet in stored], dtype=bool)
+    key_places = np.flatnonzero(is_key)
+    num_keys = np.cumsum(is_key)
+    key_ticks = ticks[key_places]
+    # without a keyframe nothing is shown
+    shown = np.flatnonzero((num_keys > 0) & ~is_cut & (ticks >= key_ticks[:1].sum()))
+    if not len(shown):
+        raise DecodeError("no_frames")
+    shown_ticks, firsts = np.unique(ticks[shown], return_index=True)
+    places = shown[firsts]
+    unit = float(stream.time_base or 1)
+    rate = float(stream.average_rate or 0)
+    last = (stored[int(places[-1])].duration or 0) * unit or (1 / rate if rate else 0.0)
+    context = stream.codec_context
+    exact = exact and len(places) == len(shown)
+    # libavcodec works around a bug of x264's 4:4:4 files only if it has read the version in
+    # the first packet; after a seek it decodes other pictures (decord: without an error).
+    x264_444 = context.name == "h264" and "444" in (context.pix_fmt or "")
+    return VideoTrack(
+        container=container.format.name,
+        codec=context.name,
+        ticks=shown_ticks,
+        places=places,
+        key_ticks=key_ticks,
+        key_places=key_places,
+        num_packets=len(stored),
+        seconds=shown_ticks * unit,
+        end=float(shown_ticks[-1]) * unit + last,
+        packets_hidden=len(stored) - len(shown),
+        exact=exact,
+        open_gop=bool(((num_keys > 1) & (ticks < key_ticks[num_keys - 1])).any()),
+        # frames without any time stamp are known by their number, counted from the first
+        needs_first_packet=x264_444 or None in stamps,
+        skippable=exact and (context.name in _SKIPPING_CODECS or _is_plain_hevc(context)),
+    )
 
 
 def _is_plain_hevc(context: av.CodecContext) -> bool:
