@@ -197,6 +197,11 @@ def test_a_missing_method_lists_the_methods(recipe_file):
             "15 is not a multiple of checkpoint.every_steps=10; use 10 or 20",
         ),
         (
+            "data.loader.clips_per_video=3",
+            "data.loader.clips_per_video",
+            "3 clips of each video do not fill train.micro_batch=4; use 2, or train.micro_batch=6",
+        ),
+        (
             "evaluation={}",
             "evaluation",
             "needs clips to measure on: give data.held_out, or write null here",

@@ -254,6 +254,14 @@ def _parts_that_miss_each_other(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]
     if available < groups and recipe.method.mask_token == "per_group":
         message = f"{available} mask tokens cannot serve {groups} mask groups; use {groups}"
         yield ("method", "predictor", "mask_tokens"), message
+    clips, micro_batch = recipe.data.loader.clips_per_video, recipe.train.micro_batch
+    if micro_batch % clips:
+        fewer = max(n for n in range(1, clips) if micro_batch % n == 0)
+        message = (
+            f"{clips} clips of each video do not fill train.micro_batch={micro_batch}; "
+            f"use {fewer}, or train.micro_batch={-(-micro_batch // clips) * clips}"
+        )
+        yield ("data", "loader", "clips_per_video"), message
     if recipe.data.held_out is not None:
         return
     if recipe.evaluation is not None:

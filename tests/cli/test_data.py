@@ -50,6 +50,7 @@ def test_pack_check_and_show_work_one_after_the_other(tmp_path, folder):
     assert index["samples"] == 2
     assert index["arguments"]["encode"] == {
         "codec": "h264", "short_side": 32, "gop": 5, "fps": None, "crf": 23,
+        "tune": None,
     }  # fmt: skip
     checked = wmt("check", out, "--decode", "--workers", 1)
     assert checked.exit_code == 0, checked.output
@@ -57,6 +58,23 @@ def test_pack_check_and_show_work_one_after_the_other(tmp_path, folder):
     shown = wmt("show", out)
     assert shown.exit_code == 0, shown.output
     assert (out / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_preset_encodes_and_options_go_before_it(tmp_path, folder):
+    out = tmp_path / "out"
+    packed = wmt("pack", folder, out, "--workers", 1, "--preset", "fast", "--short-side", 32)
+    assert packed.exit_code == 0, packed.output
+    index = json.loads((out / "index.json").read_text())
+    assert index["arguments"]["encode"] == {
+        "codec": "h264", "short_side": 32, "gop": 8, "fps": 8.0, "crf": 23,
+        "tune": "fastdecode",
+    }  # fmt: skip
+
+
+def test_an_unknown_preset_is_refused_with_those_there_are(tmp_path, folder):
+    result = wmt("pack", folder, tmp_path / "out", "--preset", "quick")
+    assert result.exit_code == 1
+    assert "--preset quick: not a preset; use fast" in result.stderr
 
 
 def test_paths_come_from_stdin(tmp_path, folder):

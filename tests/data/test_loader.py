@@ -158,6 +158,67 @@ def test_a_resumed_loader_continues_bit_for_bit(make_data, workers):
             assert torch.equal(a.masks[0].context_index, b.masks[0].context_index)
 
 
+def levels(batch):
+    """The grey level of each sample, which tells its video."""
+    return {number: round(float(clip.mean())) for number, clip in samples(batch).items()}
+
+
+def test_clips_of_one_video_follow_each_other_and_are_cut_differently(
+    make_data, make_video, make_shard
+):
+    videos = {f"v{i}": make_video(20, levels=range(10 * i, 10 * i + 20)) for i in range(0, 20, 4)}
+    source = SourceConfig(
+        shards=str(make_shard("a.tar", videos)), clip=ClipConfig(frames=2, fps=10.0)
+    )
+    (batch,) = batches(make_data(sources=(source,), clips_per_video=4), 1, micro_batch=8)
+    together = [[levels(batch)[4 * video + i] for i in range(4)] for video in range(2)]
+    assert all(max(clips) - min(clips) < 21 and len(set(clips)) > 1 for clips in together)
+    assert abs(min(together[0]) - min(together[1])) > 21
+
+
+def test_videos_are_drawn_in_the_order_that_one_clip_each_would_have(make_data):
+    alone = {n: level for b in batches(make_data(), 3) for n, level in levels(b).items()}
+    pairs = {
+        n: level for b in batches(make_data(clips_per_video=2), 6) for n, level in levels(b).items()
+    }
+    assert sorted(pairs) == list(range(24))
+    assert all(abs(pairs[n] - alone[n // 2]) < 8 for n in pairs)  # videos are 20 apart
+
+
+@pytest.mark.parametrize(
+    ("world_size", "micro_batch", "workers"), [(2, 2, 0), (1, 4, 2), (4, 2, 1)]
+)
+def test_several_clips_per_video_are_the_same_for_any_ranks_and_workers_and_after_a_resume(
+    make_data, world_size, micro_batch, workers
+):
+    whole = merged(batches(make_data(clips_per_video=2), 3, micro_batch=8))
+    data, passes = make_data(workers, clips_per_video=2), 2 * 8 // (world_size * micro_batch)
+    resumed = [
+        part
+        for rank in range(world_size)
+        for part in batches(
+            data, passes, rank=rank, world_size=world_size, micro_batch=micro_batch, first_step=1
+        )
+    ]
+    assert_same(merged(resumed), {n: clip for n, clip in whole.items() if n >= 8})
+
+
+def test_a_bad_video_is_replaced_for_all_clips_that_it_should_give(
+    make_data, make_shard, make_video
+):
+    good = {f"good{i}": make_video(4, levels=[40 * i] * 4) for i in range(3)}
+    path = make_shard("mixed.tar", {**good, "html": b"<html>404</html>"})
+    source = SourceConfig(shards=str(path), clip=ClipConfig(frames=2, fps=10.0))
+    parts = batches(make_data(sources=(source,), clips_per_video=2), 6)
+    for part in parts:
+        shown = levels(part)
+        assert all(abs(shown[n] - shown[n + 1]) < 8 for n in shown if n % 2 == 0)
+    keys = [skip.key for part in parts for skip in part.skipped]
+    assert len(keys) >= 2
+    assert len(keys) % 2 == 0
+    assert set(keys) == {"html"}
+
+
 def test_two_passes_over_a_source_crop_it_differently(make_data, sources):
     first, second = (samples(b) for b in batches(make_data(sources=sources[:1]), 2, micro_batch=8))
     assert any((first[i] != second[j]).any() for i in first for j in second)

@@ -84,6 +84,13 @@ def levels_of(parts):
     return [20 + 30 * round((float(clip.float().mean()) - 20) / 30) for clip in clips]
 
 
+def test_a_streamed_video_is_read_once_for_all_its_clips(streamed):
+    source, _ = streamed
+    alone = levels_of(batches(make_data(0, source, shuffle_buffer=1), 2))
+    data = make_data(0, source, shuffle_buffer=1, clips_per_video=2)
+    assert levels_of(batches(data, 4)) == [level for level in alone for _ in range(2)]
+
+
 def shard_names(source):
     """The file names of a stream's shards in the order in which they are read."""
     share = StreamShare(consumer=0, consumers=1, seed=11, start=StreamPosition(shards=6))

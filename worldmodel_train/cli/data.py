@@ -36,6 +36,10 @@ QualityOption = Annotated[
 KeyframesOption = Annotated[
     int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames (16).")
 ]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(help="Re-encode for cheap reading: fast (256 px, 8 fps). Other options go first."),
+]
 PatienceOption = Annotated[
     float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")
 ]
@@ -56,6 +60,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     out: OutArgument,
     *,
     root: RootOption = None,
+    preset: PresetOption = None,
     shard_size: Annotated[str, typer.Option(help="Bytes a shard may have: 1GB, 500MB ...")] = "1GB",
     short_side: Annotated[
         int | None, typer.Option(min=16, help="Re-encode to this shorter side, in pixels.")
@@ -75,8 +80,8 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     """Pack videos into tar shards; the same command again goes on where it was stopped.
 
     A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
-    the name of a video's subfolder is its label. Any of --short-side, --gop, --codec, --fps,
-    --crf re-encodes. Bad videos and duplicates go to OUT/rejects.jsonl.
+    the name of a video's subfolder is its label. Any of --preset, --short-side, --gop, --codec,
+    --fps, --crf re-encodes. Bad videos and duplicates go to OUT/rejects.jsonl.
     """
     from rich.console import Console
 
@@ -90,7 +95,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     console = Console(stderr=True)
     with _one_line_errors(out):
         encode = _encode_config(
-            {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
+            preset, {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
         )
         arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
         entries = read_entries(source, root, _stdin())
@@ -205,13 +210,20 @@ def show(
     typer.echo(f"wrote {target}")
 
 
-def _encode_config(options: dict[str, int | float | str | None]) -> "EncodeConfig | None":
+def _encode_config(
+    preset: str | None, options: dict[str, int | float | str | None]
+) -> "EncodeConfig | None":
+    """The preset with the options that are given in its place; None if there are none at all."""
     from pydantic import ValidationError
 
-    from worldmodel_train.data.packing.encode import EncodeConfig
+    from worldmodel_train.data.packing.encode import PRESETS, EncodeConfig
     from worldmodel_train.data.packing.errors import PackError
 
     given = {key: value for key, value in options.items() if value is not None}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise PackError(f"--preset {preset}: not a preset; use {', '.join(PRESETS)}")
+        given = PRESETS[preset].model_dump() | given
     if not given:
         return None
     try:

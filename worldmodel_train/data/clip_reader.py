@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import UInt8
-
 from worldmodel_train.data.augment import draw_crop
 from worldmodel_train.data.config import DataConfig, SourceConfig
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError, Decoder
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodeError,
+    Decoder,
+)
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.random_streams import Stream, generator
@@ -23,12 +25,15 @@ class Clip:
     sample: int
     source: int
     key: str
-    frames: UInt8[np.ndarray, "t h w c"]
     skipped: tuple[Skip, ...]
 
 
 class ClipReader:
-    """Clips of a mixture; each is a function of (seed, sample number) where sources can seek."""
+    """Clips of a mixture; each is a function of (seed, sample number) where sources can seek.
+
+    With several clips per video the mixture draws videos: g is of video g // clips_per_video,
+    and has a start and a crop of its own.
+    """
 
     def __init__(
         self, data: DataConfig, sources: Sequence[Source], decoder: Decoder, *, seed: int
@@ -39,9 +44,20 @@ class ClipReader:
         self._seed = seed
         self._mixture = Mixture([source.weight for source in data.sources], seed)
 
-    def read(self, sample: int) -> Clip:
-        """The clip of a sample; raises BadDataError if no replacement is good either."""
-        source, position = self._mixture.draw(sample)
+    def num_frames(self, sample: int) -> int:
+        """Pictures of a sample's clip."""
+        video = sample // self._data.loader.clips_per_video
+        return self._data.sources[self._mixture.draw(video).source].clip.frames
+
+    def read(self, sample: int, frames: Sequence[ClipArray]) -> list[Clip]:
+        """The clips of the video that `sample` and those behind it share, written into `frames`.
+
+        Raises BadDataError if no replacement is good either.
+        """
+        count = self._data.loader.clips_per_video
+        video, place = divmod(sample, count)
+        assert place == 0, (sample, count)
+        source, position = self._mixture.draw(video)
         config = self._data.sources[source]
         skipped: list[Skip] = []
         for attempt in range(self._data.loader.max_attempts):
@@ -51,18 +67,15 @@ class ClipReader:
                 skipped.append(error.skip)
                 continue
             try:
-                request = self.request(config, sample, attempt)
-                decoded = self._decoder.decode(encoded.video, request)
+                requests = [self.request(config, sample + i, attempt) for i in range(count)]
+                self._decoder.decode_into(encoded.video, requests, frames)
             except DecodeError as error:
                 skipped.append(Skip(error.reason, encoded.shard, encoded.key))
                 continue
-            return Clip(
-                sample=sample,
-                source=source,
-                key=encoded.key,
-                frames=decoded.clip,
-                skipped=tuple(skipped),
-            )
+            return [
+                Clip(sample=sample + i, source=source, key=encoded.key, skipped=tuple(skipped))
+                for i in range(count)
+            ]
         raise BadDataError(
             f"{len(skipped)} samples of source '{config.name}' in a row are bad "
             f"(data.loader.max_attempts); the last is '{skipped[-1].key}' in {skipped[-1].shard}: "

@@ -81,9 +81,9 @@ class DecoderConfig(StrictConfig):
     """Which library decodes, and what it may cost."""
 
     name: Literal["auto", "decord", "pyav"] = "auto"
-    """`auto` decodes with decord, and with PyAV what decord cannot open or gets wrong."""
+    """`auto` is PyAV; decord is slower, and refuses what it would get wrong."""
     timeout_s: float = Field(gt=0, default=20.0)
-    """Seconds one clip may take before its decoder is killed and the sample skipped."""
+    """Seconds a clip may take before its decoder is killed; after two kills it is skipped."""
     max_pixels: int = Field(ge=1, default=8192 * 8192)
     """Largest width x height that is decoded; larger pictures are skipped unread."""
 
@@ -93,6 +93,9 @@ class LoaderConfig(StrictConfig):
 
     workers: int = Field(ge=0, default=8)
     """Loading processes per rank; each has a decoding process of its own."""
+    clips_per_video: int = Field(ge=1, default=1)
+    """Clips cut from each video that is opened, which share what is decoded; they follow each other
+    in a micro-batch, of which this must be a divisor. A source is then drawn video by video."""
     prefetch: int = Field(ge=1, default=4)
     """Micro-batches each worker prepares ahead."""
     shuffle_buffer: int = Field(ge=1, default=1000)

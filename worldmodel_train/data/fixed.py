@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,13 +58,11 @@ def load_clips(
         for number in range(len(shards)):
             try:
                 sample, label = _labelled(shards, number)
-                made = list(
-                    _clips(process, sample, _requests(source, size, decoder, clips_per_video))
-                )
+                made = _clips(process, sample, _requests(source, size, decoder, clips_per_video))
             except SampleError as error:
                 skipped.append(error.skip)
                 continue
-            clips += made
+            clips += list(made)
             keys += [sample.key] * len(made)
             labels += [label] * len(made)
             if len(clips) >= limit:
@@ -109,9 +107,11 @@ def _labelled(shards: ShardSet, number: int) -> tuple[EncodedSample, str | None]
 
 def _clips(
     decoder: Decoder, sample: EncodedSample, requests: Sequence[ClipRequest]
-) -> Iterator[UInt8[np.ndarray, "t h w c"]]:
-    for request in requests:
-        try:
-            yield decoder.decode(sample.video, request).clip
-        except DecodeError as error:
-            raise SampleError(Skip(error.reason, sample.shard, sample.key)) from error
+) -> UInt8[np.ndarray, "n t h w c"]:
+    """The clips of a sample; raises SampleError."""
+    clips = np.empty((len(requests), *requests[0].shape), dtype=np.uint8)
+    try:
+        decoder.decode_into(sample.video, requests, list(clips))
+    except DecodeError as error:
+        raise SampleError(Skip(error.reason, sample.shard, sample.key)) from error
+    return clips

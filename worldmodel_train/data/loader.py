@@ -7,8 +7,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import count
 
-import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from worldmodel_train.data.clip_reader import Clip, ClipReader
@@ -96,6 +96,7 @@ class MicroBatches(IterableDataset[VideoBatch]):
             for source in data.sources
         ]
         self._require_shards_for_all()
+        assert position.micro_batch % data.loader.clips_per_video == 0
         self._starts = merge_streams([position.streams or {}])
         if position.rank == 0:
             self._tell_what_streams_repeat()
@@ -177,26 +178,45 @@ class MicroBatches(IterableDataset[VideoBatch]):
 
     def _batch(self, reader: ClipReader, number: int, found: tuple[Skip, ...]) -> VideoBatch:
         first = self._position.first_sample(number)
-        clips = [reader.read(first + i) for i in range(self._position.micro_batch)]
-        by_length: dict[int, list[Clip]] = {}
-        for clip in clips:
-            by_length.setdefault(len(clip.frames), []).append(clip)
+        by_length: dict[int, list[int]] = {}
+        for video in range(
+            first, first + self._position.micro_batch, self._data.loader.clips_per_video
+        ):
+            by_length.setdefault(reader.num_frames(video), []).append(video)
+        made = [self._group(reader, length, by_length[length]) for length in sorted(by_length)]
         return VideoBatch(
-            groups=tuple(self._group(by_length[length]) for length in sorted(by_length)),
+            groups=tuple(group for group, _ in made),
             first_sample=first,
-            skipped=found + tuple(skip for clip in clips for skip in clip.skipped),
+            skipped=found + tuple(skip for _, clips in made for c in clips for skip in c.skipped),
         )
 
-    def _group(self, clips: Sequence[Clip]) -> ClipGroup:
+    def _group(
+        self, reader: ClipReader, length: int, videos: Sequence[int]
+    ) -> tuple[ClipGroup, list[Clip]]:
+        """The clips of the videos that begin with these samples, all of one length."""
+        size, each = self._data.augment.size, self._data.loader.clips_per_video
+        frames = _empty_clips((len(videos) * each, length, size, size, 3))
+        rows = frames.numpy().reshape(len(videos), each, length, size, size, 3)
+        clips = [
+            clip
+            for video, row in zip(videos, rows, strict=True)
+            for clip in reader.read(video, list(row))
+        ]
         samples = [clip.sample for clip in clips]
-        step = samples[0] // self._position.global_batch
-        grid = self._grids[clips[0].source]
-        return ClipGroup(
-            clips=torch.from_numpy(np.stack([clip.frames for clip in clips])),
-            masks=draw_masks(
-                self._masks, grid, seed=self._position.seed, step=step, samples=samples
-            ),
+        masks = draw_masks(
+            self._masks,
+            self._grids[clips[0].source],
+            seed=self._position.seed,
+            step=samples[0] // self._position.global_batch,
+            samples=samples,
         )
+        return ClipGroup(clips=frames, masks=masks), clips
+
+
+def _empty_clips(shape: tuple[int, ...]) -> Tensor:
+    """Memory for clips; in a loading process that which the training process sees too."""
+    clips = torch.empty(shape, dtype=torch.uint8)
+    return clips if get_worker_info() is None else clips.share_memory_()
 
 
 def build_loader(

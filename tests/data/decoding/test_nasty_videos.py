@@ -12,7 +12,7 @@ from worldmodel_train.data.decoding.decode_process import DecodeProcess
 FOLDER = Path(__file__).parents[3].parent / "shared" / "data" / "video" / "nasty"
 FILES = sorted(FOLDER.glob("*")) if FOLDER.is_dir() else []
 HOPELESS = {
-    "bad_bitflips_in_mdat.mp4": "missing_frames",
+    "bad_bitflips_in_mdat.mp4": "corrupt_video",
     "bad_html_error_page.mp4": "corrupt_video",
     "bad_no_moov_truncated.mp4": "corrupt_video",
     "bad_truncated_faststart_60pct.mp4": "corrupt_video",

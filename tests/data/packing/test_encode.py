@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldmodel_train.data.packing.encode import (
+    PRESETS,
     EncodeConfig,
     Segment,
     Shape,
@@ -55,6 +56,16 @@ def test_hevc_has_fixed_keyframes_too(tmp_path, make_video):
     frames, facts = encoded(source, tmp_path / "b.mp4", codec="hevc", gop=4)
     assert facts[3] == "hevc"
     assert [i for i, frame in enumerate(frames) if frame.key_frame] == [0, 4, 8]
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_the_fast_preset_keeps_close_keyframes_and_drops_frames(tmp_path, make_video, codec):
+    source = make_video(tmp_path / "a.mp4", frames=20)
+    config = PRESETS["fast"].model_dump() | {"codec": codec, "fps": 5}
+    frames, facts = encoded(source, tmp_path / "b.mp4", **config)
+    assert facts[3] == codec
+    assert [i for i, frame in enumerate(frames) if frame.key_frame] == [0, 8]
+    assert [brightness(frame) for frame in frames] == list(range(0, 20, 2))
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

@@ -1,29 +1,9 @@
-"""decord first; PyAV for what decord cannot open or gets wrong."""
+"""Which decoder a recipe's name means."""
 
 from importlib.util import find_spec
 
-from worldmodel_train.data.decoding.container import read_track
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError, Decoder
+from worldmodel_train.data.decoding.decode import Decoder
 from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
-
-
-class AutoDecoder:
-    """Decodes with decord, and says so where it had to turn to PyAV."""
-
-    def __init__(self) -> None:
-        from worldmodel_train.data.decoding.decord_decoder import DecordDecoder
-
-        self._first = DecordDecoder()
-        self._second = PyavDecoder()
-
-    def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
-        """The clip asked for; raises DecodeError where neither decoder can make it."""
-        track = read_track(video, max_pixels=request.max_pixels)
-        try:
-            return self._first.decode_track(video, track, request)
-        except DecodeError as refused:
-            second = self._second.decode_track(video, track, request)
-            return DecodedClip(clip=second.clip, decoder=second.decoder, fallback=str(refused))
 
 
 def decord_is_installed() -> bool:
@@ -32,15 +12,14 @@ def decord_is_installed() -> bool:
 
 
 def make_decoder(name: str) -> Decoder:
-    """The decoder that a recipe names, in this process.
+    """The decoder that a recipe names, in this process; `auto` is PyAV.
 
-    decord is imported only where it is used: it has no wheels for some machines.
+    decord does not come second: it opens nothing that PyAV refuses, and may hang on it.
     """
-    if name == "pyav":
+    if name in ("auto", "pyav"):
         return PyavDecoder()
-    if name == "auto":
-        return AutoDecoder() if decord_is_installed() else PyavDecoder()
     assert name == "decord", name
+    # imported only where it is used: it has no wheels for some machines
     from worldmodel_train.data.decoding.decord_decoder import DecordDecoder
 
     return DecordDecoder()

@@ -1,6 +1,6 @@
-"""What a video's container says of its frames, read without decoding them."""
+"""What a video's container says of its frames, read in one pass and without decoding them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -10,11 +10,17 @@ import av.container
 import av.error
 import numpy as np
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from jaxtyping import Float64, Int64
 
-from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.clips import clip_times, frames_at
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError
 from worldmodel_train.data.video_files import CONTAINERS
+
+# A picture that these codecs mark as no reference is referred to by no other, and decoding depends
+# on nothing else of it. HEVC is a case of its own, below.
+_SKIPPING_CODECS = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +31,13 @@ class VideoTrack:
     codec: str
     ticks: Int64[np.ndarray, "n"]
     """Time stamps in the stream's own unit, ascending."""
+    places: Int64[np.ndarray, "n"]
+    """Which of the stored packets holds each frame."""
     key_ticks: Int64[np.ndarray, "k"]
-    """Time stamps at which decoding can start, ascending."""
+    """Time stamps of the frames at which decoding can start, as they are stored."""
+    key_places: Int64[np.ndarray, "k"]
+    """Which packets hold them, ascending."""
+    num_packets: int
     seconds: Float64[np.ndarray, "n"]
     """The time stamps in seconds."""
     end: float
@@ -34,11 +45,33 @@ class VideoTrack:
     packets_hidden: int
     """Packets that are stored but not shown: edit lists, or no keyframe before them."""
     exact: bool
-    """Whether each packet carries its frame's time stamp."""
+    """Whether each packet carries its frame's time stamp, and no two the same."""
     open_gop: bool
     """Whether frames shown before a keyframe are stored after it."""
     needs_first_packet: bool
     """Whether later keyframes cannot be decoded without the stream's first packet."""
+    skippable: bool
+    """Whether the decoder may leave out frames that no other frame refers to."""
+
+    def frames_of(self, request: ClipRequest) -> Int64[np.ndarray, "t"]:
+        """The number of the frame that each picture of the clip shows."""
+        times = clip_times(
+            float(self.seconds[0]),
+            self.end,
+            frames=request.frames,
+            fps=request.fps,
+            start=request.start,
+        )
+        return frames_at(self.seconds, times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenTrack:
+    """A track, its packets as they are stored, and a decoder that has seen none of them."""
+
+    track: VideoTrack
+    packets: Sequence[av.Packet]
+    context: VideoCodecContext
 
 
 @contextmanager
@@ -72,61 +105,77 @@ def _video_stream(container: av.container.InputContainer, max_pixels: int) -> Vi
     return stream
 
 
-def read_track(video: bytes, *, max_pixels: int) -> VideoTrack:
-    """The frames of the first video stream, from one pass over the packet headers."""
+@contextmanager
+def open_track(video: bytes, *, max_pixels: int) -> Iterator[OpenTrack]:
+    """The first video stream, whose decoding may begin at any keyframe.
+
+    The packets are kept: the file is parsed once, and nothing has to seek in it, which is inexact
+    in some containers (MPEG-TS).
+    """
     with open_video(video, max_pixels=max_pixels) as (container, stream):
-        packets = _Packets()
-        for packet in container.demux(stream):
-            packets.add(packet)
-        return packets.track(container, stream)
-
-
-class _Packets:
-    """Collects what the packets of one stream say."""
-
-    def __init__(self) -> None:
-        self._shown: dict[int, int] = {}  # tick -> duration
-        self._keys: list[int] = []
-        self._hidden = 0
-        self._exact = True
-        self._open_gop = False
-
-    def add(self, packet: av.Packet) -> None:
-        if packet.size == 0:
-            return  # the demuxer's last, empty packet
-        tick = packet.dts if packet.pts is None else packet.pts
-        if tick is None:
-            tick = len(self._shown) + self._hidden
-        self._exact = self._exact and packet.pts is not None
-        if packet.is_keyframe:
-            self._keys.append(tick)
-        elif len(self._keys) > 1 and tick < self._keys[-1]:
-            self._open_gop = True
-        if packet.is_discard or not self._keys or tick < self._keys[0]:
-            self._hidden += 1
-        else:
-            self._shown[tick] = packet.duration or 0
-
-    def track(self, container: av.container.InputContainer, stream: VideoStream) -> VideoTrack:
-        if not self._shown:
-            raise DecodeError("no_frames")
-        ticks = np.array(sorted(self._shown), dtype=np.int64)
-        unit = float(stream.time_base or 1)
-        rate = float(stream.average_rate or 0)
-        last = self._shown[int(ticks[-1])] * unit or (1 / rate if rate else 0.0)
+        stored = [packet for packet in container.demux(stream) if packet.size]
         context = stream.codec_context
-        # libavcodec works around a bug of x264's 4:4:4 files only if it has read the version in
-        # the first packet; after a seek it decodes other pictures (decord: without an error).
-        needs_first = context.name == "h264" and "444" in (context.pix_fmt or "")
-        return VideoTrack(
-            container=container.format.name,
-            codec=context.name,
-            ticks=ticks,
-            key_ticks=np.array(sorted(self._keys), dtype=np.int64),
-            seconds=ticks * unit,
-            end=float(ticks[-1]) * unit + last,
-            packets_hidden=self._hidden,
-            exact=self._exact,
-            open_gop=self._open_gop,
-            needs_first_packet=needs_first,
-        )
+        assert isinstance(context, VideoCodecContext)
+        track = _track(stored, container, stream)
+        yield OpenTrack(track=track, packets=stored, context=context)
+
+
+def read_track(video: bytes, *, max_pixels: int) -> VideoTrack:
+    """The frames of the first video stream."""
+    with open_track(video, max_pixels=max_pixels) as opened:
+        return opened.track
+
+
+def _track(
+    stored: Sequence[av.Packet], container: av.container.InputContainer, stream: VideoStream
+) -> VideoTrack:
+    """What the packets say; raises DecodeError if they show nothing."""
+    exact = all(packet.pts is not None for packet in stored)
+    stamps = [packet.dts if packet.pts is None else packet.pts for packet in stored]
+    ticks = np.array([i if t is None else t for i, t in enumerate(stamps)], dtype=np.int64)
+    is_key = np.array([packet.is_keyframe for packet in stored], dtype=bool)
+    is_cut = np.array([packet.is_discard for packet in stored], dtype=bool)
+    key_places = np.flatnonzero(is_key)
+    num_keys = np.cumsum(is_key)
+    key_ticks = ticks[key_places]
+    # without a keyframe nothing is shown
+    shown = np.flatnonzero((num_keys > 0) & ~is_cut & (ticks >= key_ticks[:1].sum()))
+    if not len(shown):
+        raise DecodeError("no_frames")
+    shown_ticks, firsts = np.unique(ticks[shown], return_index=True)
+    places = shown[firsts]
+    unit = float(stream.time_base or 1)
+    rate = float(stream.average_rate or 0)
+    last = (stored[int(places[-1])].duration or 0) * unit or (1 / rate if rate else 0.0)
+    context = stream.codec_context
+    exact = exact and len(places) == len(shown)
+    # libavcodec works around a bug of x264's 4:4:4 files only if it has read the version in
+    # the first packet; after a seek it decodes other pictures (decord: without an error).
+    x264_444 = context.name == "h264" and "444" in (context.pix_fmt or "")
+    return VideoTrack(
+        container=container.format.name,
+        codec=context.name,
+        ticks=shown_ticks,
+        places=places,
+        key_ticks=key_ticks,
+        key_places=key_places,
+        num_packets=len(stored),
+        seconds=shown_ticks * unit,
+        end=float(shown_ticks[-1]) * unit + last,
+        packets_hidden=len(stored) - len(shown),
+        exact=exact,
+        open_gop=bool(((num_keys > 1) & (ticks < key_ticks[num_keys - 1])).any()),
+        # frames without any time stamp are known by their number, counted from the first
+        needs_first_packet=x264_444 or None in stamps,
+        skippable=exact and (context.name in _SKIPPING_CODECS or _is_plain_hevc(context)),
+    )
+
+
+def _is_plain_hevc(context: av.CodecContext) -> bool:
+    """Whether this is HEVC without temporal layers, by ISO/IEC 14496-15, 8.3.2.1.
+
+    Between layers, pictures may refer to what is marked as no reference inside its own layer.
+    """
+    header = context.extradata or b""
+    is_record = context.name == "hevc" and len(header) > 22 and header[0] == 1
+    return is_record and header[21] >> 3 & 7 == 1

@@ -1,5 +1,6 @@
 """The one interface of all decoders: bytes of a video in, a uint8 clip out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -7,6 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from worldmodel_train.data.decoding.crop import Crop
+
+ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
+"""t h w c; clips of one list differ in length and size."""
 
 
 class DecodeError(Exception):
@@ -44,8 +48,12 @@ class DecodedClip:
 
     clip: UInt8[np.ndarray, "t h w c"]
     decoder: str
-    fallback: str = ""
-    """Why the first choice of `auto` was not used; empty if it was."""
+
+
+def decode_with(decoder: "Decoder", video: bytes, request: ClipRequest) -> DecodedClip:
+    """One clip, in memory of its own; raises DecodeError."""
+    clip = np.empty(request.shape, dtype=np.uint8)
+    return DecodedClip(clip=clip, decoder=decoder.decode_into(video, [request], [clip]))
 
 
 @runtime_checkable
@@ -54,4 +62,13 @@ class Decoder(Protocol):
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for, upright, RGB; raises DecodeError where that cannot be had."""
+        ...
+
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills the clips asked for, all of one video, and says who decoded them.
+
+        Raises DecodeError where one of them cannot be had; the clips then hold anything.
+        """
         ...

@@ -1,7 +1,7 @@
-"""The decoding process: `python -m worldmodel_train.data.decoding.decode_child FD DECODER`.
+"""The decoding process: `python -m worldmodel_train.data.decoding.decode_child FD MEMORY DECODER`.
 
-Reads requests from the socket FD until it closes. It imports no torch, so that starting it again
-after it had to be killed is cheap.
+Reads requests from the socket FD until it closes, and writes clips into the file MEMORY. It imports
+no torch, so that starting it again after it had to be killed is cheap.
 """
 
 import faulthandler
@@ -11,14 +11,14 @@ import socket
 import sys
 
 import cv2
-import numpy as np
 
 from worldmodel_train.data.decoding.auto_decoder import make_decoder
+from worldmodel_train.data.decoding.clip_memory import ClipMemory
 from worldmodel_train.data.decoding.decode import DecodeError, Decoder
 from worldmodel_train.data.decoding.wire import Message, Peer, unpack_request
 
 
-def serve(peer: Peer, decoder: Decoder) -> None:
+def serve(peer: Peer, memory: ClipMemory, decoder: Decoder) -> None:
     """Answers requests until the line closes."""
     peer.send({"ready": True})
     while True:
@@ -31,25 +31,25 @@ def serve(peer: Peer, decoder: Decoder) -> None:
         # A decoder that hangs may hold the GIL. The parent kills this process then; if the parent
         # has died itself, this watchdog, a thread that needs no GIL, ends the process.
         faulthandler.dump_traceback_later(2 * message.pop("timeout_s"), exit=True)
-        answer, clip = _answer(decoder, bytes(video), message)
+        answer = _answer(decoder, bytes(video), message, memory)
         faulthandler.cancel_dump_traceback_later()
-        peer.send(answer, clip)
+        peer.send(answer)
 
 
-def _answer(decoder: Decoder, video: bytes, message: Message) -> tuple[Message, memoryview]:
+def _answer(decoder: Decoder, video: bytes, message: Message, memory: ClipMemory) -> Message:
+    requests = [unpack_request(request) for request in message["requests"]]
     try:
-        decoded = decoder.decode(video, unpack_request(message))
+        name = decoder.decode_into(video, requests, memory.arrays([r.shape for r in requests]))
     except DecodeError as error:
-        return {"reason": error.reason, "detail": error.detail[:500]}, memoryview(b"")
+        return {"reason": error.reason, "detail": error.detail[:500]}
     except MemoryError:
-        return {"reason": "out_of_memory", "detail": ""}, memoryview(b"")
-    answer = {"decoder": decoded.decoder, "fallback": decoded.fallback[:500]}
-    return answer, np.ascontiguousarray(decoded.clip).data.cast("B")
+        return {"reason": "out_of_memory", "detail": ""}
+    return {"decoder": name}
 
 
 def main() -> None:
     """Serves one loader."""
-    line, name = int(sys.argv[1]), sys.argv[2]
+    line, memory, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     # Signals to the whole job end the run after a save, for which clips are still needed; this
     # process ends when its line closes.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -58,7 +58,7 @@ def main() -> None:
     # lost in a race on healthy files; what hangs regardless is killed by the parent.
     os.environ.setdefault("DECORD_EOF_RETRY_MAX", "10240")
     cv2.setNumThreads(1)
-    serve(Peer(socket.socket(fileno=line)), make_decoder(name))
+    serve(Peer(socket.socket(fileno=line)), ClipMemory(memory), make_decoder(name))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from typing import IO
 
-import numpy as np
-
 from worldmodel_train.data.config import DecoderConfig
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.clip_memory import ClipMemory
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodedClip,
+    DecodeError,
+    decode_with,
+)
 from worldmodel_train.data.decoding.wire import Peer, pack_request
 
 _log = logging.getLogger(__name__)
@@ -39,57 +43,63 @@ class DecodeProcess:
         self._config = config
         self._command = tuple(command)
         self._child: subprocess.Popen[bytes] | None = None
-        self._peer: Peer | None = None
+        self._line: tuple[Peer, ClipMemory] | None = None
         self._stderr: IO[bytes] | None = None
         self._last_words = ""  # of the child closed last
         self._owner = os.getpid()
         self._lost: set[int] = set()  # videos without an answer since the last one
-        self.fallbacks: Counter[str] = Counter()
-        """How often `auto` turned to its second decoder, by reason."""
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
-        """The clip asked for; raises DecodeError, also when the child hung or crashed.
+        """The clip asked for; raises what `decode_into` raises."""
+        return decode_with(self, video, request)
 
-        Raises DecoderBrokenError once that happened to three videos in a row.
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills the clips; raises DecodeError, also when the child hung or crashed twice.
+
+        Raises DecoderBrokenError once the child was lost to three videos in a row.
         """
         try:
-            decoded = self._ask(video, request, self._config.name)
+            decoder = self._ask_twice(video, requests, clips)
         except _LostError as lost:
             self._note_lost(video, lost)
-            if self._config.name != "auto":
-                raise
-            decoded = self._ask_pyav(video, request, lost)
+            raise
         except DecodeError:
             self._lost.clear()
             raise
-        else:
-            self._lost.clear()
-        self._note(decoded.fallback)
-        return decoded
+        self._lost.clear()
+        return decoder
 
-    def _ask_pyav(self, video: bytes, request: ClipRequest, lost: _LostError) -> DecodedClip:
-        """The same clip from a fresh child, so that a busy machine does not change the sample."""
+    def _ask_twice(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Asks a fresh child once more, so that a busy machine does not change the sample."""
         try:
-            clip = self._ask(video, request, "pyav").clip
-        except _LostError:
-            raise lost from None
-        finally:
-            self.close()  # the next video meets the configured decoder again
-        return DecodedClip(clip=clip, decoder="pyav", fallback=str(lost))
+            return self._ask(video, requests, clips)
+        except _LostError as lost:
+            _log.warning("killed the decoding process: %s", lost)
+            try:
+                return self._ask(video, requests, clips)
+            except _LostError:
+                raise lost from None
 
-    def _ask(self, video: bytes, request: ClipRequest, name: str) -> DecodedClip:
-        peer = self._peer or self._start(name)
+    def _ask(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        peer, memory = self._line or self._start()
         self._clear_stderr()
-        peer.set_timeout(self._config.timeout_s)
+        shared = memory.arrays([request.shape for request in requests])
+        timeout_s = self._config.timeout_s * len(requests)
+        peer.set_timeout(timeout_s)
         try:
-            peer.send({**pack_request(request), "timeout_s": self._config.timeout_s}, video)
+            packed = [pack_request(request) for request in requests]
+            peer.send({"requests": packed, "timeout_s": timeout_s}, video)
             answer, body_bytes = peer.receive()
             if "reason" in answer:
                 raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
-            clip = np.empty(request.shape, dtype=np.uint8)
-            if body_bytes != clip.nbytes:
-                raise ConnectionError(f"{body_bytes} bytes in place of {clip.nbytes}")
-            peer.receive_into(clip.data.cast("B"))
+            if body_bytes or "decoder" not in answer:
+                raise ConnectionError(f"{body_bytes} bytes and no word of the clips")
         except TimeoutError:
             self.close()
             detail = f"no clip within decoder.timeout_s={self._config.timeout_s:g}"
@@ -97,18 +107,17 @@ class DecodeProcess:
         except (ConnectionError, ValueError) as error:
             detail = f"{error}; exit status {self.close()}"
             raise _LostError("decoder_crashed", f"{detail}; {self._last_words}") from error
-        return DecodedClip(
-            clip=clip,
-            decoder=str(answer.get("decoder", "")),
-            fallback=str(answer.get("fallback", "")),
-        )
+        for clip, made in zip(clips, shared, strict=True):
+            clip[...] = made
+        return str(answer["decoder"])
 
     def close(self) -> int | None:
         """Kills the child; its exit status, None if there was no child."""
         child, self._child = self._child, None
-        if self._peer is not None:
-            self._peer.close()
-            self._peer = None
+        if self._line is not None:
+            for end in self._line:
+                end.close()
+            self._line = None
         stderr, self._stderr = self._stderr, None
         if child is None or stderr is None:
             return None
@@ -134,33 +143,34 @@ class DecodeProcess:
 
     def __getstate__(self) -> dict[str, object]:
         """A process does not travel: the copy starts its own."""
-        return {**self.__dict__, "_child": None, "_peer": None, "_stderr": None}
+        return {**self.__dict__, "_child": None, "_line": None, "_stderr": None}
 
-    def _start(self, name: str) -> Peer:
+    def _start(self) -> tuple[Peer, ClipMemory]:
         ours, theirs = socket.socketpair()
-        command = [*self._command, str(theirs.fileno()), name]
+        peer, memory = self._line = Peer(ours), ClipMemory()
+        inherited = theirs.fileno(), memory.descriptor
+        command = [*self._command, *map(str, inherited), self._config.name]
         with theirs:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # read after the child's death
             self._child = subprocess.Popen(
                 command,
-                pass_fds=[theirs.fileno()],
+                pass_fds=inherited,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
             )
         self._owner = os.getpid()
-        self._peer = Peer(ours)
-        self._peer.set_timeout(_START_TIMEOUT)
+        peer.set_timeout(_START_TIMEOUT)
         try:
-            self._peer.receive()
+            peer.receive()
         except (ConnectionError, TimeoutError) as error:
             status = self.close()
             raise RuntimeError(
                 f"the decoding process did not start (exit status {status}; "
                 f"{self._last_words}); see why with: {' '.join(self._command)}"
             ) from error
-        return self._peer
+        return peer, memory
 
     def _clear_stderr(self) -> None:
         """Forget what earlier videos made the child say; it writes at the same offset."""
@@ -169,25 +179,14 @@ class DecodeProcess:
         self._stderr.truncate()
 
     def _note_lost(self, video: bytes, lost: _LostError) -> None:
-        _log.warning("killed the decoding process: %s", lost)
         self._lost.add(hash(video))
         if len(self._lost) >= _MOST_LOST:
             what = "timed out" if lost.reason == "decode_timeout" else "crashed"
             raise DecoderBrokenError(
                 f"decoding {what} on {len(self._lost)} videos in a row: machine overloaded or "
                 "decoder broken; raise data.decoder.timeout_s, use fewer data.loader.workers, or "
-                f"set data.decoder.name=pyav ({lost.detail})"
+                f"try another data.decoder.name ({lost.detail})"
             ) from lost
-
-    def _note(self, fallback: str) -> None:
-        if not fallback:
-            return
-        reason = fallback.split(":", 1)[0]
-        self.fallbacks[reason] += 1
-        count = self.fallbacks[reason]
-        if count in (1, 10, 100) or count % 1000 == 0:
-            level = logging.WARNING if count == 1 else logging.INFO
-            _log.log(level, "PyAV decoded in decord's place (%d times): %s", count, fallback)
 
 
 def _last_line(stderr: IO[bytes]) -> str:

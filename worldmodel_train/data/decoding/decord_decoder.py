@@ -1,15 +1,21 @@
 """Decoding with decord, checked against the container, because decord can be wrong in silence."""
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import decord
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from worldmodel_train.data.decoding.clips import clip_times, frames_at
 from worldmodel_train.data.decoding.container import VideoTrack, read_track
 from worldmodel_train.data.decoding.crop import frame_crop
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodedClip,
+    DecodeError,
+    decode_with,
+)
 from worldmodel_train.data.decoding.native_log import recording
 from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
 
@@ -20,41 +26,40 @@ _SAME_PICTURE = 0.5  # mean difference in grey levels
 
 
 class DecordDecoder:
-    """Decodes with decord where its view of the file agrees with the container's."""
+    """Decodes with decord where its view of the file agrees with the container's.
+
+    Pictures of 8 bits and even sizes are PyAV's bit for bit, unless they are scaled while decoding.
+    """
 
     def __init__(self) -> None:
         self._referee = PyavDecoder()
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for; raises DecodeError, also where decord would return wrong frames."""
-        return self.decode_track(video, read_track(video, max_pixels=request.max_pixels), request)
+        return decode_with(self, video, request)
 
-    def decode_track(self, video: bytes, track: VideoTrack, request: ClipRequest) -> DecodedClip:
-        """The same, for a video whose container has been read already."""
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills clips of one video, whose container is read and checked once."""
+        track = read_track(video, max_pixels=min(request.max_pixels for request in requests))
         _require_safe(track)
-        times = clip_times(
-            float(track.seconds[0]),
-            track.end,
-            frames=request.frames,
-            fps=request.fps,
-            start=request.start,
-        )
-        index = frames_at(track.seconds, times)
+        indexes = [track.frames_of(request) for request in requests]
         try:
             with recording() as log:
-                clip = _read(video, track, index, request)
+                _read(video, track, indexes, requests, clips)
         except (decord.DECORDError, RuntimeError) as error:
             raise DecodeError("decord_failed", _first_line(str(error))) from error
         if log.text:
             # decord drops its decoder's error codes and returns the damaged pictures.
             raise DecodeError("decord_damaged_frames", _first_line(log.text))
-        self._check_repeats(video, track, request, index, clip)
-        return DecodedClip(clip=clip, decoder="decord")
+        for request, index, clip in zip(requests, indexes, clips, strict=True):
+            self._check_repeats(video, request, index, clip)
+        return "decord"
 
     def _check_repeats(
         self,
         video: bytes,
-        track: VideoTrack,
         request: ClipRequest,
         index: Int64[np.ndarray, "t"],
         clip: UInt8[np.ndarray, "t s s c"],
@@ -68,7 +73,7 @@ class DecordDecoder:
         repeats = [t for t in later if np.array_equal(clip[t], clip[t - 1])]
         if not repeats:
             return
-        seen = self._referee.decode_track(video, track, request).clip.astype(np.int16)
+        seen = self._referee.decode(video, request).clip.astype(np.int16)
         differing = [t for t in repeats if np.abs(seen[t] - seen[t - 1]).mean() > _SAME_PICTURE]
         if differing:
             detail = f"{len(differing)} pictures repeat that PyAV tells apart"
@@ -88,21 +93,26 @@ def _require_safe(track: VideoTrack) -> None:
 
 
 def _read(
-    video: bytes, track: VideoTrack, index: Int64[np.ndarray, "t"], request: ClipRequest
-) -> UInt8[np.ndarray, "t s s c"]:
+    video: bytes,
+    track: VideoTrack,
+    indexes: Sequence[Int64[np.ndarray, "_"]],
+    requests: Sequence[ClipRequest],
+    clips: Sequence[ClipArray],
+) -> None:
     reader = decord.VideoReader(BytesIO(video), num_threads=1)
     _require_agreement(reader, track)
-    frames, places = np.unique(index, return_inverse=True)
     height, width = reader[0].shape[:2]  # upright; the container's is not
-    framing = frame_crop(request.crop, width=width, height=height, size=request.size)
-    if (framing.width, framing.height) != (width, height):
-        reader = decord.VideoReader(
-            BytesIO(video), num_threads=1, width=framing.width, height=framing.height
-        )
-    pictures = reader.get_batch(frames.tolist()).asnumpy()
-    cuts = np.stack([framing.cut(picture, request.size) for picture in pictures])
-    clip = cuts[places]
-    return np.ascontiguousarray(clip[:, :, ::-1] if request.crop.flip else clip)
+    for index, request, clip in zip(indexes, requests, clips, strict=True):
+        framing = frame_crop(request.crop, width=width, height=height, size=request.size)
+        scaled = reader
+        if (framing.width, framing.height) != (width, height):
+            scaled = decord.VideoReader(
+                BytesIO(video), num_threads=1, width=framing.width, height=framing.height
+            )
+        frames, places = np.unique(index, return_inverse=True)
+        pictures = scaled.get_batch(frames.tolist()).asnumpy()
+        cuts = np.stack([framing.cut(picture, request.size) for picture in pictures])[places]
+        clip[...] = cuts[:, :, ::-1] if request.crop.flip else cuts
 
 
 def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:

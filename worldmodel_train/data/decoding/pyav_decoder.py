@@ -1,115 +1,130 @@
-"""Decoding with PyAV: slower than decord on plain files, right on the others."""
+"""Decoding with PyAV: only what clips need, bit for bit what decoding everything would show."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import av
-import av.container
+import av.error
 import numpy as np
-from av.video.codeccontext import VideoCodecContext
-from av.video.stream import VideoStream
+from av.video.reformatter import VideoReformatter
 from jaxtyping import Int64, UInt8
 
-from worldmodel_train.data.decoding.clips import clip_times, frames_at
-from worldmodel_train.data.decoding.container import VideoTrack, open_video, read_track
+from worldmodel_train.data.decoding.container import OpenTrack, VideoTrack, open_track
 from worldmodel_train.data.decoding.crop import frame_crop
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodedClip, DecodeError
+from worldmodel_train.data.decoding.decode import (
+    ClipArray,
+    ClipRequest,
+    DecodedClip,
+    DecodeError,
+    decode_with,
+)
+from worldmodel_train.data.decoding.spans import spans_to_decode
+
+_Frames = Callable[[OpenTrack, Int64[np.ndarray, "m"]], Iterator[av.VideoFrame]]
 
 
 class PyavDecoder:
-    """Decodes only what a clip needs: from the keyframe before it, skipping unused B-frames."""
+    """Decodes from a keyframe to the last frame wanted, without the frames no other refers to."""
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for; raises DecodeError."""
-        return self.decode_track(video, read_track(video, max_pixels=request.max_pixels), request)
+        return decode_with(self, video, request)
 
-    def decode_track(self, video: bytes, track: VideoTrack, request: ClipRequest) -> DecodedClip:
-        """The same, for a video whose container has been read already."""
-        times = clip_times(
-            float(track.seconds[0]),
-            track.end,
-            frames=request.frames,
-            fps=request.fps,
-            start=request.start,
-        )
-        ticks = track.ticks[frames_at(track.seconds, times)]
-        pictures = _pictures(video, track, np.unique(ticks), request)
-        clip = np.stack([pictures[int(tick)] for tick in ticks])
-        return DecodedClip(clip=clip, decoder="pyav")
+    def decode_into(
+        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> str:
+        """Fills the clips; frames that several of them show are decoded once.
 
-
-def _pictures(
-    video: bytes, track: VideoTrack, wanted: Int64[np.ndarray, "n"], request: ClipRequest
-) -> dict[int, UInt8[np.ndarray, "s s c"]]:
-    """The cut pictures at the wanted ticks.
-
-    Seeking is inexact in some containers (MPEG-TS) and a keyframe may lean on frames before it, so
-    what a seek does not bring is decoded once more from the start of the file.
-    """
-    first_key = int(track.key_ticks[0])
-    before = track.key_ticks[track.key_ticks <= wanted[0]]
-    seekable = len(before) and not track.needs_first_packet
-    start = int(before[-1]) if seekable else first_key
-    found: dict[int, UInt8[np.ndarray, "s s c"]] = {}
-    for seek_to in dict.fromkeys((start, first_key)):
-        found = _decode_from(video, track, seek_to, wanted, request)
-        if len(found) == len(wanted):
-            return found
-    raise DecodeError("missing_frames", f"{len(found)} of {len(wanted)} frames could be decoded")
+        A keyframe may lean on frames before it, although it must not. What is not found from the
+        nearest keyframes on is looked for by decoding everything, and then missing.
+        """
+        try:
+            _fill(clips, video, requests, _needed_frames)
+        except DecodeError:
+            _fill(clips, video, requests, _all_frames)
+        return "pyav"
 
 
-def _decode_from(
-    video: bytes,
-    track: VideoTrack,
-    seek_to: int,
-    wanted: Int64[np.ndarray, "n"],
-    request: ClipRequest,
-) -> dict[int, UInt8[np.ndarray, "s s c"]]:
-    remaining = {int(tick) for tick in wanted}
-    found: dict[int, UInt8[np.ndarray, "s s c"]] = {}
-    with open_video(video, max_pixels=request.max_pixels) as (container, stream):
-        if seek_to > track.key_ticks[0]:
-            container.seek(seek_to, stream=stream, backward=True)
-        for number, frame in enumerate(_frames(container, stream, track, remaining)):
+def _fill(
+    clips: Sequence[ClipArray], video: bytes, requests: Sequence[ClipRequest], frames: _Frames
+) -> None:
+    max_pixels = min(request.max_pixels for request in requests)
+    with open_track(video, max_pixels=max_pixels) as opened:
+        cutter = _Cutter(opened.track, requests, clips)
+        cutter.cut(frames(opened, cutter.frames))
+
+
+def _needed_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterator[av.VideoFrame]:
+    """Frames from which nothing is missing but what nobody wants."""
+    context, track = opened.context, opened.track
+    wanted = set(track.places[frames].tolist())
+    for number, span in enumerate(spans_to_decode(track, frames)):
+        if number:
+            context.flush_buffers()
+        for place in span:
+            if track.skippable:
+                context.skip_frame = "DEFAULT" if place in wanted else "NONREF"
+            yield from context.decode(opened.packets[place])
+        yield from context.decode(None)
+
+
+def _all_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterator[av.VideoFrame]:
+    """All frames, whichever are wanted."""
+    del frames
+    for packet in opened.packets:
+        yield from opened.context.decode(packet)
+    yield from opened.context.decode(None)
+
+
+class _Cutter:
+    """Cuts the pictures of clips out of frames, in whatever order these come."""
+
+    def __init__(
+        self, track: VideoTrack, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+    ) -> None:
+        self._requests = requests
+        self._clips = clips
+        self._shown = [track.ticks[track.frames_of(request)] for request in requests]
+        self.frames = np.unique(np.concatenate([track.frames_of(r) for r in requests]))
+        self._missing = set(track.ticks[self.frames].tolist())
+        self._reformatter = VideoReformatter()  # shared, because setting one up takes long
+
+    def cut(self, frames: Iterable[av.VideoFrame]) -> None:
+        """Takes frames until the clips are whole; raises DecodeError if they do not become it."""
+        wanted = len(self._missing)
+        for number, frame in enumerate(frames):
             stamp = frame.dts if frame.pts is None else frame.pts
             tick = number if stamp is None else stamp
-            if tick not in remaining:
+            if tick in self._missing and not frame.is_corrupt:
+                self._missing.discard(tick)
+                self._show(frame, tick)
+                if not self._missing:
+                    return
+        found = wanted - len(self._missing)
+        raise DecodeError("missing_frames", f"{found} of {wanted} frames could be decoded")
+
+    def _show(self, frame: av.VideoFrame, tick: int) -> None:
+        """Cuts the pictures that clips show at this time."""
+        pictures: dict[tuple[int, int], UInt8[np.ndarray, "h w c"]] = {}
+        turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy turns
+        size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
+        for request, ticks, clip in zip(self._requests, self._shown, self._clips, strict=True):
+            places = np.flatnonzero(ticks == tick)
+            if not len(places):
                 continue
-            if frame.is_corrupt:
-                break  # the caller tries again from the start, and then gives up
-            found[tick] = _picture(frame, request)
-            remaining.discard(tick)
-            if not remaining:
-                break
-    return found
+            framing = frame_crop(request.crop, width=size[0], height=size[1], size=request.size)
+            scaled = framing.width, framing.height
+            if scaled not in pictures:
+                pictures[scaled] = self._picture(frame, turns, scaled)
+            cut = framing.cut(pictures[scaled], request.size)
+            clip[places] = cut[:, ::-1] if request.crop.flip else cut
 
-
-def _frames(
-    container: av.container.InputContainer,
-    stream: VideoStream,
-    track: VideoTrack,
-    wanted: set[int],
-) -> Iterator[av.VideoFrame]:
-    """Frames in the order of display; frames nobody refers to are decoded only if wanted."""
-    context = stream.codec_context
-    assert isinstance(context, VideoCodecContext)
-    for packet in container.demux(stream):
-        if track.exact:
-            context.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-        yield from context.decode(packet if packet.size else None)
-
-
-def _picture(frame: av.VideoFrame, request: ClipRequest) -> UInt8[np.ndarray, "s s c"]:
-    """The upright, cropped RGB picture of a frame."""
-    turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy turns
-    width, height = frame.width, frame.height
-    if turns % 2:
-        width, height = height, width
-    framing = frame_crop(request.crop, width=width, height=height, size=request.size)
-    if (framing.width, framing.height) == (width, height):
-        picture = frame.to_ndarray(format="rgb24")
-    else:
-        scaled = (framing.height, framing.width) if turns % 2 else (framing.width, framing.height)
-        picture = frame.reformat(scaled[0], scaled[1], "rgb24", interpolation="BICUBIC")
-        picture = picture.to_ndarray()
-    cut = framing.cut(np.rot90(picture, turns), request.size)
-    return np.ascontiguousarray(cut[:, ::-1] if request.crop.flip else cut)
+    def _picture(
+        self, frame: av.VideoFrame, turns: int, size: tuple[int, int]
+    ) -> UInt8[np.ndarray, "h w c"]:
+        """The upright RGB picture of a frame, `size` wide and high."""
+        width, height = size[::-1] if turns % 2 else size
+        scales = (width, height) != (frame.width, frame.height)
+        rgb = self._reformatter.reformat(
+            frame, width, height, "rgb24", interpolation="BICUBIC" if scales else None
+        )
+        return np.rot90(rgb.to_ndarray(), turns)

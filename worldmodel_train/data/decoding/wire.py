@@ -8,14 +8,13 @@ import json
 import socket
 import struct
 import time
-from dataclasses import asdict
 from typing import Any
 
 from worldmodel_train.data.decoding.crop import Crop
 from worldmodel_train.data.decoding.decode import ClipRequest
 
 _HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
-_JSON_LIMIT = 1 << 16
+_JSON_LIMIT = 1 << 20
 
 Message = dict[str, Any]
 
@@ -31,13 +30,12 @@ class Peer:
         """Starts the clock for the calls that follow; None waits forever."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
-    def send(self, message: Message, body: bytes | memoryview = b"") -> None:
+    def send(self, message: Message, body: bytes = b"") -> None:
         """Sends a message and its body."""
         text = json.dumps(message).encode()
-        self._line.settimeout(self._remaining())
-        self._line.sendall(_HEAD.pack(len(text), len(body)) + text)
-        self._line.settimeout(self._remaining())
-        self._line.sendall(body)
+        for part in (_HEAD.pack(len(text), len(body)) + text, body):
+            self._line.settimeout(self._remaining())
+            self._line.sendall(part)
 
     def receive(self) -> tuple[Message, int]:
         """The next message and the number of bytes of its body, which is still to be read."""
@@ -78,7 +76,7 @@ class Peer:
 
 def pack_request(request: ClipRequest) -> Message:
     """The request as JSON can carry it."""
-    return asdict(request)
+    return {**vars(request), "crop": vars(request.crop)}  # asdict copies every number
 
 
 def unpack_request(message: Message) -> ClipRequest:
