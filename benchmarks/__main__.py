@@ -8,7 +8,7 @@ import typer
 # threads that wait by spinning make a CPU run several times slower when cores are shared
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from benchmarks import step
+from benchmarks import kernels, loader, memory, step
 from benchmarks.results import IncorrectError
 
 app = typer.Typer(
@@ -17,7 +17,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Measure this machine; results go to benchmarks/results.",
 )
+app.command("kernels")(kernels.kernels)
 app.command("step")(step.step)
+app.command("loader")(loader.loader)
+app.command("memory")(memory.memory)
 
 
 def main() -> None:

@@ -1,15 +1,16 @@
 """What the device can do at best: products of large matrices, and copies of large tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 import torch
 
-from benchmarks.timing import Spread, interleaved
+from benchmarks.timing import Spread, Timing, interleaved
 
-MATMUL_SIDE = {"cuda": 8192, "cpu": 1536}
+MATMUL_SIDES = {"cuda": (4096, 8192, 16384), "cpu": (512, 1024, 1536)}
+"""The best of these counts: libraries favour some sizes."""
 COPY_BYTES = {"cuda": 2 << 30, "cpu": 128 << 20}
 
 
@@ -59,15 +60,28 @@ def measure_ceilings(
     device: torch.device, precisions: Sequence[str], *, rounds: int
 ) -> Ceilings:
     """Both ceilings, with the number of threads and the precision flags that are set now."""
-    side, size = MATMUL_SIDE[device.type], COPY_BYTES[device.type]
+    size = COPY_BYTES[device.type]
     source = torch.ones(size, dtype=torch.uint8, device=device)
     calls = {"copy": partial(torch.empty_like(source).copy_, source)}
     for precision in precisions:
-        matrix = torch.randn(side, side, device=device).to(DTYPES[precision])
-        calls[precision] = partial(torch.mm, matrix, matrix, out=torch.empty_like(matrix))
-    timings = interleaved(calls, device, rounds=rounds, warmup=2)
-    flops = 2.0 * side**3
+        for side in MATMUL_SIDES[device.type]:
+            matrix = torch.randn(side, side, device=device).to(DTYPES[precision])
+            call = partial(torch.mm, matrix, matrix, out=torch.empty_like(matrix))
+            calls[f"{precision} {side}"] = call
+    least_s = 0.02 if device.type == "cpu" else 0.0
+    timings = interleaved(calls, device, rounds=rounds, warmup=2, least_s=least_s)
     return Ceilings(
-        matmul={one: timings[one].seconds.map(lambda s: flops / s) for one in precisions},
+        matmul={one: _best_product(one, timings, device) for one in precisions},
         copy=timings["copy"].seconds.map(lambda s: 2.0 * size / s),
     )
+
+
+def _best_product(
+    precision: str, timings: Mapping[str, Timing], device: torch.device
+) -> Spread:
+    """FLOP/s of the size that is fastest."""
+    rates = [
+        timings[f"{precision} {side}"].seconds.map(lambda s, n=side: 2.0 * n**3 / s)
+        for side in MATMUL_SIDES[device.type]
+    ]
+    return max(rates, key=lambda rate: rate.median)

@@ -2,7 +2,7 @@
 
 import copy
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from benchmarks.results import (
     publish,
     with_quartiles,
 )
+from benchmarks.sizes import recipes_of
 from benchmarks.timing import Timing, interleaved
 from benchmarks.training_step import (
     OurStep,
@@ -35,7 +36,7 @@ from benchmarks.training_step import (
     noisy_objective,
     run_step,
 )
-from worldmodel_train.recipe import Recipe, load_recipe
+from worldmodel_train.recipe import Recipe
 
 OURS, OURS_COMPILED = "ours", "ours, compiled"
 PROBE_TOLERANCE = 2e-5
@@ -43,23 +44,6 @@ PROBE_TOLERANCE = 2e-5
 NORM_TOLERANCE = 2e-4
 """Of the gradients' norm in fp32, relative."""
 BF16_TOLERANCE = 2e-2
-
-_ON_CPU = ("train.precision=fp32",)
-SIZES: Mapping[str, Sequence[str]] = {
-    "tiny, 8f 112px B2": (
-        "method.encoder.size=vit_tiny",
-        "method.predictor.width=96", "method.predictor.depth=4", "method.predictor.heads=3",
-        "data.sources.0.clip.frames=8", "data.augment.size=112",
-        "train.micro_batch=2", "train.global_batch=2", *_ON_CPU,
-    ),
-    "small, 16f 128px B4": (
-        "method.predictor.width=192", "method.predictor.depth=6", "method.predictor.heads=6",
-        "data.augment.size=128", "train.micro_batch=4", "train.global_batch=4", *_ON_CPU,
-    ),
-}  # fmt: skip
-"""What a CPU runs without `--recipe`, as overrides of vjepa2_vits."""
-GPU_RECIPE = "vjepa2_vitl"
-"""What a GPU runs without `--recipe`."""
 
 
 class Choices(NamedTuple):
@@ -104,7 +88,7 @@ def step(  # noqa: PLR0913 - one parameter for each option of the command line
     choices = Choices(peers=peers, compiled=compiled, reference=reference)
     measured: dict[str, Measured] = {}
     ceilings: dict[str, Ceilings] = {}
-    for name, read in _recipes(recipe, overrides or [], place):
+    for name, read in recipes_of(recipe, overrides or [], place):
         precision = read.train.precision
         if precision not in ceilings:
             ceilings[precision] = measure_ceilings(place, [precision], rounds=rounds)
@@ -127,7 +111,8 @@ def measure(
     check(setting, contestants)
     calls = {name: partial(run_step, one, num_batches) for name, one in contestants.items()}
     timings = interleaved(calls, device, rounds=rounds, warmup=2)
-    memory = {n: _peak_bytes(call, device) for n, call in calls.items()} if _counts(device) else {}
+    counted = calls if device.type == "cuda" else {}
+    memory = {name: _peak_bytes(call, device) for name, call in counted.items()}
     return Measured(setting=setting, timings=timings, memory=memory)
 
 
@@ -194,23 +179,6 @@ def _loss_and_norm(contestant: TrainingStep, batch: int) -> tuple[float, float]:
 
 def _ours(setting: Setting, objective: Any, *, compiled: bool) -> TrainingStep:  # noqa: ANN401
     return OurStep(setting, copy.deepcopy(objective), compiled=compiled)
-
-
-def _recipes(
-    name: str, overrides: Sequence[str], device: torch.device
-) -> Iterator[tuple[str, Recipe]]:
-    if name or device.type == "cuda":
-        recipe = load_recipe(name or GPU_RECIPE, overrides)
-        clip, train = recipe.data.sources[0].clip, recipe.train
-        size = f"{clip.frames}f {recipe.data.augment.size}px B{train.micro_batch}"
-        yield f"{recipe.name}, {size}", recipe
-        return
-    for title, changes in SIZES.items():
-        yield title, load_recipe("vjepa2_vits", [*changes, *overrides])
-
-
-def _counts(device: torch.device) -> bool:
-    return device.type == "cuda"
 
 
 def _peak_bytes(call: Callable[[], object], device: torch.device) -> int:
