@@ -56,9 +56,7 @@ class Ceilings:
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def measure_ceilings(
-    device: torch.device, precisions: Sequence[str], *, rounds: int
-) -> Ceilings:
+def measure_ceilings(device: torch.device, precisions: Sequence[str], *, rounds: int) -> Ceilings:
     """Both ceilings, with the number of threads and the precision flags that are set now."""
     size = COPY_BYTES[device.type]
     source = torch.ones(size, dtype=torch.uint8, device=device)
@@ -76,9 +74,7 @@ def measure_ceilings(
     )
 
 
-def _best_product(
-    precision: str, timings: Mapping[str, Timing], device: torch.device
-) -> Spread:
+def _best_product(precision: str, timings: Mapping[str, Timing], device: torch.device) -> Spread:
     """FLOP/s of the size that is fastest."""
     rates = [
         timings[f"{precision} {side}"].seconds.map(lambda s, n=side: 2.0 * n**3 / s)

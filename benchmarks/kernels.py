@@ -123,9 +123,7 @@ def _both(leaves: Sequence[Tensor], gradient: Tensor, spelling: Spelling) -> Non
     torch.autograd.grad(spelling(), leaves, gradient)
 
 
-def _report(
-    measured: Sequence[Measured], ceilings: Ceilings, bench: Bench, rounds: int
-) -> Report:
+def _report(measured: Sequence[Measured], ceilings: Ceilings, bench: Bench, rounds: int) -> Report:
     points = [
         Point(f"{one.op}, {name}\n{one.size}, {one.direction}", one.work, timing.seconds)
         for one in measured
@@ -166,24 +164,26 @@ def _table(measured: Sequence[Measured], ceilings: Ceilings, bench: Bench) -> Re
     rows = []
     for one in measured:
         floor = ceilings.floor_s(one.work, bench.precision)
-        for name, timing in one.timings.items():
-            rows.append(
-                [
-                    f"{one.op}, {one.size}, {one.direction}",
-                    name,
-                    with_quartiles(timing.seconds.map(lambda s: 1e3 * s)),
-                    f"{1e3 * floor:.3g}",
-                    f"{timing.seconds.median / floor:.3g}",
-                    f"{one.work.flops / timing.seconds.median / 1e12:.3g}",
-                    f"{one.work.bytes / timing.seconds.median / 1e9:.3g}",
-                ]
-            )
+        rows += [
+            [
+                f"{one.op}, {one.size}, {one.direction}",
+                name,
+                with_quartiles(timing.seconds.map(lambda s: 1e3 * s)),
+                f"{1e3 * floor:.3g}",
+                f"{timing.seconds.median / floor:.3g}",
+                f"{one.work.flops / timing.seconds.median / 1e12:.3g}",
+                f"{one.work.bytes / timing.seconds.median / 1e9:.3g}",
+            ]
+            for name, timing in one.timings.items()
+        ]
     notes = ["outputs and gradients compared with the reference", *ceilings.lines]
     if bench.device.type == "cpu":
         notes.append("Triton's kernels run on CUDA alone and were NOT measured: references only")
     return ResultTable(
         title=f"Kernels, {bench.precision}",
-        headings=["operation", "spelling", "ms (quartiles)", "floor, ms", "x floor", "TFLOP/s", "GB/s"],
+        headings=[
+            "operation", "spelling", "ms (quartiles)", "floor, ms", "x floor", "TFLOP/s", "GB/s",
+        ],
         rows=rows,
         notes=notes,
     )  # fmt: skip

@@ -95,7 +95,7 @@ def loader(  # noqa: PLR0913 - one parameter for each option of the command line
     results: Annotated[Path, typer.Option(help="Folder for the files.")] = RESULTS,
 ) -> None:
     """Time decoding alone and the whole loader, workers and decoding processes included."""
-    place = choose_device("cpu", 1)
+    place = choose_device("cpu", 0)
     data = DataConfig(
         sources=(SourceConfig(shards=shards, clip=ClipConfig(frames=frames, fps=fps)),),
         augment=AugmentConfig(size=size),

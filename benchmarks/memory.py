@@ -2,7 +2,7 @@
 
 On a CPU the storages that are alive are counted, without weights; on a GPU PyTorch's
 allocator says what a whole step takes at most. The estimate counts all gradients at any moment, but
-they arrive as activations leave, so it is an upper bound that small models do not reach.
+they arrive as activations leave; so it is too high where weights are many and activations few.
 """
 
 import copy
@@ -61,11 +61,13 @@ def memory(
     results: Annotated[Path, typer.Option(help="Folder for the files.")] = RESULTS,
 ) -> None:
     """Compare the estimate of `wmt show --memory` with what a step takes."""
-    place = choose_device(device, 1)
+    place = choose_device(device, 0)
     measure = measure_cuda if place.type == "cuda" else measure_cpu
     compared: dict[str, dict[Policy, Sequence[Compared]]] = {}
     for title, read in recipes_of(recipe, overrides or [], place):
-        settings = {policy: _with_policy(read, policy, place) for policy in POLICIES}
+        settings: dict[Policy, Setting] = {
+            policy: _with_policy(read, policy, place) for policy in POLICIES
+        }
         check(settings)
         compared[title] = {policy: measure(one) for policy, one in settings.items()}
     publish(_report(compared, place), results)

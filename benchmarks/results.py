@@ -80,9 +80,14 @@ def markdown(table: ResultTable) -> str:
     return "\n".join(lines + ([f"\n{'; '.join(table.notes)}."] if table.notes else []))
 
 
-def with_quartiles(spread: Spread, digits: int = 3) -> str:
+def number(value: float) -> str:
+    """Three digits, and never an exponent where a number can be read."""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
+def with_quartiles(spread: Spread) -> str:
     """Median, and quartiles in brackets."""
-    median, lower, upper = (f"{value:,.{digits}g}" for value in spread)
+    median, lower, upper = (number(value) for value in spread)
     return f"{median} ({lower} to {upper})"
 
 

@@ -278,5 +278,3 @@ def _table(name: str, measured: Measured, ceilings: Mapping[str, Ceilings]) -> R
         rows=rows,
         notes=["same loss and gradients (checked)", *ceilings[precision].lines],
     )  # fmt: skip
-
-

@@ -102,7 +102,9 @@ def _repeats(call: Call, device: torch.device, warmup: int, least_s: float) -> i
     return max(1, min(1000, round(least_s / taken)))
 
 
-def _read(call: Call, device: torch.device, repeats: int, *, cold: bool = False) -> dict[Clock, float]:
+def _read(
+    call: Call, device: torch.device, repeats: int, *, cold: bool = False
+) -> dict[Clock, float]:
     """Seconds of one call by each clock; `cold` empties a GPU's caches before each."""
     if device.type == "cuda":
         return _read_gpu(call, device, repeats, cold=cold)
@@ -115,9 +117,7 @@ def _read(call: Call, device: torch.device, repeats: int, *, cold: bool = False)
     }
 
 
-def _read_gpu(
-    call: Call, device: torch.device, repeats: int, *, cold: bool
-) -> dict[Clock, float]:
+def _read_gpu(call: Call, device: torch.device, repeats: int, *, cold: bool) -> dict[Clock, float]:
     flushed = torch.empty(FLUSHED_BYTES if cold else 0, dtype=torch.uint8, device=device)
     new = lambda: torch.cuda.Event(enable_timing=True)  # noqa: E731
     events = [(new(), new()) for _ in range(repeats)]

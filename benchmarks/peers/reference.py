@@ -85,9 +85,10 @@ class ReferenceStep:
             self._scaler.update()
         self._optimizer.zero_grad()
         with torch.no_grad():
-            teachers = list(self._teacher.parameters())
-            torch._foreach_mul_(teachers, MOMENTUM)  # pyright: ignore[reportPrivateImportUsage]  # noqa: SLF001
-            torch._foreach_add_(teachers, list(self._encoder.parameters()), alpha=1 - MOMENTUM)  # pyright: ignore[reportPrivateImportUsage]  # noqa: SLF001
+            teachers: list[Tensor] = list(self._teacher.parameters())
+            students: list[Tensor] = list(self._encoder.parameters())
+            torch._foreach_mul_(teachers, MOMENTUM)  # pyright: ignore[reportPrivateImportUsage]
+            torch._foreach_add_(teachers, students, alpha=1 - MOMENTUM)  # pyright: ignore[reportPrivateImportUsage]
 
 
 @contextmanager
@@ -136,9 +137,7 @@ def _build(setting: Setting, objective: VJepa) -> tuple[nn.Module, nn.Module]:
         "use_rope": True,
         "use_sdpa": True,
         "norm_layer": _layer_norm,
-        "use_activation_checkpointing": (
-            setting.recipe.train.activation_checkpointing != "none"
-        ),
+        "use_activation_checkpointing": (setting.recipe.train.activation_checkpointing != "none"),
     }
     wrappers = import_module("src.utils.wrappers")
     vision = import_module("src.models.vision_transformer").VisionTransformer
