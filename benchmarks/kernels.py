@@ -12,7 +12,8 @@ from torch import Tensor
 
 from benchmarks.ceilings import DTYPES, Ceilings, Work, measure_ceilings
 from benchmarks.device import choose_device, describe
-from benchmarks.kernel_cases import Bench, Case, Spelling, make_cases
+from benchmarks.kernel_cases import make_cases
+from benchmarks.kernel_cases.case import Bench, Case, Spelling
 from benchmarks.plots import Point, roofline
 from benchmarks.results import (
     RESULTS,
@@ -68,10 +69,10 @@ def measure(case: Case, bench: Bench, rounds: int) -> list[Measured]:
     Raises:
         IncorrectError: One of them does not.
     """
-    gradient = check(case, bench.precision)
+    gradients = check(case, bench.precision)
     directions: dict[str, tuple[Work, Callable[[Spelling], object]]] = {
         FORWARD: (case.forward, _forward),
-        BOTH: (case.forward.plus(case.backward), partial(_both, case.leaves, gradient)),
+        BOTH: (case.forward.plus(case.backward), partial(_both, case.leaves, gradients)),
     }
     least_s = LEAST_S[bench.device.type]
     return [
@@ -91,19 +92,20 @@ def measure(case: Case, bench: Bench, rounds: int) -> list[Measured]:
     ]
 
 
-def check(case: Case, precision: str) -> Tensor:
-    """A gradient of the output's shape, with which all spellings agree.
+def check(case: Case, precision: str) -> Sequence[Tensor]:
+    """Gradients of the outputs' shapes, with which all spellings agree.
 
     Raises:
         IncorrectError: Which spelling differs from the reference, in what, and by how much.
     """
-    output = case.spellings["reference"]()
-    gradient = torch.randn_like(output)
-    expected = [output, *torch.autograd.grad(output, case.leaves, gradient)]
-    names = ["output", *(f"gradient {i}" for i in range(len(case.leaves)))]
+    outputs = _outputs(case.spellings["reference"])
+    gradients = [torch.randn_like(output) for output in outputs]
+    expected = [*outputs, *torch.autograd.grad(outputs, case.leaves, gradients)]
+    names = [f"output {i}" for i in range(len(outputs))]
+    names += [f"gradient {i}" for i in range(len(case.leaves))]
     for name, spelling in case.spellings.items():
-        output = spelling()
-        found = [output, *torch.autograd.grad(output, case.leaves, gradient)]
+        outputs = _outputs(spelling)
+        found = [*outputs, *torch.autograd.grad(outputs, case.leaves, gradients)]
         for what, right, one in zip(names, expected, found, strict=True):
             error = ((one.double() - right.double()).norm() / right.double().norm()).item()
             if not error <= TOLERANCE[precision]:
@@ -111,7 +113,12 @@ def check(case: Case, precision: str) -> Tensor:
                     f"{case.op} ({case.size}, {precision}): the {what} of '{name}' is off by "
                     f"{error:.1e} of the reference's norm, at most {TOLERANCE[precision]:.0e}"
                 )
-    return gradient
+    return gradients
+
+
+def _outputs(spelling: Spelling) -> tuple[Tensor, ...]:
+    outputs = spelling()
+    return (outputs,) if isinstance(outputs, Tensor) else outputs
 
 
 def _forward(spelling: Spelling) -> None:
@@ -119,8 +126,8 @@ def _forward(spelling: Spelling) -> None:
         spelling()
 
 
-def _both(leaves: Sequence[Tensor], gradient: Tensor, spelling: Spelling) -> None:
-    torch.autograd.grad(spelling(), leaves, gradient)
+def _both(leaves: Sequence[Tensor], gradients: Sequence[Tensor], spelling: Spelling) -> None:
+    torch.autograd.grad(_outputs(spelling), leaves, gradients)
 
 
 def _report(measured: Sequence[Measured], ceilings: Ceilings, bench: Bench, rounds: int) -> Report:

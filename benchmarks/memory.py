@@ -224,7 +224,7 @@ def _report(
             for title, policies in compared.items()
         },
         tables=[_table(title, policies, device) for title, policies in compared.items()],
-        figure=bars("Memory of a step", "MB", shown),
+        figure=bars("Memory of a step", "MB", shown, colors=2),
     )
 
 

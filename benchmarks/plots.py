@@ -20,14 +20,19 @@ class Point(NamedTuple):
     seconds: Spread
 
 
-def bars(title: str, unit: str, groups: Mapping[str, Mapping[str, Spread]]) -> Figure:
-    """A panel for each group, since their scales differ; whiskers are quartiles."""
+def bars(
+    title: str, unit: str, groups: Mapping[str, Mapping[str, Spread]], *, colors: int = len(COLORS)
+) -> Figure:
+    """A panel for each group, since their scales differ; whiskers are quartiles.
+
+    Bars take turns in so many `colors`.
+    """
     figure = Figure(figsize=(4.2 * len(groups), 3.2), layout="constrained")
     axes = figure.subplots(1, len(groups), squeeze=False)[0]
     for axis, (group, values) in zip(axes, groups.items(), strict=True):
         for number, (name, spread) in enumerate(values.items()):
             below, above = spread.median - spread.lower, spread.upper - spread.median
-            axis.barh(name, spread.median, color=COLORS[number % len(COLORS)], height=0.65)
+            axis.barh(name, spread.median, color=COLORS[number % colors], height=0.65)
             axis.errorbar(
                 spread.median, number, xerr=[[below], [above]], color="#222222", capsize=3
             )
@@ -41,7 +46,7 @@ def bars(title: str, unit: str, groups: Mapping[str, Mapping[str, Spread]]) -> F
 
 def roofline(title: str, points: Sequence[Point], ceilings: Ceilings, precision: str) -> Figure:
     """Measured rates under the ceilings of the same run."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(9.0, 4.6), layout="constrained")
     axis = figure.subplots()
     peak, bandwidth = ceilings.matmul[precision].median, ceilings.copy.median
     intensities = [point.work.intensity for point in points] + [peak / bandwidth]
@@ -56,6 +61,6 @@ def roofline(title: str, points: Sequence[Point], ceilings: Ceilings, precision:
     axis.set_xlabel("FLOP per byte that must move")
     axis.set_ylabel("TFLOP/s")
     axis.set_title(f"{title}\n{', '.join(ceilings.lines)}", fontsize=9)
-    axis.legend(fontsize=7)
+    axis.legend(fontsize=6, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     axis.spines[["top", "right"]].set_visible(b=False)
     return figure

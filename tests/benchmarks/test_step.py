@@ -111,6 +111,7 @@ def test_a_checkout_is_importable_while_it_is_used(tmp_path, monkeypatch):
 @pytest.mark.compile
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo's own
 def test_compiled_steps_take_part(bench, tiny):
     content = bench("step", "--recipe", "demo", "--compile", "--rounds", "1", *tiny)
     (numbers,) = content["numbers"]["sizes"].values()
