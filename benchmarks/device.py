@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ def choose_device(name: str, threads: int) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device=cuda, but torch sees no CUDA device; use cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def whole_fp32() -> AbstractContextManager[None]:
+    """Convolutions in fp32 while it is entered: cuDNN's default is TF32, which is less exact."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def describe(device: torch.device) -> dict[str, Any]:

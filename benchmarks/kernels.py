@@ -11,7 +11,7 @@ import typer
 from torch import Tensor
 
 from benchmarks.ceilings import DTYPES, Ceilings, Work, measure_ceilings
-from benchmarks.device import choose_device, describe
+from benchmarks.device import choose_device, describe, whole_fp32
 from benchmarks.kernel_cases import make_cases
 from benchmarks.kernel_cases.case import Bench, Case, Spelling
 from benchmarks.plots import Point, roofline
@@ -69,7 +69,8 @@ def measure(case: Case, bench: Bench, rounds: int) -> list[Measured]:
     Raises:
         IncorrectError: One of them does not.
     """
-    gradients = check(case, bench.precision)
+    with whole_fp32():
+        gradients = check(case, bench.precision)
     directions: dict[str, tuple[Work, Callable[[Spelling], object]]] = {
         FORWARD: (case.forward, _forward),
         BOTH: (case.forward.plus(case.backward), partial(_both, case.leaves, gradients)),

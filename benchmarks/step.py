@@ -13,7 +13,7 @@ import typer
 from torch import nn
 
 from benchmarks.ceilings import Ceilings, measure_ceilings
-from benchmarks.device import choose_device, describe
+from benchmarks.device import choose_device, describe, whole_fp32
 from benchmarks.peers.huggingface import HuggingFaceStep
 from benchmarks.peers.reference import ReferenceStep
 from benchmarks.plots import bars
@@ -168,8 +168,9 @@ def check(setting: Setting, contestants: Mapping[str, TrainingStep]) -> None:
 
 
 def _loss_and_norm(contestant: TrainingStep, batch: int) -> tuple[float, float]:
-    loss = contestant.forward(batch)
-    loss.backward()
+    with whole_fp32():
+        loss = contestant.forward(batch)
+        loss.backward()
     gradients = [p.grad for p in contestant.trained() if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
     for parameter in contestant.trained():

@@ -35,10 +35,10 @@ class HuggingFaceStep:
     def __init__(self, setting: Setting, objective: VJepa, *, compiled: bool) -> None:
         model = build_model(objective, setting.groups[0]).to(setting.device).train()
         if setting.recipe.train.activation_checkpointing != "none":
-            model.gradient_checkpointing_enable()
+            model.gradient_checkpointing_enable()  # it has no selective kind
         self._setting = setting
         self._encoder, self._predictor = model.encoder, model.predictor
-        self._teacher = copy.deepcopy(model.encoder).requires_grad_(requires_grad=False)
+        self._teacher = copy.deepcopy(model.encoder).eval().requires_grad_(requires_grad=False)
         self._inputs = [(normalised(group), _masks(group)) for group in setting.groups]
         self._optimizer = torch.optim.AdamW(self.trained(), lr=LEARNING_RATE)
         self._target, self._encode, self._predict = _target, _encode_kept, _predict
