@@ -4,6 +4,7 @@ RECIPE ?= demo
 SET    ?=
 GPUS   ?= 1
 ARGS   ?=
+WHAT   ?= all
 PYTHON ?= python3
 # threads that wait by spinning make CPU runs several times slower when cores are shared
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -13,7 +14,7 @@ BIN  := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain submit show report seeds test test-all test-slurm lint types layers check format lock clean
+.PHONY: help setup pretrain submit show report seeds bench test test-all test-slurm lint types layers check format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,10 @@ report: $(STAMP) ## Evaluate the last checkpoint of RECIPE again and rewrite its
 seeds: $(STAMP) ## Run the demo with three seeds and print the table of docs/demo.md
 	@for seed in 0 1 2; do $(BIN)/wmt pretrain demo train.seed=$$seed 'run_dir=runs/{name}_seed{seed}' || exit 1; done
 	@$(BIN)/wmt compare runs/demo_seed0 runs/demo_seed1 runs/demo_seed2
+
+bench: $(STAMP) ## Measure this machine: WHAT=step, kernels, loader, memory or all; ARGS="--recipe vjepa2_vits"
+	@for what in $(if $(filter all,$(WHAT)),kernels step loader memory,$(WHAT)); do \
+	  $(BIN)/python -m benchmarks $$what $(ARGS) || exit 1; done
 
 test: $(STAMP) ## Run the tests that need no GPU and few minutes
 	@$(BIN)/python -m pytest -q $(ARGS)

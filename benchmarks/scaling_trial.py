@@ -14,16 +14,18 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 from rich.console import Console
 
 EQUAL = 1e-10
 """Where the picture, which has a logarithmic axis, puts differences of 0."""
 INK, COLOURS = "#222222", ("#d1495b", "#1d4e79", "#c3cbd3")
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "grid.alpha": 0.25,
 }  # fmt: skip
@@ -78,7 +80,7 @@ class Trained:
 
 def main() -> None:
     """Prints the tables and draws the picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("disturbed", type=Path)
     parser.add_argument("undisturbed", type=Path, nargs="+")
     parser.add_argument("--events", type=Path, required=True)

@@ -101,7 +101,7 @@ class Run:
         if (state, self.step()) != ("COMPLETED", STEPS):
             raise RuntimeError(f"{self.directory} ended {state} at {self.step()}: {self.log()}")
 
-    def stopped_by(self, what: str, cause: Callable[[], None], start: int) -> Event:
+    def stopped_by(self, what: str, cause: Callable[[], object], start: int) -> Event:
         """Causes an end of this start and waits for the first step after it."""
         begin = time.monotonic()
         cause()
@@ -124,7 +124,7 @@ class Run:
 
 def main() -> None:
     """Fills the folder."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--micro-batch", type=int, default=16)
     arguments = parser.parse_args()

@@ -1,0 +1,1 @@
+"""The training step as others compute it: the same weights, masks and clips."""

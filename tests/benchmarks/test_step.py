@@ -1,0 +1,120 @@
+"""Our step, that of transformers and what is said of both."""
+
+import copy
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import step
+from benchmarks.peers.huggingface import HuggingFaceStep
+from benchmarks.peers.reference import checkout
+from benchmarks.training_step import (
+    OurStep,
+    comparable,
+    draw_setting,
+    noisy_objective,
+    run_step,
+)
+from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
+from worldmodel_train.recipe import load_recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def setting(tiny):
+    return draw_setting(comparable(load_recipe("demo", tiny)), CPU, num_batches=2)
+
+
+def test_both_have_the_same_loss_and_gradients(setting):
+    objective = noisy_objective(setting.recipe)
+    contestants = {
+        "ours": OurStep(setting, copy.deepcopy(objective), compiled=False),
+        "transformers": HuggingFaceStep(setting, objective, compiled=False),
+    }
+    step.check(setting, contestants)
+    losses = [one.forward(2).item() for one in contestants.values()]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("contestant", [OurStep, HuggingFaceStep])
+def test_a_step_trains_student_and_moves_teacher(setting, contestant):
+    one = contestant(setting, noisy_objective(setting.recipe), compiled=False)
+    before = [p.detach().clone() for p in one.trained()]
+    first = one.forward(2).item()
+    run_step(one, num_batches=2)
+    assert all(p.grad is None for p in one.trained())
+    moved = [not torch.equal(p, q) for p, q in zip(one.trained(), before, strict=True)]
+    assert all(moved)
+    assert one.forward(2).item() != first
+
+
+def test_the_command_reports_ours_and_the_peer(bench, tiny):
+    content = bench("step", "--recipe", "demo", "--rounds", "2", *tiny)
+    (numbers,) = content["numbers"]["sizes"].values()
+    assert set(numbers) == {"ours", "transformers"}
+    assert all(one["clips_per_s"] > 0 for one in numbers.values())
+    assert numbers["ours"]["times_as_long_as_ours"]["median"] == 1.0
+    assert content["machine"]["versions"]["torch"] == torch.__version__
+
+
+def test_another_rotation_is_refused(bench, tiny, monkeypatch, capsys):
+    monkeypatch.setattr(Rope3dVJepa2, "rotation", Rope3d.rotation)
+    assert bench("step", "--recipe", "demo", *tiny) == 1
+    assert "nothing is reported: the loss of 'transformers' is" in capsys.readouterr().err
+
+
+def test_other_pixels_are_refused(bench, tiny, monkeypatch):
+    monkeypatch.setattr("benchmarks.peers.huggingface.IMAGENET_STD", (0.2, 0.2, 0.2))
+    assert bench("step", "--recipe", "demo", *tiny) == 1
+
+
+def test_recipes_that_peers_do_not_know_run_alone(bench, capsys):
+    small = (
+        "method.encoder.size={width: 48, depth: 1, heads: 2}", "method.predictor.depth=1",
+        "data.augment.size=112", "train.precision=fp32",
+        "train.micro_batch=2", "train.global_batch=2",
+    )  # fmt: skip
+    assert bench("step", "--recipe", "ijepa_vith14", *small) == 2
+    assert "use --no-peers" in capsys.readouterr().err
+    content = bench("step", "--recipe", "ijepa_vith14", "--no-peers", "--rounds", "1", *small)
+    (numbers,) = content["numbers"]["sizes"].values()
+    assert set(numbers) == {"ours"}
+
+
+def test_a_folder_that_is_no_checkout_is_refused(bench, tiny, tmp_path, capsys):
+    assert bench("step", "--recipe", "demo", "--reference", str(tmp_path), *tiny) == 2
+    assert "give a checkout of https://github.com" in capsys.readouterr().err
+
+
+def test_a_checkout_is_importable_while_it_is_used(tmp_path, monkeypatch):
+    folder = tmp_path / "src" / "models"
+    folder.mkdir(parents=True)
+    (folder / "vision_transformer.py").write_text(
+        "from timm.models.layers import drop_path\nNAME = 'theirs'\n"
+    )
+    monkeypatch.setattr("benchmarks.peers.reference.find_spec", lambda _: None)
+    with checkout(Path(tmp_path)):
+        module = importlib.import_module("src.models.vision_transformer")
+    for name in [name for name in sys.modules if name.split(".")[0] == "src"]:
+        del sys.modules[name]
+    assert module.NAME == "theirs"
+    assert str(tmp_path) not in sys.path
+    assert "timm.models.layers" not in sys.modules
+    with pytest.raises(AssertionError, match="stochastic depth needs timm"):
+        module.drop_path()
+
+
+@pytest.mark.compile
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo's own
+def test_compiled_steps_take_part(bench, tiny):
+    content = bench("step", "--recipe", "demo", "--compile", "--rounds", "1", *tiny)
+    (numbers,) = content["numbers"]["sizes"].values()
+    assert set(numbers) == {
+        "ours", "ours, compiled", "transformers", "transformers, compiled"
+    }  # fmt: skip
