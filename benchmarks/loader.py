@@ -135,7 +135,9 @@ def plain_clips(
     indexed = IndexedSource(source.name, resolve_shards(source), seed=SEED, number=0)
     reader = ClipReader(plan.data, [indexed], make_decoder(decoder), seed=SEED)
     for sample in samples:
-        yield reader.read(sample).frames
+        frames = np.empty((source.clip.frames, *[plan.data.augment.size] * 2, 3), dtype=np.uint8)
+        reader.read(sample, [frames])
+        yield frames
 
 
 def measure(plan: Plan) -> dict[str, Rates]:

@@ -28,6 +28,7 @@ from benchmarks.training_step import (
     draw_setting,
     mask_tokens,
     noisy_objective,
+    policy_of,
     run_step,
 )
 from worldmodel_train.jepa.vjepa import VJepa
@@ -157,7 +158,7 @@ def _with_policy(recipe: Recipe, policy: Policy, device: torch.device) -> Settin
 
 def _objective(setting: Setting) -> VJepa:
     objective = noisy_objective(setting.recipe).to(setting.device)
-    set_activation_checkpointing(objective, setting.recipe.train.activation_checkpointing)
+    set_activation_checkpointing(objective, policy_of(setting.recipe))
     return objective
 
 
@@ -175,8 +176,8 @@ def _micro_batch(setting: Setting) -> MicroBatch:
         tokens=frames // encoder.tubelet * (height // encoder.patch) * (width // encoder.patch),
         masks=[mask_tokens(masks.context_index, masks.target_index) for masks in group.masks],
         precision=train.precision,
-        checkpointing=train.activation_checkpointing,
-        fp32_norms=setting.device.type == "cuda",
+        checkpointing=policy_of(setting.recipe),
+        on_cuda=setting.device.type == "cuda",
     )
 
 

@@ -12,10 +12,12 @@ from worldmodel_train.cli.run_parts import untrained_objective
 from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.jepa.vjepa import VJepa
 from worldmodel_train.masks.draw import draw_masks
+from worldmodel_train.models.checkpointing import ActivationCheckpointing
 from worldmodel_train.models.flops import MaskTokens, clip_cost
 from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
+from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.training.layouts.in_place import InPlace
 from worldmodel_train.training.optim import build_optimizer, set_schedules
 from worldmodel_train.types import ClipGroup, VideoBatch
@@ -126,13 +128,11 @@ class OurStep:
     """The objective, optimizer, schedules and teacher that `wmt pretrain` runs in one process."""
 
     def __init__(self, setting: Setting, objective: VJepa, *, compiled: bool) -> None:
-        train = setting.recipe.train
         self._setting = setting
         self._objective = objective.to(setting.device)
-        set_activation_checkpointing(objective, train.activation_checkpointing)
+        set_activation_checkpointing(objective, policy_of(setting.recipe))
         if compiled:
-            for child in objective.children():
-                child.compile()
+            compile_regions(objective)
         optim = setting.recipe.optim
         self._optimizer = build_optimizer(objective.parameter_groups(), optim)
         self._layout = InPlace(objective, objective.ema_pairs(), self._optimizer)
@@ -184,10 +184,16 @@ def _flops(recipe: Recipe, batch: VideoBatch) -> float:
             recipe.method.predictor,
             tokens=tokens,
             masks=[mask_tokens(masks.context_index, masks.target_index) for masks in group.masks],
-            checkpointing=recipe.train.activation_checkpointing,
+            checkpointing=policy_of(recipe),
         )
         total += cost.total.total * len(group.clips)
     return total
+
+
+def policy_of(recipe: Recipe) -> ActivationCheckpointing:
+    """What the backward pass computes again; nothing for `auto`, which asks for a run's device."""
+    policy = recipe.train.activation_checkpointing
+    return "none" if policy == "auto" else policy
 
 
 def mask_tokens(context_index: Tensor, target_index: Tensor) -> MaskTokens:

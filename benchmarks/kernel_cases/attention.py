@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
-from worldmodel_kernels.factorized_attention import space_attention, time_attention
-from worldmodel_kernels.segment_attention import frame_causal_attention, ragged_attention
 
 from benchmarks.ceilings import Work
 from benchmarks.kernel_cases.case import Bench, Case
+from worldmodel_kernels.factorized_attention import space_attention, time_attention
+from worldmodel_kernels.segment_attention import frame_causal_attention, ragged_attention
 
 
 def factorized_cases(bench: Bench) -> Iterator[Case]:
@@ -61,11 +61,15 @@ def frame_causal_cases(bench: Bench) -> Iterator[Case]:
     mask = frame[:, None] >= frame
     pairs = frame_tokens**2 * frames * (frames + 1) // 2
     forward, backward = _work(qkv, batch * heads * head_dim * pairs)
+
+    def blocks() -> Tensor:
+        queries, keys, values = qkv.unbind(2)
+        return frame_causal_attention(queries, keys, values, frame_tokens)
+
     yield Case(
         op="frame_causal_attention",
         size=f"B{batch} {frames} frames of {frame_tokens}, {heads} heads of {head_dim}",
-        spellings=bench.by_choice(lambda: frame_causal_attention(*qkv.unbind(2), frame_tokens))
-        | {"dense mask": lambda: _dense(qkv, mask)},
+        spellings=bench.by_choice(blocks) | {"dense mask": lambda: _dense(qkv, mask)},
         leaves=(qkv,),
         forward=forward,
         backward=backward,
@@ -84,6 +88,10 @@ def ragged_cases(bench: Bench) -> Iterator[Case]:
     starts, lengths = starts.to(bench.device), lengths.to(bench.device)
     seen = torch.arange(longest, device=bench.device) < lengths[:, None]
 
+    def segmented() -> Tensor:
+        queries, keys, values = qkv.unbind(1)
+        return ragged_attention(queries, keys, values, starts, lengths, longest)
+
     def padded() -> Tensor:
         rows = pad_sequence(list(qkv.split(cuts)), batch_first=True)
         return _dense(rows, seen[:, None, None])[seen]
@@ -92,10 +100,7 @@ def ragged_cases(bench: Bench) -> Iterator[Case]:
     yield Case(
         op="ragged_attention",
         size=f"{segments} segments of {shortest} to {longest}, {heads} heads of {head_dim}",
-        spellings=bench.by_choice(
-            lambda: ragged_attention(*qkv.unbind(1), starts, lengths, longest)
-        )
-        | {"padded, with a mask": padded},
+        spellings=bench.by_choice(segmented) | {"padded, with a mask": padded},
         leaves=(qkv,),
         forward=forward,
         backward=backward,

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from worldmodel_kernels.rope import rope
 
 from benchmarks.ceilings import Work
 from benchmarks.kernel_cases.case import Bench, Case
+from worldmodel_kernels.rope import rope
 
 
 def rope_cases(bench: Bench) -> Iterator[Case]:

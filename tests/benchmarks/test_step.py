@@ -62,7 +62,7 @@ def test_the_command_reports_ours_and_the_peer(bench, tiny):
 
 
 def test_another_rotation_is_refused(bench, tiny, monkeypatch, capsys):
-    monkeypatch.setattr(Rope3dVJepa2, "rotation", Rope3d.rotation)
+    monkeypatch.setattr(Rope3dVJepa2, "rotation_table", Rope3d.rotation_table)
     assert bench("step", "--recipe", "demo", *tiny) == 1
     assert "nothing is reported: the loss of 'transformers' is" in capsys.readouterr().err
 
