@@ -18,9 +18,9 @@ def tubelet_mask_reference(
 ) -> Float[Tensor, "b k d"]:
     """The tokens with these ids; other tubelets are neither normalised nor embedded."""
     tubelets = gather(clips, index, size)
-    # bf16 has too few bits for the normalisation
-    pixels = tubelets.to(torch.promote_types(weight.dtype, torch.float32)) / 255.0
-    pixels = (pixels - statistics.mean[:, None]) / statistics.std[:, None]
+    # bf16 has too few bits for the normalisation; in place, as on a CPU new memory is dear
+    pixels = tubelets.to(torch.promote_types(weight.dtype, torch.float32))
+    pixels.div_(255.0).sub_(statistics.mean[:, None]).div_(statistics.std[:, None])
     return linear(pixels.flatten(2).to(weight.dtype), weight, bias)
 
 
