@@ -43,6 +43,9 @@ PresetOption = Annotated[
 PatienceOption = Annotated[
     float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")
 ]
+RateOption = Annotated[
+    float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")
+]
 PartOption = Annotated[
     str | None, typer.Option(metavar="I/N", help="Only part I of N; then wmt data merge.")
 ]
@@ -69,9 +72,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     codec: Annotated[
         str | None, typer.Option(help="Re-encode: h264 (the default) or hevc.")
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")
-    ] = None,
+    fps: RateOption = None,
     crf: QualityOption = None,
     workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
     timeout: PatienceOption = 60.0,

@@ -20,7 +20,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from worldmodel_kernels.segment_attention.triton_impl import padded, precision
+from worldmodel_kernels.precision import product_precision
+from worldmodel_kernels.segment_attention.triton_impl import padded
 
 FEWEST_ROWS = {2: 64, 4: 16}  # by bytes of a value
 
@@ -93,7 +94,7 @@ def arguments(qkv: Tensor) -> dict[str, Any]:
         **dict(zip(QKV_STRIDES, strides, strict=True)),
         "FRAMES": frames,
         "HEAD_DIM": head_dim,
-        "PRECISION": precision(),
+        "PRECISION": product_precision(),
     }
 
 

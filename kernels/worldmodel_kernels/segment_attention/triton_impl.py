@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldmodel_kernels.precision import product_precision
 from worldmodel_kernels.segment_attention.triton_backward import keys_kernel, queries_kernel
 from worldmodel_kernels.segment_attention.triton_forward import forward_kernel
 from worldmodel_kernels.segment_attention.types import Segments
@@ -144,10 +145,5 @@ def arguments(q: Tensor, segments: Segments) -> dict[str, Any]:
         "HEADS": heads,
         "HEAD_DIM": head_dim,
         "LANES": padded(head_dim),
-        "PRECISION": precision(),
+        "PRECISION": product_precision(),
     }
-
-
-def precision() -> str:
-    """Of fp32 products: what `torch.set_float32_matmul_precision` says."""
-    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"

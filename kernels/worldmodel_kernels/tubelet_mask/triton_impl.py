@@ -14,6 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from worldmodel_kernels.precision import product_precision
+
 # by bytes of a weight
 EMBED = {
     # left alone, the assembler allows itself 128 registers on sm_100, and spills
@@ -93,7 +95,7 @@ def embed_tubelets(tubelets: Tubelets, weight: Tensor, bias: Tensor) -> Tensor:
             bias=bias.contiguous(),
             tokens=tokens,
             width=width,
-            PRECISION=precision(),
+            PRECISION=product_precision(),
             **tubelets.arguments(),
             **blocks,
         )
@@ -114,16 +116,11 @@ def correlate_tubelets(tubelets: Tubelets, gradient: Tensor) -> Tensor:
             gradient=gradient.contiguous(),
             product=product,
             width=width,
-            PRECISION=precision(),
+            PRECISION=product_precision(),
             **tubelets.arguments(),
             **blocks,
         )
     return product
-
-
-def precision() -> str:
-    """Of fp32 products: what `torch.set_float32_matmul_precision` says."""
-    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
 
 
 @triton.jit

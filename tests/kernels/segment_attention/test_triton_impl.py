@@ -2,7 +2,6 @@ import re
 
 import pytest
 
-SHARED_BYTES = {80: 166912, 90: 232448, 100: 232448}  # of a block: A100, H100, B200
 HEADS = 16
 
 
@@ -26,7 +25,7 @@ def packed_strides(kernel, head_dim):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "ragged"), [("bf16", False), ("fp16", True), ("fp32", True)])
-@pytest.mark.parametrize("capability", SHARED_BYTES)
+@pytest.mark.parametrize("capability", [80, 90, 100])
 @pytest.mark.parametrize("head_dim", [32, 64, 80])
 @pytest.mark.parametrize("name", ["forward", "queries", "keys"])
 def test_kernels_fit_into_gpus_without_spilling(
@@ -44,5 +43,5 @@ def test_kernels_fit_into_gpus_without_spilling(
         constants |= dict.fromkeys(("starts", "lengths"))
     types = argument_types(dtype, ragged=ragged)
     build = build_ahead(kernel, types, constants, options, capability)
-    assert build.spilled == 0
-    assert 0 < build.shared <= SHARED_BYTES[capability]
+    assert build.fits
+    assert build.shared > 0
