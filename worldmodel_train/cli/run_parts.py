@@ -1,6 +1,7 @@
 """Composes a recipe's parts: what training and evaluation take, made from what a recipe says."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import torch
 
@@ -26,6 +27,7 @@ def pretrain_parts(
 ) -> PretrainParts:
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
+    estimate = cache(lambda: memory_estimate(recipe))  # draws masks: only where it is asked for
     pictured = recipe.data.held_out if recipe.log.image_every is not None else None
     return PretrainParts(
         build_objective=recipe.method.build,
@@ -40,7 +42,7 @@ def pretrain_parts(
         recipe_yaml=resolved_yaml(recipe),
         read_recipe=lambda path: resolved_yaml(load_recipe(path)),
         run_dir=recipe.run_path,
-        estimate_memory=lambda policy, sharding: memory_estimate(recipe)(policy, sharding).total,
+        estimate_memory=lambda policy, sharding: estimate()(policy, sharding).total,
         flops_per_clip=model_flops_per_clip(recipe),
         resume=resume,
         profile_steps=profile_steps,

@@ -31,7 +31,12 @@ class ArrivingBatch(VideoBatch):
             tensor.record_stream(current)
             return tensor
 
-        return self.map(keep)
+        return VideoBatch(
+            groups=tuple(group.map(keep) for group in self.groups),
+            first_sample=self.first_sample,
+            skipped=self.skipped,
+            stream_marks=self.stream_marks,
+        )
 
 
 def on_the_way(batches: Iterable[VideoBatch], device: torch.device) -> Iterable[VideoBatch]:

@@ -5,6 +5,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -33,7 +34,10 @@ from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.readings.profile import check_profile
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.start import find_init, find_last
-from worldmodel_train.training.strategies.auto_checkpointing import choose_checkpointing
+from worldmodel_train.training.strategies.auto_checkpointing import (
+    agree_on_checkpointing,
+    choose_checkpointing,
+)
 from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.strategy import choose_place
@@ -62,10 +66,9 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     last = find_last(parts)
     init = find_init(train.init) if train.init is not None and last is None else None
     step = read_meta(last).step if last is not None else 0
-    if parts.profile_steps is not None:
-        check_profile(parts.profile_steps, steps_left=max(0, train.steps - step))
     if last is not None and step >= train.steps:
         return _finished(parts, last)
+    parts = _with_room_to_profile(parts, train.steps - step, goes_on=last is not None)
     checkpointing = choose_checkpointing(train, place, parts.estimate_memory)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
@@ -86,10 +89,28 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         module = TrainingModule(
             objective,
             _plan(parts, micro_batches),
-            _beginning(place, stored, watch.agreement),
+            _beginning(place, stored, checkpointing, watch.agreement),
             step=goes_on.step if goes_on is not None else 0,
         )
         return _train(parts, module, place, watch)
+
+
+def _with_room_to_profile(parts: PretrainParts, steps_left: int, *, goes_on: bool) -> PretrainParts:
+    """The parts, without a profile where a run that goes on has too few steps left for one.
+
+    Raises:
+        ValueError: A run that begins has too few steps.
+    """
+    if parts.profile_steps is None:
+        return parts
+    try:
+        check_profile(parts.profile_steps, steps_left)
+    except ValueError as error:
+        if not goes_on:
+            raise
+        logger.warning("nothing is traced: %s", error)
+        return replace(parts, profile_steps=None)
+    return parts
 
 
 def _fastest(parts: PretrainParts, place: Place) -> float:
@@ -158,9 +179,15 @@ def _stored(
     return Stored(init, shapes, moments=parts.train.init.optimizer)
 
 
-def _beginning(place: Place, stored: Stored | None, agreement: Agreement) -> Beginning:
+def _beginning(
+    place: Place,
+    stored: Stored | None,
+    checkpointing: ActivationCheckpointing,
+    agreement: Agreement,
+) -> Beginning:
     def fill(layout: Layout) -> None:
         agree_to_begin(stored, agreement)
+        agree_on_checkpointing(checkpointing, agreement)
         if stored is not None:
             stored.fill(layout, agreement)
 

@@ -12,6 +12,7 @@ from worldmodel_train.data.config import DecoderConfig
 from worldmodel_train.data.decoding.auto_decoder import make_decoder
 from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.decoding.wire import Peer
 
 CHILD = """
 import os, socket, sys, time
@@ -118,6 +119,24 @@ def test_a_crash_is_followed_by_a_working_child_and_the_same_clip(make_video, ma
         process._child.kill()
         after = process.decode(make_video(), make_request())
     np.testing.assert_array_equal(before.clip, after.clip)
+
+
+def test_an_interruption_does_not_leave_its_answer_to_the_next_video(
+    make_video, make_request, monkeypatch
+):
+    dark, bright = (make_video(4, levels=[level] * 4) for level in (30, 200))
+    with DecodeProcess(DecoderConfig()) as process:
+        receive = Peer.receive
+        process.decode(dark, make_request(2, 10.0))
+
+        def interrupted(peer):
+            monkeypatch.setattr(Peer, "receive", receive)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Peer, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            process.decode(dark, make_request(2, 10.0))
+        assert process.decode(bright, make_request(2, 10.0)).clip.mean() > 150
 
 
 def test_signals_to_the_whole_job_do_not_cost_a_sample(make_video, make_request):

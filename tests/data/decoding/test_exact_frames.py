@@ -101,6 +101,18 @@ def test_sparse_frames_are_those_of_a_full_decode(encoded, make_request, name):
             np.testing.assert_array_equal(clip, pictures[track.frames_of(request)])
 
 
+def test_a_container_that_calls_every_frame_a_keyframe_is_not_believed(encoded, make_request):
+    video = encoded("mpeg4")
+    assert video.count(b"stss") == 1  # the table of keyframes; without it all samples are
+    pictures, video = every_frame(video), video.replace(b"stss", b"free")
+    track = read_track(video, max_pixels=1 << 20)
+    assert len(track.key_places) == FRAMES
+    for start in (0.13, 0.4, 0.62, 0.97):
+        request = make_request(6, 4.0, start=start, size=HEIGHT)
+        clip = PyavDecoder().decode(video, request).clip
+        np.testing.assert_array_equal(clip, pictures[track.frames_of(request)])
+
+
 @pytest.mark.parametrize("name", [name for name in ALL if name != "intra-refresh"])
 def test_no_healthy_video_has_to_be_decoded_whole(encoded, make_request, monkeypatch, name):
     monkeypatch.delattr(pyav_decoder, "_all_frames")

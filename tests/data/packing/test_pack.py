@@ -112,6 +112,16 @@ def test_a_finished_set_is_left_as_it_is(tmp_path, packed, videos, run_pack):
     assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")} == before
 
 
+def test_a_set_that_an_older_version_began_goes_on(tmp_path, videos, run_pack):
+    run_pack(videos, tmp_path / "out", encode=EncodeConfig(short_side=32))
+    path = tmp_path / "out" / "journal" / "arguments.json"
+    stored = json.loads(path.read_bytes())
+    del stored["arguments"]["encode"]["tune"]
+    path.write_text(json.dumps(stored))
+    again = run_pack(videos, tmp_path / "out", encode=EncodeConfig(short_side=32))
+    assert again.resumed_entries == 6
+
+
 def test_other_arguments_or_videos_on_a_begun_set_are_an_error(tmp_path, packed, videos, run_pack):
     out = tmp_path / "out"
     shutil.copytree(packed, out)

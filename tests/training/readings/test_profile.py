@@ -31,18 +31,24 @@ def test_the_trace_opens_as_json_and_holds_the_operators_of_the_steps_asked_for(
     assert "aten::gelu_backward" in table.read_text()
 
 
-def test_a_run_without_enough_steps_left_says_so_before_the_model_is_built(toy, tmp_path):
-    pretrain(toy.toy_parts(tmp_path, steps=2))
-
+@pytest.mark.parametrize(
+    ("steps", "remedy"), [(7, "use --profile 2 or raise"), (4, r"to train; raise train\.steps")]
+)
+def test_a_run_of_too_few_steps_says_so_before_the_model_is_built(toy, tmp_path, steps, remedy):
     def build():
         raise AssertionError("the model was built")
 
-    parts = toy.toy_parts(tmp_path, steps=9, objective=build)
-    with pytest.raises(ValueError, match=r"--profile 3 .* but 7 are left .* use --profile 2 or"):
+    parts = toy.toy_parts(tmp_path, steps=steps, objective=build)
+    with pytest.raises(ValueError, match=rf"--profile 3 .* but {steps} are left .*{remedy}"):
         pretrain(profiled(parts))
-    parts = toy.toy_parts(tmp_path, steps=2, objective=build)
-    with pytest.raises(ValueError, match=r"but 0 are left to train; raise train\.steps"):
-        pretrain(profiled(parts))
+
+
+def test_a_run_that_goes_on_with_too_few_steps_left_is_trained_to_its_end(toy, tmp_path, caplog):
+    pretrain(toy.toy_parts(tmp_path, steps=2))
+    assert pretrain(profiled(toy.toy_parts(tmp_path, steps=9))).step == 9
+    assert "nothing is traced: --profile 3 takes 5 steps" in caplog.text
+    assert pretrain(profiled(toy.toy_parts(tmp_path, steps=9))).step == 9  # finished already
+    assert not (tmp_path / "profile").exists()
 
 
 def test_a_signal_in_the_middle_leaves_no_half_a_trace_and_the_next_start_may_trace(toy, tmp_path):

@@ -7,8 +7,10 @@ import torch
 
 from worldmodel_train.models.memory import Sharding
 from worldmodel_train.training.config import SingleStrategy, TrainConfig
+from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.strategies.auto_checkpointing import (
+    agree_on_checkpointing,
     auto_checkpointing,
     choose_checkpointing,
     sharding_of,
@@ -102,3 +104,12 @@ def test_a_run_on_a_cpu_keeps_everything(toy, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         pretrain(replace(parts, estimate_memory=never))
     assert "auto takes none on a CPU" in caplog.text
+
+
+def test_ranks_whose_gpus_ask_for_different_policies_are_refused_with_the_one_for_all():
+    class ThreeRanks(Agreement):
+        def gather(self, value):
+            return [value, "full", "none"]
+
+    with pytest.raises(ValueError, match=r"rank 0, but full for that of rank 1; use .*=full"):
+        agree_on_checkpointing("selective", ThreeRanks(timeout_s=1.0))

@@ -92,10 +92,12 @@ class DecodeProcess:
         shared = memory.arrays([request.shape for request in requests])
         timeout_s = self._config.timeout_s * len(requests)
         peer.set_timeout(timeout_s)
+        answered = False
         try:
             packed = [pack_request(request) for request in requests]
             peer.send({"requests": packed, "timeout_s": timeout_s}, video)
             answer, body_bytes = peer.receive()
+            answered = True
             if "reason" in answer:
                 raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
             if body_bytes or "decoder" not in answer:
@@ -107,6 +109,9 @@ class DecodeProcess:
         except (ConnectionError, ValueError) as error:
             detail = f"{error}; exit status {self.close()}"
             raise _LostError("decoder_crashed", f"{detail}; {self._last_words}") from error
+        finally:
+            if not answered:  # or the next question would get this answer
+                self.close()
         for clip, made in zip(clips, shared, strict=True):
             clip[...] = made
         return str(answer["decoder"])

@@ -19,6 +19,8 @@ from worldmodel_train.data.decoding.decode import (
 )
 from worldmodel_train.data.decoding.spans import spans_to_decode
 
+_OF_SPARSE_DECODING = ("missing_frames", "false_keyframe", "corrupt_video")
+
 _Frames = Callable[[OpenTrack, Int64[np.ndarray, "m"]], Iterator[av.VideoFrame]]
 
 
@@ -34,12 +36,15 @@ class PyavDecoder:
     ) -> str:
         """Fills the clips; frames that several of them show are decoded once.
 
-        A keyframe may lean on frames before it, although it must not. What is not found from the
-        nearest keyframes on is looked for by decoding everything, and then missing.
+        A keyframe may lean on frames before it, or be none, whatever the container says. What is
+        not found from the nearest keyframes on is looked for by decoding everything, and then
+        missing.
         """
         try:
             _fill(clips, video, requests, _needed_frames)
-        except DecodeError:
+        except DecodeError as error:
+            if error.reason not in _OF_SPARSE_DECODING:
+                raise
             _fill(clips, video, requests, _all_frames)
         return "pyav"
 
@@ -63,8 +68,22 @@ def _needed_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterato
         for place in span:
             if track.skippable:
                 context.skip_frame = "DEFAULT" if place in wanted else "NONREF"
-            yield from context.decode(opened.packets[place])
-        yield from context.decode(None)
+            yield from _trusted(context.decode(opened.packets[place]), opened, span)
+        yield from _trusted(context.decode(None), opened, span)
+
+
+def _trusted(
+    frames: Iterable[av.VideoFrame], opened: OpenTrack, span: range
+) -> Iterator[av.VideoFrame]:
+    """The frames; raises DecodeError where decoding began in the middle at no keyframe.
+
+    Some decoders begin at any frame, on a grey one, and neither fail nor say so.
+    """
+    first = opened.packets[span.start]
+    for frame in frames:
+        if span.start and frame.pts == first.pts and not frame.key_frame:
+            raise DecodeError("false_keyframe", f"at {first.pts}")
+        yield frame
 
 
 def _all_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterator[av.VideoFrame]:

@@ -99,7 +99,7 @@ class Journal:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, json.dumps(wanted, indent=1).encode())
             return []
-        _require_same(json.loads(path.read_bytes()), wanted, self._out)
+        _require_same(_with_defaults(json.loads(path.read_bytes())), wanted, self._out)
         return list(self._chapters())
 
     def append(self, number: int, chapter: Chapter) -> None:
@@ -178,6 +178,12 @@ def fingerprint(entries: Sequence[Entry]) -> str:
     for e in entries:
         digest.update(json.dumps([e.source, e.label, e.caption, e.start, e.end]).encode())
     return digest.hexdigest()
+
+
+def _with_defaults(found: dict[str, object]) -> dict[str, object]:
+    """What an earlier run wrote, with the defaults of options that did not exist then."""
+    arguments = PackArguments.model_validate(found.get("arguments"))
+    return found | {"arguments": arguments.model_dump()}
 
 
 def _require_same(found: dict[str, object], wanted: dict[str, object], out: Path) -> None:

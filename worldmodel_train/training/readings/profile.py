@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import lightning.pytorch as pl
-import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from worldmodel_train.training.clock import Clock
@@ -25,19 +24,22 @@ class Profiler(StepCallback):
         first = first_step + WARM_UP + 1
         self._path = folder / f"steps_{first}-{first + num_steps - 1}.json.gz"
         self._clock = clock
-        activities = [ProfilerActivity.CPU]
-        if torch.cuda.is_available():
-            activities.append(ProfilerActivity.CUDA)
-        self._profile: profile | None = profile(
-            activities=activities,
-            # the last step of the warm-up is traced and thrown away: tracing has to get going
-            schedule=schedule(wait=WARM_UP - 1, warmup=1, active=num_steps, repeat=1),
-            on_trace_ready=self._write,
-        )
+        self._num_steps = num_steps
+        self._sort_by = "self_cpu_time_total"
+        self._profile: profile | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins to count steps."""
-        assert self._profile is not None
+        activities = [ProfilerActivity.CPU]
+        if pl_module.device.type == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+            self._sort_by = "self_cuda_time_total"
+        self._profile = profile(
+            activities=activities,
+            # the last step of the warm-up is traced and thrown away: tracing has to get going
+            schedule=schedule(wait=WARM_UP - 1, warmup=1, active=self._num_steps, repeat=1),
+            on_trace_ready=self._write,
+        )
         self._profile.start()
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
@@ -51,13 +53,13 @@ class Profiler(StepCallback):
         if self._profile is not None:
             self._profile.on_trace_ready = None
             self._profile.stop()
+            logger.warning("nothing is traced: the run ended before %s was whole", self._path.name)
 
     def _write(self, traced: profile) -> None:
         self._path.parent.mkdir(exist_ok=True)
         traced.export_chrome_trace(str(self._path))
-        by = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
         table = self._path.with_suffix("").with_suffix(".txt")
-        table.write_text(traced.key_averages().table(sort_by=by, row_limit=_OPERATORS))
+        table.write_text(traced.key_averages().table(sort_by=self._sort_by, row_limit=_OPERATORS))
         self._profile = None
         logger.info(
             "traced: open %s at ui.perfetto.dev; %s has the operators that take longest",

@@ -13,6 +13,7 @@ import torch
 from worldmodel_train.models.checkpointing import POLICIES, ActivationCheckpointing
 from worldmodel_train.models.memory import LAYOUTS, Layout, Sharding
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy, TrainConfig
+from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.strategies.places import Chosen, Place, accumulation
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,22 @@ def choose_checkpointing(
     if place.processes.rank == 0:
         logger.info("%s", why)
     return policy
+
+
+def agree_on_checkpointing(policy: ActivationCheckpointing, agreement: Agreement) -> None:
+    """Lets all ranks see that they compute the same again; each chose for its own GPU.
+
+    Raises:
+        ValueError: They do not; on all ranks.
+    """
+    chosen = agreement.gather(policy)
+    if len(set(chosen)) > 1:
+        other = next(rank for rank, found in enumerate(chosen) if found != chosen[0])
+        most = POLICIES[max(map(POLICIES.index, chosen))]
+        raise ValueError(
+            f"train.activation_checkpointing=auto takes {chosen[0]} for the GPU of rank 0, but "
+            f"{chosen[other]} for that of rank {other}; use train.activation_checkpointing={most}"
+        )
 
 
 def sharding_of(chosen: Chosen, train: TrainConfig, world_size: int) -> Sharding:
