@@ -133,7 +133,6 @@ def plan(title: str, recipe: Recipe, num_gpus: int, cluster: Cluster) -> Plan:
             layout=name,
             world_size=num_gpus,
             micro_batches=memory.accumulation,
-            mask_groups=len(recipe.masks),
         )
         for name in LAYOUTS
     }

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from importlib.util import find_spec
 
 import torch
@@ -9,6 +10,7 @@ import torch
 CHOICES = ("auto", "triton", "reference")
 TRITON_DTYPES = (torch.bfloat16, torch.float16, torch.float32)
 TRITON_IS_INSTALLED = find_spec("triton") is not None
+HAS_C_COMPILER = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 logger = logging.getLogger("worldmodel_kernels")
 _logged: set[tuple[str, str | None]] = set()
@@ -31,8 +33,7 @@ def use_triton(op: str, device: torch.device, unsupported: str | None) -> bool:
             f"WMT_KERNELS=triton, but {op} cannot use Triton: {obstacle}; use WMT_KERNELS=auto"
         )
     reason = "WMT_KERNELS=reference" if choice == "reference" else obstacle
-    if not torch.compiler.is_compiling():  # a logger breaks the graph
-        _log_once(op, reason)
+    _log_once(op, reason)
     return reason is None
 
 
@@ -55,9 +56,14 @@ def _obstacle(device: torch.device) -> str | None:
         return "triton is not installed"
     if device.type != "cuda" and not interpreting():
         return f"tensors are on {device.type}, not on CUDA"
+    if torch.version.hip is not None:
+        return "the kernels are made for NVIDIA's GPUs"
+    if not HAS_C_COMPILER and not interpreting():
+        return "Triton needs a C compiler to launch kernels; install gcc"
     return None
 
 
+@torch.compiler.assume_constant_result  # torch.compile runs it while it traces
 def _log_once(op: str, reason: str | None) -> None:
     if (op, reason) in _logged:
         return

@@ -15,6 +15,7 @@ def nothing_chosen(monkeypatch):
     monkeypatch.delenv("WMT_KERNELS", raising=False)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     monkeypatch.setattr(dispatch, "TRITON_IS_INSTALLED", True)
+    monkeypatch.setattr(dispatch, "HAS_C_COMPILER", True)
     monkeypatch.setattr(dispatch, "_logged", set())
 
 
@@ -23,6 +24,25 @@ def test_auto_takes_triton_on_cuda_only(monkeypatch):
     assert not use_triton("op", CPU, None)
     monkeypatch.setattr(dispatch, "TRITON_IS_INSTALLED", False)
     assert not use_triton("op", CUDA, None)
+
+
+def test_triton_is_not_taken_where_it_cannot_compile_its_launcher(monkeypatch):
+    monkeypatch.setattr(dispatch, "HAS_C_COMPILER", False)
+    assert not use_triton("op", CUDA, None)
+    monkeypatch.setenv("WMT_KERNELS", "triton")
+    with pytest.raises(ValueError, match="needs a C compiler to launch kernels; install gcc"):
+        use_triton("op", CUDA, None)
+
+
+@pytest.mark.compile
+def test_the_choice_is_logged_under_torch_compile(caplog):
+    def double(x):
+        return 2 * x if use_triton("op", x.device, None) else 3 * x
+
+    with caplog.at_level(logging.INFO, logger="worldmodel_kernels"):
+        compiled = torch.compile(double, fullgraph=True, backend="aot_eager")
+        assert compiled(torch.ones(2)).tolist() == [3.0, 3.0]
+    assert "op: PyTorch reference (tensors are on cpu" in caplog.text
 
 
 def test_auto_leaves_what_triton_cannot_do_to_the_reference():

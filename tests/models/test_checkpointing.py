@@ -51,7 +51,7 @@ def test_blocks_can_run_twice_before_the_backward_pass(policy):
         blocks.activation_checkpointing = policy
         tokens = torch.randn(14, 24)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            # as for two mask groups; autocast would cast the weights in the first pass only
+            # autocast would cast the weights in the first pass only
             outputs = [blocks(part, [AttentionGroup(1, 7)]) for part in tokens.split(7)]
         sum(output.float().square().sum() for output in outputs).backward()
         return [parameter.grad for parameter in blocks.parameters()]

@@ -4,7 +4,7 @@ import torch
 from worldmodel_kernels.rope import rope
 from worldmodel_train.models.position import Places
 from worldmodel_train.models.rope import Rope3d
-from worldmodel_train.models.sincos import SinCos3d
+from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.types import TokenGrid
 
 GRID = TokenGrid(frames=2, height=3, width=4)
@@ -28,6 +28,13 @@ def test_a_table_made_in_inference_mode_serves_training():
     qkv = torch.randn(2, 3, 3, 1, 64, requires_grad=True)
     sum(x.sum() for x in rope(qkv, *places.group(INDEX, None, GRID, 2).rotation)).backward()
     assert qkv.grad is not None
+
+
+@pytest.mark.parametrize("position", [Rope3d(), SinCos3d(), SinCos2d()], ids=lambda p: p.name)
+def test_tokens_keep_their_precision(position):
+    tokens = torch.randn(2, 3, 128, dtype=torch.bfloat16)
+    added = Places(position, 64).add(tokens, INDEX % 12, TokenGrid(1, 3, 4))
+    assert added.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize(("position", "rotates"), [(Rope3d(), True), (SinCos3d(), False)])

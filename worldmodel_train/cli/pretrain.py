@@ -124,4 +124,5 @@ def _show(result: "EvaluationResult", run_dir: Path) -> None:
 def _log_to_terminal() -> None:
     handler = RichHandler(console=terminal(), show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
-    logging.getLogger("worldmodel_train").setLevel(logging.INFO)
+    for package in ("worldmodel_train", "worldmodel_kernels"):
+        logging.getLogger(package).setLevel(logging.INFO)

@@ -40,8 +40,8 @@ class Multiblock2D(StrictConfig):
     """How contexts of different size fit one tensor: `late` drops the lowest rows, as the released
     code does, `random` drops without a bias, `none` pads. Targets are all of one size."""
     multiple: int = Field(default=1, ge=1)
-    """Sets are cut (or padded) to a multiple of so many tokens: few sizes for compiled code and
-    kernels to meet. 1 cuts no more than it must."""
+    """Contexts are cut (or padded, which needs a mask and rules flash attention out) to a multiple
+    of so many tokens. Targets are of one size in a step, which differs between steps."""
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`: the block sizes from (seed, step), places from (seed, sample)."""

@@ -34,8 +34,8 @@ class Multiblock3D(StrictConfig):
     """How sets of different size fit one tensor: `late` drops the latest tokens, as the released
     V-JEPA code does, `random` drops without a bias, `none` pads."""
     multiple: int = Field(default=1, ge=1)
-    """Sets are cut (or padded) to a multiple of so many tokens: few sizes for compiled code and
-    kernels to meet. 1 cuts no more than it must."""
+    """Sets are cut (or padded, which needs a mask and rules flash attention out) to a multiple of
+    so many tokens: few sizes for compiled code and kernels to meet."""
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`: the block size from (seed, step), places from (seed, sample)."""

@@ -100,7 +100,7 @@ def clip_cost(
     """A joint-embedding step on a clip of `tokens` tokens.
 
     The target encoder runs once on all tokens, forward only; context encoder and predictor run
-    forward and backward once for each mask group. `full` checkpointing runs their blocks forward
+    forward and backward on all mask groups. `full` checkpointing runs their blocks forward
     once more; `selective` keeps every product.
     """
     context, prediction = Flops(), Flops()

@@ -53,7 +53,8 @@ class SinCos2d(StrictConfig):
         _, row, column = coordinates(index, grid)
         across = axis_table(grid.width, half, index.device)[column]
         down = axis_table(grid.height, half, index.device)[row]
-        return tokens + torch.cat((across, down), dim=-1)
+        # in the tokens' precision, as above
+        return tokens + torch.cat((across, down), dim=-1).to(tokens.dtype)
 
     def rotation_table(self, grid: TokenGrid, head_width: int, device: torch.device) -> None:
         """Nothing: added positions do not act inside attention."""

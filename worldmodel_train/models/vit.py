@@ -81,7 +81,8 @@ class VisionTransformer(nn.Module):
         knows of them. Latents that are not valid mean nothing.
         """
         grid = self.token_grid(clips)
-        sets = kept or [TokenSet(torch.arange(grid.num_tokens, device=clips.device)[None])]
+        everything = torch.arange(grid.num_tokens, device=clips.device)[None]
+        sets = [TokenSet(everything)] if kept is None else kept
         groups = [
             self.places.group(chosen.index, chosen.valid, grid, len(clips)) for chosen in sets
         ]

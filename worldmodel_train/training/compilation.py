@@ -32,5 +32,6 @@ def compile_regions(objective: nn.Module) -> None:
             "to compile; use false"
         )
     dynamo.recompile_limit = max(dynamo.recompile_limit, _GRAPHS)
+    dynamo.optimize_ddp = False  # it would cut a block's graph into DDP's buckets
     for module in modules:
         module.compile_regions()

@@ -77,6 +77,7 @@ class Tubelets:
         }
 
 
+VARYING = ("rows", "kept", "index_b")  # one program for all lengths
 STRIDES = ("clip_b", "clip_t", "clip_h", "clip_w", "clip_c", "index_b", "index_k")
 
 
@@ -182,7 +183,7 @@ def load_pixels(
     return (raw.to(tl.float32) * (1.0 / 255.0) - tl.load(mean + channel)) * scale
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def embed_kernel(
     clips,  # uint8 [b, t, h, w, c]
@@ -244,7 +245,7 @@ def embed_kernel(
     tl.store(place, total.to(tokens.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=VARYING)
 @no_type_check
 def correlate_kernel(
     clips,  # uint8 [b, t, h, w, c]

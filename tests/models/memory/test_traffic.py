@@ -5,14 +5,13 @@ import pytest
 from worldmodel_train.models.memory import LAYOUTS, ring_bytes, step_traffic
 
 
-def sent(layout, *, micro_batches=1, mask_groups=2, world_size=4):
+def sent(layout, *, micro_batches=1, world_size=4):
     return step_traffic(
         1000,
         600,
         layout=layout,
         world_size=world_size,
         micro_batches=micro_batches,
-        mask_groups=mask_groups,
     )
 
 
@@ -35,7 +34,7 @@ def test_the_volumes_of_each_layout():
     assert sent("ddp") == ring * 2 * 4 * 1000
     assert sent("zero1") == ring * (2 * 4000 + 2000 + 1200)
     assert sent("zero2", micro_batches=3) == ring * (3 * 2 * 4000 + 2000 + 1200)
-    assert sent("zero3") == ring * (4000 + 2 * 2 * 2000 + 1200)
+    assert sent("zero3") == ring * (4000 + 2 * 2000 + 1200)
 
 
 def test_accumulation_costs_stage_2_and_3_but_not_the_others():

@@ -108,3 +108,8 @@ def test_a_gpu_recipe_without_a_gpu_is_refused():
 def test_a_micro_batch_that_does_not_divide_the_global_batch_is_refused_with_one_that_does():
     with pytest.raises(ValueError, match=r"use train.micro_batch=4"):
         train(global_batch=8, micro_batch=6)
+
+
+def test_compiled_blocks_are_refused_under_zero_3_with_what_to_use():
+    with pytest.raises(ValueError, match=r"use train\.compile=false, train\.strategy=fsdp2, or"):
+        choose(processes(2), strategy={"name": "deepspeed", "zero_stage": 3}, compile=True)

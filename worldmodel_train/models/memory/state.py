@@ -27,7 +27,7 @@ class StateBytes:
     weights: int
     """Of what is trained, as the forward pass reads them."""
     casts: int
-    """Autocast's bf16 copies of the weights; norms are counted too, which cast nothing (< 1 %)."""
+    """Autocast's bf16 copies of the weights; norms count, whose copies are not kept (< 1 %)."""
     teacher: int
     """The target encoder, as the forward pass reads it."""
     gradients: int

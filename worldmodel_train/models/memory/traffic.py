@@ -19,7 +19,6 @@ def step_traffic(
     layout: Layout,
     world_size: int,
     micro_batches: int,
-    mask_groups: int,
 ) -> float:
     """Bytes through each rank in a step of bf16 training.
 
@@ -30,8 +29,8 @@ def step_traffic(
     - ZeRO 1: the same; then weights and the published target encoder, gathered.
     - ZeRO 2: the same, but gradients after each micro-batch, because a rank keeps only its share.
     - ZeRO 3: for each micro-batch, gradients, scattered; the weights once for the forward and once
-      for the backward pass of each mask group; the target encoder's. Its EMA needs none. That is
-      the most: weights that stay gathered are not sent again.
+      for the backward pass; the target encoder's. Its EMA needs none. That is the most: weights
+      that stay gathered are not sent again.
     """
     weights, published = ELEMENT["bf16"] * trained, ELEMENT["bf16"] * teacher
     gradients = FP32 * trained
@@ -39,6 +38,6 @@ def step_traffic(
         "ddp": 2 * gradients,
         "zero1": 2 * gradients + weights + published,
         "zero2": micro_batches * 2 * gradients + weights + published,
-        "zero3": micro_batches * (gradients + 2 * mask_groups * weights + published),
+        "zero3": micro_batches * (gradients + 2 * weights + published),
     }[layout]
     return ring_bytes(size, world_size)
