@@ -46,12 +46,12 @@ class Predictor(nn.Module):
 
     def forward(
         self,
-        contexts: Sequence[Float[Tensor, "..."]],
+        contexts: Sequence[Float[Tensor, "b _ e"]],
         masks: Sequence[Masks],
         grid: TokenGrid,
         mask_tokens: Sequence[int],
-    ) -> list[Float[Tensor, "..."]]:
-        """Predicted latents `b g m d` of the targets of each mask group from its context `b k d`.
+    ) -> list[Float[Tensor, "b _ _ e"]]:
+        """Predicted latents `b g m e` of the targets of each mask group from its context `b k e`.
 
         Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do
         not see each other. Tokens need no sorting by place: attention is full and positions travel
@@ -75,9 +75,9 @@ class Predictor(nn.Module):
 
     def _join(
         self,
-        contexts: Sequence[Float[Tensor, "..."]],
-        blanks: Sequence[Float[Tensor, "..."]],
-        ids: Sequence[Int[Tensor, "..."]],
+        contexts: Sequence[Float[Tensor, "b _ e"]],
+        blanks: Sequence[Float[Tensor, "_ _ d"]],
+        ids: Sequence[Int[Tensor, "_ _"]],
         grid: TokenGrid,
     ) -> Float[Tensor, "n d"]:
         """All tokens: each target set of each mask group after its own copy of the context."""

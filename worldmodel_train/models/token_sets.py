@@ -38,7 +38,7 @@ class AttentionGroup:
     """Which tokens are seen by others of their sequence; None means all."""
 
 
-def lay_flat(sets: Sequence[Float[Tensor, "..."]]) -> Float[Tensor, "n d"]:
+def lay_flat(sets: Sequence[Float[Tensor, "_ _ d"]]) -> Float[Tensor, "n d"]:
     """All tokens of sets `b k d` of different k, one after the other."""
     flat = [tokens.flatten(0, 1) for tokens in sets]
     return flat[0] if len(flat) == 1 else torch.cat(flat)
@@ -46,7 +46,7 @@ def lay_flat(sets: Sequence[Float[Tensor, "..."]]) -> Float[Tensor, "n d"]:
 
 def take_apart(
     flat: Float[Tensor, "n d"], shapes: Sequence[tuple[int, int]]
-) -> list[Float[Tensor, "..."]]:
+) -> list[Float[Tensor, "_ _ d"]]:
     """The sets `b k d` that were laid flat, from their b and k; views, not copies."""
     parts = flat.split([rows * tokens for rows, tokens in shapes])
     return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]

@@ -74,7 +74,7 @@ class VisionTransformer(nn.Module):
 
     def forward(
         self, clips: UInt8[Tensor, "b t h w c"], kept: Sequence[TokenSet] | None = None
-    ) -> list[Float[Tensor, "..."]]:
+    ) -> list[Float[Tensor, "b _ d"]]:
         """Latents `b k d` of each set of tokens; without sets, of one set of all tokens, in order.
 
         Tokens that are not in a set are dropped before the first block, so no latent of the set
