@@ -48,7 +48,8 @@ seeds: $(STAMP) ## Run the demo with three seeds and print the table of docs/dem
 	@for seed in 0 1 2; do $(BIN)/wmt pretrain demo train.seed=$$seed 'run_dir=runs/{name}_seed{seed}' || exit 1; done
 	@$(BIN)/wmt compare runs/demo_seed0 runs/demo_seed1 runs/demo_seed2
 
-bench: $(STAMP) ## Measure this machine: WHAT=step, kernels, loader, memory or all; ARGS="--recipe vjepa2_vits"
+bench: $(STAMP) ## Measure this machine: all, or WHAT=step ARGS="--recipe vjepa2_vits" (kernels, loader, memory)
+	$(if $(and $(filter all,$(WHAT)),$(strip $(ARGS))),$(error ARGS goes with one benchmark, as each has its own options: add WHAT=step, kernels, loader or memory))
 	@for what in $(if $(filter all,$(WHAT)),kernels step loader memory,$(WHAT)); do \
 	  $(BIN)/python -m benchmarks $$what $(ARGS) || exit 1; done
 

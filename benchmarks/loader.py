@@ -1,12 +1,11 @@
 """Clips per second: of each decoder alone, and of the loader with all that is around it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from jaxtyping import UInt8
 
 from benchmarks.device import choose_device, describe
 from benchmarks.plots import bars
-from benchmarks.process_tree import cpu_seconds_of_tree
+from benchmarks.process_tree import cpu_seconds, descendants
 from benchmarks.results import (
     RESULTS,
     IncorrectError,
@@ -43,6 +42,8 @@ from worldmodel_train.types import VideoBatch
 
 SEED, PATCH, TUBELET = 0, 16, 2
 LOADER = "loader, whole path"
+WAIT_S = 300.0
+"""For the loader's processes to fill their queue: several start at once, each imports torch."""
 MASKS = (
     Multiblock3D(num_blocks=8, spatial_scale=(0.15, 0.15)),
     Multiblock3D(num_blocks=2, spatial_scale=(0.5, 0.5)),
@@ -62,6 +63,13 @@ class Plan:
     def samples(self, number: int) -> range:
         """Those of a round, in the order of the run."""
         return range(number * self.clips, (number + 1) * self.clips)
+
+
+class Taken(NamedTuple):
+    """Seconds for each clip of a round."""
+
+    cpu_s: float
+    wall_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,59 +156,81 @@ def measure(plan: Plan) -> dict[str, Rates]:
     batches = iter(_loader(plan))
     turns = {_alone(name): partial(_decode, plan, name) for name in decoder_names()}
     turns[LOADER] = partial(_load, plan, batches)
-    rates = {name: Rates(cpu_s=[], wall_s=[]) for name in turns}
     names = list(turns)
     for name in names:
-        turns[name](Rates(cpu_s=[], wall_s=[]), 0)
+        turns[name](0)
+    taken: dict[str, list[Taken]] = {name: [] for name in names}
     for number in range(plan.rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            turns[name](rates[name], number)
-    return rates
+            taken[name].append(turns[name](number))
+    return {
+        name: Rates(cpu_s=[one.cpu_s for one in found], wall_s=[one.wall_s for one in found])
+        for name, found in taken.items()
+    }
 
 
 def decoder_names() -> list[str]:
-    """The decoders that a recipe can name and that are installed."""
+    """The decoders that a recipe can name and that are installed; `auto` is one of them."""
     names = get_args(DecoderConfig.model_fields["name"].annotation)
-    return [name for name in names if name != "decord" or decord_is_installed()]
+    left_out = {"auto"} if decord_is_installed() else {"auto", "decord"}
+    return [name for name in names if name not in left_out]
 
 
 def _alone(decoder: str) -> str:
-    return f"{decoder}, decoding alone"
+    return f"{'pyav' if decoder == 'auto' else decoder}, decoding alone"
 
 
-def _decode(plan: Plan, decoder: str, rates: Rates, number: int) -> None:
-    _wait_for_others()
-    with _timed(plan, rates):
+def _decode(plan: Plan, decoder: str, number: int) -> Taken:
+    def decode() -> None:
         for _ in plain_clips(plan, decoder, plan.samples(number)):
             pass
+
+    _wait_for_others()
+    return _timed(plan, decode)
 
 
 def _wait_for_others() -> None:
     """Returns when the loader's processes have filled their queue and rest."""
-    before = -1.0
-    while (now := cpu_seconds_of_tree()) > before + 0.02:
+    begun, before = time.monotonic(), -1.0
+    while (now := sum(cpu_seconds(descendants()).values())) > before + 0.02:
+        if time.monotonic() - begun > WAIT_S:
+            raise ValueError(
+                f"the loader's processes still work after {WAIT_S:g} s, so that decoding alone "
+                "cannot be timed; use fewer --workers or a smaller --batch"
+            )
         before = now
         time.sleep(0.1)
 
 
-def _load(plan: Plan, batches: Iterator[VideoBatch], rates: Rates, number: int) -> None:
+def _load(plan: Plan, batches: Iterator[VideoBatch], number: int) -> Taken:
     """Times whole batches: those that were ready are taken first, so the next has just begun."""
     del number
-    for _ in range(plan.data.loader.workers * plan.data.loader.prefetch):
-        next(batches)
-    with _timed(plan, rates):
+
+    def load() -> None:
         for _ in range(plan.clips // plan.batch):
             next(batches)
 
+    for _ in range(plan.data.loader.workers * plan.data.loader.prefetch):
+        next(batches)
+    return _timed(plan, load)
 
-@contextmanager
-def _timed(plan: Plan, rates: Rates) -> Iterator[None]:
-    assert isinstance(rates.cpu_s, list)
-    assert isinstance(rates.wall_s, list)
-    wall, cpu = time.perf_counter(), cpu_seconds_of_tree()
-    yield
-    rates.cpu_s.append((cpu_seconds_of_tree() - cpu) / plan.clips)
-    rates.wall_s.append((time.perf_counter() - wall) / plan.clips)
+
+def _timed(plan: Plan, work: Callable[[], None]) -> Taken:
+    """What a clip of `work` takes, in this process and in those it has started.
+
+    Raises:
+        IncorrectError: One of them ended, and its time is not known.
+    """
+    others = descendants()  # looked for before the clocks start, for that is work as well
+    before = cpu_seconds(others)
+    wall, own = time.perf_counter(), time.process_time()
+    work()
+    own, wall = time.process_time() - own, time.perf_counter() - wall
+    after = cpu_seconds(others)
+    if before.keys() != after.keys():
+        raise IncorrectError("a process of the loader ended while it was timed; run it again")
+    cpu = own + sum(after.values()) - sum(before.values())
+    return Taken(cpu_s=cpu / plan.clips, wall_s=wall / plan.clips)
 
 
 def _loader(plan: Plan) -> Any:  # noqa: ANN401 - a DataLoader of batches

@@ -10,7 +10,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import typer
@@ -32,13 +32,12 @@ from benchmarks.training_step import (
     run_step,
 )
 from worldmodel_train.jepa.vjepa import VJepa
+from worldmodel_train.models.checkpointing import POLICIES, ActivationCheckpointing
 from worldmodel_train.models.memory import MicroBatch, Sharding, activation_bytes, step_memory
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 
-Policy = Literal["none", "selective", "full"]
 FP32 = 4
-POLICIES: tuple[Policy, ...] = ("none", "selective", "full")
 TOLERANCE = {"fp32": 1e-6, "bf16": 1e-3}
 """Of loss and gradients among the policies, relative: the same is computed again."""
 
@@ -64,9 +63,9 @@ def memory(
     """Compare the estimate of `wmt show --memory` with what a step takes."""
     place = choose_device(device, 0)
     measure = measure_cuda if place.type == "cuda" else measure_cpu
-    compared: dict[str, dict[Policy, Sequence[Compared]]] = {}
+    compared: dict[str, dict[ActivationCheckpointing, Sequence[Compared]]] = {}
     for title, read in recipes_of(recipe, overrides or [], place):
-        settings: dict[Policy, Setting] = {
+        settings: dict[ActivationCheckpointing, Setting] = {
             policy: _with_policy(read, policy, place) for policy in POLICIES
         }
         check(settings)
@@ -74,7 +73,7 @@ def memory(
     publish(_report(compared, place), results)
 
 
-def check(settings: Mapping[Policy, Setting]) -> None:
+def check(settings: Mapping[ActivationCheckpointing, Setting]) -> None:
     """Whether all policies have the same loss and gradients.
 
     Raises:
@@ -151,7 +150,7 @@ def measure_cuda(setting: Setting) -> Sequence[Compared]:
     )
 
 
-def _with_policy(recipe: Recipe, policy: Policy, device: torch.device) -> Setting:
+def _with_policy(recipe: Recipe, policy: ActivationCheckpointing, device: torch.device) -> Setting:
     train = recipe.train.model_copy(update={"activation_checkpointing": policy})
     return draw_setting(recipe.model_copy(update={"train": train}), device, num_batches=1)
 
@@ -205,7 +204,8 @@ def _casts(setting: Setting, objective: VJepa) -> int:
 
 
 def _report(
-    compared: Mapping[str, Mapping[Policy, Sequence[Compared]]], device: torch.device
+    compared: Mapping[str, Mapping[ActivationCheckpointing, Sequence[Compared]]],
+    device: torch.device,
 ) -> Report:
     shown = {
         title: {
@@ -230,7 +230,7 @@ def _report(
 
 
 def _table(
-    title: str, policies: Mapping[Policy, Sequence[Compared]], device: torch.device
+    title: str, policies: Mapping[ActivationCheckpointing, Sequence[Compared]], device: torch.device
 ) -> ResultTable:
     counted = "storages alive on the CPU; kept: for the backward pass; peak: with gradients"
     if device.type == "cuda":

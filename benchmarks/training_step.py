@@ -13,7 +13,7 @@ from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.jepa.vjepa import VJepa
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
-from worldmodel_train.models.flops import MaskTokens, clip_cost
+from worldmodel_train.models.flops import MaskTokens, model_flops
 from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
@@ -77,7 +77,7 @@ class Setting:
 
     @property
     def flops(self) -> float:
-        """Operations of a step on each batch: matrix products, as docs/performance.md counts."""
+        """Operations of a step on each batch that MFU counts, as training's does."""
         return sum(_flops(self.recipe, batch) for batch in self.batches)
 
 
@@ -179,14 +179,13 @@ def _flops(recipe: Recipe, batch: VideoBatch) -> float:
     for group in batch.groups:
         _, frames, height, width, _ = group.clips.shape
         tokens = frames // encoder.tubelet * (height // encoder.patch) * (width // encoder.patch)
-        cost = clip_cost(
+        per_clip = model_flops(
             encoder,
             recipe.method.predictor,
             tokens=tokens,
             masks=[mask_tokens(masks.context_index, masks.target_index) for masks in group.masks],
-            checkpointing=policy_of(recipe),
         )
-        total += cost.total.total * len(group.clips)
+        total += per_clip * len(group.clips)
     return total
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.training_step import Setting
+from benchmarks.training_step import Setting, policy_of
 from worldmodel_train.interop import ClipSize, export_checkpoint
 from worldmodel_train.jepa.vjepa import VJepa
 from worldmodel_train.models.tubelet_embed import IMAGENET_MEAN, IMAGENET_STD
@@ -34,7 +34,7 @@ class HuggingFaceStep:
 
     def __init__(self, setting: Setting, objective: VJepa, *, compiled: bool) -> None:
         model = build_model(objective, setting.groups[0]).to(setting.device).train()
-        if setting.recipe.train.activation_checkpointing != "none":
+        if policy_of(setting.recipe) != "none":
             model.gradient_checkpointing_enable()  # it has no selective kind
         self._setting = setting
         self._encoder, self._predictor = model.encoder, model.predictor

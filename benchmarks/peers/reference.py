@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.peers.huggingface import LEARNING_RATE, MOMENTUM, normalised
-from benchmarks.training_step import Setting
+from benchmarks.training_step import Setting, policy_of
 from worldmodel_train.interop import ClipSize, export_checkpoint
 from worldmodel_train.interop.objective_parts import Size, parts_of, size_of
 from worldmodel_train.jepa.vjepa import VJepa
@@ -137,7 +137,7 @@ def _build(setting: Setting, objective: VJepa) -> tuple[nn.Module, nn.Module]:
         "use_rope": True,
         "use_sdpa": True,
         "norm_layer": _layer_norm,
-        "use_activation_checkpointing": (setting.recipe.train.activation_checkpointing != "none"),
+        "use_activation_checkpointing": policy_of(setting.recipe) != "none",
     }
     wrappers = import_module("src.utils.wrappers")
     vision = import_module("src.models.vision_transformer").VisionTransformer

@@ -4,20 +4,25 @@ import copy
 import importlib
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks import step
+from benchmarks.peers import reference
 from benchmarks.peers.huggingface import HuggingFaceStep
 from benchmarks.peers.reference import checkout
 from benchmarks.training_step import (
     OurStep,
+    Setting,
     comparable,
     draw_setting,
     noisy_objective,
     run_step,
 )
+from worldmodel_train.cli.cost import model_flops_per_clip
 from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
 from worldmodel_train.recipe import load_recipe
 
@@ -59,6 +64,62 @@ def test_the_command_reports_ours_and_the_peer(bench, tiny):
     assert all(one["clips_per_s"] > 0 for one in numbers.values())
     assert numbers["ours"]["times_as_long_as_ours"]["median"] == 1.0
     assert content["machine"]["versions"]["torch"] == torch.__version__
+
+
+def _with_policy(setting, policy):
+    train = setting.recipe.train.model_copy(update={"activation_checkpointing": policy})
+    recipe = setting.recipe.model_copy(update={"train": train})
+    return Setting(
+        recipe=recipe, device=setting.device, batches=setting.batches, probe=setting.probe
+    )
+
+
+POLICIES = pytest.mark.parametrize(
+    ("policy", "again"), [("none", False), ("auto", False), ("full", True)]
+)
+
+
+@POLICIES
+@pytest.mark.filterwarnings(
+    "ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning"
+)  # 5.0 knows no other
+def test_transformers_computes_again_where_ours_does(setting, policy, again):
+    setting = _with_policy(setting, policy)
+    one = HuggingFaceStep(setting, noisy_objective(setting.recipe), compiled=False)
+    flags = [
+        m.gradient_checkpointing
+        for m in one._encoder.modules()
+        if "gradient_checkpointing" in vars(m)
+    ]
+    assert flags
+    assert set(flags) == {again}
+
+
+@POLICIES
+def test_the_original_code_computes_again_where_ours_does(setting, policy, again, monkeypatch):
+    asked = []
+
+    def module(**options):
+        asked.append(options["use_activation_checkpointing"])
+        return nn.Identity()
+
+    theirs = SimpleNamespace(
+        VisionTransformer=module, VisionTransformerPredictor=module,
+        MultiSeqWrapper=nn.Sequential, PredictorMultiSeqWrapper=nn.Sequential,
+    )  # fmt: skip
+    monkeypatch.setattr(reference, "import_module", lambda _: theirs)
+    monkeypatch.setattr(reference, "_load", lambda *_: None)
+    setting = _with_policy(setting, policy)
+    reference._build(setting, noisy_objective(setting.recipe))
+    assert asked == [again, again]
+
+
+def test_what_is_done_twice_is_no_operation_of_the_model(setting):
+    none, full = (_with_policy(setting, policy).flops for policy in ("none", "full"))
+    assert none == full
+    # as training's MFU, but for the masks: those drawn here against a mean over draws
+    per_clip = model_flops_per_clip(setting.recipe)
+    assert none / setting.clips == pytest.approx(per_clip, rel=0.15)
 
 
 def test_another_rotation_is_refused(bench, tiny, monkeypatch, capsys):
