@@ -55,7 +55,7 @@ def roofline(title: str, points: Sequence[Point], ceilings: Ceilings, precision:
     for number, point in enumerate(points):
         rate = point.work.flops / point.seconds.median / 1e12
         axis.plot(
-            point.work.intensity, rate, "osD^vP*"[number % 7],
+            point.work.intensity, rate, "osD^vP*"[number // len(COLORS) % 7],
             color=COLORS[number % len(COLORS)], label=point.label,
         )  # fmt: skip
     axis.set_xlabel("FLOP per byte that must move")
