@@ -1,4 +1,5 @@
 import json
+import time
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -44,6 +45,8 @@ def test_tensorboard_shows_a_resumed_run_as_one_curve(tmp_path):
         for step in range(first_step + 1, last_step + 1):
             board.write(reading(step), {"truncated": step})
         board.close()
+        # files sort by the second they were begun in, and within one the tenth before the ninth
+        time.sleep(1.01)
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
