@@ -35,18 +35,23 @@ def plan():
 def dear_looks(monkeypatch):
     """A host of so many processes that a look at them takes 0.1 s of this one's time."""
 
+    looks = []
+
     def look():
+        looks.append(None)
         end = time.process_time() + 0.1
         while time.process_time() < end:
             pass
         return []
 
     monkeypatch.setattr(loader, "descendants", look)
+    return looks
 
 
 def test_the_wait_ends_though_looking_takes_time(dear_looks, monkeypatch):
     monkeypatch.setattr(loader, "WAIT_S", 1.0)
     loader._wait_for_others()
+    assert len(dear_looks) == 2  # the second finds that nobody worked since the first
 
 
 def test_a_look_at_the_processes_is_not_timed(dear_looks, plan):

@@ -35,23 +35,6 @@ def make_case():
 
 
 @pytest.fixture(scope="session")
-def assert_close():
-    """Output and gradients have small distances from their float64 definitions.
-
-    Relative to the norm of the definition or, where that is larger, to that of the output: if
-    tokens see only themselves, queries and keys have no gradient.
-    """
-
-    def check(results, definition, tolerance):
-        for result, expected in zip(results, definition, strict=True):
-            assert result.shape == expected.shape
-            error = (result.detach().double() - expected).norm()
-            assert error <= tolerance * expected.norm().clamp_min(definition[0].norm())
-
-    return check
-
-
-@pytest.fixture(scope="session")
 def formula():
     """Attention of flat tokens `n h e` by a dense mask: which key each query sees."""
 
