@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,16 @@ def reach(slurm, run: Run, job: str, step: int) -> None:
     assert run.last() < STEPS, "too fast for this test: more steps"
 
 
+def at_rest(run: Run, seconds: float = 5.0) -> int:
+    """The last step with a loss, once none has come for a while."""
+    step, since = max(run.losses()), time.monotonic()
+    while time.monotonic() - since < seconds:
+        time.sleep(0.2)
+        if max(run.losses()) != step:
+            step, since = max(run.losses()), time.monotonic()
+    return step
+
+
 def assert_equal(run: Run, whole: tuple[Run, str], job: str) -> None:
     losses = run.losses()
     assert list(losses) == list(range(1, STEPS + 1)), run.log(job)
@@ -135,10 +146,10 @@ def test_the_time_limit_ends_in_a_checkpoint_and_a_requeue_though_one_rank_is_la
     slurm.wait_until(run.losses, 90, lambda: run.log(job))
     slurm.send(job, 1, signal.SIGSTOP)
     slurm.wait_until(lambda: "saving after" in run.log(job), 90, lambda: run.log(job))
-    stopped_at = max(run.losses())
-    slurm.send(job, 1, signal.SIGCONT)
     # once is enough; this also holds for the starts to come
     slurm.call("scontrol", "update", f"JobId={job}", "TimeLimit=60")
+    stopped_at = at_rest(run)
+    slurm.send(job, 1, signal.SIGCONT)
     assert slurm.wait(job) == "COMPLETED", run.log(job)
     assert "SIGUSR1, as the time limit is near. The last checkpoint went from" in run.log(job)
     # the step that the ranks were in, or the end of the one before
