@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.timing import Spread, Timing, interleaved
+from worldmodel_kernels.linear import linear
 
 MATMUL_SIDES = {"cuda": (4096, 8192, 16384), "cpu": (512, 1024, 1536)}
-"""The best of these counts: libraries favour some sizes."""
+"""The best of these counts, by `mm` or `linear`: libraries favour some sizes."""
 COPY_BYTES = {"cuda": 2 << 30, "cpu": 128 << 20}
 
 
@@ -66,6 +67,7 @@ def measure_ceilings(device: torch.device, precisions: Sequence[str], *, rounds:
             matrix = torch.randn(side, side, device=device).to(DTYPES[precision])
             call = partial(torch.mm, matrix, matrix, out=torch.empty_like(matrix))
             calls[f"{precision} {side}"] = call
+            calls[f"{precision} {side} linear"] = partial(linear, matrix, matrix, None)
     least_s = 0.02 if device.type == "cpu" else 0.0
     timings = interleaved(calls, device, rounds=rounds, warmup=2, least_s=least_s)
     return Ceilings(
@@ -75,9 +77,10 @@ def measure_ceilings(device: torch.device, precisions: Sequence[str], *, rounds:
 
 
 def _best_product(precision: str, timings: Mapping[str, Timing], device: torch.device) -> Spread:
-    """FLOP/s of the size that is fastest."""
+    """FLOP/s of the size and the library that are fastest."""
     rates = [
-        timings[f"{precision} {side}"].seconds.map(lambda s, n=side: 2.0 * n**3 / s)
+        timings[f"{precision} {side}{spelling}"].seconds.map(lambda s, n=side: 2.0 * n**3 / s)
         for side in MATMUL_SIDES[device.type]
+        for spelling in ("", " linear")
     ]
     return max(rates, key=lambda rate: rate.median)

@@ -13,7 +13,7 @@ TRITON_IS_INSTALLED = find_spec("triton") is not None
 HAS_C_COMPILER = bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
 
 logger = logging.getLogger("worldmodel_kernels")
-_logged: set[tuple[str, str | None]] = set()
+_logged: set[tuple[str, str]] = set()
 
 
 def use_triton(op: str, device: torch.device, unsupported: str | None) -> bool:
@@ -24,17 +24,33 @@ def use_triton(op: str, device: torch.device, unsupported: str | None) -> bool:
     Raises:
         ValueError: WMT_KERNELS=triton where Triton cannot serve, or a choice that does not exist.
     """
-    choice = os.environ.get("WMT_KERNELS", "auto")
-    if choice not in CHOICES:
-        raise ValueError(f"WMT_KERNELS={choice} is none of {', '.join(CHOICES)}")
+    choice = _choice()
     obstacle = unsupported or _obstacle(device)
     if choice == "triton" and obstacle is not None:
         raise ValueError(
             f"WMT_KERNELS=triton, but {op} cannot use Triton: {obstacle}; use WMT_KERNELS=auto"
         )
     reason = "WMT_KERNELS=reference" if choice == "reference" else obstacle
-    _log_once(op, reason)
+    log_once(op, "Triton" if reason is None else f"PyTorch reference ({reason})")
     return reason is None
+
+
+def wants_reference() -> bool:
+    """Whether `WMT_KERNELS=reference` asks for plain PyTorch.
+
+    Raises:
+        ValueError: A choice that does not exist.
+    """
+    return _choice() == "reference"
+
+
+@torch.compiler.assume_constant_result  # torch.compile runs it while it traces
+def log_once(op: str, implementation: str) -> None:
+    """Logs who runs an op, the first time that it is so."""
+    if (op, implementation) in _logged:
+        return
+    _logged.add((op, implementation))
+    logger.info("%s: %s", op, implementation)
 
 
 def interpreting() -> bool:
@@ -63,9 +79,8 @@ def _obstacle(device: torch.device) -> str | None:
     return None
 
 
-@torch.compiler.assume_constant_result  # torch.compile runs it while it traces
-def _log_once(op: str, reason: str | None) -> None:
-    if (op, reason) in _logged:
-        return
-    _logged.add((op, reason))
-    logger.info("%s: %s", op, "Triton" if reason is None else f"PyTorch reference ({reason})")
+def _choice() -> str:
+    choice = os.environ.get("WMT_KERNELS", "auto")
+    if choice not in CHOICES:
+        raise ValueError(f"WMT_KERNELS={choice} is none of {', '.join(CHOICES)}")
+    return choice

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from worldmodel_kernels import linear
 from worldmodel_train.models.blocks import Blocks, BlocksConfig
 from worldmodel_train.models.token_sets import AttentionGroup
 
@@ -71,6 +72,16 @@ def test_selective_computes_only_the_cheap_again():
     _, operations = _run("selective")
     assert operations["addmm"] == operations[ATTENTION] == 0
     assert operations["gelu"] == 3
+
+
+def test_selective_keeps_the_products_of_onednn_too(monkeypatch):
+    monkeypatch.setattr(linear, "MKL_IS_SLOW", True)
+    monkeypatch.setattr(linear, "FEWEST_WEIGHTS", 1)
+    monkeypatch.delenv("WMT_KERNELS", raising=False)
+    products = {
+        policy: _run(policy)[1]["onednn_linear"] for policy in ("none", "selective", "full")
+    }
+    assert 0 < products["none"] == products["selective"] < products["full"]
 
 
 def test_none_computes_nothing_again():

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_kernels.rope import rope
+from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.token_sets import AttentionGroup, lay_flat
 
 
@@ -31,8 +32,8 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
 
     def forward(
         self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]

@@ -12,6 +12,7 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.attention import SelfAttention
 from worldmodel_train.models.checkpointing import ActivationCheckpointing, run_block
+from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.token_sets import AttentionGroup
 
 INIT_STD = 0.02
@@ -54,8 +55,8 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, tokens: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Each token on its own, transformed."""

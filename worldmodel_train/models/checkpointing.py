@@ -6,7 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
+
+import worldmodel_kernels.linear.op  # noqa: F401 - registers the operator that is named below
 
 ActivationCheckpointing = Literal["none", "selective", "full"]
 
@@ -15,12 +18,13 @@ POLICIES: tuple[ActivationCheckpointing, ...] = ("none", "selective", "full")
 
 # `selective` keeps what is dear to compute, and computes normalisation, GELU and rotation again.
 KEPT_OPERATIONS = (
-    "mm",
-    "addmm",
-    "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_flash_attention_for_cpu",
-    "_scaled_dot_product_efficient_attention",
-    "_scaled_dot_product_cudnn_attention",
+    "aten::mm",
+    "aten::addmm",
+    "worldmodel_kernels::onednn_linear",
+    "aten::_scaled_dot_product_flash_attention",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
+    "aten::_scaled_dot_product_efficient_attention",
+    "aten::_scaled_dot_product_cudnn_attention",
 )
 
 
@@ -31,13 +35,17 @@ def run_block(
     return _RUNNERS[policy](block, *inputs)
 
 
+def _operator(name: str) -> OpOverload:
+    namespace, operation = name.split("::")
+    return getattr(getattr(torch.ops, namespace), operation).default
+
+
 # Blocks draw no random numbers, so there is no generator state to bring back.
 _full = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 _keep_products = partial(
     _full,
     context_fn=partial(
-        create_selective_checkpoint_contexts,
-        [getattr(torch.ops.aten, name).default for name in KEPT_OPERATIONS],
+        create_selective_checkpoint_contexts, [_operator(name) for name in KEPT_OPERATIONS]
     ),
 )
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.position import Places
 from worldmodel_train.models.token_sets import lay_flat, take_apart
 from worldmodel_train.models.vit import EncoderConfig
@@ -35,11 +36,11 @@ class Predictor(nn.Module):
     def __init__(self, config: PredictorConfig, encoder: EncoderConfig) -> None:
         super().__init__()
         self.places = Places(encoder.position, config.head_width)
-        self.embed = nn.Linear(encoder.blocks.width, config.width)
+        self.embed = Linear(encoder.blocks.width, config.width)
         self.mask_tokens = nn.Parameter(torch.zeros(config.mask_tokens, config.width))
         self.blocks = Blocks(config)
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.proj = nn.Linear(config.width, encoder.blocks.width)
+        self.proj = Linear(config.width, encoder.blocks.width)
         self.apply(init_linear)
         rescale_residuals(self.blocks)
         nn.init.normal_(self.mask_tokens, std=config.mask_token_std)

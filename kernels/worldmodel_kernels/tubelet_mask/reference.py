@@ -3,8 +3,8 @@
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.nn.functional import linear
 
+from worldmodel_kernels.linear import linear
 from worldmodel_kernels.tubelet_mask.types import PixelStatistics, TubeletSize
 
 
@@ -21,7 +21,8 @@ def tubelet_mask_reference(
     # bf16 has too few bits for the normalisation; in place, as on a CPU new memory is dear
     pixels = tubelets.to(torch.promote_types(weight.dtype, torch.float32))
     pixels.div_(255.0).sub_(statistics.mean[:, None]).div_(statistics.std[:, None])
-    return linear(pixels.flatten(2).to(weight.dtype), weight, bias)
+    flat = pixels.flatten(2).flatten(0, 1)
+    return linear(flat.to(weight.dtype), weight, bias).unflatten(0, pixels.shape[:2])
 
 
 def gather(
