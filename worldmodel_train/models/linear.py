@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from worldmodel_kernels.linear import linear
 
+__all__ = ["Linear", "linear"]
+
 
 class Linear(nn.Linear):
     """PyTorch's linear map of flat tokens, by the fastest library on CPUs too."""

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from worldmodel_kernels.tubelet_mask import PixelStatistics, TubeletSize, tubelet_mask
+from worldmodel_kernels.tubelet_mask import PixelStatistics, TubeletSize, tubelet_grid, tubelet_mask
 from worldmodel_train.types import TokenGrid
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -48,18 +48,11 @@ class TubeletEmbed(nn.Module):
 
     def grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""
-        _, frames, height, width, channels = clips.shape
-        if channels != CHANNELS:
-            raise ValueError(f"clips have {channels} channels in their last axis; expected RGB")
-        steps = {"frames": self.tubelet, "height": self.patch, "width": self.patch}
-        for (axis, step), size in zip(steps.items(), (frames, height, width), strict=True):
-            if size == 0 or size % step:
-                nearest = max(size - size % step, step)
-                raise ValueError(
-                    f"clips have {axis} {size}, not a multiple of {step} "
-                    f"({'tubelet' if axis == 'frames' else 'patch'}); use {nearest}"
-                )
-        return TokenGrid(frames // self.tubelet, height // self.patch, width // self.patch)
+        if clips.shape[4] != CHANNELS:
+            raise ValueError(
+                f"clips have {clips.shape[4]} channels in their last axis; expected RGB"
+            )
+        return TokenGrid(*tubelet_grid(clips, self.proj.size))
 
     def forward(
         self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]

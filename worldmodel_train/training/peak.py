@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
+from worldmodel_train.models.linear import linear
 from worldmodel_train.training.gpus import known_gpu
 
 _DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -47,7 +48,7 @@ def _measured(device: torch.device, precision: Literal["bf16", "fp32"]) -> Peak:
     begin, fastest = time.perf_counter(), float("inf")
     for times in count():
         start = time.perf_counter()
-        torch.mm(matrix, matrix)
+        linear(matrix, matrix, None)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         end = time.perf_counter()

@@ -31,7 +31,7 @@ from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.ranks.contact import contact_with_others
 from worldmodel_train.training.ranks.signals import StopSignals
-from worldmodel_train.training.readings.profile import check_profile
+from worldmodel_train.training.readings.profile import obstacle_to_profile
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.start import find_init, find_last
 from worldmodel_train.training.strategies.auto_checkpointing import (
@@ -103,14 +103,13 @@ def _with_room_to_profile(parts: PretrainParts, steps_left: int, *, goes_on: boo
     """
     if parts.profile_steps is None:
         return parts
-    try:
-        check_profile(parts.profile_steps, steps_left)
-    except ValueError as error:
-        if not goes_on:
-            raise
-        logger.warning("nothing is traced: %s", error)
-        return replace(parts, profile_steps=None)
-    return parts
+    obstacle = obstacle_to_profile(parts.profile_steps, steps_left)
+    if obstacle is None:
+        return parts
+    if not goes_on:
+        raise ValueError(obstacle)
+    logger.warning("nothing is traced: %s", obstacle)
+    return replace(parts, profile_steps=None)
 
 
 def _fastest(parts: PretrainParts, place: Place) -> float:

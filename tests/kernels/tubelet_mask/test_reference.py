@@ -36,9 +36,9 @@ def test_autocast_decides_the_dtype_of_tokens(make_case):
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        ((3, 4), "frames 4, not a multiple of 3; use 3"),
-        ((2, 5), "height 12, not a multiple of 5; use 10"),
-        ((2, 3), "width 16, not a multiple of 3; use 15"),
+        ((3, 4), r"frames 4, not a multiple of 3 \(tubelet\); use 3"),
+        ((2, 5), r"height 12, not a multiple of 5 \(patch\); use 10"),
+        ((2, 3), r"width 16, not a multiple of 3 \(patch\); use 15"),
         ((2, 2), "weight has 96 columns; tubelets have 24 values"),
     ],
 )

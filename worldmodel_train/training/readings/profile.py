@@ -67,12 +67,13 @@ class Profiler(StepCallback):
         )  # fmt: skip
 
 
-def check_profile(num_steps: int, steps_left: int) -> None:
-    """Raises ValueError where the run ends before so many steps have been traced."""
-    if num_steps + WARM_UP > steps_left:
-        most = steps_left - WARM_UP
-        remedy = f"use --profile {most} or " if most > 0 else ""
-        raise ValueError(
-            f"--profile {num_steps} takes {WARM_UP} steps to warm up and {num_steps} to trace, but "
-            f"{steps_left} are left to train; {remedy}raise train.steps, or leave --profile out"
-        )
+def obstacle_to_profile(num_steps: int, steps_left: int) -> str | None:
+    """Why the run would end before so many steps have been traced; None if it would not."""
+    if num_steps + WARM_UP <= steps_left:
+        return None
+    most = steps_left - WARM_UP
+    remedy = f"use --profile {most} or " if most > 0 else ""
+    return (
+        f"--profile {num_steps} takes {WARM_UP} steps to warm up and {num_steps} to trace, but "
+        f"{steps_left} are left to train; {remedy}raise train.steps, or leave --profile out"
+    )
