@@ -7,10 +7,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
+from benchmarks.live_bytes import LiveBytes
 from worldmodel_kernels.rope.reference import rope_reference
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.models import attention
 from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.checkpointing import MixedCheckpointing
 from worldmodel_train.models.flops import MaskTokens
 from worldmodel_train.models.memory import MicroBatch, activation_bytes
 from worldmodel_train.models.predictor import PredictorConfig
@@ -22,6 +24,10 @@ CLIPS = 4
 GRID = (4, 8, 8)
 GROUPS = (MaskTokens(70, 120), MaskTokens(30, 90, 2))
 POLICIES = ["none", "selective", "full"]
+MIXED = [
+    MixedCheckpointing(lighter=lighter, heavier=heavier, percent=50)
+    for lighter, heavier in (("none", "selective"), ("selective", "full"))
+]
 TINY = {
     "encoder": EncoderConfig(size=BlocksConfig(width=96, depth=3, heads=3), patch=8),
     "predictor": PredictorConfig(width=48, depth=2, heads=2, mask_tokens=2),
@@ -129,6 +135,29 @@ def test_kept_bytes_are_those_of_a_real_step(live_bytes, monkeypatch, policy, pr
     how = {"precision": precision[:4], "checkpointing": policy, "on_cuda": on_cuda}
     expected = predicted(config, CLIPS, 256, GROUPS, **how).kept
     assert expected == pytest.approx(kept, rel=0.05)
+
+
+@pytest.mark.parametrize("plan", MIXED, ids=str)
+def test_a_mixed_plan_keeps_bytes_in_proportion_to_its_shares(plan):
+    sizes = {"encoder": BlocksConfig(width=96, depth=8, heads=3), "predictor": 4}
+    config = Config(
+        encoder=EncoderConfig(size=sizes["encoder"], patch=8),
+        predictor=TINY["predictor"].model_copy(update={"depth": sizes["predictor"]}),
+    )
+    kept = {}
+    for policy in (plan.lighter, plan, plan.heavier):
+        model, data = objective(config, policy), batch(CLIPS, GRID, 8, GROUPS)
+        model.predict(data.groups[0])
+        live = LiveBytes()
+        live.ignore(held(model, data))
+        with live:
+            losses = model.training_losses(data)
+            kept[policy] = live.now - monitored(losses)
+    middle = (kept[plan.lighter] + kept[plan.heavier]) / 2
+    assert kept[plan] == pytest.approx(middle, rel=1e-3)
+    how = {"precision": "fp32", "checkpointing": plan, "on_cuda": False}
+    expected = predicted(config, CLIPS, 256, GROUPS, **how).kept
+    assert expected == pytest.approx(kept[plan], rel=0.05)
 
 
 def test_kept_bytes_are_the_tensors_that_autograd_saves():
