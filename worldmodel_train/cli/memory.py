@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 from worldmodel_train.cli.cost import recipe_cost
 from worldmodel_train.models.checkpointing import POLICIES, CheckpointingPlan
@@ -94,9 +95,12 @@ def memory_estimate(
     encoder, predictor = recipe.method.encoder, recipe.method.predictor
     drawn = tuple(_micro_batches(recipe, precision or recipe.train.precision))
 
+    @cache
+    def largest(plan: CheckpointingPlan) -> MicroBatch:
+        return _largest(recipe, (replace(batch, checkpointing=plan) for batch in drawn))
+
     def estimate(plan: CheckpointingPlan, sharding: Sharding) -> StepMemory:
-        batch = _largest(recipe, (replace(batch, checkpointing=plan) for batch in drawn))
-        return step_memory(encoder, predictor, batch, sharding)
+        return step_memory(encoder, predictor, largest(plan), sharding)
 
     return estimate
 
