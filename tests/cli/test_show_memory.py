@@ -1,5 +1,6 @@
 """`wmt show --memory` adds up, fits what it says fits, and names what to change."""
 
+import itertools
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from worldmodel_train.cli import show
 from worldmodel_train.cli.cost import recipe_cost
 from worldmodel_train.cli.memory import memory_estimate, recipe_memory
 from worldmodel_train.cli.memory_table import advice
+from worldmodel_train.models.checkpointing import POLICIES, MixedCheckpointing
 from worldmodel_train.models.memory import LAYOUTS, Sharding
 from worldmodel_train.recipe import load_recipe
 
@@ -128,10 +130,25 @@ def test_the_table_says_what_auto_would_choose_under_each_layout(run):
 
 def test_the_numbers_of_a_recipe_that_says_auto_are_those_of_the_choice():
     shown = recipe_memory(load_recipe("vjepa2_vitg", [AUTO]), 128, gpu_bytes=80e9)
-    for layout, policy in shown.auto.items():
-        said = [f"train.activation_checkpointing={policy}"]
-        expected = recipe_memory(load_recipe("vjepa2_vitg", said), 128).layouts[layout]
+    assert shown.auto["ddp"] != shown.auto["zero1"] == "none"
+    estimate = memory_estimate(load_recipe("vjepa2_vitg"))
+    for layout, plan in shown.auto.items():
+        expected = estimate(plan, Sharding(layout=layout, world_size=128))
         assert shown.layouts[layout] == expected
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_share_of_blocks_that_compute_more_again_needs_less_down_to_all_of_them(layout):
+    estimate = memory_estimate(load_recipe("vjepa2_vitg"))
+    sharding = Sharding(layout=layout, world_size=128)
+    for lighter, heavier in itertools.pairwise(POLICIES):
+        shares = [
+            MixedCheckpointing(lighter=lighter, heavier=heavier, percent=percent)
+            for percent in range(1, 100, 7)
+        ]
+        needs = [estimate(plan, sharding).total for plan in (*shares, heavier)]
+        assert needs == sorted(needs, reverse=True)
+        assert needs[0] <= 1.05 * estimate(lighter, sharding).total
 
 
 def test_a_recipe_that_says_auto_is_advised_a_smaller_micro_batch_and_no_policy():

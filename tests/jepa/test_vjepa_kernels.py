@@ -7,11 +7,17 @@ import torch
 
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.masks.multiblock3d import Multiblock3D
+from worldmodel_train.models.checkpointing import MixedCheckpointing
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
 
-POLICIES = ["none", "selective", "full"]
+POLICIES = [
+    "none",
+    "selective",
+    "full",
+    MixedCheckpointing(lighter="none", heavier="selective", percent=50),
+]
 
 
 def make_batch(clips, side, frames=4, patch=8):

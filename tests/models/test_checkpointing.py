@@ -6,9 +6,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from worldmodel_kernels import linear
 from worldmodel_train.models.blocks import Blocks, BlocksConfig
+from worldmodel_train.models.checkpointing import MixedCheckpointing, block_policies
 from worldmodel_train.models.token_sets import AttentionGroup
 
 ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
+SOME_SELECTIVE = MixedCheckpointing(lighter="none", heavier="selective", percent=34)
+SOME_FULL = MixedCheckpointing(lighter="selective", heavier="full", percent=34)
 
 
 class _Operations(TorchDispatchMode):
@@ -37,14 +40,14 @@ def _run(policy, *, bf16=False):
 
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("policy", ["selective", "full"])
+@pytest.mark.parametrize("policy", ["selective", "full", SOME_SELECTIVE, SOME_FULL], ids=str)
 def test_gradients_are_the_same_whatever_is_kept(policy, bf16):
     expected, _ = _run("none", bf16=bf16)
     actual, _ = _run(policy, bf16=bf16)
     assert all(map(torch.equal, actual, expected))
 
 
-@pytest.mark.parametrize("policy", ["selective", "full"])
+@pytest.mark.parametrize("policy", ["selective", "full", SOME_SELECTIVE, SOME_FULL], ids=str)
 def test_blocks_can_run_twice_before_the_backward_pass(policy):
     def gradients(policy):
         torch.manual_seed(0)
@@ -87,3 +90,22 @@ def test_selective_keeps_the_products_of_onednn_too(monkeypatch):
 def test_none_computes_nothing_again():
     _, operations = _run("none")
     assert operations["addmm"] == operations[ATTENTION] == operations["gelu"] == 0
+
+
+def test_only_the_blocks_with_the_heavier_policy_compute_again():
+    _, operations = _run(SOME_SELECTIVE)  # 34 % of three blocks are two
+    assert operations["addmm"] == operations[ATTENTION] == 0
+    assert operations["gelu"] == 2
+    _, operations = _run(SOME_FULL)
+    assert operations[ATTENTION] == 2
+    assert operations["gelu"] == 3
+
+
+@pytest.mark.parametrize(
+    ("percent", "depth", "heavy"),
+    [(1, 40, 1), (25, 40, 10), (26, 40, 11), (99, 40, 40), (50, 1, 1)],
+)
+def test_the_first_blocks_take_the_heavier_policy_and_a_share_is_rounded_up(percent, depth, heavy):
+    plan = MixedCheckpointing(lighter="none", heavier="full", percent=percent)
+    policies = block_policies(plan, depth)
+    assert policies == ("full",) * heavy + ("none",) * (depth - heavy)

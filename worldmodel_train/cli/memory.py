@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 from worldmodel_train.cli.cost import recipe_cost
-from worldmodel_train.models.checkpointing import POLICIES, ActivationCheckpointing
+from worldmodel_train.models.checkpointing import POLICIES, CheckpointingPlan
 from worldmodel_train.models.memory import (
     LAYOUTS,
     Layout,
@@ -30,7 +31,7 @@ class RecipeMemory:
     accumulation: int
     precision: Precision
     layouts: dict[Layout, StepMemory]
-    auto: dict[Layout, ActivationCheckpointing | None]
+    auto: dict[Layout, CheckpointingPlan | None]
     """What `activation_checkpointing: auto` would take; None where nothing fits."""
 
     def fitting(self, size: float) -> Layout | None:
@@ -61,8 +62,12 @@ def recipe_memory(
     estimate = memory_estimate(recipe, precision)
     strategy = train.strategy
     offload = isinstance(strategy, DeepSpeedConfig) and strategy.offload == "cpu"
+
+    def total(plan: CheckpointingPlan, sharding: Sharding) -> int:
+        return estimate(plan, sharding).total
+
     layouts: dict[Layout, StepMemory] = {}
-    auto: dict[Layout, ActivationCheckpointing | None] = {}
+    auto: dict[Layout, CheckpointingPlan | None] = {}
     for layout in LAYOUTS:
         sharding = Sharding(
             layout=layout,
@@ -70,15 +75,10 @@ def recipe_memory(
             gradients="fp32" if micro_batches > 1 else "bf16",
             offload=offload and layout != "ddp",
         )
-        steps: dict[ActivationCheckpointing, StepMemory] = {
-            policy: estimate(policy, sharding) for policy in POLICIES
-        }
-        totals: dict[ActivationCheckpointing, int] = {
-            policy: step.total for policy, step in steps.items()
-        }
-        auto[layout] = fastest_that_fits(totals, ROOM * gpu_bytes)
+        auto[layout] = fastest_that_fits(total, sharding, ROOM * gpu_bytes)
         policy = train.activation_checkpointing
-        layouts[layout] = steps[(auto[layout] or "full") if policy == "auto" else policy]
+        plan = (auto[layout] or "full") if policy == "auto" else policy
+        layouts[layout] = estimate(plan, sharding)
     return RecipeMemory(
         num_gpus=num_gpus,
         accumulation=micro_batches,
@@ -90,14 +90,17 @@ def recipe_memory(
 
 def memory_estimate(
     recipe: Recipe, precision: Precision | None = None
-) -> Callable[[ActivationCheckpointing, Sharding], StepMemory]:
+) -> Callable[[CheckpointingPlan, Sharding], StepMemory]:
     """Computes the memory of a step of this recipe with the largest of some drawn micro-batches."""
     encoder, predictor = recipe.method.encoder, recipe.method.predictor
     drawn = tuple(_micro_batches(recipe, precision or recipe.train.precision))
 
-    def estimate(policy: ActivationCheckpointing, sharding: Sharding) -> StepMemory:
-        batch = _largest(recipe, (replace(batch, checkpointing=policy) for batch in drawn))
-        return step_memory(encoder, predictor, batch, sharding)
+    @cache
+    def largest(plan: CheckpointingPlan) -> MicroBatch:
+        return _largest(recipe, (replace(batch, checkpointing=plan) for batch in drawn))
+
+    def estimate(plan: CheckpointingPlan, sharding: Sharding) -> StepMemory:
+        return step_memory(encoder, predictor, largest(plan), sharding)
 
     return estimate
 

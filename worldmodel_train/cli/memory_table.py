@@ -4,6 +4,7 @@ from rich.table import Table
 
 from worldmodel_train.cli.gpus import find_gpu
 from worldmodel_train.cli.memory import RecipeMemory, recipe_memory, remedies
+from worldmodel_train.models.checkpointing import CheckpointingPlan, MixedCheckpointing
 from worldmodel_train.models.memory import Layout, StepMemory
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.strategies.auto_checkpointing import ROOM
@@ -39,7 +40,7 @@ def memory_table(memory: RecipeMemory, gpu: str) -> Table:
     fits = (_fits(layout.total, limit * GB) for layout in layouts.values())
     table.add_row(f"fits {gpu.upper()}, {limit} GB", *fits)
     table.add_row("worst moment", *(layout.worst.name for layout in layouts.values()))
-    table.add_row("checkpointing by auto", *(policy or "-" for policy in memory.auto.values()))
+    table.add_row("checkpointing by auto", *map(_auto, memory.auto.values()))
     return table
 
 
@@ -59,6 +60,12 @@ def advice(recipe: Recipe, memory: RecipeMemory, gpu: str) -> str:
             return f"Use {setting}: {taken}."
         return f"No layout leaves {1 - ROOM:.0%} free. Use {change} and {setting}: {taken}."
     return "Nothing fits, nor would a smaller micro-batch; use more GPUs, or larger ones."
+
+
+def _auto(plan: CheckpointingPlan | None) -> str:
+    if isinstance(plan, MixedCheckpointing):
+        return f"{plan.heavier}\nfor {plan.percent} %"
+    return plan or "-"
 
 
 def _fits(size: int, limit: float) -> str:

@@ -42,7 +42,7 @@ def pretrain_parts(
         recipe_yaml=resolved_yaml(recipe),
         read_recipe=lambda path: resolved_yaml(load_recipe(path)),
         run_dir=recipe.run_path,
-        estimate_memory=lambda policy, sharding: estimate()(policy, sharding).total,
+        estimate_memory=lambda plan, sharding: estimate()(plan, sharding).total,
         flops_per_clip=model_flops_per_clip(recipe),
         resume=resume,
         profile_steps=profile_steps,

@@ -11,7 +11,12 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.attention import SelfAttention
-from worldmodel_train.models.checkpointing import ActivationCheckpointing, run_block
+from worldmodel_train.models.checkpointing import (
+    ActivationCheckpointing,
+    CheckpointingPlan,
+    block_policies,
+    run_block,
+)
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.token_sets import AttentionGroup
 
@@ -100,24 +105,26 @@ class Blocks(nn.ModuleList):
 
     def __init__(self, config: BlocksConfig) -> None:
         super().__init__(Block(config) for _ in range(config.depth))
-        self.activation_checkpointing: ActivationCheckpointing = "none"
+        self.activation_checkpointing: CheckpointingPlan = "none"
 
     def forward(
         self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
     ) -> Float[Tensor, "n d"]:
         """The tokens after all blocks; tokens that are not valid are seen by no other token."""
-        for block in self:
-            tokens = run_block(block, (tokens, groups), self.activation_checkpointing)
+        policies = block_policies(self.activation_checkpointing, len(self))
+        for block, policy in zip(self, policies, strict=True):
+            tokens = run_block(block, (tokens, groups), policy)
         return tokens
 
     def compile_regions(self) -> None:
-        """Compiles each block in place; one graph serves all of them, and all numbers of tokens.
+        """Compiles each block in place; one graph serves a policy, and all numbers of tokens.
 
         Activation checkpointing, which is chosen before, becomes part of the graph: from outside,
         `selective` sees no products to keep. The hooks of strategies stay outside.
         """
-        for block in self:
-            block.forward = _compiled(block.forward, self.activation_checkpointing)
+        policies = block_policies(self.activation_checkpointing, len(self))
+        for block, policy in zip(self, policies, strict=True):
+            block.forward = _compiled(block.forward, policy)
         self.activation_checkpointing = "none"
 
 

@@ -1,6 +1,7 @@
 """Activation checkpointing: what a block keeps for its backward pass and what it recomputes."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -15,6 +16,47 @@ ActivationCheckpointing = Literal["none", "selective", "full"]
 
 POLICIES: tuple[ActivationCheckpointing, ...] = ("none", "selective", "full")
 """From the fastest on; each keeps less than the one before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixedCheckpointing:
+    """Two policies in each stack of blocks: `percent` of them, rounded up, take the heavier one.
+
+    They are the first ones. The backward pass reaches these last, when what the others kept is free
+    again, so that computing them again adds nothing to the peak.
+    """
+
+    lighter: ActivationCheckpointing
+    heavier: ActivationCheckpointing
+    """It keeps less, and computes more again."""
+    percent: int
+
+    def __post_init__(self) -> None:
+        assert 0 < self.percent < 100, "a share of all or nothing is a policy"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.heavier} for the first {self.percent} % of each stack's blocks, {self.lighter} "
+            "for the others"
+        )
+
+
+CheckpointingPlan = ActivationCheckpointing | MixedCheckpointing
+"""One policy for all blocks, or two."""
+
+
+def policies_of(plan: CheckpointingPlan) -> tuple[ActivationCheckpointing, ...]:
+    """The policies that a plan uses, the one that keeps most first."""
+    return (plan.lighter, plan.heavier) if isinstance(plan, MixedCheckpointing) else (plan,)
+
+
+def block_policies(plan: CheckpointingPlan, depth: int) -> tuple[ActivationCheckpointing, ...]:
+    """The policy of each block of a stack, the first block's first."""
+    if not isinstance(plan, MixedCheckpointing):
+        return (plan,) * depth
+    heavy = -(-plan.percent * depth // 100)  # rounded up: all that was planned is saved
+    return (plan.heavier,) * heavy + (plan.lighter,) * (depth - heavy)
+
 
 # `selective` keeps what is dear to compute, and computes normalisation, GELU and rotation again.
 KEPT_OPERATIONS = (

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
-from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.position import Places
 from worldmodel_train.models.token_sets import lay_flat, take_apart
@@ -91,9 +91,9 @@ class Predictor(nn.Module):
             joined.append(self.places.add(tokens, index, grid))
         return lay_flat(joined)
 
-    def set_activation_checkpointing(self, policy: ActivationCheckpointing) -> None:
+    def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
         """Choose what the blocks keep for the backward pass."""
-        self.blocks.activation_checkpointing = policy
+        self.blocks.activation_checkpointing = plan
 
 
 def _join_ids(masks: Masks) -> tuple[Int[Tensor, "s n"], Bool[Tensor, "s n"] | None]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
-from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.position import Places, Position
 from worldmodel_train.models.rope import Rope3d
 from worldmodel_train.models.token_sets import TokenSet, lay_flat, take_apart
@@ -99,6 +99,6 @@ class VisionTransformer(nn.Module):
         """The grid of tokens that clips of this size become."""
         return self.patch_embed.grid(clips)
 
-    def set_activation_checkpointing(self, policy: ActivationCheckpointing) -> None:
+    def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
         """Choose what the blocks keep for the backward pass."""
-        self.blocks.activation_checkpointing = policy
+        self.blocks.activation_checkpointing = plan

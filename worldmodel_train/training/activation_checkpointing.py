@@ -4,29 +4,29 @@ from typing import Protocol, runtime_checkable
 
 from torch import nn
 
-from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.checkpointing import CheckpointingPlan
 
 
 @runtime_checkable
 class Checkpointable(Protocol):
     """A module that can drop activations and compute them again."""
 
-    def set_activation_checkpointing(self, policy: ActivationCheckpointing) -> None:
+    def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
         """Keeps all activations, the cheap ones to keep, or none."""
         ...
 
 
-def set_activation_checkpointing(objective: nn.Module, policy: ActivationCheckpointing) -> None:
-    """Passes `policy` to the modules of `objective` that offer it.
+def set_activation_checkpointing(objective: nn.Module, plan: CheckpointingPlan) -> None:
+    """Passes `plan` to the modules of `objective` that offer it.
 
     Raises:
-        ValueError: A policy other than none, and no module offers it.
+        ValueError: A plan other than none, and no module offers it.
     """
     modules = [module for module in objective.modules() if isinstance(module, Checkpointable)]
-    if policy != "none" and not modules:
+    if plan != "none" and not modules:
         raise ValueError(
-            f"train.activation_checkpointing={policy}, but {type(objective).__name__} has no "
+            f"train.activation_checkpointing={plan}, but {type(objective).__name__} has no "
             f"module that offers it; use none"
         )
     for module in modules:
-        module.set_activation_checkpointing(policy)
+        module.set_activation_checkpointing(plan)

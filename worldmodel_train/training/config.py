@@ -91,8 +91,9 @@ class TrainConfig(StrictConfig):
     timeout_s: PositiveFloat = 1800.0
     """Seconds that a rank waits for the others in one exchange before the run ends."""
     activation_checkpointing: Literal["none", "selective", "full", "auto"] = "none"
-    """What the backward pass computes again instead of keeping it in memory; `auto` takes the
-    fastest that is computed to fit the GPU."""
+    """What the backward pass computes again instead of keeping it in memory; `auto` takes
+    the fastest that is computed to fit the GPU, and may take two: the heavier one for only as many
+    blocks as it must."""
     compile: bool = False
     """Run the blocks of the objective's networks through torch.compile."""
     init: InitConfig | None = None

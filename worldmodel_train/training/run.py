@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
-from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_meta, write_text
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -145,7 +145,7 @@ def _place_to_write(parts: PretrainParts, processes: Processes) -> Iterator[None
         yield
 
 
-def _build_objective(parts: PretrainParts, checkpointing: ActivationCheckpointing) -> nn.Module:
+def _build_objective(parts: PretrainParts, checkpointing: CheckpointingPlan) -> nn.Module:
     seed_weights(parts.train.seed)
     objective = parts.build_objective()
     assert isinstance(objective, nn.Module)
@@ -181,7 +181,7 @@ def _stored(
 def _beginning(
     place: Place,
     stored: Stored | None,
-    checkpointing: ActivationCheckpointing,
+    checkpointing: CheckpointingPlan,
     agreement: Agreement,
 ) -> Beginning:
     def fill(layout: Layout) -> None:

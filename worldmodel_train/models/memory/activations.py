@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from worldmodel_train.models.blocks import BlocksConfig
-from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.checkpointing import CheckpointingPlan, block_policies
 from worldmodel_train.models.flops import MaskTokens
 from worldmodel_train.models.memory.state import ELEMENT, FP32, Precision
 from worldmodel_train.models.predictor import PredictorConfig
@@ -39,7 +39,7 @@ class MicroBatch:
     masks: Sequence[MaskTokens]
     """Of each mask group."""
     precision: Precision
-    checkpointing: ActivationCheckpointing
+    checkpointing: CheckpointingPlan
     on_cuda: bool = True
     """There autocast's last norms copy bf16 tokens to fp32, and the Triton kernel of rotary
     positions leaves nothing of the matrix that queries, keys and values came in."""
@@ -141,18 +141,26 @@ def _stack(
     apart = rotates and not batch.on_cuda
     joined = numbers.element * blocks.width if len(batch.masks) > 1 else 0
     everything = _block(blocks, numbers, twice=apart) + joined
-    kept = {
+    keeps = {
         "none": everything,
         "selective": _products(blocks, numbers),
         "full": numbers.element * blocks.width,
-    }[batch.checkpointing]
+    }
+    kept = [keeps[policy] for policy in block_policies(batch.checkpointing, blocks.depth)]
+    # while a block works, those after it hold nothing yet, or nothing any more
+    later = [sum(kept[block + 1 :]) for block in range(blocks.depth)]
     rotation = 2 * FP32 * blocks.head_width if rotates else 0
-    again = everything - kept + _gradients(blocks, numbers, rotates=apart)
+    working = _working(blocks, numbers, rotates=rotates)
+    again = everything + _gradients(blocks, numbers, rotates=apart)
     return _Pass(
-        kept=tokens * (blocks.depth * kept + rotation) + after,
+        kept=tokens * (sum(kept) + rotation) + after,
         after=after,
-        working=0 if kept == everything else tokens * _working(blocks, numbers, rotates=rotates),
-        again=tokens * again,
+        working=tokens
+        * max(
+            0 if own == everything else working - missing
+            for own, missing in zip(kept, later, strict=True)
+        ),
+        again=tokens * max(again - own - missing for own, missing in zip(kept, later, strict=True)),
     )
 
 

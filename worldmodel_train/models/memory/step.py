@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from worldmodel_train.models.checkpointing import policies_of
 from worldmodel_train.models.flops import (
     encoder_parameters,
     predictor_parameters,
@@ -100,9 +101,10 @@ def step_memory(
     reduced = _buckets(trained, batch, sharding)
     kept, casts = activations.kept, state.casts
     # autocast shares its copies up to the loss, and they stay where blocks keep all; `selective`
-    # makes them anew for each block
-    to_loss = 0 if batch.checkpointing == "selective" else casts
-    to_end = casts if batch.checkpointing == "none" else 0
+    # makes them anew for each block. Where policies are mixed all copies count, to be safe
+    policies = policies_of(batch.checkpointing)
+    to_loss = 0 if policies == ("selective",) else casts
+    to_end = casts if "none" in policies else 0
     moments = (
         Moment("targets", 0, 0, activations.target, gathered),
         Moment("loss", kept, to_loss, activations.forward - kept, gathered),

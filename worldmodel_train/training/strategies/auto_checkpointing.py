@@ -1,16 +1,24 @@
-"""`train.activation_checkpointing: auto`: the fastest policy whose memory fits.
+"""`train.activation_checkpointing: auto`: the fastest policies whose memory fits.
 
 The strategy is chosen first, from the state alone: sharing the state costs less time than computing
-activations again. What the state leaves is then filled with activations.
+activations again. What the state leaves is then filled with activations: where one policy does not
+fit and the next one does, only as many blocks as needed take the next one.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import torch
 
-from worldmodel_train.models.checkpointing import POLICIES, ActivationCheckpointing
+from worldmodel_train.models.checkpointing import (
+    POLICIES,
+    CheckpointingPlan,
+    MixedCheckpointing,
+    policies_of,
+)
 from worldmodel_train.models.memory import LAYOUTS, Layout, Sharding
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy, TrainConfig
 from worldmodel_train.training.ranks.agreement import Agreement
@@ -21,43 +29,46 @@ logger = logging.getLogger(__name__)
 ROOM = 0.9
 """Share of a GPU's memory that a run may plan with; the rest is for what is not computed."""
 
-MemoryEstimate = Callable[[ActivationCheckpointing, Sharding], int]
+GB = 10**9
+
+MemoryEstimate = Callable[[CheckpointingPlan, Sharding], int]
 """Bytes at the worst moment of a step."""
 
 
 def choose_checkpointing(
     train: TrainConfig, place: Place, estimate: MemoryEstimate
-) -> ActivationCheckpointing:
-    """The recipe's policy, or for `auto` the one for this device; none on a CPU.
+) -> CheckpointingPlan:
+    """The recipe's policy, or for `auto` the plan for this device; none on a CPU.
 
     Raises:
         ValueError: Not even `full` fits.
     """
     if train.activation_checkpointing != "auto":
         return train.activation_checkpointing
-    policy, why = "none", "train.activation_checkpointing=auto takes none on a CPU"
+    plan, why = "none", "train.activation_checkpointing=auto takes none on a CPU"
     if place.accelerator == "gpu":
         sharding = sharding_of(place.chosen, train, place.processes.world_size)
         size = torch.cuda.get_device_properties(place.device).total_memory
-        policy, why = auto_checkpointing(estimate, sharding, size)
+        # GPUs alike may differ by the megabytes that their drivers take, and must choose alike
+        plan, why = auto_checkpointing(estimate, sharding, size // GB * GB)
     if place.processes.rank == 0:
         logger.info("%s", why)
-    return policy
+    return plan
 
 
-def agree_on_checkpointing(policy: ActivationCheckpointing, agreement: Agreement) -> None:
+def agree_on_checkpointing(plan: CheckpointingPlan, agreement: Agreement) -> None:
     """Lets all ranks see that they compute the same again; each chose for its own GPU.
 
     Raises:
         ValueError: They do not; on all ranks.
     """
-    chosen = agreement.gather(policy)
+    chosen: list[CheckpointingPlan] = agreement.gather(plan)
     if len(set(chosen)) > 1:
         other = next(rank for rank, found in enumerate(chosen) if found != chosen[0])
-        most = POLICIES[max(map(POLICIES.index, chosen))]
+        most = max((policies_of(found)[-1] for found in chosen), key=POLICIES.index)
         raise ValueError(
-            f"train.activation_checkpointing=auto takes {chosen[0]} for the GPU of rank 0, but "
-            f"{chosen[other]} for that of rank {other}; use train.activation_checkpointing={most}"
+            f"train.activation_checkpointing=auto takes, for the GPU of rank 0, {chosen[0]}; but "
+            f"for that of rank {other}, {chosen[other]}; use train.activation_checkpointing={most}"
         )
 
 
@@ -79,30 +90,42 @@ def sharding_of(chosen: Chosen, train: TrainConfig, world_size: int) -> Sharding
 
 def auto_checkpointing(
     estimate: MemoryEstimate, sharding: Sharding, gpu_bytes: int
-) -> tuple[ActivationCheckpointing, str]:
-    """The fastest policy that fits, and why, for the log."""
-    needs: dict[ActivationCheckpointing, int] = {
-        policy: estimate(policy, sharding) for policy in POLICIES
-    }
-    each = ", ".join(f"{need / 1e9:.3g} GB with {policy}" for policy, need in needs.items())
+) -> tuple[CheckpointingPlan, str]:
+    """The fastest plan that fits, and why, for the log."""
     room = ROOM * gpu_bytes
-    of_gpu = f"{room / 1e9:.3g} GB ({ROOM:.0%} of the GPU)"
-    computed = f"a step needs {each} under {sharding.layout}, and {of_gpu} are for it"
-    policy = fastest_that_fits(needs, room)
-    if policy is None:
+    estimate = cache(estimate)
+    plan = fastest_that_fits(estimate, sharding, room)
+    needs = [f"{estimate(policy, sharding) / GB:.3g} GB with {policy}" for policy in POLICIES]
+    if isinstance(plan, MixedCheckpointing):
+        needs.insert(0, f"{estimate(plan, sharding) / GB:.3g} GB so")
+    of_gpu = f"{room / GB:.3g} GB ({ROOM:.0%} of the GPU)"
+    computed = f"a step needs {', '.join(needs)} under {sharding.layout}, and {of_gpu} are for it"
+    if plan is None:
         remedy = _more_sharding(estimate, sharding, room)
         raise ValueError(
             f"train.activation_checkpointing=auto: nothing fits: {computed}; {remedy}use a smaller "
             "train.micro_batch, or larger GPUs; `wmt show --memory` computes what would fit"
         )
-    return policy, f"train.activation_checkpointing=auto takes {policy}: {computed}"
+    return plan, f"train.activation_checkpointing=auto takes {plan}: {computed}"
 
 
 def fastest_that_fits(
-    needs: Mapping[ActivationCheckpointing, int], room: float
-) -> ActivationCheckpointing | None:
-    """The policy that computes least again, of those that need at most so many bytes."""
-    return next((policy for policy in POLICIES if needs[policy] <= room), None)
+    estimate: MemoryEstimate, sharding: Sharding, room: float
+) -> CheckpointingPlan | None:
+    """The plan that computes least again, of those that need at most so many bytes."""
+    fits = [estimate(policy, sharding) <= room for policy in POLICIES]
+    if not any(fits):
+        return None
+    if fits[0]:
+        return POLICIES[0]
+    lighter, heavier = POLICIES[fits.index(True) - 1 :][:2]
+    # each block with the heavier policy takes less, so the least share is found by halving
+    shares = [
+        MixedCheckpointing(lighter=lighter, heavier=heavier, percent=percent)
+        for percent in range(1, 100)
+    ]
+    least = bisect_left(shares, x=True, key=lambda share: estimate(share, sharding) <= room)
+    return shares[least] if least < len(shares) else heavier
 
 
 def _more_sharding(estimate: MemoryEstimate, sharding: Sharding, room: float) -> str:
@@ -112,5 +135,5 @@ def _more_sharding(estimate: MemoryEstimate, sharding: Sharding, room: float) ->
         need = estimate("full", replace(sharding, layout=layout))
         if need <= room:
             strategy = f"{{name: deepspeed, zero_stage: {LAYOUTS.index(layout)}}}"
-            return f"use train.strategy={strategy} ({need / 1e9:.3g} GB), "
+            return f"use train.strategy={strategy} ({need / GB:.3g} GB), "
     return ""
