@@ -124,6 +124,7 @@ AUTO = "train.activation_checkpointing=auto"
 def test_the_table_says_what_auto_would_choose_under_each_layout(run):
     output = run("vjepa2_vitg", "--gpus", "128", "--gpu", "h100")
     assert cells(output, "checkpointing by auto") == ["selective", "none", "none", "none"]
+    assert cells(output, " for ") == ["for 23 %", "", "", ""]
     output = run("vjepa2_vitg", "--gpus", "128", "--gpu", "rtx4090")
     assert cells(output, "checkpointing by auto") == ["-", "full", "full", "full"]
 

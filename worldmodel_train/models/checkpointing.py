@@ -23,7 +23,7 @@ class MixedCheckpointing:
     """Two policies in each stack of blocks: `percent` of them, rounded up, take the heavier one.
 
     They are the first ones. The backward pass reaches these last, when what the others kept is free
-    again, so that computing them again adds nothing to the peak.
+    again: what it computes again then adds least to the peak.
     """
 
     lighter: ActivationCheckpointing
