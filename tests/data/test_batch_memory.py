@@ -53,6 +53,8 @@ def test_a_batch_arrives_as_it_was_made(memory):
         for mine, other in zip(ours.masks, theirs.masks, strict=True):
             assert torch.equal(mine.context_index, other.context_index)
             assert torch.equal(mine.target_index, other.target_index)
+            assert mine.target_valid is not None
+            assert other.target_valid is not None
             assert torch.equal(mine.target_valid, other.target_valid)
             assert other.context_valid is None
 

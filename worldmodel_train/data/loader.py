@@ -33,9 +33,9 @@ from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import MaskSampler
 from worldmodel_train.types import ClipGroup, Skip, StreamMark, VideoBatch
 
-_IN_USE = 3  # batches that training holds beside those in the loader's queue
-
 _log = logging.getLogger(__name__)
+
+_IN_USE = 3  # batches that training holds beside those in the loader's queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +251,8 @@ def build_loader(
     return DataLoader(
         MicroBatches(data, masks, position),
         batch_size=None,
-        collate_fn=Parcel if workers else None,
+        # without batching it is given one item, and not a list as its type says
+        collate_fn=Parcel if workers else None,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
         prefetch_factor=data.loader.prefetch if workers else None,
         persistent_workers=workers > 0,
