@@ -148,6 +148,13 @@ def test_workers_change_nothing(make_data, workers):
         assert_same(samples(left), samples(right))
 
 
+def test_batches_that_are_held_stay_what_they_were_while_others_come_and_go(make_data):
+    loader = build_loader(make_data(1), NUMBERS, position=position())
+    held = [batch for number, batch in enumerate(islice(iter(loader), 24)) if number % 3 == 0]
+    for left, right in zip(held, batches(make_data(), 24)[::3], strict=True):
+        assert_same(samples(left), samples(right))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_loader_continues_bit_for_bit(make_data, workers):
     whole = batches(make_data(workers), 6)

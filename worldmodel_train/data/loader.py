@@ -2,15 +2,18 @@
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import count
 
 import torch
+from einops import rearrange
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from worldmodel_train.data.batch_memory import BatchMemory, Parcel, Shape
 from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
@@ -31,6 +34,8 @@ from worldmodel_train.protocols import MaskSampler
 from worldmodel_train.types import ClipGroup, Skip, StreamMark, VideoBatch
 
 _log = logging.getLogger(__name__)
+
+_IN_USE = 3  # batches that training holds beside those in the loader's queue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,11 +147,16 @@ class MicroBatches(IterableDataset[VideoBatch]):
             }
             sources = [streams.get(i) or self._indexed[i] for i in range(len(self._shards))]
             reader = ClipReader(self._data, sources, decoder, seed=self._position.seed)
+            empty_clips = _private_clips if info is None else self._memory().clips
             found = self._empty_shards() if worker == 0 and self._position.rank == 0 else ()
             for number in self._position.micro_batches(worker, workers):
-                batch = self._batch(reader, number, found)
+                batch = self._batch(reader, number, found, empty_clips)
                 yield replace(batch, stream_marks=tuple(self._marks(streams)))
                 found = ()
+
+    def _memory(self) -> BatchMemory:
+        """Memory of a loading process: for the batches in the queue, and those in use beyond it."""
+        return BatchMemory(most=self._data.loader.prefetch + _IN_USE)
 
     def _stream(self, number: int, worker: int, workers: int) -> StreamSource:
         shards = self._shards[number]
@@ -176,14 +186,26 @@ class MicroBatches(IterableDataset[VideoBatch]):
             for shard in source.empty_shards
         )
 
-    def _batch(self, reader: ClipReader, number: int, found: tuple[Skip, ...]) -> VideoBatch:
+    def _batch(
+        self,
+        reader: ClipReader,
+        number: int,
+        found: tuple[Skip, ...],
+        empty_clips: Callable[[Sequence[Shape]], list[Tensor]],
+    ) -> VideoBatch:
         first = self._position.first_sample(number)
         by_length: dict[int, list[int]] = {}
         for video in range(
             first, first + self._position.micro_batch, self._data.loader.clips_per_video
         ):
             by_length.setdefault(reader.num_frames(video), []).append(video)
-        made = [self._group(reader, length, by_length[length]) for length in sorted(by_length)]
+        size, each = self._data.augment.size, self._data.loader.clips_per_video
+        lengths = sorted(by_length)
+        frames = empty_clips([(len(by_length[n]) * each, n, size, size, 3) for n in lengths])
+        made = [
+            self._group(reader, clips, by_length[length])
+            for length, clips in zip(lengths, frames, strict=True)
+        ]
         return VideoBatch(
             groups=tuple(group for group, _ in made),
             first_sample=first,
@@ -191,12 +213,10 @@ class MicroBatches(IterableDataset[VideoBatch]):
         )
 
     def _group(
-        self, reader: ClipReader, length: int, videos: Sequence[int]
+        self, reader: ClipReader, frames: UInt8[Tensor, "b t h w c"], videos: Sequence[int]
     ) -> tuple[ClipGroup, list[Clip]]:
         """The clips of the videos that begin with these samples, all of one length."""
-        size, each = self._data.augment.size, self._data.loader.clips_per_video
-        frames = _empty_clips((len(videos) * each, length, size, size, 3))
-        rows = frames.numpy().reshape(len(videos), each, length, size, size, 3)
+        rows = rearrange(frames.numpy(), "(v each) t h w c -> v each t h w c", v=len(videos))
         clips = [
             clip
             for video, row in zip(videos, rows, strict=True)
@@ -213,10 +233,9 @@ class MicroBatches(IterableDataset[VideoBatch]):
         return ClipGroup(clips=frames, masks=masks), clips
 
 
-def _empty_clips(shape: tuple[int, ...]) -> Tensor:
-    """Memory for clips; in a loading process that which the training process sees too."""
-    clips = torch.empty(shape, dtype=torch.uint8)
-    return clips if get_worker_info() is None else clips.share_memory_()
+def _private_clips(shapes: Sequence[Shape]) -> list[Tensor]:
+    """Memory for clips that stay in this process."""
+    return [torch.empty(shape, dtype=torch.uint8) for shape in shapes]
 
 
 def build_loader(
@@ -232,6 +251,8 @@ def build_loader(
     return DataLoader(
         MicroBatches(data, masks, position),
         batch_size=None,
+        # without batching it is given one item, and not a list as its type says
+        collate_fn=Parcel if workers else None,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
         prefetch_factor=data.loader.prefetch if workers else None,
         persistent_workers=workers > 0,
