@@ -77,6 +77,9 @@ def test_selective_computes_only_the_cheap_again():
     assert operations["gelu"] == 3
 
 
+@pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this PyTorch was built without oneDNN"
+)
 def test_selective_keeps_the_products_of_onednn_too(monkeypatch):
     monkeypatch.setattr(linear, "MKL_IS_SLOW", True)
     monkeypatch.setattr(linear, "FEWEST_WEIGHTS", 1)

@@ -11,6 +11,10 @@ from worldmodel_kernels import dispatch
 from worldmodel_kernels.linear import FEWEST_WEIGHTS, linear
 from worldmodel_kernels.linear.op import onednn_linear
 
+pytestmark = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this PyTorch was built without oneDNN"
+)
+
 NORM_ERROR = 2e-6
 """Of fp32 sums over at most 300 numbers, relative to float64: twice sqrt(300) * 2**-24."""
 
