@@ -24,6 +24,7 @@ def on_such_a_processor(monkeypatch):
     monkeypatch.delenv("WMT_KERNELS", raising=False)
     monkeypatch.setattr(linear_module, "MKL_IS_SLOW", True)
     monkeypatch.setattr(dispatch, "_logged", set())
+    torch.manual_seed(0)
 
 
 def _gradients(product, tokens, weight, bias, gradient):
@@ -55,7 +56,8 @@ def test_product_and_gradients_are_those_of_float64(
 def test_views_of_any_stride_are_read_right():
     tokens, weight = torch.randn(300, 40).t(), torch.randn(600, 200)[::3, ::2].t()
     product = onednn_linear(tokens[:, :100], weight[:, :100][:7], None)
-    torch.testing.assert_close(product, tokens[:, :100] @ weight[:7, :100].t())
+    expected = tokens[:, :100].double() @ weight[:7, :100].t().double()
+    assert (product - expected).norm() <= NORM_ERROR * expected.norm()
 
 
 def test_what_is_frozen_gets_no_gradient():
@@ -64,7 +66,8 @@ def test_what_is_frozen_gets_no_gradient():
     leaf = tokens.clone().requires_grad_()
     linear(leaf, weight, None).sum().backward()
     assert weight.grad is None
-    torch.testing.assert_close(leaf.grad, weight.sum(0).expand(3, -1))
+    expected = weight.double().sum(0).expand(3, -1)
+    assert (leaf.grad - expected).norm() <= NORM_ERROR * expected.norm()
 
 
 def test_onednn_serves_fp32_of_some_size_and_the_log_says_so(caplog):
