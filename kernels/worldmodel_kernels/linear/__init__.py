@@ -18,11 +18,12 @@ FEWEST_WEIGHTS = 2**15  # below, the call costs more than the faster product sav
 
 def _mkl_is_slow() -> bool:
     """Whether this is an AMD processor with AVX-512, and PyTorch has both libraries."""
-    libraries = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+    if not (torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()):
+        return False
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
     listed = Path("/proc/cpuinfo")
-    processor = listed.read_text() if listed.exists() else platform.processor()
-    wide = torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return libraries and wide and "AuthenticAMD" in processor
+    return "AuthenticAMD" in (listed.read_text() if listed.exists() else platform.processor())
 
 
 MKL_IS_SLOW = _mkl_is_slow()
