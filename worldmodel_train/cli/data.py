@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from worldmodel_train.config.printable import printable
+
 if TYPE_CHECKING:
     from worldmodel_train.data.packing.encode import EncodeConfig
 
@@ -19,6 +21,8 @@ app = typer.Typer(
     help="Pack videos into tar shards, check a set of shards, look at it.",
     no_args_is_help=True,
 )
+
+LONGEST_LINE = 1000  # characters; a line with a path in it must stay whole
 
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the shards.")]
 WorkersOption = Annotated[
@@ -112,7 +116,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             progress=PackProgress(console),
         )
     for line in pack_lines(report, folder):
-        typer.echo(line)
+        typer.echo(printable(line, LONGEST_LINE))
     if not report.index.samples and part is None:
         raise typer.Exit(1)
 
@@ -126,7 +130,7 @@ def merge(out: OutArgument) -> None:
     with _one_line_errors(out):
         report = merge_parts(out)
     for line in merge_lines(report, out):
-        typer.echo(line)
+        typer.echo(printable(line, LONGEST_LINE))
     if not report.index.samples:
         raise typer.Exit(1)
 
@@ -153,7 +157,7 @@ def index(
         with _one_line_errors(folder):
             report = index_folder(folder, workers=workers, timeout_s=timeout)
         for line in report.lines(folder):
-            typer.echo(line)
+            typer.echo(printable(line, LONGEST_LINE))
         lost += len(report.lost)
     if lost:
         raise typer.Exit(1)
@@ -187,7 +191,7 @@ def check(
         )
     Console().print(summary_table(report, out))
     for problem in report.problems:
-        typer.echo(f"wrong: {problem}", err=True)
+        typer.echo(f"wrong: {printable(problem)}", err=True)
     if report.problems:
         raise typer.Exit(1)
 
@@ -208,7 +212,7 @@ def show(
     target = to or out / "contact_sheet.png"
     with _one_line_errors(out):
         write_contact_sheet(out, target, clips)
-    typer.echo(f"wrote {target}")
+    typer.echo(f"wrote {printable(target)}")
 
 
 def _encode_config(
@@ -277,5 +281,5 @@ def _one_line_errors(out: Path) -> Iterator[None]:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {printable(message, LONGEST_LINE)}", err=True)
     raise typer.Exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worldmodel_train.data.packing.encode import EncodeConfig
-from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import Chapter, Index, Journal, Reject
 from worldmodel_train.data.packing.pack import _Packing

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.sample import SampleInfo, sample_key
 
 

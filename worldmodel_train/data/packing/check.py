@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from io import BufferedIOBase
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from worldmodel_train.config.json_text import JsonError, parse_model
 from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.journal import Index, ShardRecord
 from worldmodel_train.data.packing.pool import Lost, WorkerPool
@@ -20,6 +19,8 @@ from worldmodel_train.data.packing.read import RawSample, open_shard, read_sampl
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
+
+LONGEST_NAME = 100  # characters of a label or codec
 
 Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
 
@@ -44,9 +45,9 @@ class CheckReport:
         self.seconds += info.duration
         self.frame_rates[f"{info.fps:.4g}"] += 1
         self.sizes[f"{info.width}x{info.height}"] += 1
-        self.codecs[info.codec] += 1
+        self.codecs[_countable(info.codec)] += 1
         if info.label is not None:
-            self.labels[info.label] += 1
+            self.labels[_countable(info.label)] += 1
 
     def merge(self, other: "CheckReport") -> None:
         """Add what another report found."""
@@ -55,6 +56,13 @@ class CheckReport:
                 getattr(self, name).update(value)
             else:
                 setattr(self, name, getattr(self, name) + value)
+
+
+def _countable(name: str) -> str:
+    """The name, or of one too long to be kept for every shard its beginning and a hash."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[:LONGEST_NAME]}... {hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +120,28 @@ def read_index(out: Path) -> Index:
     """`out/index.json`; PackError where there is none or it says nonsense."""
     path = out / "index.json"
     if not path.is_file():
-        unfinished = (out / "journal").is_dir()
-        remedy = "repeat the pack command to finish it" if unfinished else "is it a packed folder?"
-        raise PackError(f"{path}: no such file; {remedy}")
+        raise PackError(f"{path}: no such file; {_instead_of_index(out)}")
     try:
-        return Index.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "content"
-        raise PackError(f"{path}: {place}: {first['msg']}") from None
+        return parse_model(Index, path.read_bytes(), path)
+    except JsonError as error:
+        raise PackError(f"{error}; pack the set again") from None
+
+
+def _instead_of_index(out: Path) -> str:
+    """What a folder without an `index.json` is, and what to do with it."""
+    if (out / "journal").is_dir():
+        return "repeat the pack command to finish it"
+    if out.suffix in {".gz", ".tgz", ".tar"} or not out.is_dir():
+        return "is it a packed folder?"
+    names = sorted(path.name for path in out.iterdir())
+    if packed := [name for name in names if name.endswith((".tar.gz", ".tgz"))]:
+        return f"{packed[0]} is compressed, and shards are read by place: gunzip them"
+    if any(name.endswith(".tar") for name in names):
+        return (
+            f"these shards were packed by others. Train on them as they are, better after `wmt "
+            f"data index {out}`; check and show need sets that `wmt data pack` made"
+        )
+    return "is it a packed folder?"
 
 
 def shard_path(out: Path, record: ShardRecord) -> Path:
@@ -172,10 +193,9 @@ def _verified(sample: RawSample, probe: Probe, beat: Beat) -> SampleInfo:
     if sample.suffix not in VIDEO_SUFFIXES:
         raise BadVideo("video", f"missing (found {sample.suffix})")
     try:
-        info = SampleInfo.model_validate_json(sample.description)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadVideo("json", f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        info = parse_model(SampleInfo, sample.description, f"{sample.key}.json")
+    except JsonError as error:
+        raise BadVideo("json", error.problem) from error
     if hashlib.sha256(sample.video).hexdigest() != info.sha256:
         raise BadVideo("sha256", "the video's hash differs from its json")
     found = probe(io.BytesIO(sample.video), beat)

@@ -5,13 +5,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from pydantic import ValidationError
 
+from worldmodel_train.config.json_text import JsonError, parse_model
+from worldmodel_train.config.printable import printable
 from worldmodel_train.data.packing.check import read_index, shard_path
 from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.journal import Index
@@ -21,6 +23,13 @@ from worldmodel_train.data.packing.sample import SampleInfo
 
 MOMENTS = 6
 THUMB_HEIGHT, THUMB_WIDTH = 120, 200  # pixels a frame may take
+LONGEST_LINE = 40  # characters beside the pictures
+
+_Style = dict[str, Any]
+_TITLE: _Style = {"color": "white", "fontsize": 13, "weight": "bold"}
+_NAME: _Style = {"color": "white", "fontsize": 9.5, "weight": "bold"}
+_LABEL: _Style = {"color": "#7fd1b9", "fontsize": 9.5}
+_FACT: _Style = {"color": "#9aa4b1", "fontsize": 8.5}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +65,15 @@ def chosen_rows(out: Path, index: Index, clips: int) -> list[Row]:
         try:
             with open_shard(shard_path(out, record)) as file:
                 rows += [_row(s) for i, s in enumerate(read_samples(file)) if i in here]
-        except (BadVideo, ValidationError) as error:
+        except (BadVideo, JsonError) as error:
             raise PackError(f"{record.name}: {error}; see `wmt data check {out}`") from error
     return rows
 
 
 def _row(sample: RawSample) -> Row:
-    info = SampleInfo.model_validate_json(sample.description)
+    if not sample.description:
+        raise BadVideo("json", f"{sample.key}: missing")
+    info = parse_model(SampleInfo, sample.description, f"{sample.key}.json")
     pictures = moments(sample.video, info)
     return Row(key=sample.key, info=info, pictures=pictures)
 
@@ -95,8 +106,9 @@ def _draw(out: Path, index: Index, rows: Sequence[Row]) -> Figure:
     height = 64 + len(rows) * line + 16
     figure = Figure(figsize=(width / 100, height / 100), facecolor="#111418")
     FigureCanvasAgg(figure)
-    title = f"{out.resolve().name}: {index.samples} samples, {index.seconds / 60:.1f} min of video"
-    figure.text(24 / width, 1 - 38 / height, title, color="white", fontsize=13, weight="bold")
+    name = printable(out.resolve().name, 60)
+    title = f"{name}: {index.samples} samples, {index.seconds / 60:.1f} min of video"
+    _write(figure, (24 / width, 1 - 38 / height), title, _TITLE)
     for number, row in enumerate(rows):
         top = 64 + number * line
         _draw_caption(figure, row, (24 / width, 1 - (top + 22) / height))
@@ -117,22 +129,23 @@ def _widest(rows: Sequence[Row]) -> int:
 
 def _draw_caption(figure: Figure, row: Row, place: tuple[float, float]) -> None:
     info = row.info
-    name = row.key if len(row.key) <= 36 else f"{row.key[:21]}...{row.key[-12:]}"
-    facts = (
-        f"{info.width}x{info.height}  {info.fps:.4g} frames/s\n"
-        f"{info.duration:.1f} s, {info.frames} frames, {info.codec}"
-    )
+    label = printable(info.label or "no label", LONGEST_LINE)
     height = figure.get_size_inches()[1] * 100
     x, y = place
-    figure.text(x, y, name, color="white", fontsize=9.5, weight="bold", va="baseline")
-    # parse_math off: a label with a dollar sign is not a formula
-    figure.text(
-        x,
-        y - 22 / height,
-        info.label or "no label",
-        color="#7fd1b9",
-        fontsize=9.5,
-        va="baseline",
-        parse_math=False,
+    name = printable(row.key, LONGEST_LINE)
+    _write(figure, (x, y), name, _NAME)
+    _write(figure, (x, y - 22 / height), label, _LABEL)
+    for number, line in enumerate(_facts(info)):
+        _write(figure, (x, y - (44 + 17 * number) / height), line, _FACT)
+
+
+def _facts(info: SampleInfo) -> tuple[str, str]:
+    return (
+        f"{info.width}x{info.height}  {info.fps:.4g} frames/s",
+        f"{info.duration:.4g} s, {info.frames} frames, {printable(info.codec, 12)}",
     )
-    figure.text(x, y - 34 / height, facts, color="#9aa4b1", fontsize=8.5, va="top", linespacing=1.5)
+
+
+def _write(figure: Figure, place: tuple[float, float], text: str, style: _Style) -> None:
+    """One line; a name with dollar signs is not a formula."""
+    figure.text(*place, text, va="baseline", parse_math=False, fontdict=style)

@@ -1,33 +1,16 @@
 """What to pack: a folder, a CSV or JSONL list, or paths on standard input -> entries."""
 
 import csv
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from worldmodel_train.config.json_text import JsonError, parse_object
+from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
-from worldmodel_train.data.video_files import VIDEO_SUFFIXES
+from worldmodel_train.data.packing.folder_entries import folder_entries
 
 COLUMNS = ("path", "label", "caption", "start", "end")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One video, or the part of it between `start` and `end`, to become one sample."""
-
-    source: str
-    """The path as the user wrote it, or relative to the packed folder; goes into the sample."""
-    path: Path
-    label: str | None = None
-    caption: str | None = None
-    start: float | None = None  # seconds from the first frame
-    end: float | None = None
-
-    @property
-    def is_segment(self) -> bool:
-        """Whether only a part of the video is wanted."""
-        return self.start is not None or self.end is not None
+LATEST_S = 1e9  # thirty years; FFmpeg counts ticks in 64 bits and would overflow far beyond it
 
 
 def read_entries(source: str, root: Path | None, stdin: Iterable[str]) -> list[Entry]:
@@ -40,7 +23,7 @@ def read_entries(source: str, root: Path | None, stdin: Iterable[str]) -> list[E
         return _with_root(({"path": line} for line in _lines(stdin)), root or Path.cwd(), "stdin")
     path = Path(source)
     if path.is_dir():
-        return _folder_entries(path)
+        return folder_entries(path)
     if not path.exists():
         raise PackError(f"{source}: no such folder or list")
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows}
@@ -54,30 +37,6 @@ def read_entries(source: str, root: Path | None, stdin: Iterable[str]) -> list[E
         raise PackError(f"{source}: is not UTF-8 text ({error.reason}); save it as UTF-8") from None
     except csv.Error as error:
         raise PackError(f"{source}: is not valid CSV ({error}); save it as UTF-8 CSV") from None
-
-
-def _folder_entries(folder: Path) -> list[Entry]:
-    """Every video under `folder` in sorted order; a subfolder's name is its videos' label."""
-    paths = sorted(
-        (path.relative_to(folder), path)
-        for path in folder.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES and not _is_no_file(path)
-    )
-    visible = [(r, p) for r, p in paths if not any(part.startswith(".") for part in r.parts)]
-    if not visible:
-        raise PackError(f"{folder}: holds no videos ({' '.join(sorted(VIDEO_SUFFIXES))})")
-    return [
-        Entry(source=r.as_posix(), path=p, label=r.parent.name if len(r.parts) > 1 else None)
-        for r, p in visible
-    ]
-
-
-def _is_no_file(path: Path) -> bool:
-    """Whether this is something else; what cannot be looked at is rejected later, by name."""
-    try:
-        return not path.is_file()
-    except OSError:
-        return False
 
 
 def _with_root(rows: Iterable[Mapping[str, object]], root: Path, origin: str) -> list[Entry]:
@@ -111,15 +70,18 @@ def _seconds(text: str | None, place: str) -> float | None:
     """Seconds from `12.5`, `1:02.5` or `1:02:03`."""
     if not text:
         return None
+    wrong = PackError(f"{place}={text!r} is not a time; use seconds or hh:mm:ss")
     try:
         parts = [float(part) for part in text.split(":")]
     except ValueError:
-        raise PackError(f"{place}={text!r} is not a time; use seconds or hh:mm:ss") from None
+        raise wrong from None
     if len(parts) > 3 or not all(0 <= part < float("inf") for part in parts):
-        raise PackError(f"{place}={text!r} is not a time; use seconds or hh:mm:ss")
+        raise wrong
     seconds = 0.0
     for part in parts:
         seconds = seconds * 60 + part
+    if seconds > LATEST_S:
+        raise PackError(f"{place}={text!r} is past the end of any video ({LATEST_S:g} s at most)")
     return seconds
 
 
@@ -139,9 +101,6 @@ def _jsonl_rows(file: Iterable[str], origin: str) -> Iterator[Mapping[str, objec
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise PackError(f"{origin}:{number}: not JSON ({error.msg})") from None
-        if not isinstance(row, dict):
-            raise PackError(f"{origin}:{number}: a line must be an object with a `path`")
-        yield row
+            yield parse_object(line, f"{origin}:{number}")
+        except JsonError as error:
+            raise PackError(f"{error}; a line must be an object with a `path`") from None

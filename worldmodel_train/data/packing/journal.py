@@ -4,22 +4,23 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.config.json_text import JsonError, parse_model
 from worldmodel_train.data.packing.encode import EncodeConfig
-from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.shard_writer import write_atomically
 from worldmodel_train.data.shards.shard_table import ShardTable
 from worldmodel_train.data.shards.tar_index import read_shard_table
+
+ModelT = TypeVar("ModelT", bound=StrictConfig)
 
 
 class PackArguments(StrictConfig):
@@ -40,6 +41,14 @@ class ShardRecord(StrictConfig):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
+class Begun(StrictConfig):
+    """`journal/arguments.json`: what was begun; nothing else goes on in its folder."""
+
+    arguments: PackArguments
+    entries: Annotated[int, Field(ge=0)]
+    entries_sha256: str
+
+
 class Reject(StrictConfig):
     """One line of `rejects.jsonl`."""
 
@@ -53,7 +62,7 @@ class Reject(StrictConfig):
 class Chapter(StrictConfig):
     """What one stretch of entries became: a shard (none at the end of the list) and rejects."""
 
-    next_entry: int
+    next_entry: Annotated[int, Field(ge=0)]
     shard: ShardRecord | None
     seconds: float
     contents: dict[str, str]
@@ -66,8 +75,8 @@ class Index(StrictConfig):
 
     version: Annotated[int, Field(ge=1, le=1)] = 1
     shards: tuple[ShardRecord, ...]
-    samples: int
-    seconds: float
+    samples: Annotated[int, Field(ge=0, lt=1 << 62)]
+    seconds: Annotated[float, Field(ge=0)]
     arguments: PackArguments
 
 
@@ -81,25 +90,23 @@ class Journal:
 
     def __init__(self, out: Path) -> None:
         self._out = out
-        self._folder = out / "journal"
+        self.folder = out / "journal"
 
     def open(self, arguments: PackArguments, entries: Sequence[Entry]) -> list[Chapter]:
         """The chapters of an earlier run with the same arguments; none in a fresh folder.
 
         Raises PackError where the folder holds another set, or a finished shard is gone.
         """
-        wanted = {
-            "arguments": arguments.model_dump(),
-            "entries": len(entries),
-            "entries_sha256": fingerprint(entries),
-        }
-        path = self._folder / "arguments.json"
+        wanted = Begun(
+            arguments=arguments, entries=len(entries), entries_sha256=fingerprint(entries)
+        )
+        path = self.folder / "arguments.json"
         if not path.exists():
             self._require_fresh()
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(wanted, indent=1).encode())
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, json.dumps(wanted.model_dump(), indent=1).encode())
             return []
-        _require_same(_with_defaults(json.loads(path.read_bytes())), wanted, self._out)
+        _require_same(_read(Begun, path), wanted, self._out)
         return list(self._chapters())
 
     def append(self, number: int, chapter: Chapter) -> None:
@@ -107,27 +114,26 @@ class Journal:
         if chapter.shard is not None:
             table = read_shard_table(self._out / chapter.shard.name)
             write_atomically(rows_of(self._out, chapter.shard), table.to_bytes())
-        path = self._folder / f"chapter-{number:06d}.json"
+        path = self.folder / f"chapter-{number:06d}.json"
         write_atomically(path, chapter.model_dump_json().encode())
 
     def table(self, shard: ShardRecord) -> ShardTable:
         """Where the samples of a finished shard lie."""
-        return ShardTable.from_bytes(rows_of(self._out, shard).read_bytes(), shard.samples)
+        return read_rows(rows_of(self._out, shard), shard)
 
     def _require_fresh(self) -> None:
-        strangers = sorted(p.name for p in self._out.glob("*.tar"))
-        if strangers or (self._out / "index.json").exists():
-            name = strangers[0] if strangers else "index.json"
+        """Refuse a folder with files that packing would write over."""
+        ours = ("*.tar", "index.json", "samples.idx", "rejects.jsonl", "journal/chapter-*.json")
+        strangers = sorted(path for pattern in ours for path in self._out.glob(pattern))
+        if strangers:
+            name = strangers[0].relative_to(self._out)
             raise PackError(f"{self._out}: holds {name} without a journal; use an empty folder")
 
     def _chapters(self) -> Iterator[Chapter]:
-        for number, path in enumerate(sorted(self._folder.glob("chapter-*.json"))):
-            try:
-                chapter = Chapter.model_validate_json(path.read_bytes())
-            except ValidationError as error:
-                raise PackError(f"{path}: damaged; pack into an empty folder") from error
+        for number, path in enumerate(sorted(self.folder.glob("chapter-*.json"))):
+            chapter = _read(Chapter, path)
             if path.name != f"chapter-{number:06d}.json":
-                raise PackError(f"{self._folder}: chapter {number} is missing; use an empty folder")
+                raise PackError(f"{self.folder}: chapter {number} is missing; use an empty folder")
             self._require_shard(chapter.shard)
             yield chapter
 
@@ -143,17 +149,11 @@ class Journal:
 
 
 @contextmanager
-def only_writer(out: Path) -> Iterator[Path]:
-    """A scratch folder inside `out`, while no other process packs into it."""
+def only_writer(out: Path) -> Iterator[None]:
+    """While it lasts, no other process packs into `out`."""
     lock = _lock(out)
     try:
-        for leftover in out.glob(".scratch-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        # a fresh name: workers of a killed run may still write to the old one
-        with tempfile.TemporaryDirectory(
-            prefix=".scratch-", dir=out, ignore_cleanup_errors=True
-        ) as scratch:
-            yield Path(scratch)
+        yield
     finally:
         os.close(lock)
 
@@ -180,19 +180,37 @@ def fingerprint(entries: Sequence[Entry]) -> str:
     return digest.hexdigest()
 
 
-def _with_defaults(found: dict[str, object]) -> dict[str, object]:
-    """What an earlier run wrote, with the defaults of options that did not exist then."""
-    arguments = PackArguments.model_validate(found.get("arguments"))
-    return found | {"arguments": arguments.model_dump()}
+def read_rows(path: Path, shard: ShardRecord) -> ShardTable:
+    """The file that `rows_of` names, as it is or where a merge has it; PackError if damaged."""
+    try:
+        return ShardTable.from_bytes(path.read_bytes(), shard.samples)
+    except ValueError as error:
+        raise PackError(f"{path}: damaged ({error}); pack into an empty folder") from None
 
 
-def _require_same(found: dict[str, object], wanted: dict[str, object], out: Path) -> None:
-    for key, value in wanted.items():
-        if found.get(key) == value:
-            continue
-        what = "another list of videos" if key.startswith("entries") else "other arguments"
-        shown = f" ({found.get(key)} then, {value} now)" if key != "entries_sha256" else ""
-        raise PackError(
-            f"{out}: was begun with {what}{shown}; "
-            "repeat that command, or pack into an empty folder"
-        )
+def read_chapters(out: Path) -> Iterator[Chapter]:
+    """The chapters of a finished set, in no certain order; PackError where one is damaged."""
+    return (_read(Chapter, path) for path in (out / "journal").glob("chapter-*.json"))
+
+
+def _read(model: type[ModelT], path: Path) -> ModelT:
+    """A file of the journal."""
+    try:
+        return parse_model(model, path.read_bytes(), path)
+    except JsonError as error:
+        raise PackError(f"{error}: the journal is damaged; pack into an empty folder") from None
+
+
+def _require_same(found: Begun, wanted: Begun, out: Path) -> None:
+    if found == wanted:
+        return
+    if found.arguments != wanted.arguments:
+        what = "other arguments"
+        then, now = found.arguments.model_dump(), wanted.arguments.model_dump()
+    else:
+        what = "another list of videos"
+        then, now = found.entries, wanted.entries
+    raise PackError(
+        f"{out}: was begun with {what} ({then} then, {now} now); "
+        "repeat that command, or pack into an empty folder"
+    )

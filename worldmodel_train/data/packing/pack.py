@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import (
     Chapter,
@@ -21,6 +21,7 @@ from worldmodel_train.data.packing.pool import Lost, WorkerPool
 from worldmodel_train.data.packing.prepare import Job, Prepared, Rejected, prepare
 from worldmodel_train.data.packing.progress import PackProgress
 from worldmodel_train.data.packing.sample import sample_key
+from worldmodel_train.data.packing.scratch import scratch_folder
 from worldmodel_train.data.packing.shard_writer import (
     ShardWriter,
     closed_size,
@@ -57,19 +58,20 @@ def pack(
 ) -> PackReport:
     """Pack the entries into `out`, going on where an earlier run of the same command stopped."""
     _require_encoding_for_segments(entries, arguments)
-    with only_writer(out) as scratch:
+    with only_writer(out):
         journal = Journal(out)
         packing = _Packing(out, arguments, journal, journal.open(arguments, entries))
         resumed = packing.next_entry
         progress.start(len(entries), resumed, packing.totals())
-        jobs = (
-            Job(entry=entry, encode=arguments.encode, scratch=scratch / f"{number}.video")
-            for number, entry in enumerate(entries[resumed:], start=resumed)
-        )
         if resumed < len(entries):
             pool = WorkerPool[Job, Prepared | Rejected](prepare, workers, timeout_s)
-            with pool, progress:
-                packing.run(entries, pool.map_in_order(jobs, AHEAD_PER_WORKER * workers), progress)
+            with scratch_folder(journal.folder) as scratch, pool, progress:
+                jobs = (
+                    Job(entry=entry, encode=arguments.encode, scratch=scratch / f"{number}.video")
+                    for number, entry in enumerate(entries[resumed:], start=resumed)
+                )
+                outcomes = pool.map_in_order(jobs, AHEAD_PER_WORKER * workers)
+                packing.run(entries, outcomes, scratch, progress)
         index = packing.write_index()
         return PackReport(index=index, rejects=packing.reject_counts(), resumed_entries=resumed)
 
@@ -105,8 +107,6 @@ class _Packing:
         self._open = _Open()
         self._contents = {h: key for chapter in chapters for h, key in chapter.contents.items()}
         self._keys = set(self._contents.values())
-        for leftover in out.glob(".*.partial"):
-            leftover.unlink()
         self._rewrite_rejects()
 
     @property
@@ -117,10 +117,14 @@ class _Packing:
         self,
         entries: Sequence[Entry],
         outcomes: Iterator[Prepared | Rejected | Lost],
+        scratch: Path,
         progress: PackProgress,
     ) -> None:
-        """Take every outcome in the entries' order; on any error drop only the open shard."""
-        first = self.next_entry
+        """Take every outcome in the entries' order; on any error drop only the open shard.
+
+        Shards grow in `scratch`, a folder on the disk of the set.
+        """
+        first, self._scratch = self.next_entry, scratch
         try:
             for number, outcome in enumerate(outcomes, start=first):
                 rejected = self._take(entries[number], number, outcome)
@@ -188,7 +192,7 @@ class _Packing:
             self._close_chapter(number)
         if self._open.writer is None:
             name = f"shard-{len(self._chapters):06d}.tar"
-            self._open.writer = ShardWriter(self._out, name)
+            self._open.writer = ShardWriter(self._out / name, self._scratch)
         self._open.writer.add(key, sample)
         sample.video.unlink()
         self._open.contents[sample.info.sha256] = key

@@ -6,21 +6,24 @@ their shards are renamed into `OUT` and get one index there.
 
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from worldmodel_train.config.json_text import JsonError, parse_model
 from worldmodel_train.data.packing.check import read_index, shard_path
-from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import (
-    Chapter,
     Index,
+    Reject,
     ShardRecord,
     fingerprint,
     only_writer,
+    read_chapters,
+    read_rows,
     rows_of,
 )
 from worldmodel_train.data.packing.shard_writer import sync_folder, write_atomically
@@ -29,10 +32,10 @@ from worldmodel_train.data.shards.folder_index import (
     IndexedShard,
     write_folder_index,
 )
-from worldmodel_train.data.shards.shard_table import ShardTable
 
-_FOLDER = re.compile(r"part-(\d+)-of-(\d+)")
+_FOLDER = re.compile(r"part-(\d{4,})-of-(\d{4,})")
 _WHOLE = "whole.json"
+_JOURNAL_FILES = ("chapter-*.json", "shard-*.tar.rows", "scratch.txt", "arguments.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,24 +106,51 @@ def merge_parts(out: Path) -> MergeReport:
             parts = _finished_parts(out)
             twice = _twice(parts)
             _merge(out, parts)
-        for folder in out.glob("part-*-of-*"):
-            shutil.rmtree(folder)
-    lines = (out / "rejects.jsonl").read_text().splitlines()
-    rejects = Counter[str](json.loads(line)["reason"] for line in lines)
-    return MergeReport(index=read_index(out), rejects=rejects, twice=twice)
+        for folder in _part_folders(out):
+            _remove_part(folder)
+    return MergeReport(index=read_index(out), rejects=_reject_counts(out), twice=twice)
+
+
+def _part_folders(out: Path) -> dict[Path, re.Match[str]]:
+    """The folders of parts in order; what else has a similar name is not ours."""
+    found = ((path, _FOLDER.fullmatch(path.name)) for path in sorted(out.glob("part-*-of-*")))
+    return {path: match for path, match in found if match is not None and (path / _WHOLE).is_file()}
+
+
+def _remove_part(folder: Path) -> None:
+    """Remove what packing made of a part that is merged; what somebody added stays, with it."""
+    journal = folder / "journal"
+    names = [path for pattern in _JOURNAL_FILES for path in sorted(journal.glob(pattern))]
+    names += [folder / name for name in ("index.json", INDEX_FILE, "rejects.jsonl", ".lock")]
+    for path in (*names, folder / _WHOLE):  # last, as it says that the folder is ours
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # not empty
+        journal.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _reject_counts(out: Path) -> Counter[str]:
+    path = out / "rejects.jsonl"
+    lines = path.read_bytes().splitlines()
+    try:
+        rejects = (parse_model(Reject, line, f"{path}:{n}") for n, line in enumerate(lines, 1))
+        return Counter[str](reject.reason for reject in rejects)
+    except JsonError as error:
+        raise PackError(str(error)) from None
 
 
 def _finished_parts(out: Path) -> list[Path]:
     """The parts' folders in order, all there and of one mould."""
-    found = {folder: _FOLDER.fullmatch(folder.name) for folder in sorted(out.glob("part-*-of-*"))}
+    found = _part_folders(out)
     if not found:
         raise PackError(f"{out}: holds no parts (part-0001-of-...); nothing to merge")
-    numbers = {(int(match[1]), int(match[2])) for match in found.values() if match is not None}
+    numbers = {(int(match[1]), int(match[2])) for match in found.values()}
     of = max(of for _, of in numbers)
     if strangers := sorted(other for _, other in numbers if other != of):
         raise PackError(f"{out}: holds parts of {strangers[0]} and of {of}; remove one kind")
     missing = [n for n in range(1, of + 1) if (n, of) not in numbers]
-    missing += [n for n, folder in enumerate(found, start=1) if _unfinished(folder)]
+    missing += [int(match[1]) for folder, match in found.items() if _unfinished(folder)]
     if missing:
         names = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
         raise PackError(f"{out}: of {of} parts these are not finished: {names}; pack them first")
@@ -150,8 +180,7 @@ def _merge(out: Path, parts: Sequence[Path]) -> None:
             rows.append(rows_of(part, record))
     sync_folder(out)
     write_folder_index(out / INDEX_FILE, map(_indexed, records, rows))
-    rejects = b"".join((part / "rejects.jsonl").read_bytes() for part in parts)
-    write_atomically(out / "rejects.jsonl", rejects)
+    _write_rejects(out / "rejects.jsonl", parts)
     merged = Index(
         shards=tuple(records),
         samples=sum(index.samples for index in indexes),
@@ -160,6 +189,14 @@ def _merge(out: Path, parts: Sequence[Path]) -> None:
     )
     content = json.dumps(merged.model_dump(), indent=1) + "\n"
     write_atomically(out / "index.json", content.encode())
+
+
+def _write_rejects(path: Path, parts: Sequence[Path]) -> None:
+    """The rejects of all parts, unless the file is somebody else's."""
+    rejects = b"".join((part / "rejects.jsonl").read_bytes() for part in parts)
+    if path.exists() and path.read_bytes() != rejects:
+        raise PackError(f"{path}: is of another set; take it away, then merge again")
+    write_atomically(path, rejects)
 
 
 def _move(shard: Path, target: Path, record: ShardRecord) -> None:
@@ -174,8 +211,7 @@ def _move(shard: Path, target: Path, record: ShardRecord) -> None:
 
 def _indexed(record: ShardRecord, rows: Path) -> IndexedShard:
     """Where the samples of a merged shard lie: as its part noted it."""
-    table = ShardTable.from_bytes(rows.read_bytes(), record.samples)
-    return IndexedShard(record.name, record.bytes, table)
+    return IndexedShard(record.name, record.bytes, read_rows(rows, record))
 
 
 def _twice(parts: Sequence[Path]) -> int:
@@ -183,8 +219,7 @@ def _twice(parts: Sequence[Path]) -> int:
     seen: set[bytes] = set()
     twice = 0
     for part in parts:
-        chapters = (part / "journal").glob("chapter-*.json")
-        contents = (Chapter.model_validate_json(path.read_bytes()).contents for path in chapters)
+        contents = (chapter.contents for chapter in read_chapters(part))
         own = {bytes.fromhex(sha256) for hashes in contents for sha256 in hashes}
         twice += len(own & seen)
         seen |= own

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldmodel_train.data.packing.encode import EncodeConfig, Segment, reencode
-from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
 from worldmodel_train.data.packing.probe import Beat, VideoInfo, probe_all, probe_ends
 from worldmodel_train.data.packing.sample import SampleInfo
@@ -47,8 +47,11 @@ def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
     The copy is what is verified and hashed, so a source that changes meanwhile does no harm.
     """
     try:
+        if job.entry.left_out is not None:
+            raise BadVideo(*job.entry.left_out)
         _require_text(job.entry)
         suffix, video = _encode(job, beat) if job.encode else _copy(job, beat)
+        _require_duration(video)
         return Prepared(
             video=job.scratch,
             suffix=suffix,
@@ -101,6 +104,12 @@ def _require_text(entry: Entry) -> None:
             (text or "").encode()
         except UnicodeEncodeError as error:
             raise BadVideo("name", "path, label or caption is not UTF-8; rename it") from error
+
+
+def _require_duration(video: VideoInfo) -> None:
+    """Refuse what time stamps make so short, or so long, that no rate can be told."""
+    if video.duration <= 0 or video.fps <= 0:
+        raise BadVideo("timestamps", f"{video.frames} frames in {video.duration:g} s")
 
 
 def _require_file(path: Path) -> None:

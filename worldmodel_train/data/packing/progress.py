@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from worldmodel_train.config.printable import printable
 from worldmodel_train.data.packing.journal import Reject
 
 
@@ -65,7 +66,8 @@ class PackProgress:
         if rejected is not None:
             self._rejects += 1
             self._bar.console.print(
-                f"rejected {rejected.path}: {rejected.reason}, {rejected.detail}",
+                f"rejected {printable(rejected.path)}: {rejected.reason}, "
+                f"{printable(rejected.detail)}",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.packing.entries import Entry
+from worldmodel_train.data.packing.entry import Entry
 
 LONGEST_STEM = 60  # a tar name holds 100 characters without an extension record
 

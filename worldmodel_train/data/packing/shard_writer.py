@@ -1,8 +1,9 @@
-"""Writes one tar shard: under a temporary name, synced, then renamed."""
+"""Writes one tar shard: in a scratch folder, synced, then renamed to its place."""
 
 import hashlib
 import io
 import os
+import secrets
 import tarfile
 from pathlib import Path
 
@@ -14,12 +15,12 @@ BLOCK = tarfile.BLOCKSIZE
 class ShardWriter:
     """A tar whose bytes depend only on the samples: no times, owners or modes of the machine."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        self.name = name
+    def __init__(self, final: Path, scratch: Path) -> None:
+        self.name = final.name
         self.samples = 0
         self.seconds = 0.0
-        self._final = folder / name
-        self._temporary = folder / f".{name}.partial"
+        self._final = final
+        self._temporary = scratch / final.name
         self._file = self._temporary.open("wb")
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
@@ -80,12 +81,16 @@ def sync_folder(folder: Path) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """`path` holds either its old content or all of the new one."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    # a name that nobody has, and "x": a file beside `path` may be anybody's
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 

@@ -5,13 +5,16 @@ from pathlib import Path
 
 from rich.filesize import decimal
 from rich.table import Table
+from rich.text import Text
 
+from worldmodel_train.config.printable import printable
 from worldmodel_train.data.packing.check import CheckReport
 from worldmodel_train.data.packing.journal import Index
 from worldmodel_train.data.packing.pack import PackReport
 from worldmodel_train.data.packing.parts import MergeReport
 
 MOST_SHOWN = 8
+LONGEST_NAME = 60  # characters of a label, say
 
 
 def pack_lines(report: PackReport, out: Path) -> list[str]:
@@ -39,7 +42,7 @@ def _lines(index: Index, rejects: Counter[str], out: Path) -> list[str]:
 
 def summary_table(report: CheckReport, out: Path) -> Table:
     """What a set holds: totals and histograms."""
-    table = Table(title=str(out), show_header=False, title_style="bold")
+    table = Table(title=Text(printable(out)), show_header=False, title_style="bold")
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("shards", str(report.shards))
@@ -48,18 +51,19 @@ def summary_table(report: CheckReport, out: Path) -> Table:
     table.add_row("video", _duration(report.seconds))
     table.add_row("frames/s", _histogram(report.frame_rates))
     table.add_row("size", _histogram(report.sizes))
-    table.add_row("codec", _histogram(report.codecs))
+    table.add_row("codec", Text(_histogram(report.codecs)))
     unlabelled = report.samples - report.labels.total()
     labels = f"{len(report.labels)} labels: {_histogram(report.labels)}" if report.labels else ""
     missing = f"{unlabelled} without a label" if unlabelled else ""
-    table.add_row("labels", "; ".join(filter(None, (labels, missing))) or "-")
+    table.add_row("labels", Text("; ".join(filter(None, (labels, missing))) or "-"))
     verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]ok[/green]"
     table.add_row("verdict", verdict)
     return table
 
 
 def _histogram(counts: Counter[str]) -> str:
-    shown = [f"{name} ({n})" for name, n in counts.most_common(MOST_SHOWN)]
+    """Names from json files and how often they came; not markup, whatever they hold."""
+    shown = [f"{printable(name, LONGEST_NAME)} ({n})" for name, n in counts.most_common(MOST_SHOWN)]
     rest = len(counts) - len(shown)
     return ", ".join(shown + ([f"and {rest} more"] if rest else [])) or "-"
 
