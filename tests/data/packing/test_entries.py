@@ -49,6 +49,8 @@ def test_stdin_names_one_path_a_line_under_the_root(tmp_path):
         ("path,start,end\na.mp4,3,2\n", "end=2.0 is not after start=3.0"),
         ("path,start\na.mp4,soon\n", "start='soon' is not a time"),
         ("path,start\na.mp4,-1\n", "start='-1' is not a time"),
+        ("path,start\na.mp4,1e308\n", "start='1e308' is past the end of any video"),
+        ("path,end\na.mp4,1e308:00:00\n", "end='1e308:00:00' is past the end of any video"),
         ("path,label\n,x\n", "has no path"),
         ("path\n", "names no videos"),
         ("path\na,b.mp4\n", "unknown column"),
@@ -62,7 +64,9 @@ def test_a_mistake_in_a_list_is_named_with_its_place(tmp_path, content, words):
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("line", ["{", "[1]"])
+@pytest.mark.parametrize(
+    "line", ["{", "[1]", '{"path": ' + "[" * 100_000, '{"start": 1e999}', "9" * 5000]
+)
 def test_a_broken_jsonl_line_is_named_by_number(tmp_path, line):
     path = tmp_path / "list.jsonl"
     path.write_text('{"path": "a.mp4"}\n' + line)

@@ -13,8 +13,10 @@ from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import Chapter, Index, Journal, Reject
 from worldmodel_train.data.packing.pack import _Packing
 from worldmodel_train.data.packing.prepare import Job, Rejected, prepare
+from worldmodel_train.data.packing.probe import VideoInfo
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.packing.shard_writer import ShardWriter
+from worldmodel_train.data.packing.summary import pack_lines
 from worldmodel_train.data.video_files import MEMBER_LIMIT
 
 
@@ -251,3 +253,86 @@ def test_totals_are_kept_and_not_counted_again_for_each_video(tmp_path, packed, 
         )
     packing._chapters.clear()  # what is finished is not looked at again
     assert packing.totals() == (size, len(reports[0].index.shards))
+
+
+def test_what_is_left_out_of_a_folder_is_in_the_rejects_and_counted(tmp_path, make_video, run_pack):
+    make_video(tmp_path / "in/good.mp4")
+    (tmp_path / "in/gone.mp4").symlink_to("nowhere")
+    (tmp_path / "in/round").symlink_to(tmp_path / "in")
+    report = run_pack(tmp_path / "in", tmp_path / "out", encode=EncodeConfig(short_side=32))
+    assert report.index.samples == 1
+    assert report.rejects == {"link": 2}
+    assert rejects(tmp_path / "out") == {"gone.mp4": "link", "round": "link"}
+    assert "rejected 2 (2 link)" in pack_lines(report, tmp_path / "out")[1]
+
+
+def test_packing_removes_nothing_that_it_did_not_make(tmp_path, make_video, run_pack):
+    make_video(tmp_path / "in/good.mp4")
+    out = tmp_path / "out"
+    mine = (
+        ".scratch-mine/film.mp4", ".notes.partial", ".shard-000000.tar.partial",
+        ".index.json.partial", ".rejects.jsonl.partial", "journal/scratch-mine/film.mp4",
+    )  # fmt: skip
+    for name in mine:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("precious")
+    for _ in range(2):  # fresh, and going on
+        run_pack(tmp_path / "in", out)
+        assert {(out / name).read_text() for name in mine} == {"precious"}
+
+
+@pytest.mark.parametrize(
+    "name", ["index.json", "rejects.jsonl", "samples.idx", "journal/chapter-000000.json"]
+)
+def test_packing_writes_over_nothing_in_a_folder_that_it_did_not_begin(
+    tmp_path, videos, name, run_pack
+):
+    path = tmp_path / "out" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("precious")
+    with pytest.raises(PackError, match=f"holds {name} without a journal"):
+        run_pack(videos, tmp_path / "out")
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["arguments.json", "chapter-000001.json"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b'{"entries": 1e999}',
+        b'{"entries": ' + b"9" * 5000 + b"}",
+        b"{}",
+    ],
+)
+def test_a_damaged_journal_names_the_file(tmp_path, packed, videos, run_pack, name, content):
+    out = tmp_path / "out"
+    shutil.copytree(packed, out)
+    (out / "journal" / name).write_bytes(content)
+    with pytest.raises(PackError, match="the journal is damaged") as error:
+        run_pack(videos, out, shard_size=20_000)
+    assert str(error.value).startswith(f"{out}/journal/{name}: ")
+    assert "\n" not in str(error.value)
+    assert "pydantic" not in str(error.value)
+    assert "validation error" not in str(error.value)
+
+
+def test_damaged_rows_name_the_file(tmp_path, packed, videos, run_pack):
+    out = tmp_path / "out"
+    shutil.copytree(packed, out)
+    rows = out / "journal/shard-000000.tar.rows"
+    rows.write_bytes(rows.read_bytes()[:10])
+    with pytest.raises(PackError, match=r"shard-000000\.tar\.rows: damaged"):
+        run_pack(videos, out, shard_size=20_000)
+
+
+def test_a_video_whose_duration_rounds_to_nothing_is_rejected(tmp_path, monkeypatch):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"x")
+    info = VideoInfo(fps=50_000.0, frames=1, width=64, height=48, duration=0.0, codec="h264")
+    monkeypatch.setattr("worldmodel_train.data.packing.prepare.probe_ends", lambda *_: info)
+    job = Job(entry=Entry(source="a.mp4", path=path), encode=None, scratch=tmp_path / "s")
+    assert prepare(job, lambda: None) == Rejected(reason="timestamps", detail="1 frames in 0 s")
+    assert not (tmp_path / "s").exists()

@@ -159,3 +159,36 @@ def test_more_parts_than_videos_are_refused(lists):
     entries = read_entries(str(lists), None, [])
     with pytest.raises(PackError, match="there are only 7 videos"):
         Part(number=1, of=8).of_entries(entries)
+
+
+def test_a_merge_removes_nothing_that_packing_did_not_make(tmp_path, pack_part):
+    pack_part(1, 1)
+    out = tmp_path / "out"
+    mine = (
+        "part-0001-of-0001/notes.txt", "part-0001-of-0001/journal/mine", "part-a-of-b/film.mp4",
+        "part-0001-of-0002-old/film.mp4", "part-0002-of-0002/film.mp4",
+    )  # fmt: skip
+    for name in mine:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("precious")
+    merge_parts(out)
+    merge_parts(out)
+    assert {(out / name).read_text() for name in mine} == {"precious"}
+    left = sorted(path.name for path in (out / "part-0001-of-0001").rglob("*"))
+    assert left == ["journal", "mine", "notes.txt"]
+
+
+def test_a_merge_keeps_the_rejects_of_another_set(tmp_path, pack_part):
+    pack_part(1, 1)
+    (tmp_path / "out/rejects.jsonl").write_text("precious")
+    with pytest.raises(PackError, match=r"rejects\.jsonl: is of another set"):
+        merge_parts(tmp_path / "out")
+    assert (tmp_path / "out/rejects.jsonl").read_text() == "precious"
+
+
+def test_damaged_rejects_are_named_by_line(tmp_path, pack_part):
+    pack_part(1, 1)
+    merge_parts(tmp_path / "out")
+    (tmp_path / "out/rejects.jsonl").write_text("[" * 100_000)
+    with pytest.raises(PackError, match=r"rejects\.jsonl:1: is nested deeper"):
+        merge_parts(tmp_path / "out")
