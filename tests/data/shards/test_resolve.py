@@ -88,3 +88,30 @@ def test_a_stream_hidden_in_a_variable_is_refused(monkeypatch):
     monkeypatch.setenv("WMT_TEST_DATA", "s3://bucket")
     with pytest.raises(ValueError, match="write its scheme in the recipe"):
         resolve_shards(source("$WMT_TEST_DATA/a.tar"))
+
+
+@pytest.mark.parametrize("pattern", ["{{0..9999999999}}.tar", "{folder}/{{0..9999999}}/{{0..9}}"])
+@pytest.mark.parametrize("scheme", ["", "https://host/", "pipe:cat "])
+def test_endless_ranges_are_refused_at_once(folder, pattern, scheme):
+    with pytest.raises(ValueError, match=r"data: shards '.*' are \d.* at most"):
+        resolve_shards(source(scheme + pattern.format(folder=folder)))
+
+
+def test_many_patterns_do_not_get_round_the_limit(monkeypatch):
+    monkeypatch.setattr("worldmodel_train.data.shards.resolve.MAX_SHARDS", 10)
+    with pytest.raises(ValueError, match="has over 10 shards"):
+        resolve_shards(source("https://host/{0..5}.tar", "https://other/{0..5}.tar"))
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "*.tar.gz", "{0..3}.tgz"])
+def test_compressed_shards_say_what_to_do(tmp_path, name):
+    (tmp_path / "a.tar.gz").touch()
+    with pytest.raises(ValueError, match="are compressed; unpack them"):
+        resolve_shards(source(f"{tmp_path}/{name}"))
+
+
+@pytest.mark.parametrize("pattern", ["{folder}", "{folder}/*.tar"])
+def test_a_folder_of_compressed_shards_says_what_to_do(tmp_path, pattern):
+    (tmp_path / "a.tar.gz").touch()
+    with pytest.raises(ValueError, match=r"only a\.tar\.gz and the like: gunzip them"):
+        resolve_shards(source(pattern.format(folder=tmp_path)))

@@ -68,8 +68,14 @@ def _matches(folder: str, name: str) -> Iterator[FolderFiles]:
         folders = map(str, _glob(Path(folder))) if _WILDCARD.search(folder) else [folder]
         parts = [FolderFiles(place, _accepted(place, name)) for place in folders]
     if not any(len(part.names) for part in parts):
-        raise FileNotFoundError(f"nothing matches {pattern}")
+        raise FileNotFoundError(f"nothing matches {pattern}{_compressed_hint(pattern)}")
     yield from parts
+
+
+def _compressed_hint(pattern: Path) -> str:
+    """What to do where tars are asked for and only compressed ones are there."""
+    compressed = next(pattern.parent.glob("*.tar.gz"), None) if pattern.suffix == ".tar" else None
+    return f", only {compressed.name} and the like: gunzip them" if compressed else ""
 
 
 def _glob(pattern: Path) -> list[Path]:

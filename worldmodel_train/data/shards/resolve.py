@@ -4,16 +4,17 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
+from itertools import islice
 
 import fsspec
 
 from worldmodel_train.data.config import STREAM_PREFIXES, SourceConfig
+from worldmodel_train.data.shards.braces import MAX_SHARDS, expand_braces, expand_ranges
 from worldmodel_train.data.shards.find_files import find_files
 from worldmodel_train.data.shards.shard_files import FolderFiles, ShardFiles
 
 _ASSETS = "assets:"
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_LIST = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
@@ -25,17 +26,22 @@ def resolve_shards(source: SourceConfig) -> Sequence[str]:
     """
     if source.streams:
         streams = (shard for p in source.patterns for shard in _stream_shards(source, p))
-        return tuple(dict.fromkeys(streams))
+        found = tuple(dict.fromkeys(islice(streams, MAX_SHARDS + 1)))
+        if len(found) > MAX_SHARDS:
+            raise ValueError(
+                f"data: source '{source.name}' has over {MAX_SHARDS:,} shards; make two of it"
+            )
+        return found
     return ShardFiles(part for p in source.patterns for part in _local_shards(source, p))
 
 
 def _stream_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
     # The shell of a pipe expands its own variables and lists.
     if pattern.startswith("pipe:"):
-        return _expand_ranges(pattern)
+        return expand_ranges(pattern)
     if not pattern.startswith(("http://", "https://")):
         _require_protocol(pattern)
-    return _expand_braces(_expand_variables(source, pattern))
+    return expand_braces(_expand_variables(source, pattern))
 
 
 def _require_protocol(pattern: str) -> None:
@@ -55,8 +61,13 @@ def _local_shards(source: SourceConfig, pattern: str) -> Iterator[FolderFiles]:
     if location.startswith(_ASSETS):
         inside = location.removeprefix(_ASSETS)
         location = str(files("worldmodel_train").joinpath("assets", inside))
+    if location.endswith(_COMPRESSED):
+        raise ValueError(
+            f"data: shards '{pattern}' of source '{source.name}' are compressed; unpack them to "
+            ".tar, as samples are read by their place in it (videos are compressed already)"
+        )
     try:
-        yield from find_files(os.path.expanduser(name) for name in _expand_braces(location))  # noqa: PTH111
+        yield from find_files(os.path.expanduser(name) for name in expand_braces(location))  # noqa: PTH111
     except FileNotFoundError as error:
         raise ValueError(_missing(source, pattern, str(error))) from None
 
@@ -79,25 +90,3 @@ def _expand_variables(source: SourceConfig, pattern: str) -> str:
         return os.environ[name]
 
     return _VARIABLE.sub(value, pattern)
-
-
-def _expand_ranges(pattern: str) -> Iterator[str]:
-    """`{000..127}` becomes 128 strings, zeros kept."""
-    match = _RANGE.search(pattern)
-    if match is None:
-        yield pattern
-        return
-    first, last = match[1], match[2]
-    for number in range(int(first), int(last) + 1):
-        text = f"{number:0{len(first)}d}"
-        yield from _expand_ranges(pattern[: match.start()] + text + pattern[match.end() :])
-
-
-def _expand_braces(pattern: str) -> Iterator[str]:
-    """Ranges, and lists such as `{train,val}`."""
-    match = _LIST.search(pattern)
-    if match is None:
-        yield from _expand_ranges(pattern)
-        return
-    for choice in match[1].split(","):
-        yield from _expand_braces(pattern[: match.start()] + choice + pattern[match.end() :])
