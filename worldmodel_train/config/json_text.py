@@ -7,6 +7,7 @@ twice. What becomes a model must also hold whole characters only.
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -89,8 +90,7 @@ def _characters(text: str | bytes) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise _Refused(f'"{printable(twice, 60)}" is written twice')
     return values
 

@@ -18,7 +18,7 @@ def test_an_index_made_afterwards_is_the_one_that_packing_writes(tmp_path, packe
 
 
 def test_the_index_of_packing_lists_every_shard_with_its_size_and_samples(packed):
-    names, sizes, samples, _ = read_directory(packed / INDEX_FILE)
+    names, sizes, samples, *_ = read_directory(packed / INDEX_FILE)
     shards = sorted(packed.glob("*.tar"))
     assert [name.decode() for name in names] == [shard.name for shard in shards]
     assert sizes.tolist() == [shard.stat().st_size for shard in shards]

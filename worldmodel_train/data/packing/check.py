@@ -104,7 +104,7 @@ def _differences(out: Path, index: Index) -> list[str]:
     if not path.is_file():
         return []
     try:
-        names, sizes, samples, _ = read_directory(path)
+        names, sizes, samples, *_ = read_directory(path)
     except ValueError as error:
         return [str(error)]
     found = set(zip(names.tolist(), sizes.tolist(), samples.tolist(), strict=True))

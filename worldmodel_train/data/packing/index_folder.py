@@ -15,6 +15,7 @@ from worldmodel_train.data.shards.folder_index import (
     write_folder_index,
 )
 from worldmodel_train.data.shards.tar_index import scan
+from worldmodel_train.data.shards.video_sample import problem_of
 
 
 @dataclass
@@ -24,7 +25,7 @@ class IndexReport:
     shards: int = 0
     samples: int = 0
     unusable: Counter[str] = field(default_factory=Counter)
-    """Samples that training will leave out, by reason."""
+    """Samples that training on videos will leave out, by reason."""
     lost: list[str] = field(default_factory=list)
     """Shards that could not be scanned; they are not in the index."""
 
@@ -62,12 +63,12 @@ def index_folder(folder: Path, *, workers: int, timeout_s: float) -> IndexReport
 
 
 def scan_shard(path: Path, beat: Callable[[], None]) -> ScannedShard:
-    """The shard's size, samples and their problems."""
+    """The shard's size, samples and what keeps them from being videos."""
     del beat
     with path.open("rb") as file:
         num_bytes = os.fstat(file.fileno()).st_size
         table = scan(file)
-    problems = Counter(table[row].problem for row in range(len(table)))
+    problems = Counter(problem_of(table[row]) for row in range(len(table)))
     del problems[""]
     return ScannedShard(shard=IndexedShard(path.name, num_bytes, table), problems=problems)
 

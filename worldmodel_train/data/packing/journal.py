@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from worldmodel_train.data.shards.shard_table import ShardTable
 from worldmodel_train.data.shards.tar_index import read_shard_table
 
 ModelT = TypeVar("ModelT", bound=StrictConfig)
+
+_log = logging.getLogger(__name__)
 
 
 class PackArguments(StrictConfig):
@@ -80,9 +83,25 @@ class Index(StrictConfig):
     arguments: PackArguments
 
 
-def rows_of(out: Path, shard: ShardRecord) -> Path:
+def _rows_of(out: Path, shard: ShardRecord) -> Path:
     """The file in which a journal keeps where the samples of a finished shard lie."""
     return out / "journal" / f"{shard.name}.rows"
+
+
+def samples_of(out: Path, shard: ShardRecord, tar: Path) -> ShardTable:
+    """Where the samples of a finished shard lie, as the journal in `out` noted it.
+
+    Rows that are damaged, or of an older version of this program, are found by a scan of `tar`.
+    """
+    rows = _rows_of(out, shard)
+    try:
+        return ShardTable.from_bytes(rows.read_bytes(), shard.samples)
+    except (FileNotFoundError, ValueError) as error:
+        _log.warning("%s: %s; scanning %s in its place", rows, error, tar)
+    table = read_shard_table(tar)
+    if len(table) != shard.samples:
+        raise PackError(f"{tar}: holds {len(table)} samples, not {shard.samples}; pack it again")
+    return table
 
 
 class Journal:
@@ -113,13 +132,13 @@ class Journal:
         """Record a finished chapter, and where the samples of its shard lie."""
         if chapter.shard is not None:
             table = read_shard_table(self._out / chapter.shard.name)
-            write_atomically(rows_of(self._out, chapter.shard), table.to_bytes())
+            write_atomically(_rows_of(self._out, chapter.shard), table.to_bytes())
         path = self.folder / f"chapter-{number:06d}.json"
         write_atomically(path, chapter.model_dump_json().encode())
 
     def table(self, shard: ShardRecord) -> ShardTable:
         """Where the samples of a finished shard lie."""
-        return read_rows(rows_of(self._out, shard), shard)
+        return samples_of(self._out, shard, self._out / shard.name)
 
     def _require_fresh(self) -> None:
         """Refuse a folder with files that packing would write over."""
@@ -178,14 +197,6 @@ def fingerprint(entries: Sequence[Entry]) -> str:
     for e in entries:
         digest.update(json.dumps([e.source, e.label, e.caption, e.start, e.end]).encode())
     return digest.hexdigest()
-
-
-def read_rows(path: Path, shard: ShardRecord) -> ShardTable:
-    """The file that `rows_of` names, as it is or where a merge has it; PackError if damaged."""
-    try:
-        return ShardTable.from_bytes(path.read_bytes(), shard.samples)
-    except ValueError as error:
-        raise PackError(f"{path}: damaged ({error}); pack into an empty folder") from None
 
 
 def read_chapters(out: Path) -> Iterator[Chapter]:

@@ -7,9 +7,10 @@ their shards are renamed into `OUT` and get one index there.
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_model
@@ -23,8 +24,7 @@ from worldmodel_train.data.packing.journal import (
     fingerprint,
     only_writer,
     read_chapters,
-    read_rows,
-    rows_of,
+    samples_of,
 )
 from worldmodel_train.data.packing.shard_writer import sync_folder, write_atomically
 from worldmodel_train.data.shards.folder_index import (
@@ -171,15 +171,17 @@ def _merge(out: Path, parts: Sequence[Path]) -> None:
     """Renames shards, numbered on through the parts; the index comes last and makes the set."""
     indexes = [read_index(part) for part in parts]
     records: list[ShardRecord] = []
-    rows: list[Path] = []
+    tables: list[Callable[[], ShardTable]] = []
     for part, index in zip(parts, indexes, strict=True):
         for record in index.shards:
             target = f"shard-{len(records):06d}.tar"
             _move(shard_path(part, record), out / target, record)
             records.append(record.model_copy(update={"name": target}))
-            rows.append(rows_of(part, record))
+            tables.append(partial(samples_of, part, record, out / target))
     sync_folder(out)
-    write_folder_index(out / INDEX_FILE, map(_indexed, records, rows))
+    shards = zip(records, tables, strict=True)
+    places = (IndexedShard(shard.name, shard.bytes, table()) for shard, table in shards)
+    write_folder_index(out / INDEX_FILE, places)
     _write_rejects(out / "rejects.jsonl", parts)
     merged = Index(
         shards=tuple(records),
@@ -207,11 +209,6 @@ def _move(shard: Path, target: Path, record: ShardRecord) -> None:
         shard.rename(target)
     elif not target.is_file() or target.stat().st_size != record.bytes:
         raise PackError(f"{shard}: is gone; remove {shard.parent} and pack this part again")
-
-
-def _indexed(record: ShardRecord, rows: Path) -> IndexedShard:
-    """Where the samples of a merged shard lie: as its part noted it."""
-    return IndexedShard(record.name, record.bytes, read_rows(rows, record))
 
 
 def _twice(parts: Sequence[Path]) -> int:

@@ -1,8 +1,9 @@
 """`samples.idx`: where every sample of a folder of shards lies, read a row at a time.
 
-A header of fixed size, one block per shard (`ShardTable.to_bytes`), then the directory: name,
-bytes, samples and place of each shard, sorted by name. Start-up reads the directory only; a sample
-costs two small reads, whatever the number of shards.
+A header of fixed size, one block per shard (`ShardTable.to_bytes`), then the directory: bytes,
+samples and place of each shard, and names, sorted. Start-up reads the directory only; a sample
+costs two small reads, whatever the number of shards. Header, directory, rows and records have
+checksums: a bit that is another is refused here, or found when its row is read.
 """
 
 import os
@@ -14,12 +15,23 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from worldmodel_train.data.shards.shard_table import ROW, ShardSample, ShardTable, sample_of
+from worldmodel_train.data.shards.shard_table import (
+    ROW_BYTES,
+    ShardSample,
+    ShardTable,
+    row_of,
+    sample_of,
+)
 
 INDEX_FILE = "samples.idx"
-_MAGIC = b"WMTIDX01"
-# magic, shards, bytes of a name, offset of the directory, its CRC-32
-_HEADER = struct.Struct("<8sQQQI")
+VERSION = 2
+_MAGIC = b"WMTIDX"
+# magic and version, shards, bytes of a name, offset of the directory, its CRC-32
+_HEADER_V1 = struct.Struct("<6s2sQQQI")
+# the same, and the CRC-32 of the header before it
+_HEADER = struct.Struct("<6s2sQQQII")
+_LARGEST_RECORD = 1 << 24  # bytes; an honest one has some hundred
+_LARGEST_FILE = 1 << 48
 
 
 class Directory(NamedTuple):
@@ -29,6 +41,7 @@ class Directory(NamedTuple):
     sizes: np.ndarray  # of the file
     samples: np.ndarray
     places: np.ndarray  # of the shard's rows in the index
+    version: int = VERSION
 
 
 class IndexedShard(NamedTuple):
@@ -42,12 +55,7 @@ class IndexedShard(NamedTuple):
 def read_directory(path: Path) -> Directory:
     """The directory of an index; ValueError where the file is something else or damaged."""
     with path.open("rb") as file:
-        header = file.read(_HEADER.size)
-        if len(header) < _HEADER.size or not header.startswith(_MAGIC[:6]):
-            raise ValueError(_broken(path, "it does not begin as one"))
-        magic, shards, width, start, check = _HEADER.unpack(header)
-        if magic != _MAGIC:
-            raise ValueError(_broken(path, f"its version is {magic[6:]!r}, not {_MAGIC[6:]!r}"))
+        version, shards, width, start, check = _read_header(path, file.read(_HEADER.size))
         size = shards * (width + 3 * 8)
         if start + size != os.fstat(file.fileno()).st_size:
             raise ValueError(_broken(path, "it was cut"))
@@ -56,21 +64,42 @@ def read_directory(path: Path) -> Directory:
     if zlib.crc32(content) != check:
         raise ValueError(_broken(path, "its checksum is wrong"))
     numbers = np.frombuffer(content, dtype="<i8", count=3 * shards).reshape(3, shards)
+    _require_sane(path, numbers, start)
     names = np.frombuffer(content, dtype=f"S{width}", offset=numbers.nbytes)
-    return Directory(names, *numbers)
+    return Directory(names, *numbers, version)
 
 
-def read_row(index: int, place: int, num_samples: int, row: int) -> ShardSample:
-    """One sample of the shard whose rows lie at `place`; ValueError where the bytes are no row.
+def _require_sane(path: Path, numbers: np.ndarray, start: int) -> None:
+    """Refuses what no writer of ours would have checksummed."""
+    _, samples, places = numbers
+    rows = float(samples.sum(dtype=np.float64)) * ROW_BYTES
+    if start > _LARGEST_FILE or (numbers < 0).any() or (places > start).any() or rows > start:
+        raise ValueError(_broken(path, "it claims more than it can hold"))
+
+
+def _read_header(path: Path, raw: bytes) -> tuple[int, int, int, int, int]:
+    """Version, shards, bytes of a name, offset of the directory, its CRC-32."""
+    if len(raw) < _HEADER_V1.size or not raw.startswith(_MAGIC):
+        raise ValueError(_broken(path, "it does not begin as one"))
+    if raw[6:8] == b"01":
+        return 1, *_HEADER_V1.unpack(raw[: _HEADER_V1.size])[2:]
+    if raw[6:8] != b"02":
+        raise ValueError(_broken(path, f"its version is {raw[6:8]!r}, not b'02' or b'01'"))
+    if len(raw) < _HEADER.size or zlib.crc32(raw[:-4]) != int.from_bytes(raw[-4:], "little"):
+        raise ValueError(_broken(path, "the checksum of its first bytes is wrong"))
+    return VERSION, *_HEADER.unpack(raw)[2:-1]
+
+
+def read_row(index: int, place: int, num_samples: int, number: int) -> ShardSample:
+    """One sample of the shard whose rows lie at `place`; ValueError where the bytes are not its.
 
     `index` is the open file's descriptor.
     """
-    raw = os.pread(index, ROW.itemsize, place + row * ROW.itemsize)
-    found = np.frombuffer(raw, dtype=ROW)[0] if len(raw) == ROW.itemsize else None
-    if found is None:
-        raise ValueError("the index ends early")
-    key_place = place + num_samples * ROW.itemsize + int(found["key_begin"])
-    return sample_of(found, os.pread(index, int(found["key_size"]), key_place))
+    row = row_of(os.pread(index, ROW_BYTES, place + number * ROW_BYTES), number)
+    if row.num_bytes > _LARGEST_RECORD or row.begin > _LARGEST_FILE:
+        raise ValueError(f"row {number} claims {row.num_bytes} bytes at {row.begin}")
+    record = os.pread(index, row.num_bytes, place + num_samples * ROW_BYTES + row.begin)
+    return sample_of(row, record)
 
 
 def write_folder_index(path: Path, shards: Iterable[IndexedShard]) -> int:
@@ -101,7 +130,8 @@ def write_directory(file: BinaryIO, shards: list[tuple[bytes, int, int, int]]) -
     content = numbers.tobytes() + names.tobytes()
     file.write(content)
     file.seek(0)
-    file.write(_HEADER.pack(_MAGIC, len(shards), width, start, zlib.crc32(content)))
+    header = _HEADER.pack(_MAGIC, b"02", len(shards), width, start, zlib.crc32(content), 0)[:-4]
+    file.write(header + zlib.crc32(header).to_bytes(4, "little"))
 
 
 def _broken(path: Path, why: str) -> str:

@@ -8,7 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from worldmodel_train.data.shards.find_files import list_files
-from worldmodel_train.data.shards.folder_index import INDEX_FILE, Directory, read_directory
+from worldmodel_train.data.shards.folder_index import (
+    INDEX_FILE,
+    VERSION,
+    Directory,
+    read_directory,
+)
 from worldmodel_train.data.shards.shard_files import FolderFiles, ShardFiles
 from worldmodel_train.data.shards.tar_index import read_shard_table
 
@@ -20,13 +25,15 @@ UNKNOWN = -1
 
 
 class ShardCounts(NamedTuple):
-    """What is known of each shard before it is opened: 24 bytes a shard."""
+    """What is known of each shard before it is opened: 32 bytes a shard."""
 
     samples: np.ndarray
     sizes: np.ndarray
     """Bytes of the file by its index; UNKNOWN where the shard was scanned."""
     places: np.ndarray
     """Where the folder's index has its rows; UNKNOWN where it has none."""
+    versions: np.ndarray
+    """Of that index."""
 
 
 def read_index(folder: Path) -> Directory | None:
@@ -35,7 +42,16 @@ def read_index(folder: Path) -> Directory | None:
     `samples.idx` where there is one, else `index.json`, which knows no places.
     """
     if (folder / INDEX_FILE).is_file():
-        return read_directory(folder / INDEX_FILE)
+        directory = read_directory(folder / INDEX_FILE)
+        if directory.version < VERSION:
+            _log.warning(
+                "%s is of version %d, whose rows have no checksums; make it again with "
+                "`wmt data index %s`",
+                folder / INDEX_FILE,
+                directory.version,
+                folder,
+            )
+        return directory
     path = folder / INDEX_NAME
     if not path.is_file():
         return None
@@ -89,6 +105,7 @@ def _count(part: FolderFiles) -> ShardCounts:
         counts.samples[known] = index.samples[row[known]]
         counts.sizes[known] = index.sizes[row[known]]
         counts.places[known] = index.places[row[known]]
+        counts.versions[known] = index.version
         if not known.all() or len(index.names) > len(part.names):
             _warn_of_missing(part, index)
     for i in np.flatnonzero(counts.sizes == UNKNOWN):

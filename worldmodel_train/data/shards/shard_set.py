@@ -9,7 +9,8 @@ from typing import BinaryIO, Literal
 
 import numpy as np
 
-from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_row
+from worldmodel_train.data.shards import folder_index, folder_index_v1
+from worldmodel_train.data.shards.folder_index import INDEX_FILE
 from worldmodel_train.data.shards.open_files import OpenFiles
 from worldmodel_train.data.shards.shard_counts import UNKNOWN, count_samples
 from worldmodel_train.data.shards.shard_files import ShardFiles
@@ -21,25 +22,26 @@ from worldmodel_train.data.shards.tar_members import (
     CorruptTarError,
     read_member,
 )
+from worldmodel_train.data.shards.video_sample import problem_of, video_of
 from worldmodel_train.data.video_files import MEMBER_LIMIT
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
 
-_CACHED_SAMPLES = 1_000_000  # about 80 MB of scanned tables per loading process
+_CACHED_SAMPLES = 1_000_000  # about 110 MB of scanned tables per loading process
 
 
 class ShardSet:
     """The samples of a list of shards, numbered through.
 
     A folder's index says where a sample lies; a shard without one, or whose index turns out to be
-    another shard's, is scanned when it is first needed. Some 40 bytes a shard, whatever it holds.
+    another shard's, is scanned when it is first needed. Some 50 bytes a shard, whatever it holds.
     """
 
     def __init__(self, shards: Sequence[str]) -> None:
         self._shards = shards if isinstance(shards, ShardFiles) else ShardFiles.of(shards)
         counts = count_samples(self._shards)
-        self._sizes, self._places = counts.sizes, counts.places
+        self._sizes, self._places, self._versions = counts.sizes, counts.places, counts.versions
         self._ends = np.cumsum(counts.samples)
         self.empty = tuple(self._shards[int(i)] for i in np.flatnonzero(counts.samples == 0))
         self._indexes = OpenFiles()
@@ -97,12 +99,12 @@ class ShardSet:
             return None
         begin, end = (int(self._ends[shard - 1]) if shard else 0), int(self._ends[shard])
         index = Path(self._shards[shard]).with_name(INDEX_FILE)
+        read_row = (folder_index_v1 if self._versions[shard] == 1 else folder_index).read_row
         try:
-            return read_row(
-                self._indexes.descriptor(index), int(self._places[shard]), end - begin, row
-            )
+            descriptor = self._indexes.descriptor(index)
+            return read_row(descriptor, int(self._places[shard]), end - begin, row)
         except (OSError, ValueError) as error:
-            return self._distrust(shard, f"its rows cannot be read: {error}")
+            return self._distrust(shard, f"the index cannot be read: {error}")
 
     def _distrust(self, shard: int, why: str) -> None:
         """From now on the shard is scanned, whatever the index says."""
@@ -136,9 +138,11 @@ def _content(
     file: BinaryIO, path: str, sample: ShardSample, what: Literal["video", "json"]
 ) -> bytes:
     """The sample's bytes; raises SampleError where it cannot be used."""
-    if sample.problem:
-        raise SampleError(Skip(sample.problem, path, sample.key))
-    span = sample.video if what == "video" else sample.json
+    problem = problem_of(sample)
+    if problem:
+        raise SampleError(Skip(problem, path, sample.key))
+    span = video_of(sample) if what == "video" else sample.spans["json"]
+    assert span is not None, "no problem means that there is a video"
     if span.size > MEMBER_LIMIT:
         raise SampleError(Skip("too_large", path, sample.key))
     try:

@@ -1,89 +1,121 @@
-"""The samples of one shard as bytes: rows of one width, then the keys."""
+"""The samples of one shard as bytes: rows of one width, and behind them a record of each.
 
-from collections.abc import Sequence
+    row     where its record begins behind the rows, how many files it names, bytes of text,
+            CRC-32 of the record; CRC-32 of all this and of the row's number
+    record  offset, size and CRC-32 of the tar header of each file, in the tar's order;
+            then the text `problem/extension/.../extension/key`
+
+No bit of it changes unnoticed, and no row can stand in another's place.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import NamedTuple
 
 from worldmodel_train.data.shards.tar_members import Span
 
-PROBLEMS = ("", "missing_json", "missing_video", "truncated_shard", "corrupt_shard")
-
-# 48 bytes a sample; keys lie behind the rows, `key_begin` counts from the first of them
-ROW = np.dtype(
-    [
-        ("video_offset", "<i8"),
-        ("video_size", "<i8"),
-        ("json_offset", "<i8"),
-        ("json_size", "<i8"),
-        ("video_check", "<u4"),
-        ("json_check", "<u4"),
-        ("key_begin", "<u4"),
-        ("key_size", "<u2"),
-        ("problem", "u1"),
-        ("unused", "u1"),
-    ]
-)
+_ROW = struct.Struct("<QIIII")
+_SPAN = struct.Struct("<qqI")
+ROW_BYTES = _ROW.size
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardSample:
-    """One sample of a shard: where its files lie, or why it cannot be used."""
+    """One sample of a shard: where its files lie, or why the tar cannot be read there."""
 
     key: str
-    video: Span
-    json: Span
+    spans: Mapping[str, Span]
+    """By extension, without its dot, in the tar's order."""
     problem: str = ""
 
 
-class ShardTable:
-    """The samples of one shard, 48 bytes each and their keys."""
+class Row(NamedTuple):
+    """Where a sample's record lies."""
 
-    def __init__(self, rows: np.ndarray, keys: bytes) -> None:
-        self._rows = rows
-        self._keys = keys
+    begin: int
+    """Bytes between the end of the rows and the record."""
+    num_spans: int
+    num_text: int
+    check: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the record."""
+        return self.num_spans * _SPAN.size + self.num_text
+
+
+class ShardTable:
+    """The samples of one shard, some 75 bytes each and their keys."""
+
+    def __init__(self, block: bytes, num_samples: int) -> None:
+        self._block = block
+        self._num_samples = num_samples
 
     @staticmethod
     def of(samples: Sequence[ShardSample]) -> "ShardTable":
         """The table of these samples."""
-        rows = np.zeros(len(samples), dtype=ROW)
-        keys = [sample.key.encode()[:0xFFFF] for sample in samples]
-        sizes = [len(key) for key in keys]
-        rows["key_begin"] = np.cumsum([0, *sizes])[:-1]
-        rows["key_size"] = sizes
-        for i, sample in enumerate(samples):
-            row = rows[i]
-            row["video_offset"], row["video_size"], row["video_check"] = sample.video
-            row["json_offset"], row["json_size"], row["json_check"] = sample.json
-            row["problem"] = PROBLEMS.index(sample.problem)
-        return ShardTable(rows, b"".join(keys))
+        rows, records = bytearray(), bytearray()
+        for number, sample in enumerate(samples):
+            record, num_text = _record_of(sample)
+            row = _ROW.pack(len(records), len(sample.spans), num_text, zlib.crc32(record), 0)
+            rows += row[:-4] + zlib.crc32(row[:-4], number).to_bytes(4, "little")
+            records += record
+        return ShardTable(bytes(rows + records), len(samples))
 
     @staticmethod
     def from_bytes(block: bytes, num_samples: int) -> "ShardTable":
-        """The table that `to_bytes` gave; ValueError if the block is too short for it."""
-        rows = np.frombuffer(block, dtype=ROW, count=num_samples)
-        return ShardTable(rows, block[num_samples * ROW.itemsize :])
+        """The table that `to_bytes` gave; ValueError where a bit of it is another."""
+        table = ShardTable(block, num_samples)
+        size = num_samples * ROW_BYTES
+        for number in range(num_samples):
+            size += table._row(number).num_bytes
+            table[number]
+        if size != len(block):
+            raise ValueError(f"{len(block)} bytes, not {size}")
+        return table
 
     def to_bytes(self) -> bytes:
-        """Rows, then keys."""
-        return self._rows.tobytes() + self._keys
+        """Rows, then records."""
+        return self._block
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._num_samples
 
     def __getitem__(self, number: int) -> ShardSample:
-        row = self._rows[number]
-        begin = int(row["key_begin"])
-        return sample_of(row, self._keys[begin : begin + int(row["key_size"])])
+        row = self._row(number)
+        begin = self._num_samples * ROW_BYTES + row.begin
+        return sample_of(row, self._block[begin : begin + row.num_bytes])
+
+    def _row(self, number: int) -> Row:
+        return row_of(self._block[number * ROW_BYTES : (number + 1) * ROW_BYTES], number)
 
 
-def sample_of(row: np.void, key: bytes) -> ShardSample:
-    """What a row and its key say; ValueError where they cannot be what was written."""
-    if row["problem"] >= len(PROBLEMS):
-        raise ValueError(f"no problem has the number {row['problem']}")
-    return ShardSample(
-        key=key.decode(),
-        video=Span(int(row["video_offset"]), int(row["video_size"]), int(row["video_check"])),
-        json=Span(int(row["json_offset"]), int(row["json_size"]), int(row["json_check"])),
-        problem=PROBLEMS[row["problem"]],
-    )
+def row_of(raw: bytes, number: int) -> Row:
+    """What the bytes of the `number`-th row say; ValueError where they are not that row's."""
+    if len(raw) < ROW_BYTES:
+        raise ValueError("it ends early")
+    *fields, check = _ROW.unpack(raw)
+    if zlib.crc32(raw[:-4], number) != check:
+        raise ValueError(f"the checksum of row {number} is wrong")
+    return Row(*fields)
+
+
+def sample_of(row: Row, record: bytes) -> ShardSample:
+    """What a row and its record say; ValueError where they are not what was written."""
+    if zlib.crc32(record) != row.check:
+        raise ValueError("the checksum of a record is wrong")
+    places = record[: row.num_spans * _SPAN.size]
+    text = record[len(places) :].decode("utf-8", "surrogateescape")
+    problem, *extensions, key = text.split("/", row.num_spans + 1)
+    spans = map(Span._make, _SPAN.iter_unpack(places))
+    return ShardSample(key=key, spans=dict(zip(extensions, spans, strict=True)), problem=problem)
+
+
+def _record_of(sample: ShardSample) -> tuple[bytes, int]:
+    """A sample's record, and how many bytes of it are text."""
+    words = (sample.problem, *sample.spans)
+    assert not any("/" in word for word in words)
+    text = "/".join((*words, sample.key)).encode("utf-8", "surrogateescape")
+    return b"".join(_SPAN.pack(*span) for span in sample.spans.values()) + text, len(text)

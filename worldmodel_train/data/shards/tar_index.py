@@ -6,7 +6,6 @@ from typing import BinaryIO
 
 from worldmodel_train.data.shards.shard_table import ShardSample, ShardTable
 from worldmodel_train.data.shards.tar_members import (
-    NOWHERE,
     CorruptTarError,
     Member,
     tar_members,
@@ -24,13 +23,13 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def read_shard_table(path: Path) -> ShardTable:
-    """The samples of a shard, the unusable ones with their problem."""
+    """The samples of a shard, and where it is damaged."""
     with path.open("rb") as file:
         return scan(file)
 
 
 def scan(file: BinaryIO) -> ShardTable:
-    """The samples of an open shard, the unusable ones with their problem."""
+    """The samples of an open shard, and where it is damaged: a sample with a problem, the last."""
     samples: list[ShardSample] = []
     group: list[Member] = []
     file_size = os.fstat(file.fileno()).st_size
@@ -46,7 +45,7 @@ def scan(file: BinaryIO) -> ShardTable:
         if len(whole) == len(group) and len(group) > 1:
             samples.append(_sample(group, file_size))
             key = ""
-        samples.append(ShardSample(key=key, video=NOWHERE, json=NOWHERE, problem=str(error)))
+        samples.append(ShardSample(key=key, spans={}, problem=str(error)))
         group = []
     if group:
         samples.append(_sample(group, file_size))
@@ -57,8 +56,5 @@ def _sample(members: list[Member], file_size: int) -> ShardSample:
     """The sample that consecutive members of one key make."""
     key = split_name(members[0].name)[0]
     spans = {split_name(m.name)[1]: m.span for m in members}
-    video = next((span for ext, span in spans.items() if ext in VIDEO_EXTENSIONS), None)
-    json = spans.get("json")
-    problem = "missing_video" if video is None else "missing_json" if json is None else ""
     assert all(span.offset + span.size <= file_size for span in spans.values())
-    return ShardSample(key=key, video=video or NOWHERE, json=json or NOWHERE, problem=problem)
+    return ShardSample(key=key, spans=spans)
