@@ -1,7 +1,9 @@
 """Every shipped recipe can be trusted: it parses, says where it is from and what it costs."""
 
 import re
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -19,10 +21,48 @@ PROMISED = {
     "ijepa_vith14",
 }  # fmt: skip
 
+
+class Stated(NamedTuple):
+    """The size of a run as its source states it."""
+
+    nodes: int
+    gpus: int
+    micro_batch: int
+    epochs: int
+    steps_an_epoch: int
+
+
+RELEASED = {
+    # facebookresearch/vjepa2 c2963a4, configs/train: nodes, tasks_per_node, batch_size, epochs, ipe
+    "vjepa2_vitg": Stated(16, 8, 24, 800, 300),
+    "vjepa2_vitl_cooldown": Stated(32, 8, 12, 40, 300),
+    "vjepa2_vith_cooldown": Stated(32, 8, 12, 40, 300),
+    # cooldown-384px-64f: that for 256 px differs in its 4 epochs of 30 steps
+    "vjepa2_vitg_cooldown": Stated(64, 8, 6, 40, 300),
+    # the files say 10 epochs of 300; 240k steps are the paper's (arXiv 2506.09985) for ViT-g
+    "vjepa2_vitl": Stated(16, 8, 24, 800, 300),
+    "vjepa2_vith": Stated(16, 8, 24, 800, 300),
+    # facebookresearch/jepa 51c59d5, configs/pretrain/vitl16.yaml
+    "vjepa_vitl": Stated(16, 8, 24, 300, 300),
+    # facebookresearch/ijepa 52c1ae9, configs/in1k_vith14_ep300.yaml and README (2 nodes of 8)
+    "ijepa_vith14": Stated(2, 8, 128, 300, 1_281_167 // 2048),
+}
+OWN = {
+    "demo": Stated(1, 1, 32, 1, 400),
+    "vjepa2_vits": Stated(1, 4, 64, 1, 80_000),
+    "vjepa2_vitb": Stated(1, 8, 32, 1, 80_000),
+}
+
 BUDGET = re.compile(
     r"# Budget \(`wmt show --cost (\w+)`\): ([\d,]+) tokens a clip,\n"
     r"# ([\d,]+) steps of ([\d,]+) clips, ([\d.,]+) GFLOP a clip, ([\d.e+]+) FLOP a run"
 )
+
+
+@cache
+def load(name):
+    """A recipe, read once: reading draws masks of its size."""
+    return load_recipe(str(FOLDER / f"{name}.yaml"))
 
 
 def number(text):
@@ -39,7 +79,7 @@ def path(request):
 
 
 def test_it_parses_and_is_named_as_its_file(path):
-    assert load_recipe(str(path)).name == path.stem
+    assert load(path.stem).name == path.stem
 
 
 def test_it_begins_with_a_comment_that_says_its_source(path):
@@ -50,7 +90,7 @@ def test_it_begins_with_a_comment_that_says_its_source(path):
 
 def test_its_budget_is_what_the_cost_code_says(path):
     match = BUDGET.search(path.read_text())
-    recipe = load_recipe(str(path))
+    recipe = load(path.stem)
     cost = recipe_cost(recipe)
     (length,) = cost.lengths
     gflop = cost.clip.total.total / 1e9
@@ -67,6 +107,13 @@ def test_its_budget_is_what_the_cost_code_says(path):
     assert stated[3:] == pytest.approx([gflop, cost.run_flops], rel=0.05), expected
 
 
+def test_its_micro_batch_and_steps_are_those_of_its_source(path):
+    stated, train = (RELEASED | OWN)[path.stem], load(path.stem).train
+    assert train.micro_batch == stated.micro_batch
+    assert train.global_batch == stated.nodes * stated.gpus * stated.micro_batch
+    assert train.steps == stated.epochs * stated.steps_an_epoch
+
+
 def test_all_of_it_stands_in_shipped_recipes(path):
     origins = read_recipe(str(path)).origins.values()
     files = {Path(origin.file).resolve().parent for origin in origins}
@@ -76,7 +123,7 @@ def test_all_of_it_stands_in_shipped_recipes(path):
 
 @pytest.mark.parametrize("size", ["l", "h", "g"])
 def test_a_cooldown_changes_clips_length_and_learning_rate_only(size):
-    parent, child = load_recipe(f"vjepa2_vit{size}"), load_recipe(f"vjepa2_vit{size}_cooldown")
+    parent, child = load(f"vjepa2_vit{size}"), load(f"vjepa2_vit{size}_cooldown")
     assert child.method == parent.method
     assert child.masks == parent.masks
     assert child.optim.model_copy(update={"lr": parent.optim.lr}) == parent.optim
@@ -87,7 +134,7 @@ def test_a_cooldown_changes_clips_length_and_learning_rate_only(size):
 
 
 def test_the_cooldown_ends_where_the_released_schedule_ends():
-    recipe = load_recipe("vjepa2_vitl_cooldown")
+    recipe = load("vjepa2_vitl_cooldown")
     start, end = (recipe.optim.lr.at(step, recipe.train.steps) for step in (0, recipe.train.steps))
     assert start == pytest.approx(5.25e-4)
     assert end == pytest.approx(1.06e-4, rel=2e-3)
@@ -95,18 +142,32 @@ def test_the_cooldown_ends_where_the_released_schedule_ends():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_reproductions_truncate_as_released_and_our_own_without_bias(name):
-    own = name in {"demo", "vjepa2_vits", "vjepa2_vitb"}
-    expected = "random" if own else "late"
-    assert {mask.truncate for mask in load_recipe(name).masks} == {expected}
+    expected = "random" if name in OWN else "late"
+    assert {mask.truncate for mask in load(name).masks} == {expected}
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("vjepa2")])
 def test_our_own_training_uses_the_correct_rotation(name):
-    assert load_recipe(name).method.encoder.position.name == "rope3d"
+    assert load(name).method.encoder.position.name == "rope3d"
+
+
+@pytest.mark.parametrize("name", ["vjepa_vitl", "ijepa_vith14"])
+def test_the_first_jepas_warm_up_for_forty_epochs(name):
+    assert load(name).optim.lr.warmup_steps == 40 * RELEASED[name].steps_an_epoch
+
+
+def test_the_first_vjepa_takes_every_fourth_frame():
+    sources = load("vjepa_vitl").data.sources
+    rates = {"k710": 30, "ssv2": 12, "howto": 30}
+    assert {source.name: source.clip.fps * 4 for source in sources} == rates
+
+
+def test_ijepa_does_not_flip():
+    assert load("ijepa_vith14").data.augment.flip == 0.0
 
 
 def test_the_numbers_of_vjepa2_are_the_published_ones():
-    recipe = load_recipe("vjepa2_vitg")
+    recipe = load("vjepa2_vitg")
     assert recipe.train.global_batch == 3072
     assert recipe.train.steps == 240_000
     assert recipe.optim.betas == (0.9, 0.999)
