@@ -45,12 +45,12 @@ def wants_reference() -> bool:
 
 
 @torch.compiler.assume_constant_result  # torch.compile runs it while it traces
-def log_once(op: str, implementation: str) -> None:
+def log_once(op: str, implementation: str, level: int = logging.INFO) -> None:
     """Logs who runs an op, the first time that it is so."""
     if (op, implementation) in _logged:
         return
     _logged.add((op, implementation))
-    logger.info("%s: %s", op, implementation)
+    logger.log(level, "%s: %s", op, implementation)
 
 
 def interpreting() -> bool:

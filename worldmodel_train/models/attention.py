@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldmodel_kernels.rope import rope
+from worldmodel_train.models.attention_backends import attend, choose_backend
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.token_sets import AttentionGroup, lay_flat
 
@@ -17,13 +17,21 @@ def attention(
     keys: Float[Tensor, "b h k e"],
     values: Float[Tensor, "b h k e"],
     valid: Bool[Tensor, "b k"] | None = None,
+    *,
+    one_length: bool = False,
 ) -> Float[Tensor, "b h q e"]:
     """Softmax attention scaled by 1/sqrt(e); keys that are not valid are seen by nobody.
 
-    Without `valid` PyTorch picks a flash kernel where one serves; a mask rules flash out.
+    `one_length` promises that these are the lengths in every step: see `attention_backends`.
     """
-    mask = None if valid is None else valid[:, None, None, :]
-    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    backend = choose_backend(
+        queries.device,
+        queries.dtype,
+        queries.shape[-1],
+        padded=valid is not None,
+        one_length=one_length,
+    )
+    return attend(backend, queries, keys, values, valid)
 
 
 class SelfAttention(nn.Module):
@@ -49,5 +57,5 @@ class SelfAttention(nn.Module):
         qkv = rearrange(qkv, "(b n) (x h e) -> b n x h e", n=group.tokens, x=3, h=self.heads)
         parts = qkv.unbind(2) if group.rotation is None else rope(qkv, *group.rotation)
         queries, keys, values = (part.transpose(1, 2) for part in parts)
-        gathered = attention(queries, keys, values, group.valid)
+        gathered = attention(queries, keys, values, group.valid, one_length=group.one_length)
         return rearrange(gathered, "b h n e -> b n (h e)")

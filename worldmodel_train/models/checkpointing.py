@@ -8,9 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
+from torch.utils.checkpoint import CheckpointPolicy as Policy
 from torch.utils.checkpoint import checkpoint, create_selective_checkpoint_contexts
-
-import worldmodel_kernels.linear.op  # noqa: F401 - registers the operator that is named below
 
 ActivationCheckpointing = Literal["none", "selective", "full"]
 
@@ -67,6 +66,7 @@ KEPT_OPERATIONS = (
     "aten::_scaled_dot_product_flash_attention_for_cpu",
     "aten::_scaled_dot_product_efficient_attention",
     "aten::_scaled_dot_product_cudnn_attention",
+    "flash_attn::_flash_attn_forward",
 )
 
 
@@ -77,18 +77,15 @@ def run_block(
     return _RUNNERS[policy](block, *inputs)
 
 
-def _operator(name: str) -> OpOverload:
-    namespace, operation = name.split("::")
-    return getattr(getattr(torch.ops, namespace), operation).default
+# by name: packages register operators when they are imported, which may be in the first block
+def _keep_or_not(_context: object, operation: OpOverload, *_: object, **__: object) -> Policy:
+    return Policy.MUST_SAVE if operation.name() in KEPT_OPERATIONS else Policy.PREFER_RECOMPUTE
 
 
 # Blocks draw no random numbers, so there is no generator state to bring back.
 _full = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 _keep_products = partial(
-    _full,
-    context_fn=partial(
-        create_selective_checkpoint_contexts, [_operator(name) for name in KEPT_OPERATIONS]
-    ),
+    _full, context_fn=partial(create_selective_checkpoint_contexts, _keep_or_not)
 )
 
 

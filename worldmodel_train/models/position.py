@@ -39,11 +39,13 @@ class Places:
         valid: Bool[Tensor, "b k"] | None,
         grid: TokenGrid,
         rows: int,
+        *,
+        one_length: bool = False,
     ) -> AttentionGroup:
         """What attention needs to know of `rows` sequences of tokens with these ids."""
         table = self._table(grid, index.device)
         rotation = None if table is None else table.at(index)
-        return AttentionGroup(rows, index.shape[1], rotation, valid)
+        return AttentionGroup(rows, index.shape[1], rotation, valid, one_length)
 
     def _table(self, grid: TokenGrid, device: torch.device) -> Rotation | None:
         if (grid, device) not in self._tables:

@@ -36,6 +36,8 @@ class AttentionGroup:
     """None where positions do not act inside attention."""
     valid: Bool[Tensor, "rows tokens"] | None = None
     """Which tokens are seen by others of their sequence; None means all."""
+    one_length: bool = False
+    """Whether sequences are as long in every step, so that a kernel may plan for this length."""
 
 
 def lay_flat(sets: Sequence[Float[Tensor, "_ _ d"]]) -> Float[Tensor, "n d"]:

@@ -84,7 +84,8 @@ class VisionTransformer(nn.Module):
         everything = torch.arange(grid.num_tokens, device=clips.device)[None]
         sets = [TokenSet(everything)] if kept is None else kept
         groups = [
-            self.places.group(chosen.index, chosen.valid, grid, len(clips)) for chosen in sets
+            self.places.group(one.index, one.valid, grid, len(clips), one_length=kept is None)
+            for one in sets
         ]
         embedded = lay_flat(
             [
