@@ -14,7 +14,7 @@ BIN  := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain submit show report seeds bench test test-all test-slurm lint types layers check format lock clean
+.PHONY: help setup pretrain submit show report seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,19 @@ bench: $(STAMP) ## Measure this machine: all, or WHAT=step ARGS="--recipe vjepa2
 	@for what in $(if $(filter all,$(WHAT)),kernels step loader memory,$(WHAT)); do \
 	  $(BIN)/python -m benchmarks $$what $(ARGS) || exit 1; done
 
+# where there is no GPU, the same commands at sizes of moments
+TINY := --recipe demo method.encoder.size.width=48 method.encoder.size.depth=1 method.encoder.size.heads=2 \
+  method.predictor.width=24 method.predictor.depth=1 train.micro_batch=2 train.global_batch=2
+TRIED := $(if $(DRY),--device cpu --results "$${TMPDIR:-/tmp}/bench-gpu",--device cuda)
+
+bench-gpu: $(STAMP) ## Measure kernels, steps and memory on one GPU; DRY=1 tries the commands on a CPU
+	@failed=; try() { echo "== $$*"; $(BIN)/python -m benchmarks "$$@" $(TRIED) || failed="$$failed $$1"; }; \
+	  try kernels --threads 0 --rounds $(if $(DRY),1,7); \
+	  try step --threads 0 $(if $(DRY),--rounds 1 $(TINY),--rounds 5 --batches 8); \
+	  $(if $(DRY),,try step --threads 0 --rounds 5 --batches 8 --compile;) \
+	  try memory $(if $(DRY),$(TINY)); \
+	  test -z "$$failed" || { echo "not everything was measured:$$failed"; exit 1; }
+
 test: $(STAMP) ## Run the tests that need no GPU and few minutes
 	@$(BIN)/python -m pytest -q $(ARGS)
 
@@ -60,6 +73,10 @@ test-all: $(STAMP) ## Run every test this machine can run
 	@$(BIN)/python -m pytest -q -m "not gpu and not slurm and not compile and not interpret" $(ARGS)
 	@JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "compile and not gpu" $(ARGS)
 	@TRITON_INTERPRET=1 JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "interpret and not gpu" $(ARGS)
+
+# torch.compile cannot trace the shape checks; a GPU's libraries warn of what no test here can know
+test-gpu: $(STAMP) ## Run the tests that need a GPU; DRY=1 only collects them, on any machine
+	@JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m gpu -W default $(if $(DRY),--collect-only) $(ARGS)
 
 test-slurm: $(STAMP) ## Run the batch scripts on a real SLURM of two nodes on this machine (root, Debian)
 	@$(BIN)/python -m pytest -q -m slurm $(ARGS)

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from benchmarks.ceilings import DTYPES, Ceilings, Work, measure_ceilings
 from benchmarks.device import choose_device, describe, whole_fp32
-from benchmarks.kernel_cases import make_cases
+from benchmarks.kernel_cases import CASES, make_case
 from benchmarks.kernel_cases.case import Bench, Case, Spelling
+from benchmarks.one_by_one import in_a_line, one_by_one
 from benchmarks.plots import Point, roofline
 from benchmarks.results import (
     RESULTS,
     IncorrectError,
+    Publication,
     Report,
     ResultTable,
-    publish,
     with_quartiles,
 )
 from benchmarks.timing import Timing, interleaved
@@ -57,10 +58,38 @@ def kernels(
         precision = "bf16" if place.type == "cuda" else "fp32"
     if precision not in DTYPES:
         raise ValueError(f"--precision={precision} is none of auto, {', '.join(DTYPES)}")
-    ceilings = measure_ceilings(place, [precision], rounds=rounds)
     bench = Bench(device=place, precision=precision)
-    measured = [one for case in make_cases(bench) for one in measure(case, bench, rounds)]
-    publish(_report(measured, ceilings, bench, rounds), results)
+    ceilings, report, publication = None, None, Publication(results)
+    measured: list[Measured] = []
+    failures: dict[str, str] = {}
+    for name, found in one_by_one(_calls(bench, rounds), place, threads=threads):
+        if isinstance(found, Ceilings):
+            ceilings = found
+        elif isinstance(found, BaseException):
+            failures[name] = in_a_line(found)
+        else:
+            measured += found
+        if ceilings is None:
+            raise IncorrectError(f"the {name} of this device could not be measured")
+        report = _report(measured, ceilings, bench, rounds, failures)
+        publication.write(report)
+    assert report is not None
+    publication.finish(report)
+
+
+def _calls(
+    bench: Bench, rounds: int
+) -> dict[str, Callable[[], Ceilings] | Callable[[], list[Measured]]]:
+    """What is measured, by name; ceilings first, for nothing is told without them."""
+    ceilings = partial(measure_ceilings, bench.device, [bench.precision], rounds=rounds)
+    return {"ceilings": ceilings} | {
+        name: partial(measure_named, name, bench, rounds) for name in CASES
+    }
+
+
+def measure_named(name: str, bench: Bench, rounds: int) -> list[Measured]:
+    """Both directions of the case of this name."""
+    return measure(make_case(name, bench), bench, rounds)
 
 
 def measure(case: Case, bench: Bench, rounds: int) -> list[Measured]:
@@ -131,7 +160,13 @@ def _both(leaves: Sequence[Tensor], gradients: Sequence[Tensor], spelling: Spell
     torch.autograd.grad(_outputs(spelling), leaves, gradients)
 
 
-def _report(measured: Sequence[Measured], ceilings: Ceilings, bench: Bench, rounds: int) -> Report:
+def _report(
+    measured: Sequence[Measured],
+    ceilings: Ceilings,
+    bench: Bench,
+    rounds: int,
+    failures: Mapping[str, str],
+) -> Report:
     points = [
         Point(f"{one.op}, {name}\n{one.size}, {one.direction}", one.work, timing.seconds)
         for one in measured
@@ -147,7 +182,8 @@ def _report(measured: Sequence[Measured], ceilings: Ceilings, bench: Bench, roun
             "cases": [_numbers(one, ceilings, bench.precision) for one in measured],
         },
         tables=[_table(measured, ceilings, bench)],
-        figure=roofline(f"Kernels, {bench.precision}", points, ceilings, bench.precision),
+        draw=partial(roofline, f"Kernels, {bench.precision}", points, ceilings, bench.precision),
+        failures=failures,
     )
 
 

@@ -259,7 +259,8 @@ def _report(plan: Plan, everything: Mapping[str, Rates], machine: dict[str, Any]
         }
         | {"whole_path_over_decoding": share._asdict()},
         tables=[_table(plan, everything, share)],
-        figure=bars(
+        draw=partial(
+            bars,
             "Loader",
             "clips/s per core",
             {"CPU time, children included": {n: one.per_core for n, one in everything.items()}},

@@ -9,6 +9,7 @@ import copy
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 
 from benchmarks.device import choose_device, describe
 from benchmarks.live_bytes import LiveBytes
+from benchmarks.one_by_one import in_a_line, one_by_one
 from benchmarks.plots import bars
-from benchmarks.results import RESULTS, IncorrectError, Report, ResultTable, publish
+from benchmarks.results import RESULTS, Publication, Report, ResultTable
 from benchmarks.sizes import recipes_of
 from benchmarks.timing import Spread
 from benchmarks.training_step import (
@@ -51,6 +53,19 @@ class Compared:
     measured: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One policy at one size."""
+
+    title: str
+    policy: ActivationCheckpointing
+    outcome: tuple[float, float]
+    """Loss, and norm of the gradients."""
+    tolerance: float
+    """Relative, of the outcome."""
+    compared: Sequence[Compared]
+
+
 def memory(
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As in wmt pretrain.")
@@ -62,38 +77,56 @@ def memory(
 ) -> None:
     """Compare the estimate of `wmt show --memory` with what a step takes."""
     place = choose_device(device, 0)
-    measure = measure_cuda if place.type == "cuda" else measure_cpu
-    compared: dict[str, dict[ActivationCheckpointing, Sequence[Compared]]] = {}
-    for title, read in recipes_of(recipe, overrides or [], place):
-        settings: dict[ActivationCheckpointing, Setting] = {
-            policy: _with_policy(read, policy, place) for policy in POLICIES
-        }
-        check(settings)
-        compared[title] = {policy: measure(one) for policy, one in settings.items()}
-    publish(_report(compared, place), results)
+    calls = {
+        f"{title}, {policy}": partial(measure, title, read, policy, place)
+        for title, read in recipes_of(recipe, overrides or [], place)
+        for policy in POLICIES
+    }
+    measured: list[Measured] = []
+    failures: dict[str, str] = {}
+    publication = Publication(results)
+    for name, found in one_by_one(calls, place, threads=0):
+        if isinstance(found, BaseException):
+            failures[name] = in_a_line(found)
+        elif problem := difference([one for one in measured if one.title == found.title], found):
+            failures[name] = problem
+        else:
+            measured.append(found)
+        publication.write(_report(measured, place, failures))
+    publication.finish(_report(measured, place, failures))
 
 
-def check(settings: Mapping[ActivationCheckpointing, Setting]) -> None:
-    """Whether all policies have the same loss and gradients.
+def measure(
+    title: str, recipe: Recipe, policy: ActivationCheckpointing, device: torch.device
+) -> Measured:
+    """A step of this recipe with this policy."""
+    setting = _with_policy(recipe, policy, device)
+    objective = _objective(setting)
+    loss = _loss(setting, objective)
+    loss.backward()
+    gradients = [p.grad for p in objective.parameters() if p.grad is not None]
+    outcome = (loss.item(), nn.utils.get_total_norm(gradients).item())
+    del objective, loss, gradients
+    compared = measure_cuda(setting) if device.type == "cuda" else measure_cpu(setting)
+    return Measured(
+        title=title,
+        policy=policy,
+        outcome=outcome,
+        tolerance=TOLERANCE[recipe.train.precision],
+        compared=compared,
+    )
 
-    Raises:
-        IncorrectError: One does not.
-    """
-    expected: tuple[float, float] | None = None
-    for policy, setting in settings.items():
-        objective = _objective(setting)
-        loss = _loss(setting, objective)
-        loss.backward()
-        gradients = [p.grad for p in objective.parameters() if p.grad is not None]
-        found = (loss.item(), nn.utils.get_total_norm(gradients).item())
-        expected = expected or found
-        most = TOLERANCE[setting.recipe.train.precision]
-        for mine, theirs in zip(expected, found, strict=True):
-            if not abs(theirs - mine) <= most * abs(mine):
-                raise IncorrectError(
-                    f"activation_checkpointing={policy} computes something else: {theirs:.8g} in "
-                    f"place of {mine:.8g} (loss or norm of the gradients)"
+
+def difference(before: Sequence[Measured], found: Measured) -> str | None:
+    """How the loss or gradients of a policy differ from those before it; None if they do not."""
+    for one in before[:1]:
+        for mine, theirs in zip(one.outcome, found.outcome, strict=True):
+            if not abs(theirs - mine) <= found.tolerance * abs(mine):
+                return (
+                    f"activation_checkpointing={found.policy} computes something else: "
+                    f"{theirs:.8g} in place of {mine:.8g} (loss or norm of the gradients)"
                 )
+    return None
 
 
 def measure_cpu(setting: Setting) -> Sequence[Compared]:
@@ -204,9 +237,11 @@ def _casts(setting: Setting, objective: VJepa) -> int:
 
 
 def _report(
-    compared: Mapping[str, Mapping[ActivationCheckpointing, Sequence[Compared]]],
-    device: torch.device,
+    measured: Sequence[Measured], device: torch.device, failures: Mapping[str, str]
 ) -> Report:
+    compared: dict[str, dict[ActivationCheckpointing, Sequence[Compared]]] = {}
+    for one in measured:
+        compared.setdefault(one.title, {})[one.policy] = one.compared
     shown = {
         title: {
             f"{policy}, {one.quantity}, {source}": Spread.of([value / 1e6])
@@ -225,7 +260,8 @@ def _report(
             for title, policies in compared.items()
         },
         tables=[_table(title, policies, device) for title, policies in compared.items()],
-        figure=bars("Memory of a step", "MB", shown, colors=2),
+        draw=partial(bars, "Memory of a step", "MB", shown, colors=2),
+        failures=failures,
     )
 
 

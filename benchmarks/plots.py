@@ -27,9 +27,9 @@ def bars(
 
     Bars take turns in so many `colors`.
     """
-    figure = Figure(figsize=(4.2 * len(groups), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    for axis, (group, values) in zip(axes, groups.items(), strict=True):
+    figure = Figure(figsize=(4.2 * max(1, len(groups)), 3.2), layout="constrained")
+    for place, (group, values) in enumerate(groups.items(), start=1):
+        axis = figure.add_subplot(1, len(groups), place)
         for number, (name, spread) in enumerate(values.items()):
             below, above = spread.median - spread.lower, spread.upper - spread.median
             axis.barh(name, spread.median, color=COLORS[number % colors], height=0.65)

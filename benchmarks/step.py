@@ -1,7 +1,6 @@
 """The training step, beside those of transformers and of the original code."""
 
 import copy
-import gc
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,15 +13,16 @@ from torch import nn
 
 from benchmarks.ceilings import Ceilings, measure_ceilings
 from benchmarks.device import choose_device, describe, whole_fp32
+from benchmarks.one_by_one import in_a_line, one_by_one
 from benchmarks.peers.huggingface import HuggingFaceStep
 from benchmarks.peers.reference import ReferenceStep
 from benchmarks.plots import bars
 from benchmarks.results import (
     RESULTS,
     IncorrectError,
+    Publication,
     Report,
     ResultTable,
-    publish,
     with_quartiles,
 )
 from benchmarks.sizes import recipes_of
@@ -58,10 +58,18 @@ class Choices(NamedTuple):
 class Measured:
     """The steps of one size."""
 
-    setting: Setting
+    settings: Mapping[str, Any]
+    precision: str
+    num_batches: int
+    clips: int
+    """Over all batches."""
+    flops: float
+    """As MFU counts them."""
     timings: Mapping[str, Timing]
     memory: Mapping[str, int]
     """Bytes that a step takes on a GPU beside the state of all contestants."""
+    failures: Mapping[str, str]
+    """Why a contestant does not take part, by name."""
 
 
 def step(  # noqa: PLR0913 - one parameter for each option of the command line
@@ -86,15 +94,44 @@ def step(  # noqa: PLR0913 - one parameter for each option of the command line
     """Time a whole training step: forward, backward, optimizer, teacher."""
     place = choose_device(device, threads)
     choices = Choices(peers=peers, compiled=compiled, reference=reference)
+    recipes = {
+        name: comparable(read) if peers or reference else read
+        for name, read in recipes_of(recipe, overrides or [], place)
+    }
     measured: dict[str, Measured] = {}
     ceilings: dict[str, Ceilings] = {}
-    for name, read in recipes_of(recipe, overrides or [], place):
-        precision = read.train.precision
-        if precision not in ceilings:
-            ceilings[precision] = measure_ceilings(place, [precision], rounds=rounds)
-        measured[name] = measure(read, place, choices, num_batches=batches, rounds=rounds)
-        gc.collect()
-    publish(_report(measured, ceilings, place, rounds), results)
+    failures: dict[str, str] = {}
+    publication = Publication(results)
+    calls = _calls(recipes, place, choices, num_batches=batches, rounds=rounds)
+    for name, found in one_by_one(calls, place, threads=threads):
+        if isinstance(found, ValueError):
+            raise found  # the user can mend it
+        if isinstance(found, BaseException):
+            failures[name] = in_a_line(found)
+        elif isinstance(found, Ceilings):
+            ceilings[name] = found
+            continue
+        else:
+            measured[name] = found
+            failures |= {f"{one}, {name}": why for one, why in found.failures.items()}
+        publication.write(_report(measured, ceilings, place, rounds, failures))
+    publication.finish(_report(measured, ceilings, place, rounds, failures))
+
+
+def _calls(
+    recipes: Mapping[str, Recipe],
+    device: torch.device,
+    choices: Choices,
+    *,
+    num_batches: int,
+    rounds: int,
+) -> dict[str, Callable[[], Ceilings] | Callable[[], Measured]]:
+    """What is measured: ceilings by precision, then steps by size."""
+    precisions = {read.train.precision for read in recipes.values()}
+    return {one: partial(measure_ceilings, device, [one], rounds=rounds) for one in precisions} | {
+        name: partial(measure, read, device, choices, num_batches=num_batches, rounds=rounds)
+        for name, read in recipes.items()
+    }
 
 
 def measure(
@@ -105,66 +142,90 @@ def measure(
     Raises:
         IncorrectError: One of them does not.
     """
-    recipe = comparable(recipe) if choices.peers or choices.reference else recipe
     setting = draw_setting(recipe, device, num_batches=num_batches)
-    contestants = build_contestants(setting, choices)
-    check(setting, contestants)
+    contestants, failures = check(setting, contestants_of(setting, choices))
     calls = {name: partial(run_step, one, num_batches) for name, one in contestants.items()}
     timings = interleaved(calls, device, rounds=rounds, warmup=2)
     counted = calls if device.type == "cuda" else {}
     memory = {name: _peak_bytes(call, device) for name, call in counted.items()}
-    return Measured(setting=setting, timings=timings, memory=memory)
+    return Measured(
+        settings=_settings(setting),
+        precision=recipe.train.precision,
+        num_batches=num_batches,
+        clips=setting.clips,
+        flops=setting.flops,
+        timings=timings,
+        memory=memory,
+        failures=failures,
+    )
 
 
-def build_contestants(setting: Setting, choices: Choices) -> dict[str, TrainingStep]:
-    """Everybody who takes part, by name, all with the same weights."""
+def contestants_of(setting: Setting, choices: Choices) -> dict[str, Callable[[], TrainingStep]]:
+    """How to build everybody who takes part, by name; all have the same weights."""
     objective = noisy_objective(setting.recipe)
     ours = partial(_ours, setting, objective)
     compiled_by_recipe = setting.recipe.train.compile
-    contestants: dict[str, TrainingStep] = {
-        OURS_COMPILED if compiled_by_recipe else OURS: ours(compiled=compiled_by_recipe)
+    contestants: dict[str, Callable[[], TrainingStep]] = {
+        OURS_COMPILED if compiled_by_recipe else OURS: partial(ours, compiled=compiled_by_recipe)
     }
     if choices.compiled and not compiled_by_recipe:
-        contestants[OURS_COMPILED] = ours(compiled=True)
+        contestants[OURS_COMPILED] = partial(ours, compiled=True)
     if choices.peers:
-        contestants["transformers"] = HuggingFaceStep(setting, objective, compiled=False)
+        theirs = partial(HuggingFaceStep, setting, objective)
+        contestants["transformers"] = partial(theirs, compiled=False)
         if choices.compiled:
-            compiled = HuggingFaceStep(setting, objective, compiled=True)
-            contestants["transformers, compiled"] = compiled
+            contestants["transformers, compiled"] = partial(theirs, compiled=True)
     if choices.reference is not None:
-        contestants["original code"] = ReferenceStep(setting, objective, choices.reference)
+        reference = partial(ReferenceStep, setting, objective, choices.reference)
+        contestants["original code"] = reference
     return contestants
 
 
-def check(setting: Setting, contestants: Mapping[str, TrainingStep]) -> None:
-    """Whether everybody has the loss and gradients of the first; weights stay as they are.
+def check(
+    setting: Setting, contestants: Mapping[str, Callable[[], TrainingStep]]
+) -> tuple[dict[str, TrainingStep], dict[str, str]]:
+    """Who has the loss and gradients of the first, built; and who cannot run, and why.
 
     Eager code is compared in fp32 on the probe; compiled code as it will be timed, so that nothing
-    is compiled for the comparison alone.
+    is compiled for the comparison alone. Weights stay as they are.
 
     Raises:
         IncorrectError: Who differs, and by how much.
+        RuntimeError: The first one cannot run.
     """
-    probe, in_bf16 = len(setting.batches), setting.recipe.train.precision == "bf16"
+    name, build = next(iter(contestants.items()))
+    able, failures = {name: build()}, {}
     expected: dict[int, tuple[float, float]] = {}
-    first = next(iter(contestants.values()))
-    for name, contestant in contestants.items():
-        batch = 0 if "compiled" in name else probe
+    for name, build in contestants.items():
+        batch = 0 if "compiled" in name else len(setting.batches)
         if batch not in expected:
-            expected[batch] = _loss_and_norm(first, batch)
-        found = _loss_and_norm(contestant, batch)
-        exact = batch == probe or not in_bf16
-        tolerances = (PROBE_TOLERANCE, NORM_TOLERANCE) if exact else (BF16_TOLERANCE,) * 2
-        for what, mine, theirs, most in zip(
-            ("loss", "norm of the gradients"), expected[batch], found, tolerances, strict=True
-        ):
-            difference = abs(theirs - mine) / abs(mine)
-            if not difference <= most:
-                raise IncorrectError(
-                    f"the {what} of '{name}' is {theirs:.7g}, but {mine:.7g} of "
-                    f"'{next(iter(contestants))}', with the same weights, clips and masks "
-                    f"(relative difference {difference:.1e}, at most {most:.0e})"
-                )
+            expected[batch] = _loss_and_norm(next(iter(able.values())), batch)
+        try:
+            contestant = able.get(name) or build()
+            found = _loss_and_norm(contestant, batch)
+        except RuntimeError as error:  # of CUDA, of memory, of a compiler
+            failures[name] = in_a_line(error)
+            continue
+        exact = batch == len(setting.batches) or setting.recipe.train.precision != "bf16"
+        _compare(name, next(iter(able)), expected[batch], found, exact=exact)
+        able[name] = contestant
+    return able, failures
+
+
+def _compare(
+    name: str, first: str, expected: tuple[float, ...], found: tuple[float, ...], *, exact: bool
+) -> None:
+    tolerances = (PROBE_TOLERANCE, NORM_TOLERANCE) if exact else (BF16_TOLERANCE,) * 2
+    for what, mine, theirs, most in zip(
+        ("loss", "norm of the gradients"), expected, found, tolerances, strict=True
+    ):
+        difference = abs(theirs - mine) / abs(mine)
+        if not difference <= most:
+            raise IncorrectError(
+                f"the {what} of '{name}' is {theirs:.7g}, but {mine:.7g} of '{first}', with the "
+                f"same weights, clips and masks (relative difference {difference:.1e}, at most "
+                f"{most:.0e})"
+            )
 
 
 def _loss_and_norm(contestant: TrainingStep, batch: int) -> tuple[float, float]:
@@ -196,10 +257,11 @@ def _report(
     ceilings: Mapping[str, Ceilings],
     device: torch.device,
     rounds: int,
+    failures: Mapping[str, str],
 ) -> Report:
     rates = {
         size: {
-            name: timing.seconds.map(lambda s, n=one.setting.clips: n / s)
+            name: timing.seconds.map(lambda s, n=one.clips: n / s)
             for name, timing in one.timings.items()
         }
         for size, one in measured.items()
@@ -207,45 +269,45 @@ def _report(
     return Report(
         bench="step",
         machine=describe(device),
-        settings={"rounds": rounds, "sizes": {n: _settings(m) for n, m in measured.items()}},
+        settings={"rounds": rounds, "sizes": {n: m.settings for n, m in measured.items()}},
         numbers={
             "ceilings": {name: asdict(one) for name, one in ceilings.items()},
             "sizes": {name: _numbers(one, ceilings) for name, one in measured.items()},
         },
         tables=[_table(name, one, ceilings) for name, one in measured.items()],
-        figure=bars("Training step", "clips/s", rates),
+        draw=partial(bars, "Training step", "clips/s", rates),
+        failures=failures,
     )
 
 
-def _settings(measured: Measured) -> dict[str, Any]:
-    recipe = measured.setting.recipe
+def _settings(setting: Setting) -> dict[str, Any]:
+    recipe = setting.recipe
     return {
         "recipe": recipe.name,
         "method": recipe.method.model_dump(mode="json"),
         "micro_batch": recipe.train.micro_batch,
         "precision": recipe.train.precision,
         "activation_checkpointing": recipe.train.activation_checkpointing,
-        "clips": list(measured.setting.groups[0].clips.shape),
+        "clips": list(setting.groups[0].clips.shape),
         "tokens": [
             [list(m.context_index.shape), list(m.target_index.shape)]
-            for batch in measured.setting.batches
+            for batch in setting.batches
             for m in batch.groups[0].masks
         ],
     }
 
 
 def _numbers(measured: Measured, ceilings: Mapping[str, Ceilings]) -> dict[str, Any]:
-    setting = measured.setting
     first = next(iter(measured.timings.values()))
-    peak = ceilings[setting.recipe.train.precision].matmul[setting.recipe.train.precision].median
+    peak = ceilings[measured.precision].matmul[measured.precision].median
     return {
         name: {
             "clock": timing.clock,
             "seconds": timing.seconds._asdict(),
             "rounds": timing.rounds,
-            "clips_per_s": setting.clips / timing.seconds.median,
-            "flops_per_s": setting.flops / timing.seconds.median,
-            "mfu": setting.flops / timing.seconds.median / peak,
+            "clips_per_s": measured.clips / timing.seconds.median,
+            "flops_per_s": measured.flops / timing.seconds.median,
+            "mfu": measured.flops / timing.seconds.median / peak,
             "times_as_long_as_ours": timing.ratio_to(first)._asdict(),
             "peak_bytes_above_state": measured.memory.get(name),
         }
@@ -254,12 +316,12 @@ def _numbers(measured: Measured, ceilings: Mapping[str, Ceilings]) -> dict[str, 
 
 
 def _table(name: str, measured: Measured, ceilings: Mapping[str, Ceilings]) -> ResultTable:
-    setting, numbers = measured.setting, _numbers(measured, ceilings)
+    numbers = _numbers(measured, ceilings)
     first = next(iter(measured.timings.values()))
     rows = [
         [
             contestant,
-            with_quartiles(timing.seconds.map(lambda s: 1e3 * s / len(setting.batches))),
+            with_quartiles(timing.seconds.map(lambda s: 1e3 * s / measured.num_batches)),
             f"{numbers[contestant]['clips_per_s']:.3g}",
             f"{numbers[contestant]['flops_per_s'] / 1e12:.3g}",
             f"{numbers[contestant]['mfu']:.0%}",
@@ -269,13 +331,12 @@ def _table(name: str, measured: Measured, ceilings: Mapping[str, Ceilings]) -> R
         for contestant, timing in measured.timings.items()
     ]
     clock = {"gpu": "GPU", "cpu": "CPU", "wall": "wall"}[first.clock]
-    precision = setting.recipe.train.precision
     return ResultTable(
-        title=f"Training step: {name}, {precision}",
+        title=f"Training step: {name}, {measured.precision}",
         headings=[
             "step", f"ms of {clock} time (quartiles)", "clips/s", "TFLOP/s", "of matmul",
             "times as long as ours", *(["GB above state"] if measured.memory else []),
         ],
         rows=rows,
-        notes=["same loss and gradients (checked)", *ceilings[precision].lines],
+        notes=["same loss and gradients (checked)", *ceilings[measured.precision].lines],
     )  # fmt: skip

@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worldmodel_train.cli.run_parts import untrained_objective
 from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.jepa.vjepa import VJepa
 from worldmodel_train.masks.draw import draw_masks
@@ -20,6 +19,7 @@ from worldmodel_train.training.activation_checkpointing import set_activation_ch
 from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.training.layouts.in_place import InPlace
 from worldmodel_train.training.optim import build_optimizer, set_schedules
+from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import ClipGroup, VideoBatch
 
 NOISE = 0.05
@@ -112,7 +112,8 @@ def draw_setting(recipe: Recipe, device: torch.device, *, num_batches: int) -> S
 
 def noisy_objective(recipe: Recipe) -> VJepa:
     """The recipe's objective with weights none of which is zero or one; teacher equals student."""
-    objective = untrained_objective(recipe)
+    seed_weights(recipe.train.seed)
+    objective = recipe.method.build()
     assert isinstance(objective, VJepa)
     generator = torch.Generator().manual_seed(recipe.train.seed)
     with torch.no_grad():

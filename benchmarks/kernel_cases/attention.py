@@ -1,7 +1,5 @@
 """Attention that general kernels do not serve: factorized, frame-causal, ragged."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
@@ -13,8 +11,8 @@ from worldmodel_kernels.factorized_attention import space_attention, time_attent
 from worldmodel_kernels.segment_attention import frame_causal_attention, ragged_attention
 
 
-def factorized_cases(bench: Bench) -> Iterator[Case]:
-    """Space and time apart; also as attention over all tokens with a dense mask."""
+def factorized_case(bench: Bench, *, op: str) -> Case:
+    """Space or time alone; also as attention over all tokens with a dense mask."""
     shape = bench.choose(cpu=(1, 8, 64, 6, 64), cuda=(8, 16, 256, 16, 64))
     batch, frames, places, heads, head_dim = shape
     qkv = bench.randn(batch, frames, places, 3, heads, head_dim)
@@ -36,23 +34,22 @@ def factorized_cases(bench: Bench) -> Iterator[Case]:
         "time_attention": lambda: time_attention(qkv, causal=False),
         "time_attention, causal": lambda: time_attention(qkv, causal=True),
     }
-    for op, call in calls.items():
 
-        def dense(mask: Tensor = masks[op]) -> Tensor:
-            return _dense(qkv.flatten(1, 2), mask).unflatten(1, (frames, places))
+    def dense() -> Tensor:
+        return _dense(qkv.flatten(1, 2), masks[op]).unflatten(1, (frames, places))
 
-        forward, backward = _work(qkv, batch * heads * head_dim * pairs[op])
-        yield Case(
-            op=op,
-            size=size,
-            spellings=bench.by_choice(call) | {"dense mask": dense},
-            leaves=(qkv,),
-            forward=forward,
-            backward=backward,
-        )
+    forward, backward = _work(qkv, batch * heads * head_dim * pairs[op])
+    return Case(
+        op=op,
+        size=size,
+        spellings=bench.by_choice(calls[op]) | {"dense mask": dense},
+        leaves=(qkv,),
+        forward=forward,
+        backward=backward,
+    )
 
 
-def frame_causal_cases(bench: Bench) -> Iterator[Case]:
+def frame_causal_case(bench: Bench) -> Case:
     """V-JEPA 2-AC: a frame sees itself and the past; also with a dense mask."""
     shape = bench.choose(cpu=(1, 8, 66, 6, 64), cuda=(8, 16, 258, 16, 64))
     batch, frames, frame_tokens, heads, head_dim = shape
@@ -66,7 +63,7 @@ def frame_causal_cases(bench: Bench) -> Iterator[Case]:
         queries, keys, values = qkv.unbind(2)
         return frame_causal_attention(queries, keys, values, frame_tokens)
 
-    yield Case(
+    return Case(
         op="frame_causal_attention",
         size=f"B{batch} {frames} frames of {frame_tokens}, {heads} heads of {head_dim}",
         spellings=bench.by_choice(blocks) | {"dense mask": lambda: _dense(qkv, mask)},
@@ -76,7 +73,7 @@ def frame_causal_cases(bench: Bench) -> Iterator[Case]:
     )
 
 
-def ragged_cases(bench: Bench) -> Iterator[Case]:
+def ragged_case(bench: Bench) -> Case:
     """Segments of many lengths in one list; also padded to the longest, with a mask."""
     segments, shortest, longest, heads, head_dim = bench.choose(
         cpu=(8, 40, 160, 6, 64), cuda=(48, 400, 1400, 16, 64)
@@ -97,7 +94,7 @@ def ragged_cases(bench: Bench) -> Iterator[Case]:
         return _dense(rows, seen[:, None, None])[seen]
 
     forward, backward = _work(qkv, heads * head_dim * sum(n * n for n in cuts))
-    yield Case(
+    return Case(
         op="ragged_attention",
         size=f"{segments} segments of {shortest} to {longest}, {heads} heads of {head_dim}",
         spellings=bench.by_choice(segmented) | {"padded, with a mask": padded},

@@ -1,7 +1,5 @@
 """Rotary positions on packed queries, keys and values."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
@@ -10,7 +8,7 @@ from benchmarks.kernel_cases.case import Bench, Case
 from worldmodel_kernels.rope import rope
 
 
-def rope_cases(bench: Bench) -> Iterator[Case]:
+def rope_case(bench: Bench) -> Case:
     """One rotation of a layer; also by copies to heads first, as attention code often has it."""
     batch, tokens, heads, head_dim = bench.choose(cpu=(2, 512, 6, 64), cuda=(24, 2048, 16, 64))
     qkv = bench.randn(batch, tokens, 3, heads, head_dim)
@@ -25,7 +23,7 @@ def rope_cases(bench: Bench) -> Iterator[Case]:
 
     numbers = qkv.numel()
     work = Work(2.0 * numbers, 2 * numbers * qkv.element_size() + 8 * tokens * head_dim)
-    yield Case(
+    return Case(
         op="rope",
         size=f"B{batch} {tokens} tokens, {heads} heads of {head_dim}",
         spellings=bench.by_choice(lambda: rope(qkv, cos, sin))

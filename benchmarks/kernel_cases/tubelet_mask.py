@@ -1,7 +1,5 @@
 """The embedding of kept tubelets."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,8 +10,8 @@ from worldmodel_kernels.tubelet_mask import PixelStatistics, TubeletSize, tubele
 from worldmodel_train.models.tubelet_embed import IMAGENET_MEAN, IMAGENET_STD
 
 
-def tubelet_mask_cases(bench: Bench) -> Iterator[Case]:
-    """The embedding of kept tubelets; also as Conv3d over the whole clip, then gather."""
+def tubelet_mask_case(bench: Bench, *, percent: int) -> Case:
+    """The embedding of `percent` of the tubelets; also as Conv3d over all, then gather."""
     batch, frames, side, width = bench.choose(cpu=(2, 16, 128, 384), cuda=(24, 16, 256, 1024))
     size = TubeletSize(2, 16)
     tokens = frames // size.frames * (side // size.patch) ** 2
@@ -25,32 +23,31 @@ def tubelet_mask_cases(bench: Bench) -> Iterator[Case]:
     statistics = PixelStatistics(
         *(torch.tensor(one, device=bench.device) for one in (IMAGENET_MEAN, IMAGENET_STD))
     )
-    for percent in (25, 100):
-        kept = tokens * percent // 100
-        index = torch.rand(batch, tokens, device=bench.device).argsort(1)[:, :kept].sort(1).values
+    kept = tokens * percent // 100
+    index = torch.rand(batch, tokens, device=bench.device).argsort(1)[:, :kept].sort(1).values
 
-        def embed(index: Tensor = index) -> Tensor:
-            return tubelet_mask(clips, index, weight, bias, statistics, size)
+    def embed() -> Tensor:
+        return tubelet_mask(clips, index, weight, bias, statistics, size)
 
-        def convolve(index: Tensor = index) -> Tensor:
-            normal = ((clips / 255.0 - statistics.mean) / statistics.std).to(weight.dtype)
-            kernel = weight.unflatten(1, (3, size.frames, size.patch, size.patch))
-            stride = (size.frames, size.patch, size.patch)
-            seen = functional.conv3d(normal.permute(0, 4, 1, 2, 3), kernel, bias, stride=stride)
-            return _gather(seen.flatten(2).transpose(1, 2), index)
+    def convolve() -> Tensor:
+        normal = ((clips / 255.0 - statistics.mean) / statistics.std).to(weight.dtype)
+        kernel = weight.unflatten(1, (3, size.frames, size.patch, size.patch))
+        stride = (size.frames, size.patch, size.patch)
+        seen = functional.conv3d(normal.permute(0, 4, 1, 2, 3), kernel, bias, stride=stride)
+        return _gather(seen.flatten(2).transpose(1, 2), index)
 
-        element = weight.element_size()
-        rows = batch * kept
-        product = 2.0 * rows * pixels * width
-        moved = rows * pixels + element * (width * pixels + rows * width)
-        yield Case(
-            op="tubelet_mask",
-            size=f"B{batch} {frames}f {side}px d{width}, {percent} % kept",
-            spellings=bench.by_choice(embed) | {"Conv3d, then gather": convolve},
-            leaves=(weight, bias),
-            forward=Work(product, moved),
-            backward=Work(product, moved),
-        )
+    element = weight.element_size()
+    rows = batch * kept
+    product = 2.0 * rows * pixels * width
+    moved = rows * pixels + element * (width * pixels + rows * width)
+    return Case(
+        op="tubelet_mask",
+        size=f"B{batch} {frames}f {side}px d{width}, {percent} % kept",
+        spellings=bench.by_choice(embed) | {"Conv3d, then gather": convolve},
+        leaves=(weight, bias),
+        forward=Work(product, moved),
+        backward=Work(product, moved),
+    )
 
 
 def _gather(tokens: Tensor, index: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""`make bench`, printed and not run."""
+"""The commands of make's targets, printed and not run."""
 
 import shutil
 import subprocess
@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
-def _make(*words):
+def _make(*words, target="bench"):
     return subprocess.run(
-        ["make", "-n", "bench", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
 
@@ -34,3 +34,14 @@ def test_all_run_without_options():
     found = _make()
     assert found.returncode == 0, found.stderr
     assert "for what in kernels step loader memory" in found.stdout
+
+
+@pytest.mark.parametrize("dry", [[], ["DRY=1"]])
+def test_gpu_targets_run_on_a_gpu_or_are_tried_without_one(dry):
+    tests, measured = _make(*dry, target="test-gpu"), _make(*dry, target="bench-gpu")
+    assert "JAXTYPING_DISABLE=1 .venv/bin/python -m pytest -q -m gpu -W default" in tests.stdout
+    assert ("--collect-only" in tests.stdout) == bool(dry)
+    for benchmark in ("kernels", "step", "memory"):
+        assert f"try {benchmark} " in measured.stdout
+    assert ("--device cpu" if dry else "--device cuda") in measured.stdout
+    assert ("--compile" in measured.stdout) != bool(dry)

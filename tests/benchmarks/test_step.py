@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,11 +38,12 @@ def setting(tiny):
 def test_both_have_the_same_loss_and_gradients(setting):
     objective = noisy_objective(setting.recipe)
     contestants = {
-        "ours": OurStep(setting, copy.deepcopy(objective), compiled=False),
-        "transformers": HuggingFaceStep(setting, objective, compiled=False),
+        "ours": lambda: OurStep(setting, copy.deepcopy(objective), compiled=False),
+        "transformers": lambda: HuggingFaceStep(setting, objective, compiled=False),
     }
-    step.check(setting, contestants)
-    losses = [one.forward(2).item() for one in contestants.values()]
+    able, failures = step.check(setting, contestants)
+    assert not failures
+    losses = [one.forward(2).item() for one in able.values()]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
@@ -125,12 +127,29 @@ def test_what_is_done_twice_is_no_operation_of_the_model(setting):
 def test_another_rotation_is_refused(bench, tiny, monkeypatch, capsys):
     monkeypatch.setattr(Rope3dVJepa2, "rotation_table", Rope3d.rotation_table)
     assert bench("step", "--recipe", "demo", *tiny) == 1
-    assert "nothing is reported: the loss of 'transformers' is" in capsys.readouterr().err
+    assert (
+        "not measured: demo, 8f 96px B2: IncorrectError: the loss of 'transformers' is"
+        in capsys.readouterr().err
+    )
 
 
 def test_other_pixels_are_refused(bench, tiny, monkeypatch):
     monkeypatch.setattr("benchmarks.peers.huggingface.IMAGENET_STD", (0.2, 0.2, 0.2))
     assert bench("step", "--recipe", "demo", *tiny) == 1
+
+
+def test_a_peer_that_cannot_run_is_named_and_ours_is_told(bench, tiny, monkeypatch, tmp_path):
+    def break_down(*_, **__):
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore")
+
+    monkeypatch.setattr(HuggingFaceStep, "forward", break_down)
+    assert bench("step", "--recipe", "demo", "--rounds", "1", *tiny) == 1
+    (path,) = (tmp_path / "results").glob("*.json")
+    content = json.loads(path.read_text())
+    (numbers,), (failure,) = content["numbers"]["sizes"].values(), content["failures"].items()
+    assert set(numbers) == {"ours"}
+    assert failure[0].startswith("transformers, demo")
+    assert failure[1] == "AcceleratorError: CUDA error: an illegal memory access was encountered"
 
 
 def test_recipes_that_peers_do_not_know_run_alone(bench, capsys):

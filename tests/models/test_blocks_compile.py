@@ -104,6 +104,17 @@ def test_encoder_teacher_and_predictor_have_a_few_graphs_together():
     assert graphs[-1] <= 4
 
 
+def test_a_copy_of_compiled_blocks_computes_with_weights_of_its_own():
+    eager, compiled = stacks()
+    step(compiled, SIZES[0])
+    compiled = copy.deepcopy(compiled)
+    for stack in (eager, compiled):
+        for parameter in stack.parameters():
+            parameter.data.mul_(0.5)
+    for actual, expected in zip(step(compiled, SIZES[0]), step(eager, SIZES[0]), strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
 def _all():
     return torch.arange(256)[None]
 

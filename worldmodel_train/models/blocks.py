@@ -1,7 +1,8 @@
 """The stack of pre-norm transformer blocks that encoder and predictor share."""
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -124,17 +125,27 @@ class Blocks(nn.ModuleList):
         """
         policies = block_policies(self.activation_checkpointing, len(self))
         for block, policy in zip(self, policies, strict=True):
-            block.forward = _compiled(block.forward, policy)
+            block.forward = _CompiledForward(block, policy)
         self.activation_checkpointing = "none"
 
 
-def _compiled(
-    forward: Callable[..., Tensor], policy: ActivationCheckpointing
-) -> Callable[..., Tensor]:
-    def run(tokens: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
-        return run_block(forward, (tokens, groups), policy)
+class _CompiledForward:
+    """The compiled forward pass of one block; a copy of the block gets one of its own."""
 
-    return torch.compile(run)
+    def __init__(self, block: nn.Module, policy: ActivationCheckpointing) -> None:
+        self._block, self._policy = block, policy
+        forward = type(block).forward.__get__(block)
+
+        def run(tokens: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
+            return run_block(forward, (tokens, groups), policy)
+
+        self._run = torch.compile(run)
+
+    def __call__(self, tokens: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
+        return self._run(tokens, groups)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "_CompiledForward":
+        return _CompiledForward(copy.deepcopy(self._block, memo), self._policy)
 
 
 def init_linear(module: nn.Module) -> None:

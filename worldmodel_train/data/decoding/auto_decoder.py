@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 from worldmodel_train.data.decoding.decode import Decoder
-from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
 
 
 def decord_is_installed() -> bool:
@@ -16,10 +15,13 @@ def make_decoder(name: str) -> Decoder:
 
     decord does not come second: it opens nothing that PyAV refuses, and may hang on it.
     """
+    # imported only where they are used: decord has no wheels for some machines, and a step can be
+    # measured on machines that have neither
     if name in ("auto", "pyav"):
+        from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
+
         return PyavDecoder()
     assert name == "decord", name
-    # imported only where it is used: it has no wheels for some machines
     from worldmodel_train.data.decoding.decord_decoder import DecordDecoder
 
     return DecordDecoder()
