@@ -7,7 +7,10 @@ import numpy as np
 
 from worldmodel_train.data.shards.tar_members import Span
 
-PROBLEMS = ("", "missing_json", "missing_video", "truncated_shard", "corrupt_shard")
+PROBLEMS = (
+    *("", "missing_json", "missing_video"),
+    *("truncated_shard", "corrupt_shard", "compressed_shard"),
+)
 
 # 48 bytes a sample; keys lie behind the rows, `key_begin` counts from the first of them
 ROW = np.dtype(
