@@ -12,7 +12,7 @@ from worldmodel_train.data.config import (
 )
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.data.shards.resolve import resolve_shards
-from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource
+from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
 from worldmodel_train.data.stream_positions import (
     StreamPosition,
     StreamPositions,
@@ -95,7 +95,8 @@ def shard_names(source):
     """The file names of a stream's shards in the order in which they are read."""
     share = StreamShare(consumer=0, consumers=1, seed=11, start=StreamPosition(shards=6))
     shards = resolve_shards(source)
-    order = StreamSource(shards, share, number=0, shuffle_buffer=1, timeout_s=9.0)
+    limits = StreamLimits(shuffle_buffer=1, timeout_s=9.0, retry_s=0.0)
+    order = StreamSource(shards, share, number=0, limits=limits)
     return [order.shard(turn).rsplit("/", 1)[-1] for turn in range(6)]
 
 

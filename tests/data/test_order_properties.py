@@ -16,7 +16,7 @@ from worldmodel_train.data.shards.shard_files import ShardFiles
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.shard_table import ShardSample, ShardTable
 from worldmodel_train.data.shards.source import EncodedSample
-from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource
+from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
 from worldmodel_train.data.source_order import SourceOrder
 from worldmodel_train.data.stream_positions import (
     StreamPosition,
@@ -142,10 +142,11 @@ def numbers():
 def stream(consumer, consumers, start, buffer=1):
     share = StreamShare(consumer=consumer, consumers=consumers, seed=3, start=start)
     names = [f"pipe:{i}" for i in range(NUM_SHARDS)]
-    return StreamSource(names, share, number=0, shuffle_buffer=buffer, timeout_s=1.0)
+    limits = StreamLimits(shuffle_buffer=buffer, timeout_s=1.0, retry_s=0.0)
+    return StreamSource(names, share, number=0, limits=limits)
 
 
-def fake_samples(shard, timeout_s):
+def fake_samples(shard, timeout_s, outages):
     for i in range(PER_SHARD):
         yield EncodedSample(key=f"{shard}/{i}", shard=shard, video=b"")
 

@@ -11,10 +11,10 @@ from worldmodel_train.data.decoding.decode import (
     DecodeError,
     Decoder,
 )
-from worldmodel_train.data.health import BadDataError
+from worldmodel_train.data.health import AWAY, MIN_SEEN, BadDataError, DataAwayError, shown
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.random_streams import Stream, generator
-from worldmodel_train.data.shards.source import SampleError, Source
+from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
 from worldmodel_train.types import Skip
 
 
@@ -43,6 +43,7 @@ class ClipReader:
         self._decoder = decoder
         self._seed = seed
         self._mixture = Mixture([source.weight for source in data.sources], seed)
+        self._num_good = self._num_bad = 0  # samples of this process
 
     def num_frames(self, sample: int) -> int:
         """Pictures of a sample's clip."""
@@ -54,32 +55,56 @@ class ClipReader:
 
         Raises BadDataError if no replacement is good either.
         """
-        count = self._data.loader.clips_per_video
-        video, place = divmod(sample, count)
-        assert place == 0, (sample, count)
+        clips = self._data.loader.clips_per_video
+        video, place = divmod(sample, clips)
+        assert place == 0, (sample, clips)
         source, position = self._mixture.draw(video)
         config = self._data.sources[source]
         skipped: list[Skip] = []
-        for attempt in range(self._data.loader.max_attempts):
+        while True:
+            attempt = len(skipped)
             try:
                 encoded = self._sources[source].read(position, attempt)
+                requests = [self.request(config, sample + i, attempt) for i in range(clips)]
+                self._decode(encoded, requests, frames)
             except SampleError as error:
                 skipped.append(error.skip)
+                self._num_bad += 1
+                self._require_hope(config, skipped)
                 continue
-            try:
-                requests = [self.request(config, sample + i, attempt) for i in range(count)]
-                self._decoder.decode_into(encoded.video, requests, frames)
-            except DecodeError as error:
-                skipped.append(Skip(error.reason, encoded.shard, encoded.key))
-                continue
+            self._num_good += 1
             return [
                 Clip(sample=sample + i, source=source, key=encoded.key, skipped=tuple(skipped))
-                for i in range(count)
+                for i in range(clips)
             ]
-        raise BadDataError(
-            f"{len(skipped)} samples of source '{config.name}' in a row are bad "
-            f"(data.loader.max_attempts); the last is '{skipped[-1].key}' in {skipped[-1].shard}: "
-            f"{skipped[-1].reason}. Check the shards with `wmt data check`"
+
+    def _decode(
+        self, encoded: EncodedSample, requests: Sequence[ClipRequest], frames: Sequence[ClipArray]
+    ) -> None:
+        """Fills `frames`; raises SampleError."""
+        try:
+            self._decoder.decode_into(encoded.video, requests, frames)
+        except DecodeError as error:
+            raise SampleError(Skip(error.reason, encoded.shard, encoded.key)) from error
+
+    def _require_hope(self, source: SourceConfig, skipped: Sequence[Skip]) -> None:
+        """Raises BadDataError where it makes no sense to try yet another sample.
+
+        A stream has its bad samples side by side, so that many in a row say nothing: there the
+        share of bad ones decides, as for the run, among what this process has seen.
+        """
+        most = self._data.loader.max_attempts
+        if len(skipped) < most:
+            return
+        away = all(skip.reason in AWAY for skip in skipped[-most:])
+        seen = self._num_good + self._num_bad
+        bad = self._num_bad > seen * self._data.loader.max_bad_share or not self._num_good
+        if source.streams and not away and not (seen >= MIN_SEEN and bad):
+            return
+        raise (DataAwayError if away else BadDataError)(
+            f"{len(skipped)} samples of source '{source.name}' in a row are bad "
+            f"(data.loader.max_attempts); the last is {shown(skipped[-1])}. "
+            + ("Is it away?" if away else "Check the shards with `wmt data check`")
         )
 
     def request(self, source: SourceConfig, sample: int, attempt: int) -> ClipRequest:

@@ -99,9 +99,14 @@ class LoaderConfig(StrictConfig):
     prefetch: int = Field(ge=1, default=4)
     """Micro-batches each worker prepares ahead."""
     shuffle_buffer: int = Field(ge=1, default=1000)
-    """Samples held to shuffle a stream; sources that can seek are shuffled fully without it."""
+    """Samples held to shuffle a stream, 4 GiB of them at most; sources that can seek are shuffled
+    fully without it."""
     stream_timeout_s: float = Field(gt=0, default=60.0)
-    """Seconds a stream may send nothing before the rest of its shard is skipped."""
+    """Seconds a stream may send nothing, or less than 1 KiB each, before the rest of its shard is
+    skipped; also where ten times as long brings no sample."""
+    stream_retry_s: float = Field(ge=0, default=300.0)
+    """Seconds to try again, with growing pauses, where a web server is away or busy (no connection,
+    429, 5xx), before its shards are skipped. Failing `pipe:` commands are spaced out likewise."""
     max_attempts: int = Field(ge=1, default=16)
     """Samples tried in the place of a bad one before the run stops."""
     max_bad_share: float = Field(ge=0, le=1, default=0.05)

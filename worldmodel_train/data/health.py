@@ -15,6 +15,25 @@ class TooMuchBadDataError(BadDataError):
     """All processes together have met too much of it; raised by all of them at one step."""
 
 
+class DataAwayError(BadDataError, OSError):
+    """What cannot be used cannot be reached: it may come back, and the run be started again."""
+
+
+class TooMuchDataAwayError(TooMuchBadDataError, DataAwayError):
+    """All processes together have met too much that cannot be reached."""
+
+
+# reasons of Skip that may pass without anyone mending the data
+AWAY = frozenset(("unreachable_shard", "stalled_shard", "unreadable_shard"))
+MIN_SEEN = 100  # samples; a share of fewer says little
+
+
+def shown(skip: Skip) -> str:
+    """A bad sample for an error or the log: one line, whatever a stranger named it."""
+    key, shard = (text[:200].encode("unicode_escape").decode() for text in (skip.key, skip.shard))
+    return f"'{key}' in {shard}: {skip.reason}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tally:
     """What one process read since it was last asked."""
@@ -32,7 +51,7 @@ class SkipLedger:
     settle the same ones, so that all of them stop a bad run at the same step.
     """
 
-    def __init__(self, *, max_bad_share: float, min_seen: int = 100) -> None:
+    def __init__(self, *, max_bad_share: float, min_seen: int = MIN_SEEN) -> None:
         self._max_bad_share = max_bad_share
         self._min_seen = min_seen
         self._new_good = 0
@@ -69,7 +88,8 @@ class SkipLedger:
         """Counts the tallies of all processes.
 
         Raises:
-            TooMuchBadDataError: Past the limit, once enough has been seen.
+            TooMuchBadDataError: Past the limit, once enough has been seen; a TooMuchDataAwayError
+                where it would not be without what cannot be reached.
         """
         for tally in tallies:
             self._good += tally.good
@@ -77,7 +97,10 @@ class SkipLedger:
             self.last = tally.last or self.last
         seen = self._good + self.num_skipped
         if seen >= self._min_seen and self.share > self._max_bad_share:
-            raise TooMuchBadDataError(self._complaint(seen))
+            away = sum(self.counts[reason] for reason in AWAY)
+            left = (self.num_skipped - away) / max(1, seen - away)
+            kind = TooMuchDataAwayError if left <= self._max_bad_share else TooMuchBadDataError
+            raise kind(self._complaint(seen))
 
     def _complaint(self, seen: int) -> str:
         assert self.last is not None
@@ -85,6 +108,6 @@ class SkipLedger:
         return (
             f"{self.num_skipped} of {seen} samples are bad ({self.share:.1%}, limit "
             f"data.loader.max_bad_share={self._max_bad_share:.1%}): {reasons}; the last is "
-            f"'{self.last.key}' in {self.last.shard}. Check the shards with `wmt data check`, or "
+            f"{shown(self.last)}. Check the shards with `wmt data check`, or "
             "raise the limit"
         )

@@ -21,7 +21,7 @@ from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.mixture import block_counts
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
-from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource
+from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
 from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.data.stream_positions import (
     StreamState,
@@ -166,13 +166,12 @@ class MicroBatches(IterableDataset[VideoBatch]):
             seed=self._position.seed,
             start=position_of(self._starts, self._data.sources[number].name, len(shards)),
         )
-        return StreamSource(
-            shards,
-            share,
-            number=number,
+        limits = StreamLimits(
             shuffle_buffer=self._data.loader.shuffle_buffer,
             timeout_s=self._data.loader.stream_timeout_s,
+            retry_s=self._data.loader.stream_retry_s,
         )
+        return StreamSource(shards, share, number=number, limits=limits)
 
     def _marks(self, streams: Mapping[int, StreamSource]) -> Iterator[StreamMark]:
         for number, stream in streams.items():

@@ -6,14 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldmodel_train.data.shards.source import SampleError
-from worldmodel_train.data.shards.stream_source import StreamShare, StreamSource
+from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
 from worldmodel_train.data.stream_positions import StreamPosition
 
 
 def source(shards, consumer=0, consumers=1, *, start=None, buffer=1):
     start = start or StreamPosition(shards=len(shards))
     share = StreamShare(consumer=consumer, consumers=consumers, seed=3, start=start)
-    return StreamSource(shards, share, number=0, shuffle_buffer=buffer, timeout_s=30.0)
+    limits = StreamLimits(shuffle_buffer=buffer, timeout_s=30.0, retry_s=0.0)
+    return StreamSource(shards, share, number=0, limits=limits)
 
 
 def finished(stream):

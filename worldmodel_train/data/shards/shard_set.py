@@ -141,7 +141,7 @@ def _content(
     problem = problem_of(sample)
     if problem:
         raise SampleError(Skip(problem, path, sample.key))
-    span = video_of(sample) if what == "video" else sample.spans["json"]
+    span = video_of(sample.spans) if what == "video" else sample.spans["json"]
     assert span is not None, "no problem means that there is a video"
     if span.size > MEMBER_LIMIT:
         raise SampleError(Skip("too_large", path, sample.key))

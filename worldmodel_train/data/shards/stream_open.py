@@ -1,91 +1,105 @@
-"""Opens a shard that can only be read from front to back; one that falls silent is given up."""
+"""Opens a shard that can only be read from front to back."""
 
 import io
-import os
-import select
-import signal
-import subprocess
-import urllib.parse
-import urllib.request
-from typing import Any
+import sys
+from typing import Any, Protocol, runtime_checkable
 
 import fsspec.core
 
+from worldmodel_train.data.shards.stream_http import HttpStream
+from worldmodel_train.data.shards.stream_outages import Outages
+from worldmodel_train.data.shards.stream_patience import Patience, waiting
+from worldmodel_train.data.shards.stream_pipe import PipeStream
+
 _PIPE_BYTES = 1 << 16  # that a pipe holds
-_URL = "%/:=&?~#+!$,;'@()*[]"  # characters of an address that are left as they are
-_BROKEN_PIPE = 128 + signal.SIGPIPE  # the status of a shell whose pipeline was not read to its end
-_LAST_WORDS = 1 << 20  # bytes that may follow the end of a tar: empty blocks
+# what clients of object stores raise beside OSError; the modules are theirs, not ours
+_CLIENT_ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp.client_exceptions", "ClientError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
 
 
-def open_stream(shard: str, timeout_s: float) -> Any:  # noqa: ANN401 - three kinds of file
-    """The bytes of a shard; reading raises TimeoutError after `timeout_s` without a byte.
+@runtime_checkable
+class ByteStream(Protocol):
+    """Bytes that come one after the other."""
 
-    That holds for pipes, http and https. Object stores have the time-outs of their clients, of
-    which s3fs is told this one.
-    """
-    if shard.startswith("pipe:"):
-        return io.BufferedReader(PipeStream(shard.removeprefix("pipe:"), timeout_s), _PIPE_BYTES)
-    if shard.startswith(("http://", "https://")):
-        return urllib.request.urlopen(urllib.parse.quote(shard, _URL), timeout=timeout_s)
-    options: dict[str, Any] = {}
-    if shard.startswith("s3://"):
-        options["config_kwargs"] = {"connect_timeout": timeout_s, "read_timeout": timeout_s}
-    file_system, path = fsspec.core.url_to_fs(shard, **options)
-    return file_system.open(path, "rb")
+    @property
+    def length(self) -> int | None:
+        """How many there are in all, None where nobody says."""
+        ...
 
+    @property
+    def cut(self) -> bool:
+        """Whether fewer than that have come so far."""
+        ...
 
-def read_to_end(stream: Any) -> None:  # noqa: ANN401
-    """Read the little that follows a tar's end, so that its writer can finish and say how."""
-    left = _LAST_WORDS
-    while left > 0 and (content := stream.read(left)):
-        left -= len(content)
-
-
-class PipeStream(io.RawIOBase):
-    """What a shell command writes to its standard output."""
-
-    def __init__(self, command: str, timeout_s: float) -> None:
-        super().__init__()
-        self._timeout_s = timeout_s
-        # a group of its own, so that all of a pipeline can be killed
-        self._process = subprocess.Popen(
-            command, shell=True, stdout=subprocess.PIPE, bufsize=0, process_group=0
-        )
-        assert self._process.stdout is not None
-        self._output = self._process.stdout
-        self._ready = select.poll()
-        self._ready.register(self._output, select.POLLIN)
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - whatever io hands over
-        """Bytes read, 0 at the end.
-
-        Raises TimeoutError where the command is silent, OSError where it ends with an error.
-        """
-        if not self._ready.poll(1000 * self._timeout_s):
-            raise TimeoutError(f"no byte for data.loader.stream_timeout_s={self._timeout_s:g}")
-        count = os.readv(self._output.fileno(), [buffer])
-        if count == 0:
-            self._require_success()
-        return count
+    def read(self, size: int, /) -> bytes:
+        """At most so many, none at the end."""
+        ...
 
     def close(self) -> None:
-        """Kill the command, if it still runs."""
-        if self.closed:
-            return
-        super().close()
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._output.close()
-        self._process.wait()
+        """Ends what gives them."""
+        ...
 
-    def _require_success(self) -> None:
-        try:
-            status = self._process.wait(self._timeout_s)
-        except subprocess.TimeoutExpired:
-            raise TimeoutError("the command wrote all and does not end") from None
-        if status not in (0, _BROKEN_PIPE):
-            raise OSError(f"the command ended with status {status}")
+
+def open_stream(shard: str, patience: Patience, outages: Outages) -> ByteStream:
+    """The bytes of a shard; raises TimeoutError where they are slower than `patience` allows.
+
+    Object stores have the time-outs of their clients besides, of which s3fs is told ours.
+    """
+    if shard.startswith("pipe:"):
+        return _Pipe(PipeStream(shard.removeprefix("pipe:"), patience), _PIPE_BYTES)
+    if shard.startswith(("http://", "https://")):
+        return HttpStream(shard, patience, outages)
+    options: dict[str, Any] = {}
+    if shard.startswith("s3://"):
+        time_out = patience.timeout_s
+        options["config_kwargs"] = {"connect_timeout": time_out, "read_timeout": time_out}
+    file_system, path = fsspec.core.url_to_fs(shard, **options)
+    return _Stored(file_system.open(path, "rb"), patience)
+
+
+def server_of(shard: str) -> str:
+    """What is away when a shard cannot be opened."""
+    return "a pipe:" if shard.startswith("pipe:") else "/".join(shard.split("/")[:3])
+
+
+def client_errors() -> tuple[type[Exception], ...]:
+    """What reading from an object store may raise, of the clients that have been imported."""
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, name in _CLIENT_ERRORS
+        if hasattr(sys.modules.get(module), name)
+    )
+
+
+class _Pipe(io.BufferedReader):
+    length = None
+    cut = False
+
+
+class _Stored:
+    """A file of an object store."""
+
+    def __init__(self, file: Any, patience: Patience) -> None:  # noqa: ANN401 - as fsspec types it
+        self._file = file
+        self._patience = patience
+        self._position = 0
+        self.length: int | None = getattr(file, "size", None)
+
+    @property
+    def cut(self) -> bool:
+        return self.length is not None and self._position < self.length
+
+    def read(self, size: int, /) -> bytes:
+        with waiting(self._patience) as received:
+            content = self._file.read(size)
+            received.num_bytes = len(content)
+        self._position += len(content)
+        return content
+
+    def close(self) -> None:
+        self._file.close()

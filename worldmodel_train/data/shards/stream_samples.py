@@ -1,83 +1,87 @@
 """The samples of a streamed tar, in the order in which they come."""
 
 import http.client
-import tarfile
 import urllib.error
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from io import BufferedIOBase
+from contextlib import closing
 
+from worldmodel_train.data.shards.shard_table import ShardSample
 from worldmodel_train.data.shards.source import EncodedSample
-from worldmodel_train.data.shards.stream_open import open_stream, read_to_end
-from worldmodel_train.data.shards.tar_index import VIDEO_EXTENSIONS, split_name
+from worldmodel_train.data.shards.stream_bytes import StreamBytes
+from worldmodel_train.data.shards.stream_http import UnreachableError
+from worldmodel_train.data.shards.stream_open import client_errors, open_stream, server_of
+from worldmodel_train.data.shards.stream_outages import Outages
+from worldmodel_train.data.shards.stream_patience import Patience
+from worldmodel_train.data.shards.tar_groups import Grouping
+from worldmodel_train.data.shards.tar_header import CorruptTarError
+from worldmodel_train.data.shards.tar_index import COMPRESSED
+from worldmodel_train.data.shards.tar_members import tar_members
+from worldmodel_train.data.shards.video_sample import problem_of, video_of
 from worldmodel_train.data.video_files import MEMBER_LIMIT
 from worldmodel_train.types import Skip
 
 Item = EncodedSample | Skip
 
 
-def stream_samples(shard: str, timeout_s: float) -> Iterator[Item]:
-    """The samples of one streamed tar, the bad ones as Skip; never raises for a bad shard."""
-    empty = True
+def stream_samples(shard: str, timeout_s: float, outages: Outages) -> Iterator[Item]:
+    """The samples of one streamed tar, the bad ones as Skip; never raises for a bad shard.
+
+    They are those that a scan of the same tar on a file system finds.
+    """
+    patience, empty = Patience(timeout_s), True
     try:
-        with open_stream(shard, timeout_s) as stream:
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for item in _grouped(shard, tar):
-                    empty = False
-                    yield item
-            read_to_end(stream)
-    except tarfile.ReadError as error:
-        yield Skip("empty_shard" if "empty file" in str(error) else "truncated_shard", shard, "")
-    except (tarfile.TarError, OSError, EOFError, http.client.HTTPException) as error:
-        # an URLError holds what stopped it
-        cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        reason = "stalled_shard" if isinstance(cause, TimeoutError) else "unreadable_shard"
-        yield Skip(reason, shard, str(error)[:200])
-    else:
-        if empty:
-            yield Skip("empty_shard", shard, "")
+        with closing(open_stream(shard, patience, outages)) as stream:
+            for item in _items(shard, StreamBytes(stream)):
+                empty = False
+                patience.sample_came()
+                yield item
+    except (OSError, EOFError, http.client.HTTPException, *client_errors()) as error:
+        yield Skip(_reason(error), shard, str(error)[:200])
+        if empty and shard.startswith("pipe:"):
+            # what the command would read may be away: it is not run on all shards in an instant
+            outages.wait(server_of(shard), f"{error} ({shard[:100]})")
+        return
+    if shard.startswith("pipe:"):
+        outages.over(server_of(shard))
+    if empty:
+        yield Skip("empty_shard", shard, "")
 
 
-@dataclass
-class _Group:
-    """The consecutive files of one key; together no larger than one video may be."""
-
-    key: str
-    room: int
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def add(self, tar: tarfile.TarFile, member: tarfile.TarInfo, extension: str) -> None:
-        if extension != "json" and extension not in VIDEO_EXTENSIONS:
-            return
-        self.room -= member.size
-        if self.room < 0:
-            return
-        file = tar.extractfile(member)
-        assert isinstance(file, BufferedIOBase)
-        self.files[extension] = file.read()
-
-    def item(self, shard: str) -> Item:
-        if self.room < 0:
-            return Skip("too_large", shard, self.key)
-        video = next((self.files[e] for e in self.files if e in VIDEO_EXTENSIONS), None)
-        if video is None:
-            return Skip("missing_video", shard, self.key)
-        if "json" not in self.files:
-            return Skip("missing_json", shard, self.key)
-        return EncodedSample(key=self.key, shard=shard, video=video)
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnreachableError):
+        return "unreachable_shard"
+    # an URLError holds what stopped it
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    return "stalled_shard" if isinstance(cause, TimeoutError) else "unreadable_shard"
 
 
-def _grouped(shard: str, tar: tarfile.TarFile) -> Iterator[Item]:
-    """Consecutive files of one key make a sample."""
-    group: _Group | None = None
-    for member in tar:
-        if not member.isreg():
-            continue
-        sample_key, extension = split_name(member.name)
-        if group is None or sample_key != group.key:
-            if group is not None:
-                yield group.item(shard)
-            group = _Group(sample_key, room=MEMBER_LIMIT)
-        group.add(tar, member, extension)
-    if group is not None:
-        yield group.item(shard)
+def _items(shard: str, tar: StreamBytes) -> Iterator[Item]:
+    """The samples of a tar; of each no more than its video is held."""
+    groups, video = Grouping(), b""
+    try:
+        for member in tar_members(tar):
+            done = groups.add(member)
+            if done is not None:
+                yield _item(shard, done, video)
+                video = b""
+            if video_of(groups.spans) is member.span and member.span.size <= MEMBER_LIMIT:
+                video = b""  # a second file of the same name takes the first one's place
+                video = tar.content(member.span)
+    except CorruptTarError as error:
+        for sample in groups.broken(error):
+            yield _item(shard, sample, video)
+        return
+    for sample in groups.end():
+        yield _item(shard, sample, video)
+    if not tar.drain():
+        yield Skip("truncated_shard", shard, "")
+
+
+def _item(shard: str, sample: ShardSample, video: bytes) -> Item:
+    problem, span = problem_of(sample), video_of(sample.spans)
+    if problem:
+        return Skip(problem, shard, COMPRESSED if problem == "compressed_shard" else sample.key)
+    assert span is not None, "no problem means that there is a video"
+    if span.size > MEMBER_LIMIT:
+        return Skip("too_large", shard, sample.key)
+    return EncodedSample(key=sample.key, shard=shard, video=video)

@@ -2,20 +2,18 @@
 
 import random
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import count
-
-from webdataset.filters import shuffle
 
 from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import Item, stream_samples
+from worldmodel_train.data.shards.stream_shuffle import Shuffled
 from worldmodel_train.data.stream_positions import StreamPosition
 from worldmodel_train.types import Skip, StreamMark
-
-_FIRST_FILL = 100  # samples buffered before the first leaves; waiting for more delays the start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +24,15 @@ class StreamShare:
     consumers: int
     seed: int
     start: StreamPosition
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamLimits:
+    """What may be held of a stream, and how long it is waited for."""
+
+    shuffle_buffer: int
+    timeout_s: float
+    retry_s: float
 
 
 class StreamSource:
@@ -41,19 +48,18 @@ class StreamSource:
         share: StreamShare,
         *,
         number: int,
-        shuffle_buffer: int,
-        timeout_s: float,
+        limits: StreamLimits,
     ) -> None:
         assert share.start.shards == len(shards)
         self._shards = shards
         self._share = share
         self._number = number
-        self._timeout_s = timeout_s
+        self._timeout_s = limits.timeout_s
+        self._outages = Outages(limits.retry_s)
         self._progress = _Progress()
         self._unshuffled = self._endless()
         seed = key(Stream.BUFFER, share.seed, number, share.consumer, share.start.first)
-        mix = shuffle(shuffle_buffer, initial=_FIRST_FILL, rng=random.Random(seed))
-        self._items: Iterator[tuple[int, Item]] = iter(mix(self._unshuffled))
+        self._items = iter(Shuffled(self._unshuffled, limits.shuffle_buffer, random.Random(seed)))
 
     def mark(self, source: str) -> StreamMark:
         """How many of its shards, from the first on, this process has given out whole."""
@@ -88,7 +94,7 @@ class StreamSource:
 
     def _endless(self) -> Generator[tuple[int, Item], None, None]:
         for turn in count():
-            for item in stream_samples(self.shard(turn), self._timeout_s):
+            for item in stream_samples(self.shard(turn), self._timeout_s, self._outages):
                 self._progress.enter(turn)
                 yield turn, item
             self._progress.end(turn)

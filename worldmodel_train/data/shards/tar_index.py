@@ -1,25 +1,20 @@
 """Finds the samples of a tar shard by a scan of its headers."""
 
-import os
+import logging
 from pathlib import Path
 from typing import BinaryIO
 
 from worldmodel_train.data.shards.shard_table import ShardSample, ShardTable
-from worldmodel_train.data.shards.tar_members import (
-    CorruptTarError,
-    Member,
-    tar_members,
+from worldmodel_train.data.shards.tar_groups import Grouping
+from worldmodel_train.data.shards.tar_header import CorruptTarError
+from worldmodel_train.data.shards.tar_members import FileBytes, tar_members
+
+_log = logging.getLogger(__name__)
+
+COMPRESSED = (
+    "is compressed, and a shard is a plain tar: decompress it, or stream it with "
+    "`pipe:gzip -dc FILE` (zstd, xz and bzip2 know -dc too)"
 )
-from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-
-VIDEO_EXTENSIONS = frozenset(suffix[1:] for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """WebDataset's key (up to the first dot of the last part) and the extension after the last."""
-    folder, slash, base = name.rpartition("/")
-    key, _, extension = base.partition(".")
-    return folder + slash + key, extension.rpartition(".")[2].lower()
 
 
 def read_shard_table(path: Path) -> ShardTable:
@@ -30,31 +25,15 @@ def read_shard_table(path: Path) -> ShardTable:
 
 def scan(file: BinaryIO) -> ShardTable:
     """The samples of an open shard, and where it is damaged: a sample with a problem, the last."""
-    samples: list[ShardSample] = []
-    group: list[Member] = []
-    file_size = os.fstat(file.fileno()).st_size
+    groups, samples = Grouping(), list[ShardSample]()
     try:
-        for member in tar_members(file, file_size):
-            if group and split_name(group[0].name)[0] != split_name(member.name)[0]:
-                samples.append(_sample(group, file_size))
-                group = []
-            group.append(member)
+        for member in tar_members(FileBytes(file)):
+            done = groups.add(member)
+            if done is not None:
+                samples.append(done)
+        samples += groups.end()
     except CorruptTarError as error:
-        whole = [m for m in group if m.span.offset + m.span.size <= file_size]
-        key = split_name(group[0].name)[0] if group else ""
-        if len(whole) == len(group) and len(group) > 1:
-            samples.append(_sample(group, file_size))
-            key = ""
-        samples.append(ShardSample(key=key, spans={}, problem=str(error)))
-        group = []
-    if group:
-        samples.append(_sample(group, file_size))
+        if str(error) == "compressed_shard":
+            _log.warning("%s %s", file.name, COMPRESSED)
+        samples += groups.broken(error)
     return ShardTable.of(samples)
-
-
-def _sample(members: list[Member], file_size: int) -> ShardSample:
-    """The sample that consecutive members of one key make."""
-    key = split_name(members[0].name)[0]
-    spans = {split_name(m.name)[1]: m.span for m in members}
-    assert all(span.offset + span.size <= file_size for span in spans.values())
-    return ShardSample(key=key, spans=spans)

@@ -1,16 +1,30 @@
-"""The files inside a tar, found by reading headers only; nothing is extracted."""
+"""The files inside a tar, found by reading headers only; nothing is extracted.
+
+One parser reads files and streams alike, so that both count the same. Whatever a tar claims costs
+no more than a few blocks of memory: what is bounded is said where it is bounded.
+"""
 
 import os
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
-_BLOCK = 512
-_LONG_NAME_LIMIT = 1 << 16  # bytes; a longer name or pax header is an attack, not a name
+from worldmodel_train.data.shards.tar_header import (
+    BLOCK,
+    CorruptTarError,
+    CutMemberError,
+    PaxFields,
+    compression_of,
+    parse_header,
+    pax_fields,
+    text_of,
+)
 
-
-class CorruptTarError(Exception):
-    """A tar that cannot be read further."""
+_NAME_LIMIT = 1 << 16  # bytes; a longer name or pax header is an attack, not a name
+_MOST_WORDS = 16  # headers in a row that only say more about the next file
+_WORDS = (b"L", b"K", b"x", b"X", b"g")  # GNU's long name and link, pax, Solaris' pax, pax for all
+_REGULAR = (b"0", b"\0", b"7")
+_WITHOUT_BYTES = (b"1", b"2", b"3", b"4", b"5", b"6")  # links, devices, folders, FIFOs
 
 
 class ChangedMemberError(Exception):
@@ -25,9 +39,6 @@ class Span(NamedTuple):
     check: int
 
 
-NOWHERE = Span(0, 0, 0)
-
-
 class Member(NamedTuple):
     """A file inside a tar: its name, only ever used as a key, and its bytes' place."""
 
@@ -35,77 +46,69 @@ class Member(NamedTuple):
     span: Span
 
 
-def tar_members(file: BinaryIO, file_size: int) -> Iterator[Member]:
+@runtime_checkable
+class TarBytes(Protocol):
+    """The bytes of a tar, asked for at positions that never go back."""
+
+    def read(self, position: int, size: int) -> bytes:
+        """So many bytes from there on, fewer only where the tar ends."""
+        ...
+
+    def reaches(self, position: int) -> bool:
+        """Whether the tar has all bytes before this position."""
+        ...
+
+
+class FileBytes:
+    """A tar on a file system, of which only what is asked for is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._descriptor = file.fileno()
+        self._size = os.fstat(self._descriptor).st_size
+
+    def read(self, position: int, size: int) -> bytes:
+        """So many bytes from there on, fewer only where the tar ends."""
+        return os.pread(self._descriptor, size, position)
+
+    def reaches(self, position: int) -> bool:
+        """Whether the file has all bytes before this position."""
+        return position <= self._size
+
+
+def tar_members(tar: TarBytes) -> Iterator[Member]:
     """The regular files of a tar; raises CorruptTarError where it ends early or is no tar.
 
-    A member that claims more bytes than the file has is yielded before the error is raised, so
-    that its sample can be counted. Reads headers by position and never a member's bytes.
+    A file that claims more bytes than there are is yielded before the error is raised, so that its
+    sample can be counted. Sparse files, links, devices and folders are passed over.
     """
-    position, long_name = 0, ""
-    while position < file_size:
-        header = os.pread(file.fileno(), _BLOCK, position)
-        if len(header) < _BLOCK:
-            raise CorruptTarError("truncated_shard")
-        if not any(header):
-            return  # the end of the archive
-        size = _checked_size(header)
-        kind, body = header[156:157], position + _BLOCK
-        if kind in (b"0", b"\0"):
-            yield Member(long_name or _name(header), Span(body, size, zlib.crc32(header)))
-        if body + size > file_size:
-            raise CorruptTarError("truncated_shard")
-        if kind in (b"L", b"x"):
-            long_name = _long_name(file, kind, body, size)
-        elif kind != b"g":
-            long_name = ""
-        position = body + -(-size // _BLOCK) * _BLOCK
-    if file_size:
-        raise CorruptTarError("truncated_shard")  # a whole tar ends with empty blocks
-
-
-def _checked_size(header: bytes) -> int:
-    """The member's size; the header's checksum must be right."""
-    field = header[124:136]
-    try:
-        expected = int(header[148:156].strip(b" \0") or b"0", 8)
-        size = int(field.strip(b" \0") or b"0", 8) if field[0] < 0x80 else _base256(field)
-    except ValueError:
-        raise CorruptTarError("corrupt_shard") from None
-    if sum(header) - sum(header[148:156]) + 8 * ord(" ") != expected or size < 0:
-        raise CorruptTarError("corrupt_shard")
-    return size
-
-
-def _base256(field: bytes) -> int:
-    return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-
-
-def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
-
-
-def _name(header: bytes) -> str:
-    prefix = _text(header[345:500]) if header[257:262] == b"ustar" else ""
-    return f"{prefix}/{_text(header[:100])}" if prefix else _text(header[:100])
-
-
-def _long_name(file: BinaryIO, kind: bytes, offset: int, size: int) -> str:
-    """The name that a GNU or pax header gives to the next member; empty if it gives none."""
-    if size > _LONG_NAME_LIMIT:
-        raise CorruptTarError("corrupt_shard")
-    raw = os.pread(file.fileno(), size, offset)
-    if kind == b"L":
-        return _text(raw)
-    while raw:
-        length, _, rest = raw.partition(b" ")
-        # no honest length has more digits; int() itself gives up at some thousands of them
-        if not length.isdigit() or len(length) > 9 or not 0 < int(length) <= len(raw):
-            raise CorruptTarError("corrupt_shard")
-        field, _, value = rest[: int(length) - len(length) - 2].partition(b"=")
-        if field == b"path":
-            return value.decode("utf-8", "replace")
-        raw = raw[int(length) :]
-    return ""
+    position, words, num_words, for_all = 0, PaxFields(), 0, PaxFields()
+    while block := _header_block(tar, position):
+        header = parse_header(block)
+        position += BLOCK
+        if header.kind in _WORDS:
+            body = _body(tar, position, header.size)
+            if header.kind == b"g":
+                for_all = pax_fields(body).over(for_all)
+            else:
+                words = _with_words(words, header.kind, body)
+            num_words += 1
+            if num_words > _MOST_WORDS:
+                raise CorruptTarError("corrupt_shard")
+            position += _padded(header.size)
+            continue
+        fields, words, num_words = words.over(for_all), PaxFields(), 0
+        name = header.name if fields.path is None else fields.path
+        size = header.size if fields.size is None else fields.size
+        if header.kind in _WITHOUT_BYTES:
+            size = 0
+        if header.kind == b"S":
+            position = _after_sparse_map(tar, block, position)
+        is_file = header.kind in _REGULAR and not fields.sparse and not name.endswith("/")
+        if is_file:
+            yield Member(name, Span(position, size, zlib.crc32(block)))
+        if not tar.reaches(position + size):
+            raise (CutMemberError if is_file else CorruptTarError)("truncated_shard")
+        position += _padded(size)
 
 
 def read_member(file: BinaryIO, span: Span) -> bytes:
@@ -114,14 +117,59 @@ def read_member(file: BinaryIO, span: Span) -> bytes:
     Raises CorruptTarError if the file has become shorter, ChangedMemberError if the header is not
     the one that was found when the span was noted.
     """
-    if span.offset < _BLOCK or span.size < 0:
+    if span.offset < BLOCK or span.size < 0:
         raise ChangedMemberError(f"no member lies at byte {span.offset}")
     if span.offset + span.size > os.fstat(file.fileno()).st_size:
         raise CorruptTarError("truncated_shard")
-    content = _pread(file, span.offset - _BLOCK, _BLOCK + span.size)
-    if zlib.crc32(content[:_BLOCK]) != span.check:
+    content = _pread(file, span.offset - BLOCK, BLOCK + span.size)
+    if zlib.crc32(content[:BLOCK]) != span.check:
         raise ChangedMemberError(f"another member lies at byte {span.offset}")
-    return bytes(content[_BLOCK:])
+    return bytes(content[BLOCK:])
+
+
+def _header_block(tar: TarBytes, position: int) -> bytes:
+    """The block at `position`; empty at the end of the archive."""
+    block = tar.read(position, BLOCK)
+    if position == 0 and not block:
+        return b""  # a file without a byte has no samples
+    if position == 0 and compression_of(block):
+        raise CorruptTarError("compressed_shard")
+    if len(block) < BLOCK:
+        raise CorruptTarError("truncated_shard")  # a whole tar ends with an empty block
+    return block if any(block) else b""
+
+
+def _body(tar: TarBytes, position: int, size: int) -> bytes:
+    if size > _NAME_LIMIT:
+        raise CorruptTarError("corrupt_shard")
+    body = tar.read(position, size)
+    if len(body) < size:
+        raise CorruptTarError("truncated_shard")
+    return body
+
+
+def _with_words(words: PaxFields, kind: bytes, body: bytes) -> PaxFields:
+    """What is known of the next file after one more header; a pax path outdoes GNU's long name."""
+    if kind == b"K":
+        return words
+    if kind == b"L":
+        return words.over(PaxFields(path=text_of(body)))
+    return pax_fields(body).over(words)
+
+
+def _after_sparse_map(tar: TarBytes, block: bytes, position: int) -> int:
+    """Where the bytes of an old GNU sparse file begin: more of its map may follow the header."""
+    more = block[482]
+    while more:
+        block = tar.read(position, BLOCK)
+        if len(block) < BLOCK:
+            raise CorruptTarError("truncated_shard")
+        more, position = block[504], position + BLOCK
+    return position
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
 
 
 def _pread(file: BinaryIO, offset: int, size: int) -> memoryview:

@@ -1,0 +1,89 @@
+from contextlib import suppress
+from http.server import SimpleHTTPRequestHandler
+
+import pytest
+
+from tests.data.shards.hostile_tars import HOSTILE
+from worldmodel_train.data.shards import shard_set, stream_samples
+from worldmodel_train.data.shards.shard_set import ShardSet
+from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.shards.stream_outages import Outages
+from worldmodel_train.types import Skip
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Gives /length/N, /close/N and /chunked/N: the N-th tar with its length, without, in parts."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        _, way, number = self.path.split("/")
+        content = list(HOSTILE.values())[int(number)][0]
+        self.close_connection = True
+        self.send_response(200)
+        if way == "length":
+            self.send_header("Content-Length", str(len(content)))
+        if way == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        parts = [content[begin : begin + 9000] for begin in range(0, len(content), 9000)]
+        if way == "chunked":
+            parts = [b"%x\r\n%s\r\n" % (len(part), part) for part in (*parts, b"")]
+        with suppress(ConnectionError):  # who has read enough hangs up
+            self.wfile.writelines(parts)
+
+
+@pytest.fixture(scope="module")
+def server(serving):
+    with serving(Handler) as url:
+        yield url
+
+
+def read_locally(path):
+    shards = ShardSet([str(path)])
+    items = [Skip("empty_shard", shard, "") for shard in shards.empty]
+    for number in range(len(shards)):
+        try:
+            items.append(shards.video(number))
+        except SampleError as error:
+            items.append(error.skip)
+    return items
+
+
+def streamed(shard):
+    return list(stream_samples.stream_samples(shard, 20.0, Outages(0.0)))
+
+
+def words(items):
+    """Keys of samples; reasons and keys of what could not be used."""
+    return [
+        item.key
+        if isinstance(item, EncodedSample)
+        else f"{item.reason} {'' if item.reason == 'compressed_shard' else item.key}"
+        for item in items
+    ]
+
+
+def videos(items):
+    return [item.video for item in items if isinstance(item, EncodedSample)]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_tar_counts_the_same_read_locally_and_streamed(
+    name, tmp_path, server, monkeypatch
+):
+    for module in (shard_set, stream_samples):
+        monkeypatch.setattr(module, "MEMBER_LIMIT", 1000)
+    content, expected = HOSTILE[name]
+    path, number = tmp_path / "a.tar", list(HOSTILE).index(name)
+    path.write_bytes(content)
+    local = read_locally(path)
+    assert words(local) == expected
+    ways = [
+        f"pipe:cat {path}",
+        *(f"{server}/{way}/{number}" for way in ("length", "close", "chunked")),
+    ]
+    for shard in ways:
+        items = streamed(shard)
+        assert words(items) == expected, shard
+        assert videos(items) == videos(local), shard
