@@ -38,7 +38,7 @@ def test_no_more_bytes_are_held_than_the_bound_and_one_item(monkeypatch):
             yield turn
 
     for number, _ in Shuffled(counted(), 1000, random.Random(0)):
-        left.append(number)  # noqa: PERF402 - `counted` looks at it meanwhile
+        left.append(number)
     assert sorted(left) == list(range(300))
     assert most * 10 == 110
 
