@@ -1,11 +1,14 @@
 """Sample number -> clip: draws source, video, start and crop, and replaces what is bad."""
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worldmodel_train.data.augment import draw_crop
 from worldmodel_train.data.config import DataConfig, SourceConfig
 from worldmodel_train.data.decoding.decode import (
+    WITHOUT_ANSWER,
     ClipArray,
     ClipRequest,
     DecodeError,
@@ -14,8 +17,11 @@ from worldmodel_train.data.decoding.decode import (
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.random_streams import Stream, generator
+from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.source import SampleError, Source
 from worldmodel_train.types import Skip
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +77,8 @@ class ClipReader:
                 self._decoder.decode_into(encoded.video, requests, frames)
             except DecodeError as error:
                 skipped.append(Skip(error.reason, encoded.shard, encoded.key))
+                if error.reason in WITHOUT_ANSWER:  # each costs seconds or minutes: name them all
+                    _log.warning("skipped '%s' in %s: %s", encoded.key, encoded.shard, error)
                 continue
             return [
                 Clip(sample=sample + i, source=source, key=encoded.key, skipped=tuple(skipped))
@@ -79,7 +87,7 @@ class ClipReader:
         raise BadDataError(
             f"{len(skipped)} samples of source '{config.name}' in a row are bad "
             f"(data.loader.max_attempts); the last is '{skipped[-1].key}' in {skipped[-1].shard}: "
-            f"{skipped[-1].reason}. Check the shards with `wmt data check`"
+            f"{skipped[-1].reason}. {remedy(Counter(skip.reason for skip in skipped))}"
         )
 
     def request(self, source: SourceConfig, sample: int, attempt: int) -> ClipRequest:

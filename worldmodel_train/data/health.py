@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worldmodel_train.data.remedies import remedy
 from worldmodel_train.types import Skip, VideoBatch
 
 
@@ -85,6 +86,5 @@ class SkipLedger:
         return (
             f"{self.num_skipped} of {seen} samples are bad ({self.share:.1%}, limit "
             f"data.loader.max_bad_share={self._max_bad_share:.1%}): {reasons}; the last is "
-            f"'{self.last.key}' in {self.last.shard}. Check the shards with `wmt data check`, or "
-            "raise the limit"
+            f"'{self.last.key}' in {self.last.shard}. {remedy(self.counts)}, or raise the limit"
         )

@@ -13,6 +13,24 @@ ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
 """t h w c; clips of one list differ in length and size."""
 
 
+OUT_OF_MEMORY = "out_of_memory"
+TIMED_OUT = "decode_timeout"
+CRASHED = "decoder_crashed"
+WITHOUT_ANSWER = frozenset({OUT_OF_MEMORY, TIMED_OUT, CRASHED})
+"""Reasons that cost the decoding process; a machine without room for it gives them as well."""
+
+_NO_MEMORY = (
+    *("MemoryError", "bad_alloc", "Cannot allocate memory", "nsufficient memory"),
+    "(-12 vs. 0)",
+    "failed with 12",  # decord, of FFmpeg's AVERROR(ENOMEM)
+)
+
+
+def tells_of_no_memory(text: str) -> bool:
+    """Whether what a library said means that it was given no memory."""
+    return any(words in text for words in _NO_MEMORY)
+
+
 class DecodeError(Exception):
     """A video that cannot become a clip: a short reason to count by, and the detail."""
 
