@@ -23,6 +23,9 @@ class Hanging:
     def __init__(self, count, reason="decode_timeout"):
         self.left, self.reason = count, reason
 
+    def decode(self, video, request):
+        raise AssertionError
+
     def decode_into(self, video, requests, clips):
         del video, requests, clips
         if self.left:

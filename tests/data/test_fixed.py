@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from worldmodel_train.data import fixed
 from worldmodel_train.data.config import ClipConfig, DecoderConfig, SourceConfig
 from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.fixed import load_clips
 
 
@@ -23,11 +23,11 @@ def load(source, **changes):
 
 
 def test_clips_come_in_shard_order_with_their_labels(source):
-    loaded = load(source)
-    assert loaded.keys == ("v0", "v1", "v2")
-    assert loaded.labels == ("label of v0", "label of v1", "label of v2")
-    assert loaded.clips.shape == (3, 4, 16, 16, 3)
-    means = loaded.clips.float().mean((1, 2, 3, 4))
+    fixed = load(source)
+    assert fixed.keys == ("v0", "v1", "v2")
+    assert fixed.labels == ("label of v0", "label of v1", "label of v2")
+    assert fixed.clips.shape == (3, 4, 16, 16, 3)
+    means = fixed.clips.float().mean((1, 2, 3, 4))
     assert (means.diff() > 30).all()
 
 
@@ -43,9 +43,9 @@ def test_the_clips_are_the_same_every_time(source):
 
 
 def test_several_clips_of_a_video_start_at_different_times(source):
-    loaded = load(source, clips_per_video=2, limit=3)
-    assert loaded.keys == ("v0", "v0", "v1")
-    assert loaded.clips[1].float().mean() > loaded.clips[0].float().mean() + 4
+    fixed = load(source, clips_per_video=2, limit=3)
+    assert fixed.keys == ("v0", "v0", "v1")
+    assert fixed.clips[1].float().mean() > fixed.clips[0].float().mean() + 4
 
 
 def test_a_source_without_any_good_video_is_an_error(make_shard):
@@ -54,25 +54,13 @@ def test_a_source_without_any_good_video_is_an_error(make_shard):
         load(SourceConfig(shards=str(path), clip=ClipConfig(frames=4)))
 
 
-class Silent:
-    """A decoding process that gives no answer."""
-
-    def __init__(self, config):
-        del config
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def decode_into(self, video, requests, clips):
-        raise DecodeError("decode_timeout")
-
-
 def test_a_decoder_that_never_answers_is_not_waited_for_with_every_video(make_shard, monkeypatch):
     path = make_shard("a.tar", {f"v{i:02}": b"video" for i in range(20)})
-    monkeypatch.setattr(fixed, "DecodeProcess", Silent)
+
+    def silent(*_):
+        raise DecodeError("decode_timeout")
+
+    monkeypatch.setattr(DecodeProcess, "decode_into", silent)
     with pytest.raises(ValueError, match=r"16 videos .*'v15'.*data\.decoder\.timeout_s"):
         load(SourceConfig(shards=str(path), clip=ClipConfig(frames=4)))
 
