@@ -6,6 +6,9 @@ import signal
 import sys
 from pathlib import Path
 
+OUT_OF_MEMORY = "out_of_memory"
+"""Why a video is left out that needs more than a process may take."""
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _MIB = 1 << 20
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from worldmodel_train.data.decoding.decode import CRASHED, OUT_OF_MEMORY, TIMED_OUT, WITHOUT_ANSWER
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
+from worldmodel_train.data.decoding.decode import CRASHED, TIMED_OUT, WITHOUT_ANSWER
 
 
 def remedy(skipped: Mapping[str, int]) -> str:

@@ -14,8 +14,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from jaxtyping import Float64, Int64
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.clips import clip_times, frames_at
-from worldmodel_train.data.decoding.decode import OUT_OF_MEMORY, ClipRequest, DecodeError
+from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError
 from worldmodel_train.data.video_files import CONTAINERS
 
 # A picture that these codecs mark as no reference is referred to by no other, and decoding depends

@@ -7,13 +7,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.crop import Crop
 
 ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
 """t h w c; clips of one list differ in length and size."""
 
 
-OUT_OF_MEMORY = "out_of_memory"
 TIMED_OUT = "decode_timeout"
 CRASHED = "decoder_crashed"
 WITHOUT_ANSWER = frozenset({OUT_OF_MEMORY, TIMED_OUT, CRASHED})

@@ -13,10 +13,15 @@ from io import BytesIO
 
 import cv2
 
-from worldmodel_train.data.confinement import end_with_parent, limit_files, limit_memory
+from worldmodel_train.data.confinement import (
+    OUT_OF_MEMORY,
+    end_with_parent,
+    limit_files,
+    limit_memory,
+)
 from worldmodel_train.data.decoding.auto_decoder import make_decoder
 from worldmodel_train.data.decoding.clip_memory import ClipMemory
-from worldmodel_train.data.decoding.decode import OUT_OF_MEMORY, DecodeError, Decoder
+from worldmodel_train.data.decoding.decode import DecodeError, Decoder
 from worldmodel_train.data.decoding.wire import Message, Peer, unpack_request
 
 _LOG_BYTES = 1 << 20  # of what libraries print about a video, which some do for every packet

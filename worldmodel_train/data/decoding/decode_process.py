@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import IO
 
 from worldmodel_train.data.config import DecoderConfig
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.clip_memory import ClipMemory
 from worldmodel_train.data.decoding.decode import (
     CRASHED,
-    OUT_OF_MEMORY,
     TIMED_OUT,
     WITHOUT_ANSWER,
     ClipArray,

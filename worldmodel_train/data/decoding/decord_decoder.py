@@ -7,10 +7,10 @@ import decord
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.container import VideoTrack, read_track
 from worldmodel_train.data.decoding.crop import frame_crop
 from worldmodel_train.data.decoding.decode import (
-    OUT_OF_MEMORY,
     ClipArray,
     ClipRequest,
     DecodedClip,

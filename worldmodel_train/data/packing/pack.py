@@ -33,6 +33,7 @@ from worldmodel_train.data.shards.folder_index import (
     write_folder_index,
 )
 
+LONGEST = 240  # silences; with one of a minute four hours, and a film at full size takes two
 AHEAD_PER_WORKER = 4  # finished videos waiting on disk for a slow one before them
 
 
@@ -67,7 +68,9 @@ def pack(
             for number, entry in enumerate(entries[resumed:], start=resumed)
         )
         if resumed < len(entries):
-            pool = WorkerPool[Job, Prepared | Rejected](prepare, workers, timeout_s)
+            pool = WorkerPool[Job, Prepared | Rejected](
+                prepare, workers, timeout_s, total_s=LONGEST * timeout_s
+            )
             with pool, progress:
                 packing.run(entries, pool.map_in_order(jobs, AHEAD_PER_WORKER * workers), progress)
         index = packing.write_index()
