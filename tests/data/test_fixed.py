@@ -2,6 +2,8 @@ import pytest
 import torch
 
 from worldmodel_train.data.config import ClipConfig, DecoderConfig, SourceConfig
+from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.fixed import load_clips
 
 
@@ -49,6 +51,17 @@ def test_several_clips_of_a_video_start_at_different_times(source):
 def test_a_source_without_any_good_video_is_an_error(make_shard):
     path = make_shard("a.tar", {"broken": b"no video"})
     with pytest.raises(ValueError, match="no video that can be decoded"):
+        load(SourceConfig(shards=str(path), clip=ClipConfig(frames=4)))
+
+
+def test_a_decoder_that_never_answers_is_not_waited_for_with_every_video(make_shard, monkeypatch):
+    path = make_shard("a.tar", {f"v{i:02}": b"video" for i in range(20)})
+
+    def silent(*_):
+        raise DecodeError("decode_timeout")
+
+    monkeypatch.setattr(DecodeProcess, "decode_into", silent)
+    with pytest.raises(ValueError, match=r"16 videos .*'v15'.*data\.decoder\.timeout_s"):
         load(SourceConfig(shards=str(path), clip=ClipConfig(frames=4)))
 
 

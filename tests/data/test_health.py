@@ -32,6 +32,12 @@ def test_past_the_limit_the_error_names_share_limit_shard_key_and_reasons():
         assert part in str(error.value)
 
 
+def test_past_the_limit_the_error_says_that_it_was_waiting_for_the_decoder():
+    ledger = SkipLedger(max_bad_share=0.05)
+    with pytest.raises(BadDataError, match=r"decode_timeout 9, .*data\.decoder\.timeout_s"):
+        settle(ledger, batch(90, 9, "decode_timeout"), batch(0, 3))
+
+
 def test_a_few_bad_samples_at_the_start_do_not_stop_the_run():
     ledger = SkipLedger(max_bad_share=0.05, min_seen=400)
     settle(ledger, batch(2, 8))

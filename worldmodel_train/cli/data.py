@@ -45,7 +45,10 @@ PresetOption = Annotated[
     typer.Option(help="Re-encode for cheap reading: fast (256 px, 8 fps). Other options go first."),
 ]
 PatienceOption = Annotated[
-    float, typer.Option(min=1.0, help="Give up a video after so many seconds without progress.")
+    float,
+    typer.Option(
+        min=1.0, help="Give up a video after so many seconds without progress, or 240 times in all."
+    ),
 ]
 RateOption = Annotated[
     float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")

@@ -1,11 +1,15 @@
 """Sample number -> clip: draws source, video, start and crop, and replaces what is bad."""
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from worldmodel_train.config.printable import printable
 from worldmodel_train.data.augment import draw_crop
 from worldmodel_train.data.config import DataConfig, SourceConfig
 from worldmodel_train.data.decoding.decode import (
+    WITHOUT_ANSWER,
     ClipArray,
     ClipRequest,
     DecodeError,
@@ -14,8 +18,11 @@ from worldmodel_train.data.decoding.decode import (
 from worldmodel_train.data.health import AWAY, MIN_SEEN, BadDataError, DataAwayError, shown
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.random_streams import Stream, generator
+from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
 from worldmodel_train.types import Skip
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +92,10 @@ class ClipReader:
         try:
             self._decoder.decode_into(encoded.video, requests, frames)
         except DecodeError as error:
-            raise SampleError(Skip(error.reason, encoded.shard, encoded.key)) from error
+            skip = Skip(error.reason, encoded.shard, encoded.key)
+            if error.reason in WITHOUT_ANSWER:  # each costs seconds or minutes: name them all
+                _log.warning("skipped %s (%s)", shown(skip), printable(error.detail))
+            raise SampleError(skip) from error
 
     def _require_hope(self, source: SourceConfig, skipped: Sequence[Skip]) -> None:
         """Raises BadDataError where it makes no sense to try yet another sample.
@@ -104,7 +114,7 @@ class ClipReader:
         raise (DataAwayError if away else BadDataError)(
             f"{len(skipped)} samples of source '{source.name}' in a row are bad "
             f"(data.loader.max_attempts); the last is {shown(skipped[-1])}. "
-            + ("Is it away?" if away else "Check the shards with `wmt data check`")
+            + ("Is it away?" if away else remedy(Counter(skip.reason for skip in skipped)))
         )
 
     def request(self, source: SourceConfig, sample: int, attempt: int) -> ClipRequest:

@@ -84,6 +84,9 @@ class DecoderConfig(StrictConfig):
     """`auto` is PyAV; decord is slower, and refuses what it would get wrong."""
     timeout_s: float = Field(gt=0, default=20.0)
     """Seconds a clip may take before its decoder is killed; after two kills it is skipped."""
+    memory_mb: int = Field(ge=64, default=4096)
+    """MiB that a decoder may take beyond what it takes idle, on Linux; each of `loader.workers` has
+    one. A video that needs more is skipped as `out_of_memory`."""
     max_pixels: int = Field(ge=1, default=8192 * 8192)
     """Largest width x height that is decoded; larger pictures are skipped unread."""
 

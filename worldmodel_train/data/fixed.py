@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,14 +13,22 @@ from torch import Tensor
 
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
 from worldmodel_train.data.decoding.crop import CENTER_CROP
-from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError, Decoder
+from worldmodel_train.data.decoding.decode import (
+    WITHOUT_ANSWER,
+    ClipRequest,
+    DecodeError,
+    Decoder,
+)
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
+
+_MOST_LOST = 16  # videos; the decoder was waited for twice with each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +70,7 @@ def load_clips(
                 made = _clips(process, sample, _requests(source, size, decoder, clips_per_video))
             except SampleError as error:
                 skipped.append(error.skip)
+                _require_answers(source.name, skipped)
                 continue
             clips += list(made)
             keys += [sample.key] * len(made)
@@ -77,6 +87,17 @@ def load_clips(
         labels=tuple(labels[:limit]),
         skipped=tuple(skipped),
     )
+
+
+def _require_answers(source: str, skipped: Sequence[Skip]) -> None:
+    """Raises ValueError where waiting for the decoder has been in vain too often."""
+    reasons = Counter(skip.reason for skip in skipped if skip.reason in WITHOUT_ANSWER)
+    if reasons.total() >= _MOST_LOST:
+        counts = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
+        raise ValueError(
+            f"data: {reasons.total()} videos of source '{source}' got no answer from the decoder "
+            f"({counts}); the last is '{skipped[-1].key}' in {skipped[-1].shard}. {remedy(reasons)}"
+        )
 
 
 def _requests(

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worldmodel_train.config.printable import printable
+from worldmodel_train.data.remedies import remedy
 from worldmodel_train.types import Skip, VideoBatch
 
 
@@ -30,8 +32,7 @@ MIN_SEEN = 100  # samples; a share of fewer says little
 
 def shown(skip: Skip) -> str:
     """A bad sample for an error or the log: one line, whatever a stranger named it."""
-    key, shard = (text[:200].encode("unicode_escape").decode() for text in (skip.key, skip.shard))
-    return f"'{key}' in {shard}: {skip.reason}"
+    return f"'{printable(skip.key)}' in {printable(skip.shard)}: {skip.reason}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,5 @@ class SkipLedger:
         return (
             f"{self.num_skipped} of {seen} samples are bad ({self.share:.1%}, limit "
             f"data.loader.max_bad_share={self._max_bad_share:.1%}): {reasons}; the last is "
-            f"{shown(self.last)}. Check the shards with `wmt data check`, or "
-            "raise the limit"
+            f"{shown(self.last)}. {remedy(self.counts)}, or raise the limit"
         )

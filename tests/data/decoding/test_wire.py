@@ -37,9 +37,15 @@ def test_silence_ends_in_a_timeout(line):
         line[0].receive()
 
 
-@pytest.mark.parametrize("head", [struct.pack(">IQ", 1 << 31, 0), struct.pack(">IQ", 2, 0) + b"[]"])
-def test_a_message_that_is_too_long_or_no_mapping_is_refused(line, head):
-    line[1].sendall(head)
+@pytest.mark.parametrize("text", [b"[]", b"[" * 9000, b'{"a": ' * 9000, b"\xff", b"9" * 9000])
+def test_a_message_that_is_no_mapping_is_refused(line, text):
+    line[1].sendall(struct.pack(">IQ", len(text), 0) + text)
+    with pytest.raises(ConnectionError, match="message"):
+        line[0].receive()
+
+
+def test_a_message_that_is_too_long_is_refused(line):
+    line[1].sendall(struct.pack(">IQ", 1 << 31, 0))
     with pytest.raises(ConnectionError, match="message"):
         line[0].receive()
 

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import av
 import pytest
 
 from worldmodel_train.data.packing.errors import BadVideo
@@ -53,6 +54,16 @@ def test_what_is_no_video_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(BadVideo):
         probe_ends(path, beat)
+
+
+@pytest.mark.parametrize("probe", [probe_ends, probe_all])
+def test_a_video_that_needs_too_much_memory_has_a_reason_of_its_own(tmp_path, monkeypatch, probe):
+    def refuse(*_, **__):
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(av, "open", refuse)
+    with pytest.raises(BadVideo, match="out_of_memory"):
+        probe(tmp_path / "a.mp4", beat)
 
 
 def test_absurd_sizes_are_refused(tmp_path, make_video):

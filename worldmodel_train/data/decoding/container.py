@@ -14,6 +14,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from jaxtyping import Float64, Int64
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.clips import clip_times, frames_at
 from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError
 from worldmodel_train.data.video_files import CONTAINERS
@@ -21,6 +22,15 @@ from worldmodel_train.data.video_files import CONTAINERS
 # A picture that these codecs mark as no reference is referred to by no other, and decoding depends
 # on nothing else of it. HEVC is a case of its own, below.
 _SKIPPING_CODECS = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
+
+# Ten hours at 30 frames a second. A packet takes 1.4 kB beside its bytes, and tables of a few
+# kilobytes can name any number.
+_MOST_PACKETS = 1 << 20
+# Packets are parts of the file, and no larger together, but where an edit list shows a part again
+# or samples share their bytes: that may be done twice over, and as often as one likes if it is
+# little.
+_MOST_SHOWINGS = 2
+_LITTLE = 256 << 20  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +96,8 @@ def open_video(
         file = BytesIO(video)
         with av.open(file, mode="r", options=options, metadata_errors="ignore") as container:
             yield container, _video_stream(container, max_pixels)
+    except MemoryError as error:
+        raise DecodeError(OUT_OF_MEMORY, str(error)) from error
     except (av.error.FFmpegError, IndexError) as error:
         raise DecodeError("corrupt_video", f"{type(error).__name__}: {error}") from error
 
@@ -113,11 +125,28 @@ def open_track(video: bytes, *, max_pixels: int) -> Iterator[OpenTrack]:
     in some containers (MPEG-TS).
     """
     with open_video(video, max_pixels=max_pixels) as (container, stream):
-        stored = [packet for packet in container.demux(stream) if packet.size]
+        most_bytes = max(_LITTLE, _MOST_SHOWINGS * len(video))
+        stored = _stored_packets(container, stream, most_bytes)
         context = stream.codec_context
         assert isinstance(context, VideoCodecContext)
         track = _track(stored, container, stream)
         yield OpenTrack(track=track, packets=stored, context=context)
+
+
+def _stored_packets(
+    container: av.container.InputContainer, stream: VideoStream, most_bytes: int
+) -> list[av.Packet]:
+    """The packets of a stream; raises DecodeError where they are more than a file can hold."""
+    packets: list[av.Packet] = []
+    num_bytes = 0
+    for packet in container.demux(stream):
+        if not packet.size:
+            continue
+        packets.append(packet)
+        num_bytes += packet.size
+        if len(packets) > _MOST_PACKETS or num_bytes > most_bytes:
+            raise DecodeError("too_many_packets", f"{len(packets)} hold {num_bytes} bytes")
+    return packets
 
 
 def read_track(video: bytes, *, max_pixels: int) -> VideoTrack:

@@ -7,10 +7,28 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.crop import Crop
 
 ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
 """t h w c; clips of one list differ in length and size."""
+
+
+TIMED_OUT = "decode_timeout"
+CRASHED = "decoder_crashed"
+WITHOUT_ANSWER = frozenset({OUT_OF_MEMORY, TIMED_OUT, CRASHED})
+"""Reasons that cost the decoding process; a machine without room for it gives them as well."""
+
+_NO_MEMORY = (
+    *("MemoryError", "bad_alloc", "Cannot allocate memory", "nsufficient memory"),
+    "(-12 vs. 0)",
+    "failed with 12",  # decord, of FFmpeg's AVERROR(ENOMEM)
+)
+
+
+def tells_of_no_memory(text: str) -> bool:
+    """Whether what a library said means that it was given no memory."""
+    return any(words in text for words in _NO_MEMORY)
 
 
 class DecodeError(Exception):

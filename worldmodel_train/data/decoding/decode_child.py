@@ -1,4 +1,4 @@
-"""The decoding process: `python -m worldmodel_train.data.decoding.decode_child FD MEMORY DECODER`.
+"""The decoding process: `python -m ...decoding.decode_child FD MEMORY DECODER MEBIBYTES`.
 
 Reads requests from the socket FD until it closes, and writes clips into the file MEMORY. It imports
 no torch, so that starting it again after it had to be killed is cheap.
@@ -9,13 +9,22 @@ import os
 import signal
 import socket
 import sys
+from io import BytesIO
 
 import cv2
 
+from worldmodel_train.data.confinement import (
+    OUT_OF_MEMORY,
+    end_with_parent,
+    limit_files,
+    limit_memory,
+)
 from worldmodel_train.data.decoding.auto_decoder import make_decoder
 from worldmodel_train.data.decoding.clip_memory import ClipMemory
 from worldmodel_train.data.decoding.decode import DecodeError, Decoder
 from worldmodel_train.data.decoding.wire import Message, Peer, unpack_request
+
+_LOG_BYTES = 1 << 20  # of what libraries print about a video, which some do for every packet
 
 
 def serve(peer: Peer, memory: ClipMemory, decoder: Decoder) -> None:
@@ -24,16 +33,26 @@ def serve(peer: Peer, memory: ClipMemory, decoder: Decoder) -> None:
     while True:
         try:
             message, body_bytes = peer.receive()
-            video = bytearray(body_bytes)
-            peer.receive_into(memoryview(video))
+            video = _receive_bytes(peer, body_bytes)
         except ConnectionError:
             return
         # A decoder that hangs may hold the GIL. The parent kills this process then; if the parent
-        # has died itself, this watchdog, a thread that needs no GIL, ends the process.
+        # has died itself and the kernel did not tell, this watchdog, a thread that needs no GIL,
+        # ends the process.
         faulthandler.dump_traceback_later(2 * message.pop("timeout_s"), exit=True)
-        answer = _answer(decoder, bytes(video), message, memory)
+        answer = _answer(decoder, video, message, memory)
         faulthandler.cancel_dump_traceback_later()
         peer.send(answer)
+
+
+def _receive_bytes(peer: Peer, count: int) -> bytes:
+    """The next `count` bytes, which lie in memory once: a BytesIO gives its own away."""
+    file = BytesIO()
+    file.seek(max(0, count - 1))
+    file.write(bytes(min(1, count)))
+    with file.getbuffer() as view:
+        peer.receive_into(view)
+    return file.getvalue()
 
 
 def _answer(decoder: Decoder, video: bytes, message: Message, memory: ClipMemory) -> Message:
@@ -42,14 +61,17 @@ def _answer(decoder: Decoder, video: bytes, message: Message, memory: ClipMemory
         name = decoder.decode_into(video, requests, memory.arrays([r.shape for r in requests]))
     except DecodeError as error:
         return {"reason": error.reason, "detail": error.detail[:500]}
-    except MemoryError:
-        return {"reason": "out_of_memory", "detail": ""}
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        return {"reason": OUT_OF_MEMORY, "detail": str(error)[:500]}
     return {"decoder": name}
 
 
 def main() -> None:
     """Serves one loader."""
-    line, memory, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    line, memory, name, mebibytes = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    end_with_parent()
     # Signals to the whole job end the run after a save, for which clips are still needed; this
     # process ends when its line closes.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
@@ -58,7 +80,10 @@ def main() -> None:
     # lost in a race on healthy files; what hangs regardless is killed by the parent.
     os.environ.setdefault("DECORD_EOF_RETRY_MAX", "10240")
     cv2.setNumThreads(1)
-    serve(Peer(socket.socket(fileno=line)), ClipMemory(memory), make_decoder(name))
+    decoder = make_decoder(name)
+    limit_files(_LOG_BYTES)
+    limit_memory(int(mebibytes))
+    serve(Peer(socket.socket(fileno=line)), ClipMemory(memory), decoder)
 
 
 if __name__ == "__main__":

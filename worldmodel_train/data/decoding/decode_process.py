@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -10,30 +12,27 @@ from collections.abc import Sequence
 from typing import IO
 
 from worldmodel_train.data.config import DecoderConfig
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.clip_memory import ClipMemory
 from worldmodel_train.data.decoding.decode import (
+    CRASHED,
+    TIMED_OUT,
+    WITHOUT_ANSWER,
     ClipArray,
     ClipRequest,
     DecodedClip,
     DecodeError,
     decode_with,
+    tells_of_no_memory,
 )
-from worldmodel_train.data.decoding.wire import Peer, pack_request
+from worldmodel_train.data.decoding.wire import Message, Peer, pack_request
 
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT = 120.0  # seconds; imports are slow on a busy network file system
-_MOST_LOST = 3  # videos in a row; the fourth would be lost as well
+_WORD = re.compile("[a-z][a-z0-9_]{0,39}")
 # -P: a python file in the folder where training was started is not the child's to import
 _CHILD = (sys.executable, "-P", "-m", "worldmodel_train.data.decoding.decode_child")
-
-
-class DecoderBrokenError(ValueError):
-    """The decoder gives no answer whatever the video."""
-
-
-class _LostError(DecodeError):
-    """The child gave no answer and was killed."""
 
 
 class DecodeProcess:
@@ -45,9 +44,8 @@ class DecodeProcess:
         self._child: subprocess.Popen[bytes] | None = None
         self._line: tuple[Peer, ClipMemory] | None = None
         self._stderr: IO[bytes] | None = None
-        self._last_words = ""  # of the child closed last
+        self._last_words, self._killed = "", False  # of the child closed last
         self._owner = os.getpid()
-        self._lost: set[int] = set()  # videos without an answer since the last one
 
     def decode(self, video: bytes, request: ClipRequest) -> DecodedClip:
         """The clip asked for; raises what `decode_into` raises."""
@@ -56,33 +54,18 @@ class DecodeProcess:
     def decode_into(
         self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
     ) -> str:
-        """Fills the clips; raises DecodeError, also when the child hung or crashed twice.
+        """Fills the clips; raises DecodeError, also when the child hung, crashed or grew twice.
 
-        Raises DecoderBrokenError once the child was lost to three videos in a row.
+        A fresh child is asked once more, so that neither a busy machine nor what earlier videos
+        left in memory changes the sample.
         """
         try:
-            decoder = self._ask_twice(video, requests, clips)
-        except _LostError as lost:
-            self._note_lost(video, lost)
-            raise
-        except DecodeError:
-            self._lost.clear()
-            raise
-        self._lost.clear()
-        return decoder
-
-    def _ask_twice(
-        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
-    ) -> str:
-        """Asks a fresh child once more, so that a busy machine does not change the sample."""
-        try:
             return self._ask(video, requests, clips)
-        except _LostError as lost:
-            _log.warning("killed the decoding process: %s", lost)
-            try:
-                return self._ask(video, requests, clips)
-            except _LostError:
-                raise lost from None
+        except DecodeError as error:
+            if error.reason not in WITHOUT_ANSWER:
+                raise
+            _log.warning("a fresh decoding process tries again: %s", error)
+            return self._ask(video, requests, clips)
 
     def _ask(
         self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
@@ -96,25 +79,37 @@ class DecodeProcess:
         try:
             packed = [pack_request(request) for request in requests]
             peer.send({"requests": packed, "timeout_s": timeout_s}, video)
-            answer, body_bytes = peer.receive()
+            decoder = _decoder_of(*peer.receive())
             answered = True
-            if "reason" in answer:
-                raise DecodeError(str(answer["reason"]), str(answer.get("detail", "")))
-            if body_bytes or "decoder" not in answer:
-                raise ConnectionError(f"{body_bytes} bytes and no word of the clips")
         except TimeoutError:
-            self.close()
-            detail = f"no clip within decoder.timeout_s={self._config.timeout_s:g}"
-            raise _LostError("decode_timeout", detail) from None
-        except (ConnectionError, ValueError) as error:
-            detail = f"{error}; exit status {self.close()}"
-            raise _LostError("decoder_crashed", f"{detail}; {self._last_words}") from error
+            detail = f"no clip within data.decoder.timeout_s={self._config.timeout_s:g}"
+            raise DecodeError(TIMED_OUT, detail) from None
+        except ConnectionError as error:
+            raise self._loss(str(error)) from error
+        except DecodeError as error:
+            if error.reason == OUT_OF_MEMORY:  # what is left of it is not known
+                raise self._no_memory(error.detail) from error
+            answered = True
+            raise
         finally:
             if not answered:  # or the next question would get this answer
                 self.close()
         for clip, made in zip(clips, shared, strict=True):
             clip[...] = made
-        return str(answer["decoder"])
+        return decoder
+
+    def _loss(self, how: str) -> DecodeError:
+        """What became of a child that gave no answer, or none that makes sense."""
+        status = self.close()
+        if status == -signal.SIGKILL and not self._killed:
+            return DecodeError(OUT_OF_MEMORY, "killed from outside, as where memory is short")
+        if tells_of_no_memory(self._last_words):
+            return self._no_memory(self._last_words)
+        return DecodeError(CRASHED, f"{how}; exit status {status}; {self._last_words}")
+
+    def _no_memory(self, detail: str) -> DecodeError:
+        limit = f"more than data.decoder.memory_mb={self._config.memory_mb}"
+        return DecodeError(OUT_OF_MEMORY, f"{limit}; {detail}" if detail else limit)
 
     def close(self) -> int | None:
         """Kills the child; its exit status, None if there was no child."""
@@ -131,8 +126,10 @@ class DecodeProcess:
                 return None  # in a fork the child is the other process's
             try:
                 child.wait(timeout=0.2)  # a crashed child keeps its own status
+                self._killed = False
             except subprocess.TimeoutExpired:
                 child.kill()
+                self._killed = True
             status = child.wait()
             self._last_words = _last_line(stderr)
         return status
@@ -154,7 +151,8 @@ class DecodeProcess:
         ours, theirs = socket.socketpair()
         peer, memory = self._line = Peer(ours), ClipMemory()
         inherited = theirs.fileno(), memory.descriptor
-        command = [*self._command, *map(str, inherited), self._config.name]
+        arguments = (*inherited, self._config.name, self._config.memory_mb)
+        command = [*self._command, *map(str, arguments)]
         with theirs:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # read after the child's death
             self._child = subprocess.Popen(
@@ -183,19 +181,29 @@ class DecodeProcess:
         self._stderr.seek(0)
         self._stderr.truncate()
 
-    def _note_lost(self, video: bytes, lost: _LostError) -> None:
-        self._lost.add(hash(video))
-        if len(self._lost) >= _MOST_LOST:
-            what = "timed out" if lost.reason == "decode_timeout" else "crashed"
-            raise DecoderBrokenError(
-                f"decoding {what} on {len(self._lost)} videos in a row: machine overloaded or "
-                "decoder broken; raise data.decoder.timeout_s, use fewer data.loader.workers, or "
-                f"try another data.decoder.name ({lost.detail})"
-            ) from lost
+
+def _decoder_of(answer: Message, body_bytes: int) -> str:
+    """Who decoded the clips; raises DecodeError with the child's reason why there are none.
+
+    Raises ConnectionError where the answer is none that a child gives: a stranger's video may have
+    written it.
+    """
+    word, detail = answer.get("reason", answer.get("decoder")), answer.get("detail", "")
+    if body_bytes or not (isinstance(word, str) and _WORD.fullmatch(word)):
+        raise ConnectionError(f"an answer of {body_bytes} bytes without a word of the clips")
+    if "reason" in answer:
+        raise DecodeError(word, _printable(str(detail)[:500]))
+    return word
+
+
+def _printable(text: str) -> str:
+    """The text without what moves a terminal's cursor or cannot be encoded."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _last_line(stderr: IO[bytes]) -> str:
     """The last line written to this file."""
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 4096))
     lines = stderr.read().decode(errors="replace").splitlines()
-    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no message")
+    last = next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no message")
+    return _printable(last)

@@ -7,6 +7,7 @@ import decord
 import numpy as np
 from jaxtyping import Int64, UInt8
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.container import VideoTrack, read_track
 from worldmodel_train.data.decoding.crop import frame_crop
 from worldmodel_train.data.decoding.decode import (
@@ -15,6 +16,7 @@ from worldmodel_train.data.decoding.decode import (
     DecodedClip,
     DecodeError,
     decode_with,
+    tells_of_no_memory,
 )
 from worldmodel_train.data.decoding.native_log import recording
 from worldmodel_train.data.decoding.pyav_decoder import PyavDecoder
@@ -49,10 +51,13 @@ class DecordDecoder:
             with recording() as log:
                 _read(video, track, indexes, requests, clips)
         except (decord.DECORDError, RuntimeError) as error:
-            raise DecodeError("decord_failed", _first_line(str(error))) from error
+            no_memory = tells_of_no_memory(f"{error}{log.text}")
+            reason = OUT_OF_MEMORY if no_memory else "decord_failed"
+            raise DecodeError(reason, _first_line(str(error))) from error
         if log.text:
             # decord drops its decoder's error codes and returns the damaged pictures.
-            raise DecodeError("decord_damaged_frames", _first_line(log.text))
+            reason = OUT_OF_MEMORY if tells_of_no_memory(log.text) else "decord_damaged_frames"
+            raise DecodeError(reason, _first_line(log.text))
         for request, index, clip in zip(requests, indexes, clips, strict=True):
             self._check_repeats(video, request, index, clip)
         return "decord"

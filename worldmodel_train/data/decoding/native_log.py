@@ -1,6 +1,7 @@
 """What C libraries print while they decode: the only place where some of them admit errors."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,15 +20,31 @@ class NativeLog:
 
 @contextmanager
 def recording() -> Iterator[NativeLog]:
-    """Collects what is written to file descriptor 2; for processes that do one thing at a time."""
+    """Collects what is written to file descriptor 2; for processes that do one thing at a time.
+
+    Where that is a file it stays one: if this process is about to crash, whoever reads the file
+    must find why.
+    """
     log = NativeLog()
+    with _stderr_in_file() as file:
+        begin = os.lseek(file, 0, os.SEEK_CUR)
+        try:
+            yield log
+        finally:
+            log.text = os.pread(file, _KEPT, begin).decode(errors="replace").strip()
+
+
+@contextmanager
+def _stderr_in_file() -> Iterator[int]:
+    """The descriptor of a file that takes what is written to file descriptor 2."""
+    if stat.S_ISREG(os.fstat(_STDERR).st_mode):
+        yield _STDERR
+        return
     with tempfile.TemporaryFile() as file:
         saved = os.dup(_STDERR)
         os.dup2(file.fileno(), _STDERR)
         try:
-            yield log
+            yield file.fileno()
         finally:
             os.dup2(saved, _STDERR)
             os.close(saved)
-            file.seek(0)
-            log.text = file.read(_KEPT).decode(errors="replace").strip()

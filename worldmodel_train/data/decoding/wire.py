@@ -46,7 +46,10 @@ class Peer:
             raise ConnectionError(f"message of {text_bytes} bytes")
         text = bytearray(text_bytes)
         self.receive_into(memoryview(text))
-        message = json.loads(bytes(text))
+        try:
+            message = json.loads(bytes(text))
+        except (ValueError, RecursionError) as error:
+            raise ConnectionError(f"message is no JSON: {error}") from error
         if not isinstance(message, dict):
             raise ConnectionError(f"message is a {type(message).__name__}")
         return message, body_bytes

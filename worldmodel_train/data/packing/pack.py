@@ -34,6 +34,7 @@ from worldmodel_train.data.shards.folder_index import (
     write_folder_index,
 )
 
+LONGEST = 240  # silences; with one of a minute four hours, and a film at full size takes two
 AHEAD_PER_WORKER = 4  # finished videos waiting on disk for a slow one before them
 
 
@@ -64,7 +65,9 @@ def pack(
         resumed = packing.next_entry
         progress.start(len(entries), resumed, packing.totals())
         if resumed < len(entries):
-            pool = WorkerPool[Job, Prepared | Rejected](prepare, workers, timeout_s)
+            pool = WorkerPool[Job, Prepared | Rejected](
+                prepare, workers, timeout_s, total_s=LONGEST * timeout_s
+            )
             with scratch_folder(journal.folder) as scratch, pool, progress:
                 jobs = (
                     Job(entry=entry, encode=arguments.encode, scratch=scratch / f"{number}.video")

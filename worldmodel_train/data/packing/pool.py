@@ -7,15 +7,20 @@ from collections.abc import Callable, Iterable, Iterator
 from ctypes import c_double
 from dataclasses import dataclass, field
 from itertools import count
+from math import inf
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY, end_with_parent, limit_memory
+
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
 Task = Callable[[Any, Callable[[], None]], Any]
 """A module-level function of a payload and a heartbeat, to be called while it makes progress."""
+
+_START_S = 120.0  # imports are slow on a busy network file system
 
 # not fork: a child must not inherit the parent's pipes, or it outlives a killed parent
 _SPAWN = multiprocessing.get_context("spawn")
@@ -23,7 +28,10 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 @dataclass(frozen=True, kw_only=True)
 class Lost:
-    """The result of a payload whose worker hung (`timeout`) or died (`crashed`)."""
+    """The result of a payload whose worker hung (`timeout`), took long (`slow`) or died.
+
+    A worker dies (`crashed`) of a library's mistake, or for lack of memory (`out_of_memory`).
+    """
 
     reason: str
     detail: str
@@ -33,6 +41,8 @@ class Lost:
 class _Worker:
     process: SpawnProcess
     pipe: Connection
+    begun: c_double
+    """When it took its payload; until then the latest moment to do so."""
     heartbeat: c_double
     job: int | None = None
 
@@ -41,12 +51,16 @@ class _Worker:
 class WorkerPool(Generic[Payload, Result]):
     """Runs `task` over payloads in `workers` processes; results come in the payloads' order.
 
-    A worker whose heartbeat stops for `timeout_s` seconds is killed and replaced.
+    A worker whose heartbeat stops for `timeout_s` seconds is killed and replaced, and so is one
+    that takes `total_s` for a payload, with whatever progress.
     """
 
     task: Task
     workers: int
     timeout_s: float
+    total_s: float = inf
+    memory_mb: int = 8192
+    """MiB that a worker may take beyond what it takes idle, on Linux: 16K pictures are encoded."""
     _workers: list[_Worker] = field(default_factory=list, init=False)
 
     def __enter__(self) -> "WorkerPool[Payload, Result]":
@@ -88,7 +102,7 @@ class WorkerPool(Generic[Payload, Result]):
 
     def _send(self, worker: _Worker, job: int, payload: Payload) -> None:
         worker.job = job
-        worker.heartbeat.value = time.monotonic()
+        worker.begun.value = worker.heartbeat.value = time.monotonic() + _START_S
         worker.pipe.send(payload)
 
     def _collect(self) -> dict[int, Result | Lost]:
@@ -100,12 +114,21 @@ class WorkerPool(Generic[Payload, Result]):
             assert worker.job is not None
             if worker.pipe in ready:
                 results[worker.job] = self._receive(worker)
-            elif time.monotonic() - worker.heartbeat.value > self.timeout_s:
-                detail = f"no progress for {self.timeout_s:g} s"
-                results[worker.job] = Lost(reason="timeout", detail=detail)
+            elif late := self._late(worker):
+                results[worker.job] = late
                 self._replace(worker)
             worker.job = None if worker.job in results else worker.job
         return results
+
+    def _late(self, worker: _Worker) -> Lost | None:
+        """The loss of a worker that was waited for long enough."""
+        now = time.monotonic()
+        if now - worker.heartbeat.value > self.timeout_s:
+            return Lost(reason="timeout", detail=f"no progress for {self.timeout_s:g} s")
+        if now - worker.begun.value > self.total_s:
+            detail = f"not done after {self.total_s:g} s; cut it into segments, or raise --timeout"
+            return Lost(reason="slow", detail=detail)
+        return None
 
     def _receive(self, worker: _Worker) -> Result | Lost:
         """What the worker sent; an error it raised is raised here."""
@@ -113,9 +136,12 @@ class WorkerPool(Generic[Payload, Result]):
             outcome = worker.pipe.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join(timeout=5)
-            detail = f"the worker died (exit code {worker.process.exitcode})"
+            status = worker.process.exitcode
             self._replace(worker)
-            return Lost(reason="crashed", detail=detail)
+            if status == -signal.SIGKILL:
+                detail = "the worker was killed from outside, as where memory is short"
+                return Lost(reason=OUT_OF_MEMORY, detail=detail)
+            return Lost(reason="crashed", detail=f"the worker died (exit code {status})")
         if isinstance(outcome, OSError):
             raise outcome
         return outcome
@@ -123,16 +149,18 @@ class WorkerPool(Generic[Payload, Result]):
     def _replace(self, worker: _Worker) -> None:
         _stop(worker)
         fresh = self._start()
-        worker.process, worker.pipe, worker.heartbeat = fresh.process, fresh.pipe, fresh.heartbeat
+        worker.process, worker.pipe = fresh.process, fresh.pipe
+        worker.begun, worker.heartbeat = fresh.begun, fresh.heartbeat
 
     def _start(self) -> _Worker:
         ours, theirs = _SPAWN.Pipe()
         # without a lock: a killed worker would keep it
-        heartbeat = _SPAWN.RawValue("d", time.monotonic())
-        process = _SPAWN.Process(target=_serve, args=(theirs, heartbeat, self.task), daemon=True)
+        begun, heartbeat = _SPAWN.RawValue("d"), _SPAWN.RawValue("d")
+        arguments = (theirs, (begun, heartbeat), self.task, self.memory_mb)
+        process = _SPAWN.Process(target=_serve, args=arguments, daemon=True)
         process.start()
         theirs.close()  # so that a worker's death reads as the end of the pipe
-        return _Worker(process, ours, heartbeat)
+        return _Worker(process, ours, begun, heartbeat)
 
 
 def _stop(worker: _Worker) -> None:
@@ -141,8 +169,11 @@ def _stop(worker: _Worker) -> None:
     worker.pipe.close()
 
 
-def _serve(pipe: Connection, heartbeat: c_double, task: Task) -> None:
+def _serve(pipe: Connection, clock: tuple[c_double, c_double], task: Task, memory_mb: int) -> None:
+    begun, heartbeat = clock
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us
+    end_with_parent()
+    limit_memory(memory_mb)
 
     def beat() -> None:
         heartbeat.value = time.monotonic()
@@ -150,7 +181,7 @@ def _serve(pipe: Connection, heartbeat: c_double, task: Task) -> None:
     try:
         while True:
             payload = pipe.recv()
-            beat()
+            begun.value = heartbeat.value = time.monotonic()
             pipe.send(_outcome(task, payload, beat))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone
@@ -161,3 +192,5 @@ def _outcome(task: Task, payload: object, beat: Callable[[], None]) -> object:
         return task(payload, beat)
     except OSError as error:  # a full disk stops the run, not only this worker
         return OSError(error.errno, error.strerror, error.filename)
+    except MemoryError:
+        return Lost(reason=OUT_OF_MEMORY, detail="needs more memory than a worker may take")

@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
 from worldmodel_train.data.video_files import CONTAINERS
 
@@ -46,7 +47,9 @@ def open_video(file: Path | BufferedIOBase) -> Iterator[tuple[InputContainer, Vi
             stream.codec_context.thread_count = 1
             check_size(stream.codec_context.width, stream.codec_context.height)
             yield container, stream
-    except (FFmpegError, OverflowError, MemoryError) as error:
+    except MemoryError as error:
+        raise BadVideo(OUT_OF_MEMORY, "needs more memory than a worker may take") from error
+    except (FFmpegError, OverflowError) as error:
         if isinstance(error, FFmpegError) and error.errno in DISK_ERRORS:
             raise OSError(error.errno, os.strerror(error.errno), error.filename) from error
         raise BadVideo("undecodable", _words(error)) from error

@@ -1,0 +1,20 @@
+"""What a person can do about samples that cannot be used."""
+
+from collections.abc import Mapping
+
+from worldmodel_train.data.confinement import OUT_OF_MEMORY
+from worldmodel_train.data.decoding.decode import CRASHED, TIMED_OUT, WITHOUT_ANSWER
+
+
+def remedy(skipped: Mapping[str, int]) -> str:
+    """Advice for whoever met these reasons so often: about the machine if most are its fault."""
+    lost = {reason: skipped.get(reason, 0) for reason in WITHOUT_ANSWER}
+    if 2 * sum(lost.values()) <= sum(skipped.values()):
+        return "Check the shards with `wmt data check`"
+    if 2 * lost[OUT_OF_MEMORY] > sum(lost.values()):
+        return "Decoding lacks memory: raise data.decoder.memory_mb, use fewer data.loader.workers"
+    how = "times out" if lost[TIMED_OUT] >= lost[CRASHED] else "crashes"
+    return (
+        f"Decoding {how}, because the machine is overloaded or the decoder broken: raise "
+        "data.decoder.timeout_s, use fewer data.loader.workers, try another data.decoder.name"
+    )
