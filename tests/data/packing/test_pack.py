@@ -122,22 +122,6 @@ def test_a_set_that_an_older_version_began_goes_on(tmp_path, videos, run_pack):
     assert again.resumed_entries == 6
 
 
-@pytest.mark.parametrize("damage", ["of an older version", "gone"])
-def test_rows_of_a_journal_that_cannot_be_read_are_found_by_a_scan(
-    tmp_path, packed, videos, run_pack, caplog, damage
-):
-    out = tmp_path / "out"
-    shutil.copytree(packed, out)
-    for rows in (out / "journal").glob("*.rows"):
-        rows.unlink()
-        if damage != "gone":
-            rows.write_bytes(bytes(48 * 2) + b"keys")
-    (out / "samples.idx").unlink()
-    run_pack(videos, out, shard_size=20_000)
-    assert (out / "samples.idx").read_bytes() == (packed / "samples.idx").read_bytes()
-    assert "shard-000000.tar.rows" in caplog.text
-
-
 def test_other_arguments_or_videos_on_a_begun_set_are_an_error(tmp_path, packed, videos, run_pack):
     out = tmp_path / "out"
     shutil.copytree(packed, out)

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import shutil
 import tempfile
@@ -21,8 +20,6 @@ from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.shard_writer import write_atomically
 from worldmodel_train.data.shards.shard_table import ShardTable
 from worldmodel_train.data.shards.tar_index import read_shard_table
-
-_log = logging.getLogger(__name__)
 
 
 class PackArguments(StrictConfig):
@@ -74,25 +71,9 @@ class Index(StrictConfig):
     arguments: PackArguments
 
 
-def _rows_of(out: Path, shard: ShardRecord) -> Path:
+def rows_of(out: Path, shard: ShardRecord) -> Path:
     """The file in which a journal keeps where the samples of a finished shard lie."""
     return out / "journal" / f"{shard.name}.rows"
-
-
-def samples_of(out: Path, shard: ShardRecord, tar: Path) -> ShardTable:
-    """Where the samples of a finished shard lie, as the journal in `out` noted it.
-
-    Rows that are damaged, or of an older version of this program, are found by a scan of `tar`.
-    """
-    rows = _rows_of(out, shard)
-    try:
-        return ShardTable.from_bytes(rows.read_bytes(), shard.samples)
-    except (FileNotFoundError, ValueError) as error:
-        _log.warning("%s: %s; scanning %s in its place", rows, error, tar)
-    table = read_shard_table(tar)
-    if len(table) != shard.samples:
-        raise PackError(f"{tar}: holds {len(table)} samples, not {shard.samples}; pack it again")
-    return table
 
 
 class Journal:
@@ -125,13 +106,13 @@ class Journal:
         """Record a finished chapter, and where the samples of its shard lie."""
         if chapter.shard is not None:
             table = read_shard_table(self._out / chapter.shard.name)
-            write_atomically(_rows_of(self._out, chapter.shard), table.to_bytes())
+            write_atomically(rows_of(self._out, chapter.shard), table.to_bytes())
         path = self._folder / f"chapter-{number:06d}.json"
         write_atomically(path, chapter.model_dump_json().encode())
 
     def table(self, shard: ShardRecord) -> ShardTable:
         """Where the samples of a finished shard lie."""
-        return samples_of(self._out, shard, self._out / shard.name)
+        return ShardTable.from_bytes(rows_of(self._out, shard).read_bytes(), shard.samples)
 
     def _require_fresh(self) -> None:
         strangers = sorted(p.name for p in self._out.glob("*.tar"))

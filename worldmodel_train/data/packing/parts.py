@@ -8,9 +8,8 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from worldmodel_train.data.packing.check import read_index, shard_path
@@ -22,7 +21,7 @@ from worldmodel_train.data.packing.journal import (
     ShardRecord,
     fingerprint,
     only_writer,
-    samples_of,
+    rows_of,
 )
 from worldmodel_train.data.packing.shard_writer import sync_folder, write_atomically
 from worldmodel_train.data.shards.folder_index import (
@@ -142,17 +141,15 @@ def _merge(out: Path, parts: Sequence[Path]) -> None:
     """Renames shards, numbered on through the parts; the index comes last and makes the set."""
     indexes = [read_index(part) for part in parts]
     records: list[ShardRecord] = []
-    tables: list[Callable[[], ShardTable]] = []
+    rows: list[Path] = []
     for part, index in zip(parts, indexes, strict=True):
         for record in index.shards:
             target = f"shard-{len(records):06d}.tar"
             _move(shard_path(part, record), out / target, record)
             records.append(record.model_copy(update={"name": target}))
-            tables.append(partial(samples_of, part, record, out / target))
+            rows.append(rows_of(part, record))
     sync_folder(out)
-    shards = zip(records, tables, strict=True)
-    places = (IndexedShard(shard.name, shard.bytes, table()) for shard, table in shards)
-    write_folder_index(out / INDEX_FILE, places)
+    write_folder_index(out / INDEX_FILE, map(_indexed, records, rows))
     rejects = b"".join((part / "rejects.jsonl").read_bytes() for part in parts)
     write_atomically(out / "rejects.jsonl", rejects)
     merged = Index(
@@ -173,6 +170,12 @@ def _move(shard: Path, target: Path, record: ShardRecord) -> None:
         shard.rename(target)
     elif not target.is_file() or target.stat().st_size != record.bytes:
         raise PackError(f"{shard}: is gone; remove {shard.parent} and pack this part again")
+
+
+def _indexed(record: ShardRecord, rows: Path) -> IndexedShard:
+    """Where the samples of a merged shard lie: as its part noted it."""
+    table = ShardTable.from_bytes(rows.read_bytes(), record.samples)
+    return IndexedShard(record.name, record.bytes, table)
 
 
 def _twice(parts: Sequence[Path]) -> int:
