@@ -2,7 +2,7 @@
 
 What Python's reader lets pass or breaks on is refused in one line that begins with the place: text
 nested so deeply that it exhausts the stack, numbers of thousands of digits, NaN, keys that stand
-twice, half characters.
+twice. What becomes a model must also hold whole characters only.
 """
 
 import json
@@ -40,7 +40,7 @@ def parse_json(text: str | bytes, place: object, *, allow_nan: bool = False) -> 
     """
     try:
         value = (_WITH_NAN if allow_nan else _FINITE).decode(_characters(text))
-        _require_sane(value)
+        _require_shallow(value)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise JsonError(place, f"is not JSON ({error.msg}, {where})") from None
@@ -65,7 +65,10 @@ def parse_model(
     """The JSON object in `text` as a `model`; JsonError names the first key that does not fit."""
     values = parse_object(text, place, allow_nan=allow_nan)
     try:
-        return model.model_validate_json(json.dumps(values))
+        return model.model_validate_json(json.dumps(values, ensure_ascii=False).encode())
+    except UnicodeEncodeError as error:
+        half = printable(error.object[error.start], 10)
+        raise JsonError(place, f"holds half a character ({half})") from None
     except ValidationError as error:
         first, *others = explain(error, model, Document(values=values)).problems
         more = f" (and {len(others)} more)" if others else ""
@@ -115,8 +118,8 @@ _FINITE = json.JSONDecoder(
 _WITH_NAN = json.JSONDecoder(object_pairs_hook=_object, parse_int=_int)
 
 
-def _require_sane(value: Value) -> None:
-    """Looks level by level, without recursion, at how deep the value is and what its texts are."""
+def _require_shallow(value: Value) -> None:
+    """Looks level by level, without recursion, how deep the value is."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH + 1):
         level = [child for parent in level for child in _children(parent)]
@@ -128,12 +131,7 @@ def _require_sane(value: Value) -> None:
 def _children(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         children = cast("dict[str, object]", value)
-        return (*children, *children.values())
+        return children.values()
     if isinstance(value, list):
         return cast("list[object]", value)
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise _Refused(f'"{printable(value, 60)}" holds half a character') from None
     return ()
