@@ -1,6 +1,8 @@
 import json
 from xml.etree import ElementTree
 
+import pytest
+
 from worldmodel_train.evaluation.curves import draw_curves, draw_points, read_curves
 
 
@@ -20,6 +22,16 @@ def test_nested_numbers_become_curves_and_null_leaves_a_gap(tmp_path):
     assert curves["loss"] == [(1, 0.9), (21, 0.5)]
     assert curves["monitors/target_rankme"] == [(1, 20.0), (11, 18.0), (21, 16.0)]
     assert set(curves) == {"loss", "monitors/target_rankme"}
+
+
+def test_a_line_that_is_being_written_is_left_out_and_a_damaged_one_is_named(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
+    assert read_curves(tmp_path) == {"loss": [(1, 2.0)]}
+    for wrong in ("{", "[1]", "{}", '{"loss": 1.0}'):
+        path.write_text(f'{{"step": 1}}\n{wrong}\n{{"step": 3}}\n')
+        with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: "):
+            read_curves(tmp_path)
 
 
 def test_a_run_without_metrics_has_no_curves(tmp_path):

@@ -25,6 +25,23 @@ def test_nan_is_written_as_strict_json_and_read_back(result, tmp_path):
     assert math.isnan(load_result(tmp_path).trained.overall.predictor.mean)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"num_clips"', '"clips"', "num_clips: missing"),
+        ("{", "[", "is not JSON"),
+        ('"pictures": []', '"pictures": [{"kind": "masks", "title": "", "width": 1, "height": 1, '
+         '"file": "../secret.png"}]', r"pictures\.0\.file"),
+    ],
+)  # fmt: skip
+def test_a_damaged_result_is_named_with_the_remedy(result, tmp_path, old, new, problem):
+    path = save_result(result.model_copy(update={"pictures": ()}), tmp_path)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ValueError, match=rf"evaluation\.json: .*{problem}.*`wmt report`") as caught:
+        load_result(tmp_path)
+    assert "pydantic" not in str(caught.value)
+
+
 def test_a_predictor_above_all_rivals_has_learned(result):
     assert result.learned
     assert not result.collapsed

@@ -21,6 +21,7 @@ import toy_run
 
 from worldmodel_train.training.checkpoints import writer
 from worldmodel_train.training.checkpoints.files import write_tensors
+from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.strategies.strategy import choose_place  # noqa: F401  # imported before
 
@@ -30,6 +31,7 @@ OPTIONS = {
     "save_every": 1,
     "strategy": {"name": "deepspeed", "zero_stage": 1},
     "timeout_s": 20.0,
+    "guard": GuardConfig(collapse="warn"),  # its memory is part of what must not be lost
 }
 
 

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from worldmodel_train.training.guard import BrokenRunError, Guard, GuardConfig
@@ -63,3 +65,24 @@ def test_a_resumed_guard_remembers_the_start():
     resumed.load(guard.state())
     with pytest.raises(BrokenRunError):
         resumed.check(reading(3, rank=1.0))
+
+
+def test_what_was_saved_does_not_hear_of_later_readings():
+    guard = Guard(GuardConfig())
+    guard.check(reading(1, loss=3.0))
+    saved = guard.state()
+    guard.check(reading(2, loss=2.0))
+    assert saved["recent"] == {"loss": [3.0], "monitors/target_rankme": [20.0]}
+
+
+def test_a_memory_of_what_is_not_a_number_is_gone_on_from():
+    guard = Guard(GuardConfig(collapse="warn"))
+    guard.check(reading(1, rank=float("nan")))
+    resumed = Guard(GuardConfig())
+    resumed.load(json.loads(json.dumps(guard.state())))
+    assert str(resumed.state()) == str(guard.state())
+
+
+def test_a_memory_that_is_none_is_named():
+    with pytest.raises(ValueError, match=r"^the checkpoint's meta\.json: watch\.low: missing"):
+        Guard(GuardConfig()).load({"first": {}, "recent": {}})

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from worldmodel_train.training.checkpoints.files import read_meta
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+
 PROGRAM = Path(__file__).parent / "killed_run.py"
 KILLS = 20
 
@@ -40,3 +43,6 @@ def test_twenty_kills_while_saving_leave_a_run_that_goes_on_exactly(
     assert sum(kill["writing"] for kill in kills) >= KILLS // 4
     assert losses(tmp_path / "one") == losses(tmp_path / "other")
     assert_same(weights(tmp_path / "one"), weights(tmp_path / "other"))
+    one, other = (read_meta(CheckpointFolder(tmp_path / name).last()) for name in ("one", "other"))
+    assert one.watch["recent"]["loss"]
+    assert one.watch == other.watch

@@ -94,6 +94,18 @@ def test_a_damaged_last_checkpoint_is_refused_and_the_others_are_named(toy, tmp_
         pretrain(toy.toy_parts(tmp_path, steps=5))
 
 
+def test_a_checkpoint_written_while_training_goes_on_keeps_the_guards_memory_of_its_step(
+    toy, tmp_path
+):
+    guard = GuardConfig(collapse="warn")
+    pretrain(toy.toy_parts(tmp_path, steps=6, save_every=1, guard=guard))
+    folder = CheckpointFolder(tmp_path)
+    remembered = {step: read_meta(folder.at(step)).watch["recent"] for step in folder.steps()}
+    assert list(remembered) == [1, 2, 3, 4, 5, 6]
+    for step, recent in remembered.items():
+        assert {name: len(values) for name, values in recent.items()} == dict.fromkeys(recent, step)
+
+
 @pytest.mark.parametrize("optimizer", [True, False])
 def test_a_cooldown_starts_from_another_run(toy, tmp_path, weights, optimizer):
     first = pretrain(toy.toy_parts(tmp_path / "one"))

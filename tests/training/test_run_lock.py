@@ -32,6 +32,21 @@ def test_a_run_dir_is_held_by_one_process_at_a_time(tmp_path):
     assert take(tmp_path) == ""
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_lock_file_is_left_as_it_is(tmp_path, kind):
+    precious, lock = tmp_path / "precious", tmp_path / ".lock"
+    precious.write_text("text")
+    if kind == "link":
+        lock.symlink_to(precious)
+    elif kind == "pipe":
+        os.mkfifo(lock)
+    else:
+        lock.mkdir()
+    with pytest.raises(ValueError, match=r"\.lock is not a file .* remove it"), run_lock(tmp_path):
+        pass
+    assert precious.read_text() == "text"
+
+
 def test_children_that_outlive_a_killed_run_do_not_hold_its_directory(tmp_path):
     """A parent that locks, forks a child that stays, and dies without a word."""
     ready, release = os.pipe(), os.pipe()

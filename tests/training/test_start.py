@@ -54,6 +54,17 @@ def test_a_run_dir_of_another_recipe_is_refused_with_all_keys_that_differ(find, 
         assert line in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["recipe.yaml", "meta.json"])
+def test_a_damaged_file_is_not_taken_for_another_recipe(find, run_dir, name):
+    path = CheckpointFolder(run_dir).at(0) / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 2
+    path.write_bytes(content)
+    problem = rf"{name}.*the checkpoint is damaged.*there are: step_00000000"
+    with pytest.raises(CheckpointError, match=problem):
+        find(run_dir, OLD)
+
+
 def test_what_changes_neither_samples_nor_loss_may_differ():
     new = OLD.replace("steps: 8", "steps: 9").replace("workers: 2", "workers: 3")
     assert differing_keys(OLD, new + "log: {every_steps: 3}\n") == []

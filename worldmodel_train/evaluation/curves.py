@@ -1,7 +1,6 @@
 """Loss and monitor curves, read from `metrics.jsonl` and drawn as SVG."""
 
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
+from worldmodel_train.config.json_text import parse_object
+from worldmodel_train.config.plain_file import read_plain
+
 METRICS_FILE = "metrics.jsonl"
+_LARGEST = 1 << 32  # bytes
 
 # matplotlib writes these colours; the page replaces them by its own, which follow light and dark
 _INK, _ACCENT = "#010203", "#040506"
@@ -74,14 +77,22 @@ class Drawing:
 def read_curves(run_dir: Path) -> dict[str, Curve]:
     """For each logged number its (step, value) points; nested names are joined by `/`.
 
-    Empty where the run logged nothing. Values that are not finite are left out.
+    Empty where the run logged nothing. Values that are not finite are left out, and so is a last
+    line that is being written, or that a kill cut in half.
+
+    Raises:
+        ValueError: Another line is damaged.
     """
     path = run_dir / METRICS_FILE
-    if not path.is_file():
+    try:
+        lines = read_plain(path, _LARGEST).split(b"\n")
+    except FileNotFoundError:
         return {}
     curves: dict[str, Curve] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        numbers = dict(_flatten(json.loads(line)))
+    for number, line in enumerate(lines[:-1], start=1):
+        numbers = dict(_flatten(parse_object(line, f"{path}, line {number}", allow_nan=True)))
+        if "step" not in numbers:
+            raise ValueError(f"{path}, line {number}: says no step; take it out")
         step = int(numbers.pop("step"))
         for name, value in numbers.items():
             if math.isfinite(value):

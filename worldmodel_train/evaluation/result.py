@@ -4,10 +4,15 @@ import os
 from math import isnan, sqrt
 from pathlib import Path
 from statistics import fmean
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from worldmodel_train.config.json_text import JsonError, parse_model
+from worldmodel_train.config.plain_file import PlainFileError, read_plain
 
 RESULT_FILE = "evaluation.json"
+_LARGEST = 1 << 28  # bytes
 
 
 class _Record(BaseModel):
@@ -132,8 +137,8 @@ class Picture(_Record):
     kind: str
     """Section of the report: `masks`, `features` or `neighbours`."""
     title: str
-    file: str
-    """Path below the run directory."""
+    file: Annotated[str, Field(pattern=r"^(\w[\w.-]*/)*\w[\w.-]*$")]
+    """Path below the run directory, and never out of it."""
     width: int
     height: int
 
@@ -199,5 +204,13 @@ def save_result(result: EvaluationResult, run_dir: Path) -> Path:
 
 
 def load_result(run_dir: Path) -> EvaluationResult:
-    """The result in `run_dir`."""
-    return EvaluationResult.model_validate_json((run_dir / RESULT_FILE).read_text(encoding="utf-8"))
+    """The result in `run_dir`.
+
+    Raises:
+        ValueError: The file is damaged, or of another version of this program.
+    """
+    path = run_dir / RESULT_FILE
+    try:
+        return parse_model(EvaluationResult, read_plain(path, _LARGEST), path)
+    except (JsonError, PlainFileError) as error:
+        raise ValueError(f"{error}; measure the run again with `wmt report`") from None

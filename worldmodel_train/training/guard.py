@@ -4,9 +4,11 @@ import logging
 import statistics
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import ConfigDict, Field, PositiveInt, ValidationError
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.config.explain import explain
+from worldmodel_train.config.origins import Document
 from worldmodel_train.training.ranks.stalls import StallConfig
 from worldmodel_train.training.readings.reading import Reading
 
@@ -94,12 +96,24 @@ class Guard:
         return self._config.non_finite == "stop"
 
     def state(self) -> dict[str, object]:
-        """What to save; plain numbers."""
-        return {"first": self._first, "recent": self._recent, "low": self._low_in_a_row}
+        """What to save; plain numbers, which later readings do not change.
+
+        A checkpoint is written while training goes on, and says what was known at its step.
+        """
+        recent = {name: list(values) for name, values in self._recent.items()}
+        return {"first": dict(self._first), "recent": recent, "low": self._low_in_a_row}
 
     def load(self, state: dict[str, object]) -> None:
-        """Goes on from a saved state."""
-        saved = _GuardState.model_validate(state)
+        """Goes on from a saved state.
+
+        Raises:
+            ValueError: It is not one.
+        """
+        try:
+            saved = _GuardState.model_validate(state)
+        except ValidationError as error:
+            problems = explain(error, _GuardState, Document(values=dict(state))).problems
+            raise ValueError(f"the checkpoint's meta.json: watch.{problems[0]}") from None
         self._first, self._recent = dict(saved.first), {k: list(v) for k, v in saved.recent.items()}
         self._low_in_a_row = saved.low
 
@@ -146,6 +160,9 @@ class Guard:
 
 
 class _GuardState(StrictConfig):
+    # a run that only warns goes on with latents whose rank is NaN
+    model_config = ConfigDict(allow_inf_nan=True)
+
     first: dict[str, float]
     recent: dict[str, list[float]]
     low: int

@@ -7,7 +7,12 @@ import yaml
 
 from worldmodel_train.config import RecipeError
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training.checkpoints.files import META, RECIPE
+from worldmodel_train.training.checkpoints.files import (
+    META,
+    RECIPE,
+    read_meta,
+    verify_file,
+)
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.parts import PretrainParts
@@ -27,7 +32,8 @@ def find_last(parts: PretrainParts) -> Path | None:
     """The checkpoint of this run to go on from, None to begin.
 
     Raises:
-        ValueError: `run_dir` holds another recipe's run, or any run when `resume` is never.
+        ValueError: `run_dir` holds another recipe's run, or any run when `resume` is never, or
+            what it would go on from is damaged.
     """
     folder = CheckpointFolder(parts.run_dir)
     last = folder.last()
@@ -38,6 +44,11 @@ def find_last(parts: PretrainParts) -> Path | None:
             f"run_dir={parts.run_dir} holds a run already ({last.name}); use --resume auto to go "
             f"on with it, or another run_dir"
         )
+    try:
+        # a damaged recipe is no other recipe
+        verify_file(last, read_meta(last), RECIPE)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}. {folder.remedy()}") from None
     try:
         differing = differing_keys(parts.read_recipe(last / RECIPE), parts.recipe_yaml)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecipeError) as error:

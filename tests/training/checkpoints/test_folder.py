@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from worldmodel_train.config.sealed_json import sealed, unsealed
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints import files as checkpoint_files
 from worldmodel_train.training.checkpoints.files import Progress, read_meta, verify
@@ -173,6 +176,54 @@ def test_a_damaged_checkpoint_is_refused(folder, name, damage):
         verify(folder.last(), read_meta(folder.last()))
 
 
+@settings(
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_bit_of_the_meta_data_changes_without_a_word(folder, place, bit):
+    path = (folder.last() or save(folder, 3)) / "meta.json"
+    whole = path.read_bytes()
+    content = bytearray(whole)
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"meta\.json.*damaged"):
+        read_meta(folder.last())
+    path.write_bytes(whole)
+
+
+def with_format(content: bytes, number: int) -> bytes:
+    return unsealed(content).replace(b'"format": 3', b'"format": %d' % number)
+
+
+def test_a_checkpoint_of_the_format_before_is_read(folder):
+    path = save(folder, 3) / "meta.json"
+    path.write_bytes(with_format(path.read_bytes(), 2))
+    assert step_of(folder.last()) == 3
+
+
+def test_a_lost_checksum_another_format_and_a_wrong_value_are_named_without_jargon(folder):
+    path = save(folder, 3) / "meta.json"
+    whole = path.read_bytes()
+    for content, problem in [
+        (unsealed(whole), "has lost its checksum"),
+        (sealed(with_format(whole, 2).decode()).encode(), "has lost its checksum"),
+        (with_format(whole, 4), "format: 4 is not a choice here"),
+        (with_format(whole, 2).replace(b'"step": 3', b'"step": "x"'), "step: expected a whole"),
+        (b"[" * 100_000, "nested deeper"),
+        (b'{"step": ' + b"9" * 5000 + b"}", "5000 digits"),
+        (b"\xff\xfe", "not UTF-8"),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError) as caught:
+            read_meta(folder.last())
+        text = str(caught.value)
+        assert text.startswith(str(path))
+        assert problem in text
+        assert "pydantic" not in text
+
+
 def test_a_full_disk_is_an_error_that_keeps_the_old_checkpoint(folder, monkeypatch):
     save(folder, 1)
 
@@ -251,4 +302,34 @@ def test_a_pointer_to_nothing_says_what_there_is(folder, name):
     save(folder, 1)
     (folder.path / "last").write_text(name)
     with pytest.raises(CheckpointError, match="there are: step_00000001"):
+        folder.last()
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("link", "is a link"),
+        ("dangling link", "is a link"),
+        ("pipe", "is a pipe"),
+        ("folder", "is a folder"),
+        ("huge", "more than 256"),
+        ("no text", "names .*xff"),
+    ],
+)
+def test_a_pointer_that_is_no_small_file_of_text_is_refused_at_once(folder, kind, problem):
+    save(folder, 1)
+    pointer = folder.path / "last"
+    pointer.unlink()
+    if "link" in kind:
+        pointer.symlink_to("step_00000001" if kind == "link" else "nowhere")
+    elif kind == "pipe":
+        os.mkfifo(pointer)
+    elif kind == "folder":
+        pointer.mkdir()
+    elif kind == "huge":
+        with pointer.open("wb") as file:
+            os.truncate(file.fileno(), 1 << 40)
+    else:
+        pointer.write_bytes(b"\xff\0")
+    with pytest.raises(CheckpointError, match=rf"last.*({problem}).*there are: step_00000001"):
         folder.last()

@@ -1,5 +1,6 @@
 import itertools
 import logging
+import os
 import time
 
 import pytest
@@ -157,3 +158,19 @@ def test_a_note_that_cannot_be_left_is_a_warning_and_the_run_goes_on(tmp_path, s
 def test_ranges():
     assert ranges([5, 0, 2, 1]) == "0-2, 5"
     assert ranges([7]) == "7"
+
+
+@pytest.mark.parametrize("damage", ["pipe", "half", "huge", "other"])
+def test_a_note_that_cannot_be_read_counts_as_none(tmp_path, said, damage):
+    first, *_ = ranks = [Rank(tmp_path, r, 3) for r in range(3)]
+    for rank in ranks:
+        rank.notes.leave("step", waited=1.0)
+    path = tmp_path / "stalls" / "rank_00001.json"
+    if damage == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    else:
+        texts = {"half": '{"rank": 1, "no', "huge": " " * 10_000, "other": '{"rank": "one"}'}
+        path.write_text(texts[damage])
+    assert "rank 1 left no note" in first.notes.others("data")
+    assert "rank_00001.json" in said()[0]

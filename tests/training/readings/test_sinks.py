@@ -1,6 +1,8 @@
 import json
+import os
 import time
 
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from worldmodel_train.training.readings.reading import Reading
@@ -37,6 +39,40 @@ def test_resuming_cuts_later_lines_and_half_lines(tmp_path):
         file.write('{"step": 6, "lo')
     MetricsFile(tmp_path, first_step=3).write(reading(4), {})
     assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
+
+
+def written(run_dir, last_step):
+    metrics = MetricsFile(run_dir, first_step=0)
+    for step in range(1, last_step + 1):
+        metrics.write(reading(step), {})
+    return run_dir / "metrics.jsonl"
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 4096, b"\xff\xfe\n{\n", b'{"step": "x"}\n[1]\n7\n'])
+def test_what_a_crash_left_behind_the_checkpoint_is_cut_with_a_word(tmp_path, caplog, tail):
+    path = written(tmp_path, 5)
+    with path.open("ab") as file:
+        file.write(tail)
+    MetricsFile(tmp_path, first_step=4)
+    assert [line["step"] for line in lines(tmp_path)] == [1, 2, 3, 4]
+    assert "cannot be read are cut" in caplog.text
+
+
+@pytest.mark.parametrize("wrong", [b"\xff", b'{"step": 1, ', b'{"step": 9}', b"", b"[" * 100_000])
+def test_a_damaged_line_before_that_is_named_and_nothing_is_cut(tmp_path, wrong):
+    path = written(tmp_path, 5)
+    content = path.read_bytes().split(b"\n")
+    content[1] = wrong
+    path.write_bytes(b"\n".join(content))
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: line [23] is damaged; .* move the file"):
+        MetricsFile(tmp_path, first_step=4)
+    assert path.read_bytes() == b"\n".join(content)
+
+
+def test_a_pipe_in_its_place_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is a pipe.* move the file away"):
+        MetricsFile(tmp_path, first_step=4)
 
 
 def test_tensorboard_shows_a_resumed_run_as_one_curve(tmp_path):

@@ -3,7 +3,7 @@
     weights-00003.safetensors   what rank 3 keeps of the weights and teachers, in fp32
     moments-00003.safetensors   what it keeps of AdamW's moments
     recipe.yaml                 the resolved recipe
-    meta.json                   everything else, and the other files' checksums; written last
+    meta.json                   everything else, checksums of the other files and of itself; last
 
 A tensor that a rank keeps whole has its own name and shape. A stretch of a flattened tensor is
 `name[first:last]`. So one process's checkpoint is plain to read, and one of any number of ranks,
@@ -19,18 +19,22 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.config.json_text import JsonError, parse_model
+from worldmodel_train.config.plain_file import PlainFileError, read_plain
+from worldmodel_train.config.sealed_json import SealError, sealed, unsealed
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.layouts.layout import Piece
 
 RECIPE, META = "recipe.yaml", "meta.json"
-_FORMAT = 2
+_FORMAT = 3
+_LARGEST_META = 1 << 30  # bytes; ten thousand ranks' files and tensors take some megabytes
 _PACKAGES = ("worldmodel-train", "torch", "lightning", "safetensors")
 
 
@@ -75,9 +79,9 @@ class Progress(StrictConfig):
 
 
 class Meta(Progress):
-    """`meta.json`."""
+    """`meta.json`; format 2 had no checksum of its own."""
 
-    format: Literal[2]
+    format: Literal[2, 3]
     versions: dict[str, str]
     files: dict[str, Fingerprint]
 
@@ -139,17 +143,30 @@ def write_meta(
         versions={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
         files={**files, RECIPE: _fingerprint(folder / RECIPE)},
     )
-    write_text(folder / META, meta.model_dump_json(indent=2) + "\n")
+    write_text(folder / META, sealed(meta.model_dump_json(indent=2)))
     flush_folder(folder)
 
 
 def read_meta(checkpoint: Path) -> Meta:
-    """The meta data of a checkpoint, without a look at its other files."""
+    """The meta data of a checkpoint, without a look at its other files.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or something else.
+    """
     path = checkpoint / META
     try:
-        return Meta.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise CheckpointError(f"{path} is damaged or not a checkpoint's: {error}") from error
+        content = read_plain(path, _LARGEST_META)
+        text = unsealed(content)
+        meta = parse_model(Meta, content if text is None else text, path, allow_nan=True)
+    except (FileNotFoundError, NotADirectoryError):
+        raise CheckpointError(f"{path} is missing: the checkpoint is damaged, or none") from None
+    except (PlainFileError, JsonError) as error:
+        raise CheckpointError(f"{error}: the checkpoint is damaged, or none") from None
+    except SealError as error:
+        raise CheckpointError(f"{path}: {error}: the checkpoint is damaged") from None
+    if (text is None) != (meta.format == 2):
+        raise CheckpointError(f"{path} has lost its checksum: the checkpoint is damaged")
+    return meta
 
 
 def verify(checkpoint: Path, meta: Meta, *, share: int = 0, shares: int = 1) -> None:
@@ -159,15 +176,24 @@ def verify(checkpoint: Path, meta: Meta, *, share: int = 0, shares: int = 1) -> 
         CheckpointError: A file is missing or differs.
     """
     for name in sorted(meta.files)[share::shares]:
-        path, expected = checkpoint / name, meta.files[name]
-        if not path.is_file():
-            raise CheckpointError(f"{path} is missing: the checkpoint is damaged")
-        found = _fingerprint(path)
-        if found != expected:
-            raise CheckpointError(
-                f"{path} is not what was saved (found {found}, saved {expected}): the checkpoint "
-                f"is damaged"
-            )
+        verify_file(checkpoint, meta, name)
+
+
+def verify_file(checkpoint: Path, meta: Meta, name: str) -> None:
+    """Compares one file with what was written.
+
+    Raises:
+        CheckpointError: It is missing or differs.
+    """
+    path, expected = checkpoint / name, meta.files.get(name)
+    if expected is None or not path.is_file():
+        raise CheckpointError(f"{path} is missing: the checkpoint is damaged")
+    found = _fingerprint(path)
+    if found != expected:
+        raise CheckpointError(
+            f"{path} is not what was saved (found {found}, saved {expected}): the checkpoint "
+            f"is damaged"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import PositiveInt
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.config.plain_file import PlainFileError, read_plain
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.files import (
     Fingerprint,
@@ -29,6 +30,7 @@ from worldmodel_train.training.checkpoints.files import (
 logger = logging.getLogger(__name__)
 
 _TEMPORARY = ".writing-"
+_LONGEST_NAME = 256  # bytes of `last`
 
 
 class CheckpointConfig(StrictConfig):
@@ -49,25 +51,39 @@ class CheckpointFolder:
 
     def __init__(self, run_dir: Path) -> None:
         self.path = run_dir / "checkpoints"
+        self._pointer = self.path / "last"
 
     def last(self) -> Path | None:
         """The checkpoint to go on from, None where the run has none.
 
         Raises:
-            CheckpointError: `last` names something that is not there.
+            CheckpointError: `last` is no file, or names something that is not there.
         """
-        pointer = self.path / "last"
-        if not pointer.exists():
+        name = self._named()
+        if name is None:
             # the first save died before it could write the pointer, or somebody removed it: what
             # has its name is whole, and is verified when it is read
             steps = self.steps()
             return self.at(steps[-1]) if steps else None
-        name = pointer.read_text().strip()
         # compared with what is there, so that a pointer never leads out of the folder
         for step in self.steps():
             if self.at(step).name == name:
                 return self.at(step)
-        raise CheckpointError(f"{pointer} names {name!r}, which is not there. {self.remedy()}")
+        raise CheckpointError(
+            f"{self._pointer} names {name!r}, which is not there. {self.remedy()}"
+        )
+
+    def _named(self) -> str | None:
+        """What `last` says, None where there is none."""
+        if self._pointer.is_symlink():
+            raise CheckpointError(f"{self._pointer} is a link, not a file. {self.remedy()}")
+        try:
+            content = read_plain(self._pointer, _LONGEST_NAME)
+        except FileNotFoundError:
+            return None
+        except PlainFileError as error:
+            raise CheckpointError(f"{error}. {self.remedy()}") from None
+        return content.decode(errors="backslashreplace").strip()
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, rising."""
@@ -81,7 +97,7 @@ class CheckpointFolder:
     def remedy(self) -> str:
         """How to go on from another checkpoint."""
         names = " ".join(self.at(step).name for step in self.steps())
-        return f"To go on from one, write its name into {self.path / 'last'}; there are: {names}"
+        return f"To go on from one, write its name into {self._pointer}; there are: {names}"
 
     def prepare(self, step: int) -> Path:
         """An empty folder beside the checkpoints, for all ranks to write into.
@@ -120,7 +136,7 @@ class CheckpointFolder:
         flush_folder(self.path)
         pointer = self.path / f"{_TEMPORARY}last"
         write_text(pointer, target.name + "\n")
-        pointer.replace(self.path / "last")
+        pointer.replace(self._pointer)
         flush_folder(self.path)
         return target
 

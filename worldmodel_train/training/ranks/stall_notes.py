@@ -5,15 +5,19 @@ well writes nothing. Who left no note although all others did is the one to look
 process is stopped or its node is gone.
 """
 
-import json
+import logging
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.config.json_text import JsonError, parse_model
+from worldmodel_train.config.plain_file import PlainFileError, read_plain
 from worldmodel_train.training.clock import Activity
+
+logger = logging.getLogger(__name__)
 
 DOING: dict[Activity, str] = {
     "starting": "starting",
@@ -21,11 +25,11 @@ DOING: dict[Activity, str] = {
     "step": "in a step",
     "pause": "saving or drawing",
 }
+_LARGEST = 4096  # bytes of a note
 _NAMED = 4  # more ranks than that are not named one by one
 
 
-@dataclass(frozen=True, kw_only=True)
-class Note:
+class Note(StrictConfig):
     """What a rank has been doing for too long."""
 
     rank: int
@@ -54,7 +58,7 @@ class StallNotes:
         note = Note(rank=self.rank, node=self.node, activity=activity, since=since)
         self._folder.mkdir(parents=True, exist_ok=True)
         beside = self._path(self.rank).with_suffix(".tmp")
-        beside.write_text(json.dumps(asdict(note)))
+        beside.write_text(note.model_dump_json())
         beside.replace(self._path(self.rank))
 
     def remove(self) -> None:
@@ -77,12 +81,15 @@ class StallNotes:
         return "; ".join(named) or "so are all other ranks"
 
     def _read(self) -> list[Note]:
-        notes = []
+        notes: list[Note] = []
         for rank in range(self.world_size):
+            path = self._path(rank)
             try:
-                notes.append(Note(**json.loads(self._path(rank).read_text())))
+                notes.append(parse_model(Note, read_plain(path, _LARGEST), path))
             except FileNotFoundError:
                 continue
+            except (JsonError, PlainFileError) as error:
+                logger.warning("passed over a note of a rank that waits: %s", error)
         return notes
 
     def _path(self, rank: int) -> Path:

@@ -1,17 +1,24 @@
 """Where readings go: `metrics.jsonl` and TensorBoard."""
 
 import json
+import logging
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from worldmodel_train.config.plain_file import PlainFileError, read_plain
 from worldmodel_train.training.readings.reading import Reading
+
+logger = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
+_LARGEST = 1 << 32  # bytes
+_REMEDY = "move the file away and start again: the run itself is whole, and begins a new one"
 
 
 @runtime_checkable
@@ -77,17 +84,36 @@ def _put(line: dict[str, object], name: str, value: float | None) -> None:
 
 
 def _cut(path: Path, last_step: int) -> None:
-    """Keeps the lines up to `last_step`; a line that a kill cut in half goes as well."""
-    if not path.exists():
+    """Keeps the lines up to `last_step`; what a crash has done to the lines after it goes as well.
+
+    Raises:
+        ValueError: A line before that is damaged.
+    """
+    try:
+        lines = read_plain(path, _LARGEST).split(b"\n")
+    except FileNotFoundError:
         return
-    kept = [line for line in path.read_text().splitlines() if _step(line) <= last_step]
+    except PlainFileError as error:
+        raise ValueError(f"{error}; {_REMEDY}") from None
+    steps = [_step(line) for line in lines]
+    end = max((n for n, step in enumerate(steps, start=1) if step <= last_step), default=0)
+    for number, (before, step) in enumerate(pairwise([-math.inf, *steps[:end]]), start=1):
+        if step == math.inf or step <= before:
+            raise ValueError(
+                f"{path}: line {number} is damaged; mend it or take it out, or {_REMEDY}"
+            )
+    unreadable = sum(_step(line) == math.inf for line in lines[end:] if line.strip())
+    if unreadable:
+        logger.warning("%s: lines at its end that cannot be read are cut: %d", path, unreadable)
     beside = path.with_suffix(".tmp")
-    beside.write_text("".join(f"{line}\n" for line in kept))
+    beside.write_bytes(b"".join(line + b"\n" for line in lines[:end]))
     beside.replace(path)
 
 
-def _step(line: str) -> int | float:
+def _step(line: bytes) -> int | float:
+    """The step that a line is about; infinite where it is no reading."""
     try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+        step = json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return math.inf
+    return step if isinstance(step, int) else math.inf
