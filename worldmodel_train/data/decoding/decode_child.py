@@ -52,7 +52,7 @@ def main() -> None:
     line, memory, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     # Signals to the whole job end the run after a save, for which clips are still needed; this
     # process ends when its line closes.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # decord gives up at the end of a file after this many polls of its decoding thread. 64 is
     # lost in a race on healthy files; what hangs regardless is killed by the parent.
