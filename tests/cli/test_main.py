@@ -1,6 +1,7 @@
 import pytest
 
 from worldmodel_train import cli
+from worldmodel_train.cli import commands
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
 from worldmodel_train.training.ranks.contact import LostContactError
 from worldmodel_train.training.ranks.signals import StopSignals
@@ -15,7 +16,7 @@ def ends(monkeypatch, capsys):
             raise error
 
         waits: list[float] = []
-        monkeypatch.setattr(cli, "app", fail)
+        monkeypatch.setattr(commands, "app", fail)
         monkeypatch.setattr(cli.time, "sleep", waits.append)
         monkeypatch.setenv("RANK", str(rank))
         with pytest.raises(SystemExit) as ended:

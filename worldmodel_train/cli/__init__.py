@@ -1,37 +1,27 @@
-"""The command line `wmt`. Heavy imports wait until a command needs them."""
+"""The command line `wmt`: what comes before a command, and how its errors end it."""
 
 import os
 import sys
 import time
 
-import typer
-
-from worldmodel_train.cli import checkpoints, data, pretrain, show
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
 from worldmodel_train.training.ranks.contact import LostContactError
+from worldmodel_train.training.ranks.parent import end_with_launcher
+from worldmodel_train.training.ranks.signals import end_at_once
 
 _MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Pretrain world models on video.",
-)
-app.command("pretrain")(pretrain.pretrain)
-app.command("report")(pretrain.report)
-app.command("compare")(pretrain.compare)
-app.command("show")(show.show)
-app.command("schema")(show.schema)
-app.command("import")(checkpoints.import_)
-app.command("export")(checkpoints.export)
-app.add_typer(data.app, name="data", help="Pack videos into shards, check and look at them.")
 
 
 def main() -> None:
     """Run `wmt`; what a user can fix ends in one line, unless WMT_TRACEBACK=1."""
+    if sys.argv[1:2] == ["pretrain"]:
+        # before the imports, which take seconds
+        end_at_once()
+        end_with_launcher()
     # threads that wait by spinning make a CPU run several times slower when cores are shared
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from worldmodel_train.cli.commands import app
+
     try:
         app()
     except (ValueError, OSError) as error:

@@ -173,7 +173,7 @@ def test_an_interruption_does_not_leave_its_answer_to_the_next_video(
 def test_signals_to_the_whole_job_do_not_cost_a_sample(make_video, make_request):
     with DecodeProcess(DecoderConfig()) as process:
         process.decode(make_video(), make_request())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
             process._child.send_signal(number)
         assert process.decode(make_video(), make_request()).clip.shape == (4, 32, 32, 3)
 

@@ -21,6 +21,7 @@ def watch():
     with StopSignals() as signals:
         clock = Clock(1, fastest=8.0)
         clock.begin(120)
+        signals.catch()
         yield Watch(
             guard=Guard(GuardConfig()),
             clock=clock,

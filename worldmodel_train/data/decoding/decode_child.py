@@ -74,7 +74,7 @@ def main() -> None:
     end_with_parent()
     # Signals to the whole job end the run after a save, for which clips are still needed; this
     # process ends when its line closes.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     # decord gives up at the end of a file after this many polls of its decoding thread. 64 is
     # lost in a race on healthy files; what hangs regardless is killed by the parent.

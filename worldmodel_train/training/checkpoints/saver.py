@@ -44,6 +44,7 @@ class Saver(StepCallback):
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Saves when it is time to; leaves after a signal."""
         watch = self._watch
+        watch.signals.catch()  # from the first step on there is something to save
         before = self._asked
         self._asked = watch.agreement.ask(watch.signals.received, -self._writer.written)
         # several ranks hear the answer a step later, so that none waits for the slowest one's word

@@ -1,0 +1,20 @@
+"""The commands of `wmt`. Heavy imports wait until a command needs them."""
+
+import typer
+
+from worldmodel_train.cli import checkpoints, data, pretrain, show
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Pretrain world models on video.",
+)
+app.command("pretrain")(pretrain.pretrain)
+app.command("report")(pretrain.report)
+app.command("compare")(pretrain.compare)
+app.command("show")(show.show)
+app.command("schema")(show.schema)
+app.command("import")(checkpoints.import_)
+app.command("export")(checkpoints.export)
+app.add_typer(data.app, name="data", help="Pack videos into shards, check and look at them.")
