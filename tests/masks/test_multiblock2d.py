@@ -102,3 +102,8 @@ def test_targets_that_leave_no_context_are_an_error_with_a_remedy():
 def test_the_union_reads_multiblock2d_by_name():
     config = TypeAdapter(MaskConfig).validate_python({"name": "multiblock2d", "num_targets": 2})
     assert config == Multiblock2D(num_targets=2)
+
+
+def test_a_multiple_that_no_context_can_reach_is_refused():
+    with pytest.raises(ValueError, match="multiblock2d: multiple=300 is more than the 256 tokens"):
+        Multiblock2D(multiple=300).sample(GRID, seed=0, step=0, samples=[0])

@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -180,3 +182,16 @@ def test_wrong_values_are_refused_with_key_and_remedy(field, value, words):
     with pytest.raises(ValidationError, match=words) as error:
         TypeAdapter(MaskConfig).validate_python({"name": "multiblock3d", field: value})
     assert field in str(error.value)
+
+
+@pytest.mark.parametrize("multiple", [257, 4096])
+def test_a_multiple_that_no_set_can_reach_is_refused(multiple):
+    with pytest.raises(ValueError, match=f"multiblock3d: multiple={multiple} is more than the 256"):
+        Multiblock3D(multiple=multiple).sample(TokenGrid(4, 8, 8), seed=0, step=0, samples=[0])
+
+
+def test_masks_without_a_multiple_are_what_they_were():
+    masks = Multiblock3D(truncate="random").sample(GRID, seed=3, step=7, samples=range(4))
+    indices = torch.cat((masks.context_index, masks.target_index[:, 0]), dim=1)
+    digest = hashlib.sha256(indices.numpy().astype("<i8").tobytes()).hexdigest()
+    assert (tuple(indices.shape), digest[:16]) == ((4, 1960), "9ad8af18abb25043")

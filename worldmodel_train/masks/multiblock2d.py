@@ -18,7 +18,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.masks.blocks import MAX_ATTEMPTS, BlockSize, fill, sides, starts
 from worldmodel_train.masks.counter_random import stream, uniforms
 from worldmodel_train.masks.ranges import PositiveRange, ShareRange, within
-from worldmodel_train.masks.select import Truncate, select
+from worldmodel_train.masks.select import Truncate, check_multiple, select
 from worldmodel_train.types import Masks, TokenGrid
 
 
@@ -69,6 +69,7 @@ class Multiblock2D(StrictConfig):
                 f"multiblock2d needs at least 2x2 tokens, not {grid.height}x{grid.width}; "
                 "use larger images or a smaller patch"
             )
+        check_multiple(self.name, self.multiple, grid)
 
     def _sizes(self, grid: TokenGrid, seed: int, step: int) -> tuple[BlockSize, BlockSize]:
         """Size of the step's target blocks and of its context block."""

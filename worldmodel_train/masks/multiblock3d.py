@@ -14,7 +14,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.masks.blocks import MAX_ATTEMPTS, BlockSize, fill, sides, starts
 from worldmodel_train.masks.counter_random import stream, uniforms
 from worldmodel_train.masks.ranges import PositiveRange, ShareRange, within
-from worldmodel_train.masks.select import Truncate, select
+from worldmodel_train.masks.select import Truncate, check_multiple, select
 from worldmodel_train.types import Masks, TokenGrid
 
 
@@ -35,10 +35,12 @@ class Multiblock3D(StrictConfig):
     V-JEPA code does, `random` drops without a bias, `none` pads."""
     multiple: int = Field(default=1, ge=1)
     """Sets are cut (or padded, which needs a mask and rules flash attention out) to a multiple of
-    so many tokens: few sizes for compiled code and kernels to meet."""
+    so many tokens: few sizes for compiled code and kernels to meet. 64 costs V-JEPA 2 about 4 % of
+    the tokens. A set that has fewer stays as it is."""
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`: the block size from (seed, step), places from (seed, sample)."""
+        check_multiple(self.name, self.multiple, grid)
         ids = np.asarray(samples, dtype=np.int64)
         target = self._targets(grid, self._block_size(grid, seed, step), seed, ids)
         priority = uniforms(

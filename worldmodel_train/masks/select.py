@@ -7,7 +7,22 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from worldmodel_train.types import TokenGrid
+
 Truncate = Literal["late", "random", "none"]
+
+
+def check_multiple(sampler: str, multiple: int, grid: TokenGrid) -> None:
+    """Refuses a multiple that no set of tokens of this grid can reach.
+
+    Raises:
+        ValueError: The grid has fewer tokens.
+    """
+    if multiple > grid.num_tokens:
+        raise ValueError(
+            f"{sampler}: multiple={multiple} is more than the {grid.num_tokens} tokens of a clip "
+            f"({grid.frames}x{grid.height}x{grid.width}); use a smaller one, or 1 for none"
+        )
 
 
 def select(

@@ -96,6 +96,9 @@ class TrainConfig(StrictConfig):
     blocks as it must."""
     compile: bool = False
     """Run the blocks of the objective's networks through torch.compile."""
+    deterministic: bool = False
+    """Give the same bits in every run, on a GPU too, with slower kernels: attention without cuDNN,
+    and sums in a fixed order. On a CPU that is so anyway."""
     init: InitConfig | None = None
     """Weights to start from; null draws them."""
 

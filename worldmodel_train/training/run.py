@@ -19,6 +19,7 @@ from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin, shapes_of
 from worldmodel_train.training.clock import Clock, TimedBatches
 from worldmodel_train.training.compilation import compile_regions
+from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.module import Beginning, Plan, TrainingModule
@@ -72,7 +73,11 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     checkpointing = choose_checkpointing(train, place, parts.estimate_memory)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
-    with _place_to_write(parts, processes), StopSignals() as signals:
+    with (
+        deterministic_algorithms(train),
+        _place_to_write(parts, processes),
+        StopSignals() as signals,
+    ):
         objective = _build_objective(parts, checkpointing)
         stored = _stored(parts, shapes_of(objective), last=last, init=init)
         goes_on = stored if last is not None else None

@@ -24,7 +24,7 @@ _FREE = (
     "data.loader.workers", "data.loader.prefetch", "data.loader.max_bad_share",
     "data.loader.stream_timeout_s", "data.loader.stream_retry_s", "data.decoder.timeout_s",
     "train.steps", "train.accelerator", "train.strategy", "train.timeout_s",
-    "train.activation_checkpointing", "train.compile",
+    "train.activation_checkpointing", "train.compile", "train.deterministic",
 )  # fmt: skip
 
 
