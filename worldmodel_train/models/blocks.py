@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -18,10 +19,14 @@ from worldmodel_train.models.checkpointing import (
     block_policies,
     run_block,
 )
+from worldmodel_train.models.layer_norm import LayerNorm, at_least_fp32
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.token_sets import AttentionGroup
 
 INIT_STD = 0.02
+
+Stream = Literal["train", "fp32"]
+"""Precision of the stream of tokens that blocks add to."""
 
 
 class BlocksConfig(StrictConfig):
@@ -67,20 +72,6 @@ class Mlp(nn.Module):
     def forward(self, tokens: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Each token on its own, transformed."""
         return self.fc2(functional.gelu(self.fc1(tokens)))
-
-
-class LayerNorm(nn.LayerNorm):
-    """Layer normalisation in the precision of its input, with fp32 sums.
-
-    Autocast would read and write fp32, and copy the tokens before and after; a block's norms are
-    followed by linear maps, which round to bf16 anyway.
-    """
-
-    def forward(self, input: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Each token with mean 0 and variance 1, scaled and shifted."""
-        with torch.autocast(input.device.type, enabled=False):
-            weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
-            return functional.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
 
 
 class Block(nn.Module):
@@ -146,6 +137,11 @@ class _CompiledForward:
 
     def __deepcopy__(self, memo: dict[int, object]) -> "_CompiledForward":
         return _CompiledForward(copy.deepcopy(self._block, memo), self._policy)
+
+
+def begin_stream(tokens: Float[Tensor, "*b d"], stream: Stream) -> Float[Tensor, "*b d"]:
+    """The tokens in the stream's precision; what blocks add to them follows it."""
+    return tokens if stream == "train" else tokens.to(at_least_fp32(tokens))
 
 
 def init_linear(module: nn.Module) -> None:

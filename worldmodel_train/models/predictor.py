@@ -8,8 +8,16 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
-from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.blocks import (
+    Blocks,
+    BlocksConfig,
+    Stream,
+    begin_stream,
+    init_linear,
+    rescale_residuals,
+)
 from worldmodel_train.models.checkpointing import CheckpointingPlan
+from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.position import Places
 from worldmodel_train.models.token_sets import lay_flat, take_apart
@@ -24,6 +32,9 @@ class PredictorConfig(BlocksConfig):
     """Learned mask tokens; the objective says which mask group uses which."""
     mask_token_std: float = Field(default=0.0, ge=0)
     """Spread of the mask tokens at the start: 0 in V-JEPA, 0.02 in I-JEPA."""
+    stream: Stream = "train"
+    """Precision of the residual stream: train.precision, or `fp32` as in all released predictors,
+    which join bf16 tokens with fp32 mask tokens."""
 
     def build(self, encoder: EncoderConfig) -> "Predictor":
         """A freshly initialised predictor of this encoder's latents."""
@@ -36,10 +47,11 @@ class Predictor(nn.Module):
     def __init__(self, config: PredictorConfig, encoder: EncoderConfig) -> None:
         super().__init__()
         self.places = Places(encoder.position, config.head_width)
+        self.stream: Stream = config.stream
         self.embed = Linear(encoder.blocks.width, config.width)
         self.mask_tokens = nn.Parameter(torch.zeros(config.mask_tokens, config.width))
         self.blocks = Blocks(config)
-        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.norm = LastNorm(config.width, eps=1e-6)
         self.proj = Linear(config.width, encoder.blocks.width)
         self.apply(init_linear)
         rescale_residuals(self.blocks)
@@ -83,7 +95,8 @@ class Predictor(nn.Module):
     ) -> Float[Tensor, "n d"]:
         """All tokens: each target set of each mask group after its own copy of the context."""
         shapes = [(len(context), context.shape[1]) for context in contexts]
-        embedded = take_apart(self.embed(lay_flat(contexts)), shapes)
+        stream = begin_stream(self.embed(lay_flat(contexts)), self.stream)
+        embedded = take_apart(stream, shapes)
         joined = []
         for context, blank, index in zip(embedded, blanks, ids, strict=True):
             copies = repeat(context, "b k d -> (b g) k d", g=len(blank) // len(context))

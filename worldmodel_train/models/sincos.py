@@ -28,7 +28,7 @@ class SinCos3d(StrictConfig):
         third = 2 * math.ceil(width / 6)
         axes = zip(coordinates(index, grid), grid, strict=True)
         parts = [axis_table(length, third, index.device)[axis] for axis, length in axes]
-        # in the tokens' precision, or the fp32 table would make the whole residual stream fp32
+        # in the tokens' precision: the fp32 table must not choose that of the residual stream
         return tokens + torch.cat(parts, dim=-1)[..., :width].to(tokens.dtype)
 
     def rotation_table(self, grid: TokenGrid, head_width: int, device: torch.device) -> None:

@@ -4,13 +4,21 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from pydantic import Discriminator, Field, Tag
 from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.blocks import (
+    Blocks,
+    BlocksConfig,
+    Stream,
+    begin_stream,
+    init_linear,
+    rescale_residuals,
+)
 from worldmodel_train.models.checkpointing import CheckpointingPlan
+from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.position import Places, Position
 from worldmodel_train.models.rope import Rope3d
 from worldmodel_train.models.token_sets import TokenSet, lay_flat, take_apart
@@ -47,6 +55,8 @@ class EncoderConfig(StrictConfig):
     """Frames of a tubelet; 1 for images."""
     position: Position = Rope3d()
     """How tokens learn where they are; the predictor does it the same way."""
+    stream: Stream = "train"
+    """Precision of the residual stream: train.precision, or `fp32` as in the released I-JEPA."""
 
     @property
     def blocks(self) -> BlocksConfig:
@@ -65,10 +75,11 @@ class VisionTransformer(nn.Module):
         super().__init__()
         width = config.blocks.width
         self.position = config.position
+        self.stream: Stream = config.stream
         self.places = Places(config.position, config.blocks.head_width)
         self.patch_embed = TubeletEmbed(width, patch=config.patch, tubelet=config.tubelet)
         self.blocks = Blocks(config.blocks)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = LastNorm(width, eps=1e-6)
         self.apply(init_linear)
         rescale_residuals(self.blocks)
 
@@ -87,14 +98,16 @@ class VisionTransformer(nn.Module):
             self.places.group(one.index, one.valid, grid, len(clips), one_length=kept is None)
             for one in sets
         ]
-        embedded = lay_flat(
-            [
-                self.places.add(self.patch_embed(clips, chosen.index), chosen.index, grid)
-                for chosen in sets
-            ]
-        )
+        embedded = lay_flat([self._embed(clips, chosen.index, grid) for chosen in sets])
         latents = self.norm(self.blocks(embedded, groups))
         return take_apart(latents, [(group.rows, group.tokens) for group in groups])
+
+    def _embed(
+        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"], grid: TokenGrid
+    ) -> Float[Tensor, "b k d"]:
+        return self.places.add(
+            begin_stream(self.patch_embed(clips, index), self.stream), index, grid
+        )
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""

@@ -5,12 +5,11 @@ import copy
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional
 
 from benchmarks.live_bytes import LiveBytes
 from worldmodel_kernels.rope.reference import rope_reference
 from worldmodel_train.jepa.vjepa import Config
-from worldmodel_train.models import attention
+from worldmodel_train.models import attention, layer_norm
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.checkpointing import MixedCheckpointing
 from worldmodel_train.models.flops import MaskTokens
@@ -92,17 +91,13 @@ def monitored(losses) -> int:
 
 
 def as_on_cuda(monkeypatch):
-    """Norms as under CUDA's autocast, which takes no bf16 there; rope as Triton's, all anew."""
-    norm = functional.layer_norm
-
-    def layer_norm(x, *rest):
-        return norm(x.float() if torch.is_autocast_enabled("cpu") else x, *rest)
+    """Norms that take bf16 tokens as they are; rope as Triton's, all anew."""
 
     def all_anew(qkv, cos, sin):
         queries, keys, values = rope_reference(qkv, cos, sin)
         return queries, keys, values.clone()
 
-    monkeypatch.setattr(functional, "layer_norm", layer_norm)
+    monkeypatch.setattr(layer_norm, "kernel_precision", lambda tokens: tokens.dtype)
     monkeypatch.setattr(attention, "rope", all_anew)
 
 
@@ -112,7 +107,9 @@ def predicted(config: Config, size: int, tokens: int, groups, **how):
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16 on cuda"])
+@pytest.mark.parametrize(
+    "precision", ["fp32", "bf16", "bf16 on cuda", "bf16, fp32 stream", "bf16 on cuda, fp32 stream"]
+)
 @pytest.mark.parametrize("position", ["rope3d", "sincos3d"])
 def test_kept_bytes_are_those_of_a_real_step(live_bytes, monkeypatch, policy, precision, position):
     on_cuda = "cuda" in precision
@@ -121,7 +118,8 @@ def test_kept_bytes_are_those_of_a_real_step(live_bytes, monkeypatch, policy, pr
     encoder = TINY["encoder"]
     if position == "sincos3d":
         encoder = encoder.model_copy(update={"position": SinCos3d()})
-    config = Config(encoder=encoder, predictor=TINY["predictor"])
+    parts = {"encoder": encoder, "predictor": TINY["predictor"]}
+    config = Config(**with_stream(parts, "fp32" if "stream" in precision else "train"))
     model, data = objective(config, policy), batch(CLIPS, GRID, 8, GROUPS)
     model.predict(data.groups[0])  # makes the tables of positions, which stay
     live_bytes.ignore(held(model, data))
@@ -180,13 +178,17 @@ def test_kept_bytes_are_the_tensors_that_autograd_saves():
     assert expected == pytest.approx(sum(s.nbytes() for s in saved.values()), rel=0.05)
 
 
-def vitl_peaks(live_bytes, monkeypatch, policy, precision) -> tuple[int, int, int]:
+def with_stream(parts, stream):
+    return {name: part.model_copy(update={"stream": stream}) for name, part in parts.items()}
+
+
+def vitl_peaks(live_bytes, monkeypatch, parts, policy, precision) -> tuple[int, int, int]:
     """The most of the forward and of the backward pass, and bytes of autocast's copies."""
     # tensors without data: the real step of the real size, in seconds
     monkeypatch.setattr(torch.nn.init, "trunc_normal_", lambda weight, **_: weight)
-    monkeypatch.setattr(copy, "deepcopy", lambda encoder: type(encoder)(VIT_LARGE["encoder"]))
+    monkeypatch.setattr(copy, "deepcopy", lambda encoder: type(encoder)(parts["encoder"]))
     as_on_cuda(monkeypatch)
-    config = Config(**VIT_LARGE)
+    config = Config(**parts)
     with FakeTensorMode():
         model, data = objective(config, policy), batch(24, (8, 16, 16), 16, VJEPA2_GROUPS)
         live_bytes.ignore(held(model, data))
@@ -200,11 +202,14 @@ def vitl_peaks(live_bytes, monkeypatch, policy, precision) -> tuple[int, int, in
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_peak_is_that_of_a_whole_vitl_step(live_bytes, monkeypatch, policy, precision):
-    forward, backward, copies = vitl_peaks(live_bytes, monkeypatch, policy, precision)
+@pytest.mark.parametrize(
+    ("precision", "stream"), [("fp32", "train"), ("bf16", "train"), ("bf16", "fp32")]
+)
+def test_the_peak_is_that_of_a_whole_vitl_step(live_bytes, monkeypatch, policy, precision, stream):
+    parts = with_stream(VIT_LARGE, stream)
+    forward, backward, copies = vitl_peaks(live_bytes, monkeypatch, parts, policy, precision)
     how = {"precision": precision, "checkpointing": policy}
-    expected = predicted(Config(**VIT_LARGE), 24, 2048, VJEPA2_GROUPS, **how)
+    expected = predicted(Config(**parts), 24, 2048, VJEPA2_GROUPS, **how)
     forward_copies = 0 if policy == "selective" else copies
     assert expected.forward + forward_copies == pytest.approx(forward, rel=0.03)
     backward_copies = copies if policy == "none" else 0
@@ -214,7 +219,7 @@ def test_the_peak_is_that_of_a_whole_vitl_step(live_bytes, monkeypatch, policy, 
 @pytest.mark.slow
 @pytest.mark.parametrize("plan", MIXED, ids=str)
 def test_the_peak_of_a_mixed_plan_is_predicted_on_the_safe_side(live_bytes, monkeypatch, plan):
-    *peaks, copies = vitl_peaks(live_bytes, monkeypatch, plan, "bf16")
+    *peaks, copies = vitl_peaks(live_bytes, monkeypatch, VIT_LARGE, plan, "bf16")
     how = {"precision": "bf16", "checkpointing": plan}
     expected = predicted(Config(**VIT_LARGE), 24, 2048, VJEPA2_GROUPS, **how)
     backward_copies = copies if plan.lighter == "none" else 0

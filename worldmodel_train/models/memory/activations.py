@@ -4,19 +4,19 @@ A pass over a stack of blocks keeps some tensors until its backward pass. The pe
 or in the backward pass of a block, which first computes again what activation checkpointing
 dropped. All mask groups go through a network together.
 
-Per token of width d, hidden width h, e bytes a number: a block keeps the input of both norms, their
-outputs (5e d with queries, keys and values in one matrix), on a CPU rotated queries and keys beside
-the matrix they came in (2e d), attention's output (e d, and again where those of several mask
-groups are laid end to end) and log-sum-exp, and both sides of the GELU (2e h). The norm at the end
-of a network keeps an fp32 copy of its input under CUDA's autocast. Attention is a fused kernel: no
-scores. Index tensors and small scalars are left out.
+Per token of width d, hidden width h, e bytes a number: a block keeps the input of both norms (in
+the residual stream's precision; a copy in fp32 on a CPU), their outputs (5e d with queries, keys
+and values in one matrix), on a CPU rotated queries and keys beside the matrix they came in (2e d),
+attention's output (e d, and again where those of several mask groups are laid end to end) and
+log-sum-exp, and both sides of the GELU (2e h). The norm at the end of a network keeps its input in
+fp32. Attention is a fused kernel: no scores. Index tensors and small scalars are left out.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.blocks import BlocksConfig, Stream
 from worldmodel_train.models.checkpointing import CheckpointingPlan, block_policies
 from worldmodel_train.models.flops import MaskTokens
 from worldmodel_train.models.memory.state import ELEMENT, FP32, Precision
@@ -41,8 +41,8 @@ class MicroBatch:
     precision: Precision
     checkpointing: CheckpointingPlan
     on_cuda: bool = True
-    """There autocast's last norms copy bf16 tokens to fp32, and the Triton kernel of rotary
-    positions leaves nothing of the matrix that queries, keys and values came in."""
+    """There norms take bf16 tokens as they are, and the Triton kernel of rotary positions leaves
+    nothing of the matrix that queries, keys and values came in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +81,22 @@ class _Pass(NamedTuple):
 
 
 class _Numbers(NamedTuple):
-    """Bytes of a number: in the blocks, and in the last norm's input and output."""
+    """Bytes of a number."""
 
     element: int
-    last_norm: int
+    """That a linear map takes and gives."""
+    stream: int
+    """In the residual stream."""
+    norm: int
+    """That a block's norm keeps of its input."""
+
+
+class _Stack(NamedTuple):
+    """A stack of blocks as its bytes are counted."""
+
+    blocks: BlocksConfig
+    numbers: _Numbers
+    rotates: bool
 
 
 def activation_bytes(
@@ -117,34 +129,33 @@ def activation_bytes(
 
 def _context_pass(encoder: EncoderConfig, batch: MicroBatch) -> _Pass:
     """The pixels, the blocks, the last norm, and the latents as the predictor takes them."""
-    numbers, width = _numbers(batch), encoder.blocks.width
+    numbers, width = _numbers(batch, encoder.stream), encoder.blocks.width
     tokens = batch.clips * sum(mask.context for mask in batch.masks)
-    after = (numbers.last_norm + numbers.element) * width + STATISTICS
-    blocks = _stack(encoder.blocks, encoder, tokens, batch, tokens * after)
+    after = (FP32 + numbers.element) * width + STATISTICS
+    stack = _Stack(encoder.blocks, numbers, rotates=_rotates(encoder))
+    blocks = _stack(stack, tokens, batch, tokens * after)
     return blocks._replace(kept=blocks.kept + tokens * numbers.element * _pixels(encoder))
 
 
 def _predictor_pass(predictor: PredictorConfig, encoder: EncoderConfig, batch: MicroBatch) -> _Pass:
     """The blocks over context and targets; then the targets' norm, latents and errors."""
-    numbers, width = _numbers(batch), predictor.width
+    numbers, width = _numbers(batch, predictor.stream), predictor.width
     targets = sum(_targets(mask, batch) for mask in batch.masks)
     tokens = batch.clips * sum(mask.sets * mask.context for mask in batch.masks) + targets
     errors = FP32 * encoder.blocks.width
-    after = targets * ((numbers.last_norm + numbers.element) * width + STATISTICS + errors)
-    return _stack(predictor, encoder, tokens, batch, after)
+    after = targets * ((FP32 + numbers.element) * width + STATISTICS + errors)
+    return _stack(_Stack(predictor, numbers, rotates=_rotates(encoder)), tokens, batch, after)
 
 
-def _stack(
-    blocks: BlocksConfig, encoder: EncoderConfig, tokens: int, batch: MicroBatch, after: int
-) -> _Pass:
-    numbers, rotates = _numbers(batch), _rotates(encoder)
+def _stack(stack: _Stack, tokens: int, batch: MicroBatch, after: int) -> _Pass:
+    blocks, numbers, rotates = stack
     apart = rotates and not batch.on_cuda
     joined = numbers.element * blocks.width if len(batch.masks) > 1 else 0
     everything = _block(blocks, numbers, twice=apart) + joined
     keeps = {
         "none": everything,
         "selective": _products(blocks, numbers),
-        "full": numbers.element * blocks.width,
+        "full": numbers.stream * blocks.width,
     }
     kept = [keeps[policy] for policy in block_policies(batch.checkpointing, blocks.depth)]
     # while a block works, those after it hold nothing yet, or nothing any more
@@ -166,7 +177,7 @@ def _stack(
 
 def _block(blocks: BlocksConfig, numbers: _Numbers, *, twice: bool) -> int:
     """Bytes a token that a block keeps when it keeps all, queries and keys perhaps `twice`."""
-    norms = 2 * (numbers.element * blocks.width + STATISTICS)
+    norms = 2 * (numbers.norm * blocks.width + STATISTICS)
     products = 2 + 3 + 1 + (2 if twice else 0)
     log_sum_exp = FP32 * blocks.heads
     return norms + numbers.element * (products * blocks.width + 2 * blocks.mlp_width) + log_sum_exp
@@ -174,8 +185,9 @@ def _block(blocks: BlocksConfig, numbers: _Numbers, *, twice: bool) -> int:
 
 def _products(blocks: BlocksConfig, numbers: _Numbers) -> int:
     """Bytes a token of the input, the four matrix products and attention."""
-    wide = 1 + (3 + 1 + 1) + 1
-    return numbers.element * (wide * blocks.width + blocks.mlp_width) + FP32 * blocks.heads
+    wide = (3 + 1 + 1) + 1
+    products = numbers.element * (wide * blocks.width + blocks.mlp_width)
+    return numbers.stream * blocks.width + products + FP32 * blocks.heads
 
 
 def _gradients(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
@@ -183,19 +195,20 @@ def _gradients(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int
     element, width = numbers.element, blocks.width
     hidden = 2 * element * blocks.mlp_width
     # of the stream, and of one side of the GELU: the other side is free when it gets its own
-    mlp = element * width + hidden // 2
+    mlp = numbers.stream * width + hidden // 2
     # the fused kernel sums the gradient of queries in fp32; without Triton rotation works in fp32
-    attention = 8 * element * width + FP32 * width + (2 * FP32 * width if rotates else 0)
+    attention = (numbers.stream + 7 * element + FP32) * width
+    attention += 2 * FP32 * width if rotates else 0
     # attention comes second: what the MLP kept is free by then
-    free = hidden + 2 * element * width
+    free = hidden + (numbers.norm + element) * width
     return max(mlp, attention - free)
 
 
 def _inference(encoder: EncoderConfig, batch: MicroBatch) -> int:
     """Bytes a token at the worst moment of a pass that keeps nothing."""
-    blocks, numbers = encoder.blocks, _numbers(batch)
+    blocks, numbers = encoder.blocks, _numbers(batch, encoder.stream)
     # the stream before the first block, and before this one
-    streams = 2 * numbers.element * blocks.width
+    streams = 2 * numbers.stream * blocks.width
     working = streams + _working(blocks, numbers, rotates=_rotates(encoder))
     # bytes, fp32 and, where they differ, what the product takes
     pixels = (1 + FP32 + numbers.element % FP32) * _pixels(encoder)
@@ -207,12 +220,14 @@ def _working(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
     element, width = numbers.element, blocks.width
     attention = (3 + 1) * element * width
     attention += (2 * element + 2 * FP32 if rotates else element) * width
-    return max(attention, 2 * element * width + 2 * element * blocks.mlp_width)
+    mlp = (numbers.stream + element) * width + 2 * element * blocks.mlp_width
+    return max(attention, mlp)
 
 
-def _numbers(batch: MicroBatch) -> _Numbers:
+def _numbers(batch: MicroBatch, stream: Stream) -> _Numbers:
     element = ELEMENT[batch.precision]
-    return _Numbers(element, FP32 if batch.on_cuda else element)
+    carried = FP32 if stream == "fp32" else element
+    return _Numbers(element, stream=carried, norm=carried if batch.on_cuda else FP32)
 
 
 def _targets(mask: MaskTokens, batch: MicroBatch) -> int:

@@ -15,7 +15,10 @@ def shard(objective: nn.Module, mesh: DeviceMesh, *, in_bf16: bool) -> None:
     method and not its `forward`, which a unit at the top would need.
     """
     policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if in_bf16 else None, reduce_dtype=torch.float32
+        param_dtype=torch.bfloat16 if in_bf16 else None,
+        reduce_dtype=torch.float32,
+        # autocast rounds what linear maps take; an fp32 residual stream stays fp32
+        cast_forward_inputs=False,
     )
     ranks = mesh["data_parallel"]
     for child in objective.children():
