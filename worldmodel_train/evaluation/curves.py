@@ -13,7 +13,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.typing import RcKeyType
 
+from worldmodel_train.config.printable import printable
+
 METRICS_FILE = "metrics.jsonl"
+LONGEST_TITLE = 80  # characters
 
 # matplotlib writes these colours; the page replaces them by its own, which follow light and dark
 _INK, _ACCENT = "#010203", "#040506"
@@ -101,7 +104,8 @@ def draw_curves(curves: Mapping[str, Curve]) -> list[Drawing]:
     """A drawing for each panel that was logged, then for each other number, one by one."""
     panels = [panel for panel in PANELS if any(name in curves for name in panel.lines)]
     named = {name for panel in PANELS for name in panel.lines}
-    panels += [Panel(name, {name: name}) for name in sorted(curves.keys() - named)]
+    others = sorted(curves.keys() - named)
+    panels += [Panel(printable(name, LONGEST_TITLE), {name: ""}) for name in others]
     return [
         Drawing(title=panel.title, svg=_draw_panel(panel, curves))
         for panel in panels

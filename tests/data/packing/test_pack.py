@@ -319,15 +319,6 @@ def test_a_damaged_journal_names_the_file(tmp_path, packed, videos, run_pack, na
     assert "validation error" not in str(error.value)
 
 
-def test_damaged_rows_name_the_file(tmp_path, packed, videos, run_pack):
-    out = tmp_path / "out"
-    shutil.copytree(packed, out)
-    rows = out / "journal/shard-000000.tar.rows"
-    rows.write_bytes(rows.read_bytes()[:10])
-    with pytest.raises(PackError, match=r"shard-000000\.tar\.rows: damaged"):
-        run_pack(videos, out, shard_size=20_000)
-
-
 def test_a_video_whose_duration_rounds_to_nothing_is_rejected(tmp_path, monkeypatch):
     path = tmp_path / "a.mp4"
     path.write_bytes(b"x")

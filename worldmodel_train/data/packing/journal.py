@@ -119,7 +119,7 @@ class Journal:
 
     def table(self, shard: ShardRecord) -> ShardTable:
         """Where the samples of a finished shard lie."""
-        return read_rows(rows_of(self._out, shard), shard)
+        return ShardTable.from_bytes(rows_of(self._out, shard).read_bytes(), shard.samples)
 
     def _require_fresh(self) -> None:
         """Refuse a folder with files that packing would write over."""
@@ -178,14 +178,6 @@ def fingerprint(entries: Sequence[Entry]) -> str:
     for e in entries:
         digest.update(json.dumps([e.source, e.label, e.caption, e.start, e.end]).encode())
     return digest.hexdigest()
-
-
-def read_rows(path: Path, shard: ShardRecord) -> ShardTable:
-    """The file that `rows_of` names, as it is or where a merge has it; PackError if damaged."""
-    try:
-        return ShardTable.from_bytes(path.read_bytes(), shard.samples)
-    except ValueError as error:
-        raise PackError(f"{path}: damaged ({error}); pack into an empty folder") from None
 
 
 def read_chapters(out: Path) -> Iterator[Chapter]:

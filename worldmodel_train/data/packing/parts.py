@@ -23,7 +23,6 @@ from worldmodel_train.data.packing.journal import (
     fingerprint,
     only_writer,
     read_chapters,
-    read_rows,
     rows_of,
 )
 from worldmodel_train.data.packing.shard_writer import sync_folder, write_atomically
@@ -32,6 +31,7 @@ from worldmodel_train.data.shards.folder_index import (
     IndexedShard,
     write_folder_index,
 )
+from worldmodel_train.data.shards.shard_table import ShardTable
 
 _FOLDER = re.compile(r"part-(\d{4,})-of-(\d{4,})")
 _WHOLE = "whole.json"
@@ -211,7 +211,8 @@ def _move(shard: Path, target: Path, record: ShardRecord) -> None:
 
 def _indexed(record: ShardRecord, rows: Path) -> IndexedShard:
     """Where the samples of a merged shard lie: as its part noted it."""
-    return IndexedShard(record.name, record.bytes, read_rows(rows, record))
+    table = ShardTable.from_bytes(rows.read_bytes(), record.samples)
+    return IndexedShard(record.name, record.bytes, table)
 
 
 def _twice(parts: Sequence[Path]) -> int:
