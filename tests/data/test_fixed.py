@@ -5,6 +5,7 @@ from worldmodel_train.data.config import ClipConfig, DecoderConfig, SourceConfig
 from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.fixed import load_clips
+from worldmodel_train.data.shards.shard_set import ShardSet
 
 
 @pytest.fixture
@@ -36,6 +37,15 @@ def test_bad_samples_are_left_out_and_named(source):
         ("broken", "corrupt_video"),
         ("bare", "missing_json"),
     ]
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"9" * 5000, b"[]", b"\xff", b'{"label": NaN}'])
+def test_a_video_with_hostile_json_is_left_out_and_named(source, monkeypatch, text):
+    original = ShardSet.json
+    monkeypatch.setattr(ShardSet, "json", lambda shards, n: text if n == 2 else original(shards, n))
+    fixed = load(source)
+    assert fixed.keys == ("v0", "v2")
+    assert ("v1", "bad_json") in [(s.key, s.reason) for s in fixed.skipped]
 
 
 def test_the_clips_are_the_same_every_time(source):

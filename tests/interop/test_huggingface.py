@@ -265,9 +265,19 @@ def test_a_header_that_promises_too_much_is_refused(exported, build_objective):
         import_checkpoint(exported, build_objective())
 
 
-def test_a_config_that_is_no_json_is_refused(exported, build_objective):
-    (exported / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"config\.json is not JSON"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"{", "is not JSON"),
+        (b"[" * 100_000, "is nested deeper than 64 levels"),
+        (b"[]", "is not a JSON object"),
+        (b'{"a": "\xff"}', "is not UTF-8"),
+        (b"9" * 5000, "a whole number of 5000 digits"),
+    ],
+)
+def test_a_config_that_is_no_json_is_refused(exported, build_objective, text, words):
+    (exported / "config.json").write_bytes(text)
+    with pytest.raises(CheckpointError, match=rf"config\.json: {words}"):
         import_checkpoint(exported, build_objective())
 
 

@@ -5,10 +5,12 @@ import sys
 import time
 
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
+from worldmodel_train.config.printable import printable_lines
 from worldmodel_train.training.ranks.contact import LostContactError
 from worldmodel_train.training.ranks.parent import end_with_launcher
 from worldmodel_train.training.ranks.signals import end_at_once
 
+_LONGEST_LINE = 2000  # characters of a message
 _MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
 
 
@@ -30,7 +32,7 @@ def main() -> None:
         rank = int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
         _let_others_speak(error, rank)
         who = "" if rank == 0 or isinstance(error, LostContactError) else f"rank {rank}: "
-        sys.stderr.write(f"wmt: {who}{_message(error)}\n")
+        sys.stderr.write(f"wmt: {who}{printable_lines(_message(error), _LONGEST_LINE)}\n")
         sys.exit(_exit_code(error))
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from worldmodel_train.cli.pretrain import OverridesArgument, RecipeArgument
+from worldmodel_train.config.printable import printable_lines
 
 
 def import_(
@@ -30,9 +31,9 @@ def import_(
         raise ValueError(f"{out} holds a run already; choose another directory")
     objective = loaded.method.build()
     parts = ENCODERS if encoder_only else ALL_PARTS
-    typer.echo(import_checkpoint(source, objective, parts=parts))
-    typer.echo(f"wrote {save_imported(folder, objective.state_dict(), resolved_yaml(loaded))}")
-    typer.echo(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")
+    _say(import_checkpoint(source, objective, parts=parts))
+    _say(f"wrote {save_imported(folder, objective.state_dict(), resolved_yaml(loaded))}")
+    _say(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")
 
 
 def export(
@@ -56,7 +57,7 @@ def export(
     if layout == "merged":
         from worldmodel_train.interop import export_merged
 
-        typer.echo(export_merged(read_weights(checkpoint), out))
+        _say(export_merged(read_weights(checkpoint), out))
         return
     from worldmodel_train.interop import ClipSize, export_checkpoint
     from worldmodel_train.recipe import load_recipe
@@ -66,7 +67,11 @@ def export(
     objective = recipe.method.build()
     load_weights(objective, read_weights(checkpoint))
     clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)
-    typer.echo(export_checkpoint(objective, out, layout=layout, clip=clip))
+    _say(export_checkpoint(objective, out, layout=layout, clip=clip))
+
+
+def _say(text: object) -> None:
+    typer.echo(printable_lines(text, 5000))
 
 
 def _last_of(run: Path) -> Path:

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from worldmodel_train.training.readings.terminal import terminal
+from worldmodel_train.config.printable import printable
+from worldmodel_train.training.readings.terminal import PrintableFormatter, terminal
 
 if TYPE_CHECKING:
     from worldmodel_train.evaluation.result import EvaluationResult
@@ -117,12 +118,13 @@ def _show(result: "EvaluationResult", run_dir: Path) -> None:
     from worldmodel_train.evaluation.summary import summary_table
 
     Console().print(summary_table(result))
-    typer.echo(f"report: {run_dir / REPORT_FILE}")
-    typer.echo(f"curves: tensorboard --logdir {run_dir}")
+    typer.echo(printable(f"report: {run_dir / REPORT_FILE}", 5000))
+    typer.echo(printable(f"curves: tensorboard --logdir {run_dir}", 5000))
 
 
 def _log_to_terminal() -> None:
     handler = RichHandler(console=terminal(), show_path=False, show_level=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     for package in ("worldmodel_train", "worldmodel_kernels"):
         logging.getLogger(package).setLevel(logging.INFO)

@@ -1,6 +1,7 @@
 """`wmt show` and `wmt schema`: what a recipe says, what it costs, and what it may say."""
 
 import json
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,7 +32,7 @@ def show(  # noqa: PLR0913 - one parameter for each option of the command line
 
     read = read_recipe(recipe, overrides or ())
     if run_dir:
-        typer.echo(read.recipe.run_path)
+        typer.echo(os.fsencode(read.recipe.run_path))  # a script needs the very bytes
         return
     if cost:
         _show_cost(read.recipe, gpu)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 from worldmodel_train.config.origins import KeyPath, Origin, Value
+from worldmodel_train.config.printable import printable
 from worldmodel_train.config.yaml_writer import write_value
 
 COLUMN = 56
@@ -14,7 +15,7 @@ def annotated_yaml(values: dict[str, Value], origins: Mapping[KeyPath, Origin]) 
     """YAML that reads back as `values`; each line ends with file and line, override or default."""
     lines: list[str] = []
     for text, path in _mapping(values, (), ""):
-        origin = f"# {origins.get(path, 'default')}" if path else ""
+        origin = f"# {printable(origins.get(path, 'default'))}" if path else ""
         lines.append(f"{text.ljust(COLUMN)}  {origin}".rstrip() + "\n")
     return "".join(lines)
 

@@ -1,6 +1,5 @@
 """A fixed set of clips, for pictures and evaluation: centre crops in shard order."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from worldmodel_train.config.json_text import JsonError, parse_object
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
 from worldmodel_train.data.decoding.crop import CENTER_CROP
 from worldmodel_train.data.decoding.decode import (
@@ -120,8 +120,8 @@ def _labelled(shards: ShardSet, number: int) -> tuple[EncodedSample, str | None]
     """A sample and its label; raises SampleError."""
     sample = shards.video(number)
     try:
-        label = json.loads(shards.json(number)).get("label")
-    except (ValueError, AttributeError) as error:
+        label = parse_object(shards.json(number), sample.key).get("label")
+    except JsonError as error:
         raise SampleError(Skip("bad_json", sample.shard, sample.key)) from error
     return sample, None if label is None else str(label)
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from rich.table import Table
+from rich.text import Text
 
+from worldmodel_train.config.printable import printable
 from worldmodel_train.evaluation.result import EvaluationResult, Measured
 
 Number = Callable[[EvaluationResult], float]
@@ -26,12 +28,14 @@ ROWS: dict[str, Number] = {
 def comparison_table(results: Mapping[str, EvaluationResult]) -> Table:
     """One column for each run, and the mean and standard deviation over all of them."""
     table = Table(title=f"{len(results)} runs")
-    for heading in ("", *results, "mean ± sd"):
-        table.add_column(heading, justify="left" if not heading else "right")
+    table.add_column("")
+    for heading in (*results, "mean ± sd"):
+        table.add_column(Text(printable(heading, 60)), justify="right")
     for label, number in {**ROWS, **_probe_rows(results)}.items():
         over_runs = Measured(values=tuple(number(result) for result in results.values()))
         cells = [f"{value:.3f}" for value in over_runs.values]
-        table.add_row(label, *cells, f"{over_runs.mean:.3f} ± {over_runs.spread:.3f}")
+        summary = f"{over_runs.mean:.3f} ± {over_runs.spread:.3f}"
+        table.add_row(Text(printable(label)), *cells, summary)
     return table
 
 

@@ -14,8 +14,10 @@ from matplotlib.typing import RcKeyType
 
 from worldmodel_train.config.json_text import parse_object
 from worldmodel_train.config.plain_file import read_plain
+from worldmodel_train.config.printable import printable
 
 METRICS_FILE = "metrics.jsonl"
+LONGEST_TITLE = 80  # characters
 _LARGEST = 1 << 32  # bytes
 
 # matplotlib writes these colours; the page replaces them by its own, which follow light and dark
@@ -112,7 +114,8 @@ def draw_curves(curves: Mapping[str, Curve]) -> list[Drawing]:
     """A drawing for each panel that was logged, then for each other number, one by one."""
     panels = [panel for panel in PANELS if any(name in curves for name in panel.lines)]
     named = {name for panel in PANELS for name in panel.lines}
-    panels += [Panel(name, {name: name}) for name in sorted(curves.keys() - named)]
+    others = sorted(curves.keys() - named)
+    panels += [Panel(printable(name, LONGEST_TITLE), {name: ""}) for name in others]
     return [
         Drawing(title=panel.title, svg=_draw_panel(panel, curves))
         for panel in panels

@@ -12,6 +12,7 @@ from torch import Tensor
 from worldmodel_train.cartography.mask_overlay import mask_overlay
 from worldmodel_train.cartography.pca_strip import pca_colors
 from worldmodel_train.cartography.tiling import enlarge, tile, tubelet_frames
+from worldmodel_train.config.printable import printable
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.evaluation.frozen import Contestants, encode_in_batches, mean_latents
@@ -21,6 +22,7 @@ from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import LatentPredictor, MaskSampler
 
 PICTURE_DIR = "evaluation"
+LONGEST_TITLE = 80  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class Album:
     def _title(self, index: int) -> str:
         """The clip's label, or where it has none the key of its video."""
         label = self.held_out.labels[index]
-        return self.held_out.keys[index] if label is None else label
+        return printable(self.held_out.keys[index] if label is None else label, LONGEST_TITLE)
 
     def _own_clips(self) -> Tensor:
         """True for the clips of a query's own video; only for itself where there is one video."""

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 
 from rich.table import Table
+from rich.text import Text
 
+from worldmodel_train.config.printable import printable
 from worldmodel_train.evaluation.report import format_measured, format_number, format_percent
 from worldmodel_train.evaluation.result import (
     TRAINED,
@@ -34,7 +36,7 @@ def summary_table(result: EvaluationResult) -> Table:
         table.add_section()
         for task in result.probes.tasks:
             for row in _probe_rows(task):
-                table.add_row(*row)
+                table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from worldmodel_train.config.json_text import JsonError, parse_object
 from worldmodel_train.interop import safetensors_file
 from worldmodel_train.interop.foreign import Foreign, Section
 from worldmodel_train.interop.huggingface_config import check_config, config_of, model_type_of
@@ -88,9 +89,6 @@ def read_config(path: Path) -> dict[str, object]:
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise CheckpointError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes; it is no config")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object")
-    return config
+        return parse_object(path.read_bytes(), path)
+    except JsonError as error:
+        raise CheckpointError(f"{error}; it is no config.json of transformers") from None

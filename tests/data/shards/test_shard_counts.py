@@ -68,12 +68,22 @@ def test_an_index_of_another_program_is_passed_over_with_one_warning(make_shard,
     assert caplog.text.count("is not an index of shards") == 1
 
 
-@pytest.mark.parametrize("text", ["[", '{"version": 1, "shards": [{}]}'])
-def test_a_broken_index_is_named(make_shard, text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[", '{"version": 1, "shards": [{}]}', "[" * 100_000, "9" * 5000, '{"version": NaN}',
+        '{"version": 1, "shards": [{"name": "\\ud83d", "bytes": 1, "samples": 1}]}',
+        '{"version": 1, "shards": [{"name": "a", "bytes": 1, "samples": 18446744073709551615}]}',
+    ],
+)  # fmt: skip
+def test_a_broken_index_is_named_with_the_remedy(make_shard, text):
     path = make_shard("a.tar", {"1": b"v"})
-    (path.parent / "index.json").write_text(text)
-    with pytest.raises(ValueError, match=r"index\.json is not an index"):
+    index = path.parent / "index.json"
+    index.write_text(text)
+    with pytest.raises(ValueError, match="make it again with `wmt data pack`") as error:
         counts(path)
+    assert str(error.value).startswith(f"{index}: ")
+    assert len(str(error.value)) < 400
 
 
 def test_an_index_of_another_version_is_refused(make_shard):

@@ -32,6 +32,7 @@ from worldmodel_train.data.shards.folder_index import (
     IndexedShard,
     write_folder_index,
 )
+from worldmodel_train.data.shards.shard_table import ShardTable
 
 _FOLDER = re.compile(r"part-(\d{4,})-of-(\d{4,})")
 _WHOLE = "whole.json"

@@ -74,8 +74,8 @@ def _matches(folder: str, name: str) -> Iterator[FolderFiles]:
 
 def _compressed_hint(pattern: Path) -> str:
     """What to do where tars are asked for and only compressed ones are there."""
-    compressed = next(pattern.parent.glob("*.tar.gz"), None) if pattern.suffix == ".tar" else None
-    return f", only {compressed.name} and the like: gunzip them" if compressed else ""
+    found = sorted(pattern.parent.glob("*.tar.gz")) if pattern.suffix == ".tar" else []
+    return f", only {found[0].name} and the like: gunzip them" if found else ""
 
 
 def _glob(pattern: Path) -> list[Path]:

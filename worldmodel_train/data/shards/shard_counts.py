@@ -1,12 +1,12 @@
 """How many samples each shard has and where the index has their places; a scan where none says."""
 
-import json
 import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from worldmodel_train.config.json_text import JsonError, parse_json
 from worldmodel_train.data.shards.find_files import list_files
 from worldmodel_train.data.shards.folder_index import (
     INDEX_FILE,
@@ -56,20 +56,24 @@ def read_index(folder: Path) -> Directory | None:
     if not path.is_file():
         return None
     try:
-        index = json.loads(path.read_text())
+        index = parse_json(path.read_bytes(), path)
+    except JsonError as error:
+        raise ValueError(_unusable(str(error))) from None
+    try:
         if not isinstance(index, dict) or not {"version", "shards"} <= index.keys():
             _log.warning("%s is not an index of shards; scanning the shards beside it", path)
             return None
         version = index["version"]
         directory = _directory(index["shards"])
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ValueError(
-            f"{path} is not an index of shards ({error!r}); make it again with "
-            "`wmt data pack`, or delete it to have the shards scanned"
-        ) from error
+        raise ValueError(_unusable(f"{path}: is not an index of shards ({error!r})")) from error
     if version != INDEX_VERSION:
         raise ValueError(f"{path} has version {version}; this program reads {INDEX_VERSION}")
     return directory
+
+
+def _unusable(why: str) -> str:
+    return f"{why}; make it again with `wmt data pack`, or delete it to have the shards scanned"
 
 
 def _directory(shards: list[dict[str, object]]) -> Directory:
