@@ -116,7 +116,7 @@ def serving() -> Callable[..., AbstractContextManager[str]]:
         handler = partial(quiet, directory=str(what)) if isinstance(what, Path) else quiet
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             server.daemon_threads, server.block_on_close = True, False
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             yield f"http://127.0.0.1:{server.server_port}"
             server.shutdown()
 

@@ -1,70 +1,111 @@
-"""Videos without an answer: each is a named skip, and the share of them ends the run."""
+import pickle
 
 import pytest
 
+from worldmodel_train.cli import _exit_code
+from worldmodel_train.cli.exit_codes import FAILED, USER_ERROR
 from worldmodel_train.data.clip_reader import ClipReader
-from worldmodel_train.data.config import AugmentConfig, ClipConfig, DataConfig, SourceConfig
+from worldmodel_train.data.config import (
+    AugmentConfig,
+    ClipConfig,
+    DataConfig,
+    LoaderConfig,
+    SourceConfig,
+)
 from worldmodel_train.data.decoding.decode import DecodeError
-from worldmodel_train.data.health import BadDataError
-from worldmodel_train.data.shards.source import EncodedSample
+from worldmodel_train.data.health import (
+    BadDataError,
+    DataAwayError,
+    SkipLedger,
+    Tally,
+    TooMuchBadDataError,
+)
+from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.types import Skip
 
 
-class Numbered:
-    """Sample k of attempt k."""
+class Items:
+    """A source that gives these: keys of good samples, and reasons of bad ones with a blank."""
+
+    def __init__(self, items):
+        self._items = iter(items)
 
     def read(self, position, attempt):
-        del position
-        return EncodedSample(key=f"clip{attempt}", shard="/data/007.tar", video=b"video")
+        item = next(self._items)
+        if " " in item:
+            raise SampleError(Skip(item.split()[0], "/data/7.tar", "\x1b[31mkey\n"))
+        return EncodedSample(key=item, shard="/data/7.tar", video=item.encode())
 
 
-class Hanging:
-    """A decoder that gives the first so many videos no answer."""
-
-    def __init__(self, count, reason="decode_timeout"):
-        self.left, self.reason = count, reason
-
+class NoDecoder:
     def decode(self, video, request):
         raise AssertionError
 
     def decode_into(self, video, requests, clips):
-        del video, requests, clips
-        if self.left:
-            self.left -= 1
-            raise DecodeError(self.reason, "no clip")
-        return "pyav"
+        if video == b"broken":
+            raise DecodeError("corrupt_video", "")
+        return "none"
 
 
-def reader(decoder):
-    source = SourceConfig(shards="none.tar", clip=ClipConfig(frames=2))
-    data = DataConfig(sources=(source,), augment=AugmentConfig(size=8))
-    return ClipReader(data, [Numbered()], decoder, seed=0)
+def reader_of(items, *, shards="pipe:cat", **loader):
+    source = SourceConfig(name="web", shards=shards, clip=ClipConfig(frames=1))
+    data = DataConfig(
+        sources=(source,),
+        augment=AugmentConfig(size=8),
+        loader=LoaderConfig(**{"max_attempts": 4, "max_bad_share": 0.3, **loader}),
+    )
+    return ClipReader(data, [Items(items)], NoDecoder(), seed=0)
 
 
-def test_hanging_videos_in_a_row_are_skipped_and_each_is_named_in_the_log(caplog):
-    (clip,) = reader(Hanging(5)).read(0, [])
-    assert clip.key == "clip5"
-    assert [(s.key, s.reason) for s in clip.skipped] == [
-        (f"clip{i}", "decode_timeout") for i in range(5)
-    ]
-    for i in range(5):
-        assert f"skipped 'clip{i}' in /data/007.tar: decode_timeout: no clip" in caplog.text
+def test_a_stream_may_have_many_bad_samples_in_a_row():
+    items = ["good"] * 200 + ["missing_json x", "broken"] * 40 + ["good"]
+    reader = reader_of(items)
+    clips = [reader.read(sample, [])[0] for sample in range(201)]
+    assert len(clips[-1].skipped) == 80
 
 
-def test_other_skips_are_counted_and_do_not_fill_the_log(caplog):
-    (clip,) = reader(Hanging(5, "corrupt_video")).read(0, [])
-    assert len(clip.skipped) == 5
-    assert not caplog.text
+def test_past_the_stated_share_a_stream_of_bad_samples_ends_the_run():
+    reader = reader_of(["good"] * 200 + ["missing_json x"] * 100)
+    for sample in range(200):
+        reader.read(sample, [])
+    with pytest.raises(BadDataError, match=r"86 samples of source 'web'.*missing_json") as error:
+        reader.read(200, [])
+    assert _exit_code(error.value) == USER_ERROR
+
+
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_a_stream_without_any_good_sample_ends_the_run(share):
+    with pytest.raises(BadDataError, match=r"100 samples of source 'web'"):
+        reader_of(["missing_json x"] * 200, max_bad_share=share).read(0, [])
+
+
+@pytest.mark.parametrize("shards", ["pipe:cat", "/data/*.tar"])
+@pytest.mark.parametrize("reason", ["unreachable_shard", "stalled_shard", "unreadable_shard"])
+def test_where_everything_is_away_the_run_can_be_started_again(shards, reason):
+    reader = reader_of([f"{reason} x"] * 4, shards=shards)
+    with pytest.raises(DataAwayError, match=reason) as error:
+        reader.read(0, [])
+    assert _exit_code(error.value) == FAILED
+    # as it comes from a loading process
+    assert _exit_code(pickle.loads(pickle.dumps(error.value))) == FAILED
+
+
+def test_names_of_strangers_are_shown_in_one_line():
+    with pytest.raises(BadDataError) as error:
+        reader_of(["missing_json x"] * 9, shards="/data/*.tar").read(0, [])
+    assert r"'\x1b[31mkey\n' in /data/7.tar" in str(error.value)
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(
-    ("reason", "remedy"),
+    ("skipped", "code"),
     [
-        ("decode_timeout", r"Decoding times out.*data\.decoder\.timeout_s"),
-        ("decoder_crashed", r"Decoding crashes.*data\.decoder\.name"),
-        ("out_of_memory", r"data\.decoder\.memory_mb"),
-        ("corrupt_video", "wmt data check"),
+        ({"unreachable_shard": 50, "missing_json": 4}, FAILED),
+        ({"unreachable_shard": 4, "missing_json": 50}, USER_ERROR),
     ],
 )
-def test_a_run_that_gets_nothing_ends_with_the_cause_and_the_remedy(reason, remedy):
-    with pytest.raises(BadDataError, match=f"16 samples .*'clip15'.*{reason}.*{remedy}"):
-        reader(Hanging(100, reason)).read(0, [])
+def test_too_much_that_is_away_is_no_error_of_the_user(skipped, code):
+    ledger = SkipLedger(max_bad_share=0.1)
+    with pytest.raises(TooMuchBadDataError) as error:
+        ledger.settle([Tally(good=100, skipped=skipped, last=Skip("missing_json", "a", "b"))])
+    assert _exit_code(error.value) == code

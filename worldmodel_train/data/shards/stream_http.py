@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from ssl import SSLCertVerificationError
-from typing import IO, Any
+from typing import Any
 
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_patience import Patience, waiting
@@ -55,7 +55,9 @@ class HttpStream:
             try:
                 count = self._answer.readinto(buffer)
             except (ConnectionError, http.client.HTTPException):
-                count = 0
+                if self._position == 0:
+                    raise
+                count = 0  # cut
             self._position += count
             if count or not self.cut or not self._goes_on():
                 return bytes(buffer[:count])
@@ -137,7 +139,7 @@ class _Https(_Patient, urllib.request.HTTPSHandler):
 
 class _OnlyWebRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str,
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str,  # noqa: ANN401
         headers: http.client.HTTPMessage, newurl: str,
     ) -> urllib.request.Request | None:  # fmt: skip
         """None of its body is read, however long it is."""
