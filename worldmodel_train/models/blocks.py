@@ -124,7 +124,8 @@ class _CompiledForward:
     """The compiled forward pass of one block; a copy of the block gets one of its own."""
 
     def __init__(self, block: nn.Module, policy: ActivationCheckpointing) -> None:
-        self._block, self._policy = block, policy
+        self._block = block
+        self._policy: ActivationCheckpointing = policy
         forward = type(block).forward.__get__(block)
 
         def run(tokens: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
