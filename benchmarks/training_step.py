@@ -153,8 +153,8 @@ class OurStep:
         """The optimizer's step, gradients gone, the teacher moved."""
         optim, steps = self._setting.recipe.optim, self._setting.recipe.train.steps
         set_schedules(self._optimizer, optim, self._steps, steps)
-        if optim.clip_grad_norm is not None:
-            self._layout.clip_gradients(optim.clip_grad_norm)
+        if optim.clipping is not None:
+            self._layout.clip_gradients(optim.clipping)
         self._optimizer.step()
         self._optimizer.zero_grad()
         if optim.ema is not None:

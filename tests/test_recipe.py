@@ -227,6 +227,17 @@ def test_each_mask_group_needs_a_mask_token(recipe_file):
     ]
 
 
+def test_shared_mask_tokens_are_one_or_one_for_each_clip_length(recipe_file):
+    clips = [f"{{name: s{n}, shards: x, clip: {{frames: {n}}}}}" for n in (4, 8, 16)]
+    overrides = ("method.mask_token=shared", f"data.sources=[{', '.join(clips)}]")
+    assert problems(*overrides) == [
+        "small.yaml:6: method.predictor.mask_tokens: 2 mask tokens cannot serve 3 clip lengths; "
+        "use 3 or 1"
+    ]
+    for enough in (1, 3):
+        load_recipe(recipe_file, (*overrides, f"method.predictor.mask_tokens={enough}"))
+
+
 def test_masks_that_leave_no_context_are_refused_with_their_place(recipe_file):
     (problem,) = problems("masks.0={name: multiblock3d, spatial_scale: [1.0, 1.0], "
                           "aspect_ratio: [1.0, 1.0]}")  # fmt: skip

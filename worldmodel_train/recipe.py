@@ -254,6 +254,10 @@ def _parts_that_miss_each_other(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]
     if available < groups and recipe.method.mask_token == "per_group":
         message = f"{available} mask tokens cannot serve {groups} mask groups; use {groups}"
         yield ("method", "predictor", "mask_tokens"), message
+    lengths = len({source.clip.frames for source in recipe.data.sources})
+    if 1 < available < lengths and recipe.method.mask_token == "shared":
+        message = f"{available} mask tokens cannot serve {lengths} clip lengths; use {lengths} or 1"
+        yield ("method", "predictor", "mask_tokens"), message
     clips, micro_batch = recipe.data.loader.clips_per_video, recipe.train.micro_batch
     if micro_batch % clips:
         fewer = max(n for n in range(1, clips) if micro_batch % n == 0)

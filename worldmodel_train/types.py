@@ -51,6 +51,8 @@ class ClipGroup:
 
     clips: UInt8[Tensor, "b t h w c"]
     masks: tuple[Masks, ...]
+    length_index: int = 0
+    """Which of the clip lengths of the recipe's sources this is, in the order they are named."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "ClipGroup":
         """The same group with `function` applied to each tensor."""

@@ -26,7 +26,8 @@ def make(memory, value, shapes=SHAPES):
         target_valid=torch.tensor([[[True, True, False]]]).expand(2, 1, 3),
     )
     groups = tuple(
-        ClipGroup(clips=clips.fill_(value), masks=(masks, masks)) for clips in memory.clips(shapes)
+        ClipGroup(clips=clips.fill_(value), masks=(masks, masks), length_index=number)
+        for number, clips in enumerate(memory.clips(shapes))
     )
     return VideoBatch(groups=groups, first_sample=value)
 
@@ -50,6 +51,7 @@ def test_a_batch_arrives_as_it_was_made(memory):
     assert [tuple(group.clips.shape) for group in found.groups] == SHAPES
     for ours, theirs in zip(made.groups, found.groups, strict=True):
         assert torch.equal(ours.clips, theirs.clips)
+        assert ours.length_index == theirs.length_index
         for mine, other in zip(ours.masks, theirs.masks, strict=True):
             assert torch.equal(mine.context_index, other.context_index)
             assert torch.equal(mine.target_index, other.target_index)

@@ -35,6 +35,14 @@ def test_only_pipes_and_urls_stream():
     assert not SourceConfig(shards="assets:demo/*.tar", clip=clip).streams
 
 
+def test_clip_lengths_are_counted_as_the_sources_first_name_them():
+    frames = {"a": 64, "b": 16, "c": 64, "d": 4}
+    sources = [{**SOURCE, "name": name, "clip": {"frames": n}} for name, n in frames.items()]
+    data = DataConfig.model_validate({"sources": sources, "augment": AUGMENT})
+    assert [data.length_index(n) for n in (64, 16, 4)] == [0, 1, 2]
+    assert data.length_index(12) == 1  # not trained on: the nearest
+
+
 def test_a_clip_knows_its_seconds():
     assert ClipConfig(frames=3, fps=4.0).offsets == (0.0, 0.25, 0.5)
 

@@ -105,6 +105,7 @@ def test_a_batch_holds_its_samples_grouped_by_clip_length(make_data):
     lengths = [group.clips.shape[1] for group in batch.groups]
     assert lengths == sorted(set(lengths))
     for group in batch.groups:
+        assert group.length_index == {2: 0, 4: 1}[group.clips.shape[1]]
         assert group.clips.dtype == torch.uint8
         assert group.clips.shape[2:] == (16, 16, 3)
 

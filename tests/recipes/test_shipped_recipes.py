@@ -162,6 +162,14 @@ def test_the_first_vjepa_takes_every_fourth_frame():
     assert {source.name: source.clip.fps * 4 for source in sources} == rates
 
 
+def test_the_first_vjepa_clips_each_network_at_ten_an_epoch_after_the_warmup():
+    optim = load("vjepa_vitl").optim
+    assert optim.clipping_at(41 * 300 - 1) is None
+    clip = optim.clipping_at(41 * 300)
+    assert clip is not None
+    assert (clip.norm, clip.of) == (10, "each_part")
+
+
 def test_ijepa_does_not_flip():
     assert load("ijepa_vith14").data.augment.flip == 0.0
 
@@ -172,7 +180,7 @@ def test_the_numbers_of_vjepa2_are_the_published_ones():
     assert recipe.train.steps == 240_000
     assert recipe.optim.betas == (0.9, 0.999)
     assert recipe.optim.eps == 1e-8
-    assert recipe.optim.clip_grad_norm is None
+    assert recipe.optim.clipping is None
     lr = recipe.optim.lr
     assert (lr.start, lr.peak, lr.warmup_steps) == (1e-4, 5.25e-4, 12_000)
     assert (recipe.optim.ema.value, recipe.optim.weight_decay.value) == (0.99925, 0.04)

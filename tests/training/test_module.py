@@ -91,9 +91,17 @@ def test_the_host_does_not_wait_for_the_device_between_readings(toy, tmp_path, m
     assert at_step[25] > at_step[4]  # the count does count
 
 
-@pytest.mark.parametrize("clip", [None, 1e-3])
-def test_clipping_bounds_the_gradients_only_where_asked(toy, tmp_path, clip):
-    optim = OptimConfig.model_validate(toy.OPTIM | {"clip_grad_norm": clip})
+@pytest.mark.parametrize(
+    ("clip", "limit"),
+    [
+        ({}, None),
+        ({"clip_grad_norm": 1e-3}, 1e-3),
+        ({"clip_grad": {"norm": 1e-3}}, 1e-3),
+        ({"clip_grad": {"norm": 1e-3, "from_step": 1}}, None),
+    ],
+)
+def test_clipping_bounds_the_gradients_only_where_asked(toy, tmp_path, clip, limit):
+    optim = OptimConfig.model_validate(toy.OPTIM | clip)
     grads = {}
     parts = toy.toy_parts(tmp_path, steps=1, optim=optim, dropout=0.0)
     handle = register_optimizer_step_post_hook(
@@ -105,10 +113,10 @@ def test_clipping_bounds_the_gradients_only_where_asked(toy, tmp_path, clip):
     handle.remove()
     norm = torch.nn.utils.get_total_norm(list(grads.values())).item()
     assert result.last_reading.values["grad_norm"] > 1e-2  # reported before clipping
-    if clip is None:
+    if limit is None:
         assert norm == pytest.approx(result.last_reading.values["grad_norm"])
     else:
-        assert norm == pytest.approx(clip, rel=1e-3)
+        assert norm == pytest.approx(limit, rel=1e-3)
 
 
 def test_a_method_with_a_teacher_needs_a_momentum(toy, tmp_path):

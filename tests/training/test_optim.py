@@ -3,7 +3,12 @@ import torch
 from torch import nn
 
 from worldmodel_train.protocols import ParameterGroup
-from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
+from worldmodel_train.training.optim import (
+    ClipGradConfig,
+    OptimConfig,
+    build_optimizer,
+    set_schedules,
+)
 
 
 def config(**changes) -> OptimConfig:
@@ -63,4 +68,21 @@ def test_a_frozen_parameter_in_a_group_is_refused():
 
 
 def test_clipping_is_off_by_default():
-    assert config().clip_grad_norm is None
+    assert config().clipping is None
+    assert config().clipping_at(0) is None
+
+
+def test_a_limit_alone_clips_all_gradients_from_the_first_step_on():
+    clip = config(clip_grad_norm=3.0).clipping_at(0)
+    assert clip == ClipGradConfig(norm=3.0, of="all", from_step=0)
+
+
+def test_the_steps_before_the_first_one_that_clips_do_not():
+    limited = config(clip_grad={"norm": 10, "from_step": 5})
+    assert limited.clipping_at(4) is None
+    assert limited.clipping_at(5) == limited.clip_grad
+
+
+def test_two_limits_for_the_same_gradients_are_refused():
+    with pytest.raises(ValueError, match=r"clip_grad_norm=3.0 and clip_grad.norm=10.0.*null"):
+        config(clip_grad_norm=3.0, clip_grad={"norm": 10})

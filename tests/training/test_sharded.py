@@ -23,7 +23,10 @@ STRATEGIES = {
 SHARDED = ["fsdp2", "zero1", "zero2", "zero3", "offload"]
 STEPS = 20
 BATCHES = (4, 8)  # with two clips a pass on two processes: accumulation 1 and 2
-CLIPPED = {"steps": 4, "clip": 0.05, "activation_checkpointing": "selective"}
+CLIPPED = {"steps": 4, "activation_checkpointing": "selective"}
+CLIPPED["clip"] = {"norm": 0.05, "from_step": 1}
+STREAM = {"steps": 1, "stream": "fp32", "precision": "bf16"}
+APART = {"steps": 4, "clip": {"norm": 0.05, "of": "each_part"}}
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(900)]
 
@@ -72,13 +75,19 @@ def root(tmp_path_factory) -> Path:
 
     one = [run(f"single_{size}", global_batch=size) for size in BATCHES]
     one += [run("single_bf16", precision="bf16"), run("teacherless_single", teacherless=True)]
-    one += [run("clipped_single", **CLIPPED)]
+    one += [run("clipped_single", **CLIPPED), run("apart_single", **APART)]
+    one += [run("stream_single", **STREAM)]
     launch([*one, chain("single", 4)], 1, root / "one")
     two = [
         run(f"{name}_{size}", strategy=STRATEGIES[name], global_batch=size)
         for name, size in itertools.product(STRATEGIES, BATCHES)
     ]
     two += [run(f"clipped_{name}", strategy=STRATEGIES[name], **CLIPPED) for name in STRATEGIES]
+    two += [run(f"apart_{name}", strategy=name, **APART) for name in ("ddp", "fsdp2")]
+    two += [
+        run(f"stream_{name}", strategy=STRATEGIES[name], **STREAM)
+        for name in ("fsdp2", "zero1", "zero3")
+    ]
     two += [chain("zero1", 7), chain("zero3", 10), chain("fsdp2", 13), chain("zero2", 16)]
     for name, precision in [("zero1", "bf16"), ("zero2", "fp32"), ("zero3", "bf16"),
                             ("fsdp2", "bf16"), ("offload", "fp32")]:  # fmt: skip
@@ -165,8 +174,21 @@ def test_clipped_gradients_and_recomputed_activations_are_those_of_one_process(
 ):
     one, other = root / "clipped_single", root / f"clipped_{strategy}"
     assert norms(other) == pytest.approx(norms(one), rel=1e-5)
-    assert min(norms(one).values()) > CLIPPED["clip"]  # so the limit was in force
+    assert min(norms(one).values()) > CLIPPED["clip"]["norm"]  # so the limit was in force
     assert losses(other) == pytest.approx(losses(one), rel=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_parts_clipped_apart_are_those_of_one_process(root, losses, strategy):
+    one, other = root / "apart_single", root / f"apart_{strategy}"
+    assert norms(other) == pytest.approx(norms(one), rel=1e-5)
+    assert losses(other) == pytest.approx(losses(one), rel=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["fsdp2", "zero1", "zero3"])
+def test_an_fp32_stream_stays_fp32_where_a_strategy_rounds_weights(root, losses, strategy):
+    one, other = root / "stream_single", root / f"stream_{strategy}"
+    assert losses(other)[1] == pytest.approx(losses(one)[1], rel=1e-3)
 
 
 @pytest.mark.parametrize("strategy", SHARDED)

@@ -18,8 +18,9 @@ import torch
 import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
-from worldmodel_train.jepa.vjepa import Config
+from worldmodel_train.jepa.vjepa import Config, VJepa
 from worldmodel_train.masks.multiblock3d import Multiblock3D
+from worldmodel_train.models.blocks import Block
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.parts import PretrainParts
@@ -54,10 +55,29 @@ def group(step: int, samples: range) -> ClipGroup:
     return ClipGroup(clips=clips, masks=masks)
 
 
+def with_fp32_streams() -> VJepa:
+    """A tiny V-JEPA 2 whose blocks insist on an fp32 stream."""
+    config = Config.tiny()
+    encoder, predictor = (
+        part.model_copy(update={"stream": "fp32"}) for part in (config.encoder, config.predictor)
+    )
+    objective = config.model_copy(update={"encoder": encoder, "predictor": predictor}).build()
+    for module in objective.modules():
+        if isinstance(module, Block):
+            module.register_forward_pre_hook(_assert_fp32)
+    return objective
+
+
+def _assert_fp32(block: Block, inputs: tuple[torch.Tensor, Any]) -> None:
+    del block
+    assert inputs[0].dtype == torch.float32, inputs[0].dtype
+
+
 def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> PretrainParts:
     """Parts of a run; `kill` = [signal name, step] sends the first rank a signal at a step."""
-    kill = options.pop("kill", None)
-    parts = toy.toy_parts(run_dir, objective=Config.tiny().build, **options)
+    kill, stream = options.pop("kill", None), options.pop("stream", "train")
+    build = Config.tiny().build if stream == "train" else with_fp32_streams
+    parts = toy.toy_parts(run_dir, objective=build, **options)
     micro_batch, global_batch = parts.train.micro_batch, parts.train.global_batch
 
     def loader(*, rank, world_size, first_step, streams):
@@ -105,7 +125,7 @@ def main(runs: list[dict[str, Any]]) -> None:
     toy = load_toy()
     for options in runs:
         run_dir, teacherless = Path(options.pop("run_dir")), options.pop("teacherless", False)
-        clip = {"clip_grad_norm": options.pop("clip", None)}
+        clip = {"clip_grad": options.pop("clip", None)}
         if teacherless:
             optim = OptimConfig.model_validate(toy.OPTIM | {"ema": None})
             parts = toy.toy_parts(run_dir, objective=toy.TeacherlessToy, optim=optim, **options)

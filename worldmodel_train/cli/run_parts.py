@@ -1,6 +1,7 @@
 """Composes a recipe's parts: what training and evaluation take, made from what a recipe says."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 
 import torch
@@ -59,13 +60,14 @@ def held_out_clips(
     recipe: Recipe, source: SourceConfig, *, limit: int, clips_per_video: int
 ) -> FixedClips:
     """Centre-cropped clips of a source, in the order of its shards."""
-    return load_clips(
+    loaded = load_clips(
         source,
         size=recipe.data.augment.size,
         limit=limit,
         decoder=recipe.data.decoder,
         clips_per_video=clips_per_video,
     )
+    return replace(loaded, length_index=recipe.data.length_index(source.clip.frames))
 
 
 class _LoaderFactory:
@@ -91,12 +93,12 @@ class _LoaderFactory:
 
 
 def _pictured_group(recipe: Recipe, source: SourceConfig) -> ClipGroup:
-    clips = held_out_clips(recipe, source, limit=PICTURED_CLIPS, clips_per_video=1).clips
-    grid = _grid(recipe, clips)
+    held_out = held_out_clips(recipe, source, limit=PICTURED_CLIPS, clips_per_video=1)
+    clips, grid = held_out.clips, _grid(recipe, held_out.clips)
     masks = draw_masks(
         recipe.masks, grid, seed=recipe.train.seed, step=0, samples=range(len(clips))
     )
-    return ClipGroup(clips=clips, masks=masks)
+    return ClipGroup(clips=clips, masks=masks, length_index=held_out.length_index)
 
 
 def _grid(recipe: Recipe, clips: torch.Tensor) -> TokenGrid:

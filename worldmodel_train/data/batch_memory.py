@@ -67,22 +67,26 @@ class Parcel:
         # masks are small: as arrays they travel in the message, and need no file each
         masks = [[_arrays(masks) for masks in group.masks] for group in groups]
         shapes = [tuple(group.clips.shape) for group in groups]
-        return _receive, (replace(self._batch, groups=()), memory, shapes, masks)
+        lengths = [group.length_index for group in groups]
+        described = list(zip(lengths, masks, strict=True))
+        return _receive, (replace(self._batch, groups=()), memory, shapes, described)
 
 
 def _receive(
     rest: VideoBatch,
     memory: UInt8[Tensor, "_"],
     shapes: Sequence[Shape],
-    masks: Sequence[Sequence[dict[str, np.ndarray]]],
+    described: Sequence[tuple[int, Sequence[dict[str, np.ndarray]]]],
 ) -> VideoBatch:
     """The batch, whose memory is free again when no tensor over its clips is left."""
     # Tensors made of an array hold that very array until their storage is gone.
     held = memory.numpy()
     weakref.finalize(held, _release, memory, os.getpid()).atexit = False
     groups = tuple(
-        ClipGroup(clips=clips, masks=tuple(_masks(arrays) for arrays in group))
-        for clips, group in zip(_split(torch.from_numpy(held), shapes), masks, strict=True)
+        ClipGroup(clips=clips, masks=tuple(map(_masks, arrays)), length_index=length)
+        for clips, (length, arrays) in zip(
+            _split(torch.from_numpy(held), shapes), described, strict=True
+        )
     )
     return replace(rest, groups=groups)
 

@@ -130,6 +130,11 @@ class DataConfig(StrictConfig):
     loader: LoaderConfig = LoaderConfig()
     """Loading."""
 
+    def length_index(self, frames: int) -> int:
+        """Which of the sources' clip lengths is `frames`, or is nearest to it."""
+        lengths = list(dict.fromkeys(source.clip.frames for source in self.sources))
+        return min(range(len(lengths)), key=lambda i: abs(lengths[i] - frames))
+
     @model_validator(mode="after")
     def _names_differ(self) -> "DataConfig":
         names = [source.name for source in self.sources]

@@ -39,6 +39,8 @@ class FixedClips:
     keys: tuple[str, ...]
     labels: tuple[str | None, ...]
     skipped: tuple[Skip, ...]
+    length_index: int = 0
+    """Which of the clip lengths that are trained on is theirs, or nearest."""
 
 
 def load_clips(

@@ -229,7 +229,8 @@ class MicroBatches(IterableDataset[VideoBatch]):
             step=samples[0] // self._position.global_batch,
             samples=samples,
         )
-        return ClipGroup(clips=frames, masks=masks), clips
+        length_index = self._data.length_index(frames.shape[1])
+        return ClipGroup(clips=frames, masks=masks, length_index=length_index), clips
 
 
 def _private_clips(shapes: Sequence[Shape]) -> list[Tensor]:

@@ -119,7 +119,11 @@ def _predict(setting: _Setting, seed: int) -> Iterator[_Share]:
             for ids in _batches(samples, setting.batch_size):
                 rows = slice(ids.start - first, ids.stop - first)
                 masks = tuple(mask.map(lambda t, rows=rows: t[rows]) for mask in drawn)
-                group = ClipGroup(clips=clips[ids.start : ids.stop], masks=masks)
+                group = ClipGroup(
+                    clips=clips[ids.start : ids.stop],
+                    masks=masks,
+                    length_index=setting.held_out.length_index,
+                )
                 group = group.map(lambda tensor: tensor.to(device))
                 yield from _shares(setting, group, videos[ids.start : ids.stop], seed)
 

@@ -34,9 +34,10 @@ class Config(StrictConfig):
     predictor: PredictorConfig
     loss: LossConfig = Lp()
     mask_token: MaskToken = "per_group"
-    """`per_group`: mask group i of a recipe uses mask token i, as in V-JEPA. `shared`: all use the
-    first, as in V-JEPA 2, which has one for each clip length; further ones in its released weights
-    were not trained on 16-frame clips."""
+    """`per_group`: mask group i of a recipe uses mask token i, as in V-JEPA. `shared`: all mask
+    groups of clip length i use token i, as in V-JEPA 2, lengths in the order that the sources name
+    them; a single token serves all lengths. The released runs have one length, so token 0 alone of
+    their weights was trained."""
     residual_init: Literal["rescaled", "plain"] = "rescaled"
     """`rescaled` draws what block l adds to the stream 1/sqrt(2 l) as large, as V-JEPA 2 does;
     `plain` draws all weights alike. The released V-JEPA and I-JEPA code is plain: it rescales, but
@@ -91,7 +92,7 @@ class VJepa(nn.Module):
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
         """Predicted and target latents for each mask group; every network runs once."""
-        mask_tokens = self._mask_tokens(len(group.masks))
+        mask_tokens = self._mask_tokens(group)
         seen = self.encode(group.clips)
         targets = [_at_targets(seen, masks) for masks in group.masks]
         del seen  # all tokens of all clips in fp32: not needed while the context is encoded
@@ -130,11 +131,13 @@ class VJepa(nn.Module):
         losses = [self.loss.loss(p.predicted, p.target, p.valid) for p in pairs]
         return torch.stack(losses).mean()
 
-    def _mask_tokens(self, num_masks: int) -> Sequence[int]:
+    def _mask_tokens(self, group: ClipGroup) -> Sequence[int]:
         """The mask token of each mask group."""
+        num_masks, available = len(group.masks), len(self.predictor.mask_tokens)
         if self.mask_token == "shared":
-            return [0] * num_masks
-        available = len(self.predictor.mask_tokens)
+            token = group.length_index if available > 1 else 0
+            assert token < available, "the recipe has more clip lengths than mask tokens"
+            return [token] * num_masks
         if num_masks > available:
             raise ValueError(
                 f"method.predictor.mask_tokens={available}, but the recipe has {num_masks} mask "

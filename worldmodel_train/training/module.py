@@ -157,9 +157,9 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """Clips where the recipe says so, and measures the norm where it will be reported."""
         del optimizer, gradient_clip_val, gradient_clip_algorithm
-        limit = self.plan.optim.clip_grad_norm
-        if limit is not None or self.plan.observed(self.step + 1):
-            self.layout.clip_gradients(limit)
+        clip = self.plan.optim.clipping_at(self.step)
+        if clip is not None or self.plan.observed(self.step + 1):
+            self.layout.clip_gradients(clip)
 
     def forget_observation(self) -> None:
         """Frees the latents that were kept for a reading, and starts watching for NaN anew."""

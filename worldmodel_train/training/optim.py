@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat, model_validator
 from torch.optim import AdamW, Optimizer
 
 from worldmodel_train.config import StrictConfig
@@ -11,6 +11,17 @@ from worldmodel_train.protocols import ParameterGroup
 from worldmodel_train.training.schedules import Schedule
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class ClipGradConfig(StrictConfig):
+    """Scales gradients down to a norm."""
+
+    norm: PositiveFloat
+    """Largest norm."""
+    of: Literal["all", "each_part"] = "all"
+    """Of `all` gradients together, or of `each_part` of the method (encoder, predictor) apart."""
+    from_step: NonNegativeInt = 0
+    """First optimizer step that clips; the released V-JEPA waits for an epoch after the warmup."""
 
 
 class OptimConfig(StrictConfig):
@@ -26,7 +37,30 @@ class OptimConfig(StrictConfig):
     ema: Schedule | None
     """Momentum of the target encoder; null for a method without one."""
     clip_grad_norm: PositiveFloat | None = None
-    """Largest norm of all gradients together; null does not clip."""
+    """Largest norm of all gradients together, from the first step on; null does not clip."""
+    clip_grad: ClipGradConfig | None = None
+    """The same in other ways, in the place of clip_grad_norm; null does not clip."""
+
+    @model_validator(mode="after")
+    def _clips_once(self) -> "OptimConfig":
+        if self.clip_grad_norm is not None and self.clip_grad is not None:
+            raise ValueError(
+                f"clip_grad_norm={self.clip_grad_norm} and clip_grad.norm={self.clip_grad.norm} "
+                "are two limits for the same gradients; set one of them to null"
+            )
+        return self
+
+    @property
+    def clipping(self) -> ClipGradConfig | None:
+        """How gradients are clipped, however it is spelled."""
+        if self.clip_grad_norm is None:
+            return self.clip_grad
+        return ClipGradConfig(norm=self.clip_grad_norm)
+
+    def clipping_at(self, step: int) -> ClipGradConfig | None:
+        """How gradients are clipped in the optimizer step with index `step`."""
+        clip = self.clipping
+        return None if clip is None or step < clip.from_step else clip
 
 
 def build_optimizer(groups: Sequence[ParameterGroup], config: OptimConfig) -> AdamW:

@@ -61,7 +61,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     place = choose_place(
         train,
         processes,
-        clip_grad_norm=parts.optim.clip_grad_norm,
+        clip=parts.optim.clipping,
         build_objective=parts.build_objective,
     )
     last = find_last(parts)

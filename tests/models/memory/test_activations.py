@@ -1,6 +1,7 @@
 """Predicted activations are those that a real step keeps and reaches, storage by storage."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -201,9 +202,12 @@ def vitl_peaks(live_bytes, monkeypatch, parts, policy, precision) -> tuple[int, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
-    ("precision", "stream"), [("fp32", "train"), ("bf16", "train"), ("bf16", "fp32")]
+    ("policy", "precision", "stream"),
+    [
+        *itertools.product(POLICIES, ["fp32", "bf16"], ["train"]),
+        ("selective", "bf16", "fp32"),
+    ],
 )
 def test_the_peak_is_that_of_a_whole_vitl_step(live_bytes, monkeypatch, policy, precision, stream):
     parts = with_stream(VIT_LARGE, stream)

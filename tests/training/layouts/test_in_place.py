@@ -5,6 +5,7 @@ from torch import nn
 
 from worldmodel_train.protocols import EmaPair
 from worldmodel_train.training.layouts.in_place import InPlace
+from worldmodel_train.training.optim import ClipGradConfig
 
 
 def layout(parts: nn.ModuleDict) -> InPlace:
@@ -56,8 +57,27 @@ def test_the_norm_is_that_before_clipping_and_is_given_once():
     for parameter in parts["student"].parameters():
         parameter.grad = torch.ones_like(parameter)
     count = sum(p.numel() for p in parts["student"].parameters())
-    made.clip_gradients(1.0)
+    made.clip_gradients(ClipGradConfig(norm=1.0))
     torch.testing.assert_close(made.gradient_norm(), torch.tensor(count**0.5))
     clipped = torch.nn.utils.get_total_norm([p.grad for p in parts["student"].parameters()])
     torch.testing.assert_close(clipped, torch.tensor(1.0), rtol=1e-5, atol=1e-5)
     assert made.gradient_norm() is None
+
+
+def test_parts_are_clipped_apart_and_the_norm_is_that_of_all_together():
+    parts = make()
+    parts["predictor"] = nn.Linear(4, 2)
+    made = layout(parts)
+    sizes = {"student": 3.0, "predictor": 0.1}
+    for name, size in sizes.items():
+        for parameter in parts[name].parameters():
+            parameter.grad = torch.full_like(parameter, size)
+    before = [p.grad for name in sizes for p in parts[name].parameters()]
+    expected = torch.nn.utils.get_total_norm(before)
+    made.clip_gradients(ClipGradConfig(norm=1.0, of="each_part"))
+    torch.testing.assert_close(made.gradient_norm(), expected)
+    student, predictor = (
+        torch.nn.utils.get_total_norm([p.grad for p in parts[name].parameters()]) for name in sizes
+    )
+    torch.testing.assert_close(student, torch.tensor(1.0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(predictor, torch.tensor(0.1 * 10**0.5))  # small enough as it was

@@ -129,7 +129,6 @@ def test_on_a_gpu_its_own_whole_gigabytes_count_and_the_choice_is_logged_by_the_
             processes=processes,
             accelerator="cpu",
             chosen=SingleStrategy(),
-            clip_grad_norm=None,
         )
         place = replace(launch.place(), accelerator="gpu")
         with caplog.at_level(logging.INFO):

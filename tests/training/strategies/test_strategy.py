@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.training.config import DeepSpeedConfig, TrainConfig
+from worldmodel_train.training.optim import ClipGradConfig
 from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.strategy import choose_place
@@ -51,9 +52,11 @@ def choose(processes: Processes, **changes) -> Place:
     return place_of(train(accelerator="cpu", **changes), processes)
 
 
-def place_of(settings: TrainConfig, processes: Processes, limit: float | None = None) -> Place:
+def place_of(
+    settings: TrainConfig, processes: Processes, clip: ClipGradConfig | None = None
+) -> Place:
     build = Config.tiny().build
-    return choose_place(settings, processes, clip_grad_norm=limit, build_objective=build)
+    return choose_place(settings, processes, clip=clip, build_objective=build)
 
 
 def test_one_process_runs_on_one_device():
@@ -88,10 +91,11 @@ def test_deepspeed_sums_and_averages_gradients_in_fp32(precision):
     assert config["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
 
 
-def test_the_limit_of_gradients_is_told_to_deepspeed():
-    settings = train(accelerator="cpu", strategy="deepspeed")
-    place = place_of(settings, processes(), 0.5)
-    assert place.strategy.config["gradient_clipping"] == 0.5
+def test_clipping_parts_apart_is_refused_where_the_engine_clips():
+    clip = ClipGradConfig(norm=0.5, of="each_part")
+    with pytest.raises(ValueError, match=r"each_part.*deepspeed.*use train.strategy=fsdp2 or ddp"):
+        place_of(train(accelerator="cpu", strategy="deepspeed"), processes(2), clip)
+    place_of(train(accelerator="cpu", strategy="ddp"), processes(2), clip)
 
 
 def test_single_with_several_processes_is_refused():

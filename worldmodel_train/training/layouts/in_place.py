@@ -14,6 +14,7 @@ from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.layouts.layout import Piece
 from worldmodel_train.training.layouts.moments import MOMENTS, Kind, Moments
 from worldmodel_train.training.layouts.roles import roles_of
+from worldmodel_train.training.optim import ClipGradConfig
 
 
 class InPlace:
@@ -43,19 +44,24 @@ class InPlace:
         self._ema.update(momentum)
         self._roles.copy_buffers()
 
-    def clip_gradients(self, limit: float | None) -> None:
+    def clip_gradients(self, clip: ClipGradConfig | None) -> None:
         """Measures and clips; Lightning's own clipping refuses a fused optimizer under bf16."""
-        parameters = list(self._roles.trained.values())
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
-        if limit is not None:
-            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
-        self._norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        apart = clip is not None and clip.of == "each_part"
+        parts = self._parts() if apart else [list(self._roles.trained.values())]
+        norms = [_clip(part, None if clip is None else clip.norm) for part in parts]
+        self._norm = torch.stack(norms).norm() if apart else norms[0]
 
     def gradient_norm(self) -> Tensor | None:
         """As `clip_gradients` measured it for this step."""
         norm, self._norm = self._norm, None
         return norm
+
+    def _parts(self) -> list[list[nn.Parameter]]:
+        """What is trained, by the child of the objective that it belongs to."""
+        parts: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in self._roles.trained.items():
+            parts.setdefault(name.partition(".")[0], []).append(parameter)
+        return list(parts.values())
 
     def _pieces(self) -> Iterator[Piece]:
         roles = self._roles
@@ -65,6 +71,14 @@ class InPlace:
         for name, parameter in roles.trained.items():
             for kind in MOMENTS:
                 yield _piece(kind, name, self.moments.of(parameter, kind))
+
+
+def _clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
+    """The norm of the gradients before they are scaled to at most `limit`."""
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if limit is not None:
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 def _piece(kind: Kind, name: str, tensor: Tensor) -> Piece:

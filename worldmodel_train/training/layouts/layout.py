@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from worldmodel_train.training.layouts.moments import Kind, Moments
+from worldmodel_train.training.optim import ClipGradConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +55,8 @@ class Layout(Protocol):
         """Moves every teacher towards its student's masters and publishes it."""
         ...
 
-    def clip_gradients(self, limit: float | None) -> None:
-        """Measures the norm of all gradients together, and scales them to at most `limit`."""
+    def clip_gradients(self, clip: ClipGradConfig | None) -> None:
+        """Measures the norm of all gradients together, and scales them down as `clip` says."""
         ...
 
     def gradient_norm(self) -> Tensor | None:

@@ -11,6 +11,7 @@ from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.layouts.layout import Piece
 from worldmodel_train.training.layouts.moments import Moments
 from worldmodel_train.training.layouts.roles import Roles, roles_of
+from worldmodel_train.training.optim import ClipGradConfig
 
 
 class Zero:
@@ -36,8 +37,10 @@ class Zero:
         # some stages have taken a step with zero gradients; new moments undo that
         self.moments = Moments(engine.optimizer.optimizer, masters)
 
-    def clip_gradients(self, limit: float | None) -> None:
-        """Nothing to do: the engine was told the limit, and clips what it has reduced."""
+    def clip_gradients(self, clip: ClipGradConfig | None) -> None:
+        """Tells the engine the limit of this step: it clips what it has reduced, all together."""
+        assert clip is None or clip.of == "all", "refused before the engine was made"
+        self.engine.optimizer.clip_grad = 0.0 if clip is None else clip.norm
 
     def gradient_norm(self) -> Tensor | None:
         """As the engine measured it, over all ranks."""

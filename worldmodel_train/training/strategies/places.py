@@ -84,7 +84,6 @@ class Launch:
     processes: Processes
     accelerator: Literal["cpu", "gpu"]
     chosen: Chosen
-    clip_grad_norm: float | None
 
     @property
     def _devices(self) -> list[torch.device]:
@@ -151,7 +150,6 @@ class Launch:
             config,
             train,
             accumulation=accumulation(train.global_batch, train.micro_batch, processes.world_size),
-            clip_grad_norm=self.clip_grad_norm,
             on_cpu=on_cpu,
         )
         strategy = ZeroStrategy(

@@ -14,6 +14,7 @@ from worldmodel_train.training.config import (
     SingleStrategy,
     TrainConfig,
 )
+from worldmodel_train.training.optim import ClipGradConfig
 from worldmodel_train.training.strategies.auto import auto_strategy, model_size
 from worldmodel_train.training.strategies.places import Chosen, Launch, Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
@@ -25,7 +26,7 @@ def choose_place(
     train: TrainConfig,
     processes: Processes,
     *,
-    clip_grad_norm: float | None,
+    clip: ClipGradConfig | None,
     build_objective: Callable[[], Objective],
 ) -> Place:
     """The devices and the strategy of a run; `build_objective` is asked for its size alone.
@@ -40,12 +41,16 @@ def choose_place(
             "train.compile=true does not go with ZeRO 3, which gathers weights inside of what is "
             "compiled; use train.compile=false, train.strategy=fsdp2, or zero_stage 1 or 2"
         )
+    if isinstance(chosen, DeepSpeedConfig) and clip is not None and clip.of == "each_part":
+        raise ValueError(
+            "optim.clip_grad.of=each_part does not go with train.strategy=deepspeed, which clips "
+            "all gradients together; use train.strategy=fsdp2 or ddp, or optim.clip_grad.of=all"
+        )
     launch = Launch(
         train=train,
         processes=processes,
         accelerator=accelerator,
         chosen=chosen,
-        clip_grad_norm=clip_grad_norm,
     )
     if processes.rank == 0:
         settings = ", ".join(f"{key} {value}" for key, value in chosen.model_dump().items())

@@ -122,9 +122,8 @@ class ZeroPrecision(DeepSpeedPrecision):
 
 
 def engine_config(
-    config: DeepSpeedConfig, train: TrainConfig, *, accumulation: int,
-    clip_grad_norm: float | None, on_cpu: bool,
-) -> dict[str, Any]:  # fmt: skip
+    config: DeepSpeedConfig, train: TrainConfig, *, accumulation: int, on_cpu: bool
+) -> dict[str, Any]:
     """What `deepspeed.initialize` is told. Lightning adds the accumulation.
 
     Gradients are summed in fp32, over the ranks and over micro-batches: hundreds of bf16 numbers do
@@ -145,7 +144,7 @@ def engine_config(
     in_bf16 = train.precision == "bf16"
     return {
         "train_micro_batch_size_per_gpu": train.micro_batch,
-        "gradient_clipping": clip_grad_norm or 0.0,
+        "gradient_clipping": 0.0,  # the layout says, step by step
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         "zero_force_ds_cpu_optimizer": False,
