@@ -17,8 +17,9 @@ from worldmodel_train.training.parts import PretrainParts
 _FREE = (
     "source", "run_dir", "checkpoint", "log", "guard", "evaluation", "data.held_out",
     "data.loader.workers", "data.loader.prefetch", "data.loader.max_bad_share",
-    "data.loader.stream_timeout_s", "data.decoder.timeout_s", "train.steps", "train.accelerator",
-    "train.strategy", "train.timeout_s", "train.activation_checkpointing", "train.compile",
+    "data.loader.stream_timeout_s", "data.decoder.timeout_s", "data.decoder.memory_mb",
+    "train.steps", "train.accelerator", "train.strategy", "train.timeout_s",
+    "train.activation_checkpointing", "train.compile",
 )  # fmt: skip
 
 
