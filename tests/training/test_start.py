@@ -68,6 +68,8 @@ def test_a_damaged_file_is_not_taken_for_another_recipe(find, run_dir, name):
 def test_what_changes_neither_samples_nor_loss_may_differ():
     new = OLD.replace("steps: 8", "steps: 9").replace("workers: 2", "workers: 3")
     assert differing_keys(OLD, new + "log: {every_steps: 3}\n") == []
+    decoder = "data: {{decoder: {{timeout_s: {0}, memory_mb: {0}}}}}"
+    assert differing_keys(decoder.format(64), decoder.format(65)) == []
     assert differing_keys(OLD, OLD.replace("buffer: 9", "buffer: 8")) != []
 
 

@@ -77,6 +77,15 @@ def test_a_picture_that_needs_more_memory_costs_one_sample(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_a_file_that_does_not_fit_costs_one_sample(make_request):
+    with (
+        DecodeProcess(DecoderConfig(memory_mb=64)) as process,
+        pytest.raises(DecodeError, match=r"out_of_memory: .*memory_mb=64"),
+    ):
+        process.decode(bytes(80 << 20), make_request())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 def test_the_clips_own_memory_is_not_the_decoders(make_video, make_request):
     request = make_request(350, size=256)
     with DecodeProcess(DecoderConfig(memory_mb=64)) as process:

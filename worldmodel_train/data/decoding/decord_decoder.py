@@ -51,8 +51,7 @@ class DecordDecoder:
             with recording() as log:
                 _read(video, track, indexes, requests, clips)
         except (decord.DECORDError, RuntimeError) as error:
-            no_memory = tells_of_no_memory(f"{error}{log.text}")
-            reason = OUT_OF_MEMORY if no_memory else "decord_failed"
+            reason = OUT_OF_MEMORY if tells_of_no_memory(str(error)) else "decord_failed"
             raise DecodeError(reason, _first_line(str(error))) from error
         if log.text:
             # decord drops its decoder's error codes and returns the damaged pictures.
