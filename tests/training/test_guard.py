@@ -84,5 +84,5 @@ def test_a_memory_of_what_is_not_a_number_is_gone_on_from():
 
 
 def test_a_memory_that_is_none_is_named():
-    with pytest.raises(ValueError, match=r"^the checkpoint's meta\.json: watch\.low: missing"):
+    with pytest.raises(ValueError, match=r"^the checkpoint's meta\.json, watch: low: missing"):
         Guard(GuardConfig()).load({"first": {}, "recent": {}})

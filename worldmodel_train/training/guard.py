@@ -1,14 +1,14 @@
 """Stops a run that is broken: a loss that is not finite, or latents that have collapsed."""
 
+import json
 import logging
 import statistics
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import ConfigDict, Field, PositiveInt
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.config.explain import explain
-from worldmodel_train.config.origins import Document
+from worldmodel_train.config.json_text import parse_model
 from worldmodel_train.training.ranks.stalls import StallConfig
 from worldmodel_train.training.readings.reading import Reading
 
@@ -109,11 +109,8 @@ class Guard:
         Raises:
             ValueError: It is not one.
         """
-        try:
-            saved = _GuardState.model_validate(state)
-        except ValidationError as error:
-            problems = explain(error, _GuardState, Document(values=dict(state))).problems
-            raise ValueError(f"the checkpoint's meta.json: watch.{problems[0]}") from None
+        place = "the checkpoint's meta.json, watch"
+        saved = parse_model(_GuardState, json.dumps(state), place, allow_nan=True)
         self._first, self._recent = dict(saved.first), {k: list(v) for k, v in saved.recent.items()}
         self._low_in_a_row = saved.low
 

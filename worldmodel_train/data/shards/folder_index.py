@@ -66,7 +66,8 @@ def read_directory(path: Path) -> Directory:
     numbers = np.frombuffer(content, dtype="<i8", count=3 * shards).reshape(3, shards)
     _require_sane(path, numbers, start)
     names = np.frombuffer(content, dtype=f"S{width}", offset=numbers.nbytes)
-    return Directory(names, *numbers, version)
+    sizes, samples, places = numbers
+    return Directory(names, sizes, samples, places, version)
 
 
 def _require_sane(path: Path, numbers: np.ndarray, start: int) -> None:

@@ -20,10 +20,10 @@ def read_row(index: int, place: int, num_samples: int, number: int) -> ShardSamp
     raw = os.pread(index, _ROW.size, place + number * _ROW.size)
     if len(raw) < _ROW.size:
         raise ValueError("it ends early")
-    *spans, video_check, json_check, key_begin, key_size, problem = _ROW.unpack(raw)
+    *places, video_check, json_check, key_begin, key_size, problem = _ROW.unpack(raw)
     if problem >= len(_PROBLEMS):
         raise ValueError(f"no problem has the number {problem}")
-    video, json = Span(*spans[:2], video_check), Span(*spans[2:], json_check)
+    video, json = Span(places[0], places[1], video_check), Span(places[2], places[3], json_check)
     key = os.pread(index, key_size, place + num_samples * _ROW.size + key_begin)
     return ShardSample(
         key=key.decode(),
