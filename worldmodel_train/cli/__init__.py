@@ -8,6 +8,7 @@ from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
 from worldmodel_train.training.ranks.contact import LostContactError
 from worldmodel_train.training.ranks.parent import end_with_launcher
 from worldmodel_train.training.ranks.signals import end_at_once
+from worldmodel_train.training.shortages import LostWorkerError
 
 _MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
 
@@ -36,7 +37,7 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int:
     """What a launcher should do: files may come back, what a user wrote will not change."""
-    if isinstance(error, LostContactError):
+    if isinstance(error, (LostContactError, LostWorkerError)):
         return TRY_AGAIN
     return FAILED if isinstance(error, OSError) else USER_ERROR
 
