@@ -9,6 +9,7 @@ from worldmodel_train.config.printable import printable_lines
 from worldmodel_train.training.ranks.contact import LostContactError
 from worldmodel_train.training.ranks.parent import end_with_launcher
 from worldmodel_train.training.ranks.signals import end_at_once
+from worldmodel_train.training.shortages import LostWorkerError
 
 _LONGEST_LINE = 2000  # characters of a message
 _MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
@@ -38,7 +39,7 @@ def main() -> None:
 
 def _exit_code(error: Exception) -> int:
     """What a launcher should do: files may come back, what a user wrote will not change."""
-    if isinstance(error, LostContactError):
+    if isinstance(error, (LostContactError, LostWorkerError)):
         return TRY_AGAIN
     return FAILED if isinstance(error, OSError) else USER_ERROR
 

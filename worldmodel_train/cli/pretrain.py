@@ -45,8 +45,10 @@ def pretrain(
 
     loaded = load_recipe(recipe, overrides or ())
     from worldmodel_train.cli.check_data import check_data
+    from worldmodel_train.cli.check_size import check_size
 
     check_data(loaded)
+    check_size(loaded)
     if processes > 1:
         from worldmodel_train.cli.launch import Launch, launch
 

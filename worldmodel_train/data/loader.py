@@ -29,6 +29,7 @@ from worldmodel_train.data.stream_positions import (
     position_of,
     what_a_stream_repeats,
 )
+from worldmodel_train.data.worker_folder import remove_folder_as_an_orphan
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import MaskSampler
 from worldmodel_train.types import ClipGroup, Skip, StreamMark, VideoBatch
@@ -258,15 +259,16 @@ def build_loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else each new iterator draws from the model's own generator
-        worker_init_fn=_leave_inherited_objects_alone,
+        worker_init_fn=_begin_as_a_fork,
     )
 
 
-def _leave_inherited_objects_alone(worker: int) -> None:
-    """Takes what a forked worker inherits out of its garbage collection.
+def _begin_as_a_fork(worker: int) -> None:
+    """Takes what a forked worker inherits out of its garbage collection, and cleans up at its end.
 
     Finalisers that belong to the parent (of a decord reader, say, whose threads a fork does not
     have) would crash or hang here; and pages that the collector leaves alone stay shared.
     """
     del worker
     gc.freeze()
+    remove_folder_as_an_orphan()

@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Literal
 
 from worldmodel_train.training.ranks.signals import children_left_alone
+from worldmodel_train.training.shortages import room_for_workers
 from worldmodel_train.types import VideoBatch
 
 _LAST_WORDS = 1.0  # seconds that a loading process has to end by itself
@@ -156,7 +157,7 @@ class TimedBatches:
         if self._iterator is None:
             assert self._batches is not None, "iterated after close"
             before = active_children()
-            with self._clock.waiting(), children_left_alone():
+            with self._clock.waiting(), children_left_alone(), room_for_workers():
                 self._iterator = iter(self._batches)
             self._workers = [child for child in active_children() if child not in before]
         return self

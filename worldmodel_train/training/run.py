@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
+from worldmodel_train.data.worker_folder import worker_folder
 from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_meta, write_text
@@ -34,6 +35,7 @@ from worldmodel_train.training.ranks.contact import contact_with_others
 from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.readings.profile import obstacle_to_profile
 from worldmodel_train.training.run_lock import run_lock
+from worldmodel_train.training.shortages import shortages_in_words
 from worldmodel_train.training.start import find_init, find_last
 from worldmodel_train.training.strategies.auto_checkpointing import (
     agree_on_checkpointing,
@@ -73,10 +75,12 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     checkpointing = choose_checkpointing(train, place, parts.estimate_memory)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
+    clock = Clock(train.global_batch, fastest=_fastest(parts, place))
     with (
         deterministic_algorithms(train),
         _place_to_write(parts, processes),
         StopSignals() as signals,
+        shortages_in_words(clock),
     ):
         objective = _build_objective(parts, checkpointing)
         stored = _stored(parts, shapes_of(objective), last=last, init=init)
@@ -84,7 +88,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         streams = goes_on.streams if goes_on is not None else None
         watch = Watch(
             guard=Guard(parts.guard),
-            clock=Clock(train.global_batch, fastest=_fastest(parts, place)),
+            clock=clock,
             signals=signals,
             agreement=Agreement(train.timeout_s),
             streams=StreamPositions(streams),
@@ -206,6 +210,7 @@ def _train(
         trainer = _trainer(place, module, observers)
         with (
             contact_with_others(rank, parts.run_dir, watch),
+            worker_folder(),
             closing(_batches(parts, place, first_step, watch)) as batches,
         ):
             trainer.fit(module, on_the_way(batches, place.device))

@@ -1,0 +1,33 @@
+"""Looks whether a model can be built here at all, before that takes minutes and all memory."""
+
+from pathlib import Path
+
+import psutil
+
+from worldmodel_train.models.flops import encoder_parameters, predictor_parameters
+from worldmodel_train.recipe import Recipe
+
+_LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, or of a job
+
+
+def check_size(recipe: Recipe) -> None:
+    """Raises ValueError where the weights alone are larger than the host's memory.
+
+    Each process draws all of them there, whatever strategy then spreads them.
+    """
+    encoder = encoder_parameters(recipe.method.encoder)
+    predictor = predictor_parameters(recipe.method.predictor, recipe.method.encoder)
+    needed, here = 4 * (2 * encoder + predictor), host_bytes()
+    if needed > here:
+        raise ValueError(
+            f"method: the weights of encoder, target encoder and predictor take {needed / 1e9:,.1f}"
+            f" GB in fp32, and this machine has {here / 1e9:,.1f} GB; use a smaller width or depth "
+            "in method.encoder.size and method.predictor"
+        )
+
+
+def host_bytes() -> int:
+    """The memory that this process may use: the machine's, or less by its control group."""
+    machine = psutil.virtual_memory().total
+    limit = _LIMIT.read_text().strip() if _LIMIT.is_file() else "max"
+    return machine if limit == "max" else min(machine, int(limit))
