@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
 from benchmarks.live_bytes import LiveBytes
-from worldmodel_kernels.rope.reference import rope_reference
+from worldmodel_kernels.rope import rope_groups
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.models import attention
 from worldmodel_train.models.blocks import BlocksConfig
@@ -98,12 +98,14 @@ def as_on_cuda(monkeypatch):
     def layer_norm(x, *rest):
         return norm(x.float() if torch.is_autocast_enabled("cpu") else x, *rest)
 
-    def all_anew(qkv, cos, sin):
-        queries, keys, values = rope_reference(qkv, cos, sin)
-        return queries, keys, values.clone()
+    def all_anew(qkv, shapes, tables):
+        groups = rope_groups(qkv, shapes, tables)
+        if tables is None:
+            return groups
+        return [(queries, keys, values.clone()) for queries, keys, values in groups]
 
     monkeypatch.setattr(functional, "layer_norm", layer_norm)
-    monkeypatch.setattr(attention, "rope", all_anew)
+    monkeypatch.setattr(attention, "rope_groups", all_anew)
 
 
 def predicted(config: Config, size: int, tokens: int, groups, **how):
