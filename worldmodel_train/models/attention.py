@@ -6,9 +6,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from worldmodel_kernels.rope import rope
+from worldmodel_kernels.rope import rope_groups
 from worldmodel_train.models.attention_backends import attend, choose_backend
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.rope import Rotation
 from worldmodel_train.models.token_sets import AttentionGroup, lay_flat
 
 
@@ -47,15 +48,22 @@ class SelfAttention(nn.Module):
         self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
     ) -> Float[Tensor, "n d"]:
         """What each token gathers from the valid ones of its sequence."""
-        parts = self.qkv(tokens).split([group.rows * group.tokens for group in groups])
-        gathered = [self._gather(*pair) for pair in zip(parts, groups, strict=True)]
-        return self.proj(lay_flat(gathered))
+        qkv = self.qkv(tokens).unflatten(-1, (3, self.heads, -1))
+        shapes = [(group.rows, group.tokens) for group in groups]
+        heads = rope_groups(qkv, shapes, _tables(groups))
+        return self.proj(lay_flat([_gather(*pair) for pair in zip(heads, groups, strict=True)]))
 
-    def _gather(
-        self, qkv: Float[Tensor, "n dqkv"], group: AttentionGroup
-    ) -> Float[Tensor, "rows tokens d"]:
-        qkv = rearrange(qkv, "(b n) (x h e) -> b n x h e", n=group.tokens, x=3, h=self.heads)
-        parts = qkv.unbind(2) if group.rotation is None else rope(qkv, *group.rotation)
-        queries, keys, values = (part.transpose(1, 2) for part in parts)
-        gathered = attention(queries, keys, values, group.valid, one_length=group.one_length)
-        return rearrange(gathered, "b h n e -> b n (h e)")
+
+def _tables(groups: Sequence[AttentionGroup]) -> list[Rotation] | None:
+    """The rotation of each group; None where positions do not act inside attention."""
+    rotations = [group.rotation for group in groups if group.rotation is not None]
+    assert len(rotations) in (0, len(groups)), "groups of a network are told their places alike"
+    return rotations or None
+
+
+def _gather(
+    heads: Sequence[Float[Tensor, "rows tokens h e"]], group: AttentionGroup
+) -> Float[Tensor, "rows tokens d"]:
+    queries, keys, values = (part.transpose(1, 2) for part in heads)
+    gathered = attention(queries, keys, values, group.valid, one_length=group.one_length)
+    return rearrange(gathered, "b h n e -> b n (h e)")

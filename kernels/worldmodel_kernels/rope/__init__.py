@@ -1,13 +1,15 @@
 """Rotary positions on packed queries, keys and values, in one pass over memory."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel_kernels.dispatch import unsupported_dtype, use_triton
-from worldmodel_kernels.rope.op import turn
-from worldmodel_kernels.rope.reference import rope_reference
+from worldmodel_kernels.rope.op import turn_groups
+from worldmodel_kernels.rope.packed import Heads, split_packed
 
-__all__ = ["rope"]
+__all__ = ["rope", "rope_groups"]
 
 WIDEST_HEAD = 256  # channels that Triton holds in registers
 
@@ -29,17 +31,39 @@ def rope(
     Raises:
         ValueError: heads of an odd width.
     """
+    rows, tokens = qkv.shape[:2]
+    (heads,) = rope_groups(qkv.flatten(0, 1), [(rows, tokens)], [(cos, sin)])
+    return heads
+
+
+def rope_groups(
+    qkv: Float[Tensor, "n 3 h e"],
+    shapes: Sequence[tuple[int, int]],
+    tables: Sequence[tuple[Float[Tensor, "_ _ e"], Float[Tensor, "_ _ e"]]] | None,
+) -> list[Heads]:
+    """`rope` of several groups that lie one after the other: `rows tokens h e` of each.
+
+    Group i has `shapes[i]` = rows and tokens; without `tables` (cosines and sines of each group)
+    nothing is turned. The gradient is one packed tensor, into which each group's part is written
+    directly: taken apart by `split` and `unbind`, it would be copied twice more.
+
+    Raises:
+        ValueError: heads of an odd width.
+    """
+    if tables is None:
+        return split_packed(qkv, shapes, None)
     if qkv.shape[-1] % 2:
         raise ValueError(
             f"heads are {qkv.shape[-1]} channels wide; rope needs pairs: an even width"
         )
-    cos, sin = cos.detach(), sin.detach()
+    cosines, sines = [cos.detach() for cos, _ in tables], [sin.detach() for _, sin in tables]
     if not use_triton("rope", qkv.device, unsupported(qkv)):
-        return rope_reference(qkv, cos, sin)
-    return turn(qkv, cos, sin)
+        return split_packed(qkv, shapes, (cosines, sines))
+    turned = iter(turn_groups(qkv, [rows for rows, _ in shapes], cosines, sines))
+    return list(zip(turned, turned, turned, strict=True))
 
 
-def unsupported(qkv: Float[Tensor, "b n 3 h e"]) -> str | None:
+def unsupported(qkv: Float[Tensor, "*n 3 h e"]) -> str | None:
     """Why Triton cannot serve these heads; None if it can."""
     if qkv.shape[-1] > WIDEST_HEAD:
         return f"heads are {qkv.shape[-1]} channels wide, more than {WIDEST_HEAD}"

@@ -21,3 +21,18 @@ def rotate(
     first, second = heads.unflatten(-1, (-1, 2)).unbind(-1)
     partners = torch.stack((second, first), dim=-1).flatten(-2)
     return torch.addcmul(heads * cos, partners, sin).to(heads.dtype)
+
+
+def turn_back(
+    gradient: Float[Tensor, "b n h e"],
+    tables: tuple[Float[Tensor, "#b n e"], Float[Tensor, "#b n e"]] | None,
+    result: Float[Tensor, "b n h e"],
+) -> None:
+    """Writes the gradient of heads into `result` from that of the turned ones; None copies."""
+    if tables is None:
+        result.copy_(gradient)
+        return
+    cos, sin = (table[:, :, None] for table in tables)
+    first, second = (gradient * sin).unflatten(-1, (-1, 2)).unbind(-1)
+    partners = torch.stack((second, first), dim=-1).flatten(-2)
+    result.copy_((gradient * cos).add_(partners))

@@ -36,12 +36,9 @@ def turn_heads(qkv: Tensor, cos: Tensor, sin: Tensor) -> Packed:
     return queries, keys, values
 
 
-def turn_gradients(gradients: Packed, cos: Tensor, sin: Tensor) -> Tensor:
-    """The gradient `b n 3 h e` of packed heads, contiguous; those of turned heads by stride."""
-    batch, tokens, heads, width = gradients[0].shape
-    packed = gradients[0].new_empty(batch, tokens, 3, heads, width)
+def turn_gradients(gradients: Packed, packed: Tensor, cos: Tensor, sin: Tensor) -> None:
+    """Writes the gradient of packed heads `b n 3 h e`; those of turned heads are read by stride."""
     launch(gradients, packed.unbind(2), cos, sin, backward=True)
-    return packed
 
 
 def launch(

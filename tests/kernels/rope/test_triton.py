@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_kernels.rope import rope
-from worldmodel_kernels.rope.op import turn
+from worldmodel_kernels.rope import rope, rope_groups
+from worldmodel_kernels.rope.op import turn_groups
 from worldmodel_kernels.rope.reference import rope_reference
 
 pytestmark = [pytest.mark.interpret, pytest.mark.usefixtures("interpreter", "poison")]
@@ -106,9 +106,21 @@ def test_heads_that_triton_cannot_serve_use_the_reference(make_case, caplog):
     assert "rope: PyTorch reference (heads are 258 channels wide, more than 256)" in caplog.text
 
 
-def test_it_keeps_the_promises_of_an_operator(make_case):
-    case = make_case()
-    torch.library.opcheck(turn, (case.qkv.requires_grad_(), case.cos, case.sin))
+def test_groups_are_turned_one_by_one_with_one_packed_gradient(make_groups):
+    groups = make_groups()
+    results, gradient = groups.run(rope_groups)
+    exact, expected = groups.to(torch.float64).run(groups.by_definition)
+    for result, definition in zip(results, exact, strict=True):
+        assert result.is_contiguous()
+        assert (result - definition).norm() <= 2e-7 * definition.norm()
+    assert gradient.is_contiguous()
+    assert (gradient - expected).norm() <= 2e-7 * expected.norm()
+
+
+def test_it_keeps_the_promises_of_an_operator(make_groups):
+    groups = make_groups()
+    rows, (cos, sin) = [rows for rows, _ in groups.shapes], zip(*groups.tables, strict=True)
+    torch.library.opcheck(turn_groups, (groups.qkv.requires_grad_(), rows, list(cos), list(sin)))
 
 
 def test_torch_compile_takes_it_whole(make_case):

@@ -8,7 +8,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.live_bytes import LiveBytes
-from worldmodel_kernels.rope.reference import rope_reference
+from worldmodel_kernels.rope import rope_groups
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.models import attention, layer_norm
 from worldmodel_train.models.blocks import BlocksConfig
@@ -94,12 +94,14 @@ def monitored(losses) -> int:
 def as_on_cuda(monkeypatch):
     """Norms that take bf16 tokens as they are; rope as Triton's, all anew."""
 
-    def all_anew(qkv, cos, sin):
-        queries, keys, values = rope_reference(qkv, cos, sin)
-        return queries, keys, values.clone()
+    def all_anew(qkv, shapes, tables):
+        groups = rope_groups(qkv, shapes, tables)
+        if tables is None:
+            return groups
+        return [(queries, keys, values.clone()) for queries, keys, values in groups]
 
     monkeypatch.setattr(layer_norm, "kernel_precision", lambda tokens: tokens.dtype)
-    monkeypatch.setattr(attention, "rope", all_anew)
+    monkeypatch.setattr(attention, "rope_groups", all_anew)
 
 
 def predicted(config: Config, size: int, tokens: int, groups, **how):
