@@ -44,11 +44,30 @@ def read_samples(file: BufferedIOBase) -> Iterator[RawSample]:
 
 
 def open_shard(path: Path) -> BufferedIOBase:
-    """The shard's file; BadVideo where it is missing."""
+    """The shard's file; BadVideo where it is missing, or compressed whatever its name."""
     try:
-        return path.open("rb")
+        file = path.open("rb")
     except FileNotFoundError as error:
         raise BadVideo("tar", "no such file") from error
+    if is_gzip(file):
+        file.close()
+        raise BadVideo("tar", "compressed with gzip; gunzip it")
+    return file
+
+
+def is_gzip(file: BufferedIOBase) -> bool:
+    """Whether the file begins as gzip does; it stands at its beginning afterwards."""
+    magic = file.read(2)
+    file.seek(0)
+    return magic == b"\x1f\x8b"
+
+
+def compressed_shards(folder: Path) -> str:
+    """What to do with a folder in which all shards are compressed; empty for others."""
+    found = sorted((*folder.glob("*.tar.gz"), *folder.glob("*.tgz")))
+    if not found or any(folder.glob("*.tar")):
+        return ""
+    return f"{found[0].name} is compressed, and samples are read by their place: gunzip the shards"
 
 
 def _body(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
