@@ -56,3 +56,11 @@ def test_a_rank_that_lost_another_one_lets_that_one_speak_first(ends):
 def test_told_to_leave_only_the_first_rank_says_that_it_lost_another_one(ends):
     assert ends(lost(signal=15), 0) == (TRY_AGAIN, "wmt: rank 1 ended\n", [0.0])
     assert ends(lost(signal=15), 1) == (TRY_AGAIN, "", [])
+
+
+def test_what_strangers_called_things_is_harmless_in_an_error(ends):
+    name = "\x1b]0;x\x07[red]\udcff" + "y" * 900_000
+    _, text, _ = ends(ValueError(f"first: {name}\nsecond"), 0)
+    assert text.startswith(r"wmt: first: \x1b]0;x\x07[red]\xffyyy")
+    assert text.endswith("\nsecond\n")
+    assert len(text) < 3000

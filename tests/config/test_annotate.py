@@ -23,3 +23,10 @@ def test_each_value_says_where_it_comes_from():
     assert ends["r.yaml:7"].split() == ["peak:", "0.0001", "#", "r.yaml:7"]
     assert ends['override "items.1.a=2"'].strip().startswith("- a: 2")
     assert sum("# default" in line for line in lines) == 7
+
+
+def test_an_origin_cannot_end_its_comment():
+    origins = {("name",): Override("name=x\nevil: 1\x1b")}
+    text = annotated_yaml(VALUES, origins)
+    assert parse_yaml(text, file="r.yaml").values == VALUES
+    assert r"name=x\nevil: 1\x1b" in text

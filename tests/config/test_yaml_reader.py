@@ -157,3 +157,9 @@ def test_what_is_written_reads_back_equal(tree):
     text = write_yaml({"key": tree})
     assert parse_yaml(text, file="r.yaml").values == {"key": tree}
     assert parse_value(write_value(tree), name="override") == tree
+
+
+@pytest.mark.parametrize("text", [r'a: {b: "\ud83d"}', r'a: {"b\udcff": 1}', r'a: [1, "\ud83d"]'])
+def test_half_characters_are_refused_with_the_line(text):
+    with pytest.raises(RecipeError, match=r"^r\.yaml:2: a.*: holds half a character$"):
+        parse_yaml("x: 1\n" + text, file="r.yaml")

@@ -54,3 +54,10 @@ def test_drawings_take_the_colours_of_the_page_and_are_valid_xml():
 def test_the_same_curve_is_drawn_alike_twice():
     curves = {"loss": [(1, 1.0), (2, 0.5)]}
     assert draw_curves(curves) == draw_curves(curves)
+
+
+def test_a_hostile_name_of_a_number_becomes_a_harmless_title():
+    (drawing,) = draw_curves({"$\\frac{\x1b</svg><script>": [(1, 1.0), (2, 0.5)]})
+    ElementTree.fromstring(drawing.svg.replace("xlink:", ""))
+    assert drawing.title == "$\\frac{\\x1b</svg><script>"
+    assert "<script>" not in drawing.svg

@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -10,7 +11,7 @@ from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.evaluation.evaluate import evaluate
 from worldmodel_train.evaluation.frozen import Contestants
 from worldmodel_train.evaluation.report import write_report
-from worldmodel_train.evaluation.result import load_result
+from worldmodel_train.evaluation.result import load_result, save_result
 
 
 def _written(result, run_dir):
@@ -151,3 +152,14 @@ def _hosts_asked_by_page(net_log):
     """Hosts of requests other than those that the browser makes for itself."""
     hosts = set(re.findall(r'"url":"https?://([^/"]+)', net_log))
     return {host for host in hosts if not re.search(r"(google|googleapis|gvt1)\.com$", host)}
+
+
+def test_hostile_labels_are_escaped_short_and_written(patch_means, held_out, sampler, tmp_path):
+    labels = ("</figcaption><script>", "\ud83d", "x" * 900_000, *("\x1b[31m",) * 4)
+    result = _evaluated(patch_means, replace(held_out, labels=labels), sampler, tmp_path)
+    save_result(result, tmp_path)
+    text = _written(result, tmp_path)
+    assert "<script" not in text
+    assert "\x1b" not in text
+    assert load_result(tmp_path) == result
+    assert max(len(picture.title) for picture in result.pictures) <= 80

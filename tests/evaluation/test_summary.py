@@ -21,3 +21,11 @@ def test_the_table_shows_trained_beside_untrained_and_baselines(result):
 def test_a_result_without_probes_has_a_table_too(result):
     table = summary_table(result.model_copy(update={"probes": None}))
     assert table.row_count == 7
+
+
+def test_a_label_is_plain_text(result):
+    task = result.probes.tasks[0].model_copy(update={"label": "[red]\x1b[1m"})
+    probes = result.probes.model_copy(update={"tasks": (task,)})
+    console = Console(file=io.StringIO(), width=140)
+    console.print(summary_table(result.model_copy(update={"probes": probes})))
+    assert r"[red]\x1b[1m, k-NN" in console.file.getvalue()

@@ -89,7 +89,8 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
 
     A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
     the name of a video's subfolder is its label. Any of --preset, --short-side, --gop, --codec,
-    --fps, --crf re-encodes. Bad videos and duplicates go to OUT/rejects.jsonl.
+    --fps, --crf re-encodes. Bad videos, duplicates, folders that cannot be read and links that lead
+    nowhere or to a folder go to OUT/rejects.jsonl; hidden files are no part of the set.
     """
     from rich.console import Console
 

@@ -74,6 +74,7 @@ class _Builder:
             for index, item in enumerate(node.value):
                 self.note(item, (*path, index))
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        self.require_whole(node, path)
         return scalar_value(node.tag, node.value)
 
     def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Value]:
@@ -93,8 +94,17 @@ class _Builder:
             result[key] = self.value(value_node, (*path, key))
         return result
 
+    def require_whole(self, node: yaml.Node, path: KeyPath) -> None:
+        r"""Half characters such as "\ud83d" can be escaped in YAML, but not written to a file."""
+        try:
+            str(node.value).encode()
+        except UnicodeEncodeError:
+            place = FileLine(self.file, node.start_mark.line + 1)
+            self.problems.append(f"{place}: {dotted(path)}: holds half a character")
+
     def key(self, node: yaml.Node, path: KeyPath) -> str | None:
         if isinstance(node, yaml.ScalarNode) and node.tag == STR:
+            self.require_whole(node, path)
             return str(node.value)
         here = FileLine(self.file, node.start_mark.line + 1)
         around = f"{dotted(path)}: " if path else ""

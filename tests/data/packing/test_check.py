@@ -1,14 +1,17 @@
+import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 import tarfile
 
 import pytest
 
-from worldmodel_train.data.packing.check import check_shards
-from worldmodel_train.data.packing.errors import PackError
+from worldmodel_train.data.packing.check import _verified, check_shards, read_index
+from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.probe import probe_all, probe_ends
+from worldmodel_train.data.packing.read import RawSample
 from worldmodel_train.data.shards.folder_index import IndexedShard, write_folder_index
 from worldmodel_train.data.shards.tar_index import read_shard_table
 
@@ -134,3 +137,53 @@ def test_rows_that_are_another_sets_are_named(copy):
     assert "it was cut" in problems(copy)[0]
     index.unlink()
     assert not problems(copy)
+
+
+HOSTILE_JSON = {
+    b"[" * 100_000: "is nested deeper than 64 levels",
+    b"9" * 5000: "a whole number of 5000 digits",
+    b"\xff": "is not UTF-8 text",
+    b"[]": "is not a JSON object",
+    b'{"fps": NaN}': "NaN is not a number in JSON",
+    b'{"fps": 1e999}': "1e999 is too large a number",
+    b'{"fps": 1, "fps": 2}': '"fps" is written twice',
+    b'{"fps": "fast"}': 'fps: expected a number, got "fast"',
+}
+
+
+@pytest.mark.parametrize(("content", "words"), HOSTILE_JSON.items(), ids=HOSTILE_JSON.values())
+def test_hostile_json_of_a_sample_is_said_in_our_words(content, words):
+    sample = RawSample(key="k", suffix=".mp4", video=b"", description=content)
+    with pytest.raises(BadVideo, match=re.escape(words)) as error:
+        _verified(sample, probe_ends, lambda: None)
+    assert error.value.reason == "json"
+    assert "pydantic" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("content", "words"), HOSTILE_JSON.items(), ids=HOSTILE_JSON.values())
+def test_a_hostile_index_names_its_file(tmp_path, content, words):
+    (tmp_path / "index.json").write_bytes(content.replace(b"fps", b"version"))
+    with pytest.raises(PackError) as error:
+        read_index(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}/index.json: ")
+    words = words.replace("fps", "version").replace("a number, got", "a whole number, got")
+    assert words in str(error.value)
+    assert "pydantic" not in str(error.value)
+
+
+def test_a_folder_without_an_index_is_told_from_others(tmp_path):
+    (tmp_path / "a.tar.gz").touch()
+    with pytest.raises(PackError, match=r"a\.tar\.gz is compressed.*gunzip the shards"):
+        read_index(tmp_path)
+    with pytest.raises(PackError, match="is a file; name the folder"):
+        read_index(tmp_path / "a.tar.gz")
+    (tmp_path / "a.tar").touch()
+    with pytest.raises(PackError, match=r"`wmt data index .*` looks for what cannot be used"):
+        read_index(tmp_path)
+
+
+def test_a_shard_that_is_gzip_under_the_name_of_a_tar_is_called_so(copy):
+    shard = copy / "shard-000000.tar"
+    shard.write_bytes(gzip.compress(shard.read_bytes()))
+    assert "shard-000000.tar: tar, compressed with gzip: decompress it" in problems(copy)

@@ -1,3 +1,4 @@
+import gzip
 import shutil
 
 import pytest
@@ -39,3 +40,16 @@ def test_a_folder_without_shards_is_refused(tmp_path):
         index_folder(tmp_path, workers=1, timeout_s=60.0)
     with pytest.raises(PackError, match="no such folder"):
         index_folder(tmp_path / "none", workers=1, timeout_s=60.0)
+
+
+def test_compressed_shards_are_named_and_not_indexed(tmp_path, make_shard):
+    shard = make_shard("b.tar", {"1": b"v"})
+    (tmp_path / "a.tar").write_bytes(gzip.compress(shard.read_bytes()))
+    report = index_folder(tmp_path, workers=1, timeout_s=60.0)
+    assert (report.samples, report.lost) == (1, ["a.tar: compressed, with gzip: decompress it"])
+
+
+def test_a_folder_of_compressed_shards_says_what_to_do(tmp_path):
+    (tmp_path / "a.tar.gz").touch()
+    with pytest.raises(PackError, match=r"a\.tar\.gz is compressed.*gunzip the shards"):
+        index_folder(tmp_path, workers=1, timeout_s=60.0)

@@ -15,7 +15,12 @@ from worldmodel_train.data.packing.journal import Index, ShardRecord
 from worldmodel_train.data.packing.pool import Lost, WorkerPool
 from worldmodel_train.data.packing.prepare import file_sha256
 from worldmodel_train.data.packing.probe import Beat, VideoInfo
-from worldmodel_train.data.packing.read import RawSample, open_shard, read_samples
+from worldmodel_train.data.packing.read import (
+    RawSample,
+    compressed_shards,
+    open_shard,
+    read_samples,
+)
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
@@ -119,6 +124,8 @@ def _differences(out: Path, index: Index) -> list[str]:
 def read_index(out: Path) -> Index:
     """`out/index.json`; PackError where there is none or it says nonsense."""
     path = out / "index.json"
+    if out.is_file():
+        raise PackError(f"{out}: is a file; name the folder of the shards and their index.json")
     if not path.is_file():
         raise PackError(f"{path}: no such file; {_instead_of_index(out)}")
     try:
@@ -131,17 +138,12 @@ def _instead_of_index(out: Path) -> str:
     """What a folder without an `index.json` is, and what to do with it."""
     if (out / "journal").is_dir():
         return "repeat the pack command to finish it"
-    if out.suffix in {".gz", ".tgz", ".tar"} or not out.is_dir():
-        return "is it a packed folder?"
-    names = sorted(path.name for path in out.iterdir())
-    if packed := [name for name in names if name.endswith((".tar.gz", ".tgz"))]:
-        return f"{packed[0]} is compressed, and shards are read by place: gunzip them"
-    if any(name.endswith(".tar") for name in names):
+    if any(out.glob("*.tar")):
         return (
-            f"these shards were packed by others. Train on them as they are, better after `wmt "
-            f"data index {out}`; check and show need sets that `wmt data pack` made"
+            f"check and show know sets of `wmt data pack` alone. For training on others' shards, "
+            f"`wmt data index {out}` looks for what cannot be used"
         )
-    return "is it a packed folder?"
+    return compressed_shards(out) or "is it a packed folder?"
 
 
 def shard_path(out: Path, record: ShardRecord) -> Path:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from worldmodel_train.data.packing.sample import SampleInfo
 
 MOMENTS = 6
 THUMB_HEIGHT, THUMB_WIDTH = 120, 200  # pixels a frame may take
-LONGEST_LINE = 40  # characters beside the pictures
+LONGEST_LINE = 34  # characters beside the pictures
 
 _Style = dict[str, Any]
 _TITLE: _Style = {"color": "white", "fontsize": 13, "weight": "bold"}
@@ -48,7 +49,10 @@ def write_contact_sheet(out: Path, target: Path, clips: int) -> None:
         raise PackError(f"{out}: holds no samples to show")
     figure = _draw(out, index, chosen_rows(out, index, clips))
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
+    with warnings.catch_warnings():
+        # a character that the font has not is drawn as a box: labels are in all scripts
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        figure.savefig(buffer, format="png", dpi=100)
     target.write_bytes(buffer.getvalue())
 
 
@@ -147,5 +151,5 @@ def _facts(info: SampleInfo) -> tuple[str, str]:
 
 
 def _write(figure: Figure, place: tuple[float, float], text: str, style: _Style) -> None:
-    """One line; a name with dollar signs is not a formula."""
-    figure.text(*place, text, va="baseline", parse_math=False, fontdict=style)
+    """One line, below the pictures if it is too wide; a name with dollar signs is no formula."""
+    figure.text(*place, text, va="baseline", zorder=-1, parse_math=False, fontdict=style)

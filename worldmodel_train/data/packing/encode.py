@@ -69,6 +69,11 @@ class Segment:
     start: float = 0.0
     end: float = float("inf")
 
+    def __str__(self) -> str:
+        whole = self.end == float("inf")
+        span = f"after {self.start:g} s" if whole else f"from {self.start:g} s to {self.end:g} s"
+        return f"{span}; does the video end before?" if self.start else span
+
 
 def reencode(
     source: Path, target: Path, segment: Segment, config: EncodeConfig, beat: Beat
@@ -82,7 +87,7 @@ def reencode(
         frames = constant_rate(timed, rate, interval=float(1 / source_rate))
         shape = Shape(config.short_side, stream.sample_aspect_ratio or Fraction(1))
         if not _write(frames, target, Output(rate, shape, config), beat):
-            raise BadVideo("empty", f"no frame from {segment.start} s to {segment.end} s")
+            raise BadVideo("empty", f"no frame {segment}")
 
 
 def constant_rate(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.pool import Lost, WorkerPool
+from worldmodel_train.data.packing.read import compressed_shards, compression
 from worldmodel_train.data.shards.find_files import list_files
 from worldmodel_train.data.shards.folder_index import (
     INDEX_FILE,
@@ -53,19 +54,22 @@ def index_folder(folder: Path, *, workers: int, timeout_s: float) -> IndexReport
     paths = [folder / os.fsdecode(name) for name in list_files(str(folder))]
     paths = [path for path in paths if path.suffix == ".tar"]
     if not paths:
-        raise PackError(f"{folder}: holds no .tar; name the folder of the shards itself")
+        hint = compressed_shards(folder) or "name the folder of the shards itself"
+        raise PackError(f"{folder}: holds no .tar; {hint}")
     report = IndexReport()
-    pool = WorkerPool[Path, ScannedShard](scan_shard, min(workers, len(paths)), timeout_s)
+    pool = WorkerPool[Path, ScannedShard | Lost](scan_shard, min(workers, len(paths)), timeout_s)
     with pool:
         scanned = pool.map_in_order(paths, 4 * workers)
         write_folder_index(folder / INDEX_FILE, _kept(paths, scanned, report))
     return report
 
 
-def scan_shard(path: Path, beat: Callable[[], None]) -> ScannedShard:
+def scan_shard(path: Path, beat: Callable[[], None]) -> ScannedShard | Lost:
     """The shard's size, samples and what keeps them from being videos."""
     del beat
     with path.open("rb") as file:
+        if packer := compression(file):
+            return Lost(reason="compressed", detail=f"with {packer}: decompress it")
         num_bytes = os.fstat(file.fileno()).st_size
         table = scan(file)
     problems = Counter(problem_of(table[row]) for row in range(len(table)))

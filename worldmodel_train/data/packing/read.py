@@ -7,6 +7,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from worldmodel_train.data.packing.errors import BadVideo
+from worldmodel_train.data.shards.tar_header import BLOCK, compression_of
 from worldmodel_train.data.video_files import MEMBER_LIMIT
 
 LARGEST_JSON = 1 << 20
@@ -44,11 +45,30 @@ def read_samples(file: BufferedIOBase) -> Iterator[RawSample]:
 
 
 def open_shard(path: Path) -> BufferedIOBase:
-    """The shard's file; BadVideo where it is missing."""
+    """The shard's file; BadVideo where it is missing, or compressed whatever its name."""
     try:
-        return path.open("rb")
+        file = path.open("rb")
     except FileNotFoundError as error:
         raise BadVideo("tar", "no such file") from error
+    if packer := compression(file):
+        file.close()
+        raise BadVideo("tar", f"compressed with {packer}: decompress it")
+    return file
+
+
+def compression(file: BufferedIOBase) -> str | None:
+    """What packed a file that is no plain tar; it stands at its beginning afterwards."""
+    start = file.read(BLOCK)
+    file.seek(0)
+    return compression_of(start)
+
+
+def compressed_shards(folder: Path) -> str:
+    """What to do with a folder in which all shards are compressed; empty for others."""
+    found = sorted((*folder.glob("*.tar.gz"), *folder.glob("*.tgz")))
+    if not found or any(folder.glob("*.tar")):
+        return ""
+    return f"{found[0].name} is compressed, and samples are read by their place: gunzip the shards"
 
 
 def _body(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
