@@ -5,6 +5,7 @@ import textwrap
 import pytest
 
 from worldmodel_train.training.clock import Clock, TimedBatches
+from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.types import VideoBatch
 
 
@@ -19,7 +20,7 @@ class Counted:
 
 def test_a_second_iteration_goes_on_and_does_not_start_the_loader_again():
     loader = Counted()
-    batches = TimedBatches(loader, Clock(1, fastest=8.0))
+    batches = TimedBatches(loader, Clock(1, fastest=8.0), StopSignals())
     assert next(iter(batches)).first_sample == 0
     assert next(iter(batches)).first_sample == 1
     assert loader.starts == 1
@@ -29,6 +30,7 @@ STUCK = """
     import time
     from torch.utils.data import DataLoader, IterableDataset
     from worldmodel_train.training.clock import Clock, TimedBatches
+    from worldmodel_train.training.ranks.signals import StopSignals
     from worldmodel_train.types import VideoBatch
 
     class Stuck(IterableDataset):
@@ -37,7 +39,7 @@ STUCK = """
             time.sleep(1000)
 
     loader = DataLoader(Stuck(), batch_size=None, num_workers=1)
-    batches = TimedBatches(loader, Clock(1, fastest=8.0))
+    batches = TimedBatches(loader, Clock(1, fastest=8.0), StopSignals())
     assert next(iter(batches)).first_sample == 1
     batches.close()
 """

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import signal
+import threading
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import BrokenRunError, GuardConfig
+from worldmodel_train.training.ranks import told_to_leave
 from worldmodel_train.training.run import pretrain
 
 
@@ -49,6 +51,27 @@ def test_a_signal_saves_leaves_and_says_how_to_go_on(toy, tmp_path, caplog, name
     assert result.checkpoint == CheckpointFolder(tmp_path).at(result.step)
     assert f"stopped by {name} and saved at step {result.step} of 8" in caplog.text
     assert "the same command goes on" in caplog.text
+
+
+def test_a_signal_ends_a_run_whose_data_does_not_come_and_saves_what_was_trained(
+    toy, tmp_path, losses, weights, monkeypatch
+):
+    def terminate_and_stall():
+        terminate()
+        threading.Event().wait(60)
+
+    monkeypatch.setattr(told_to_leave, "_MORE_PATIENCE", 0.0)
+    monkeypatch.setattr(told_to_leave, "_LOOK_EVERY", 0.05)
+    one, two = tmp_path / "one", tmp_path / "two"
+    pretrain(toy.toy_parts(one))
+    with pytest.raises(SystemExit) as left:
+        pretrain(toy.toy_parts(two, at_batch=at(4, terminate_and_stall)))
+    assert left.value.code == 143
+    assert CheckpointFolder(two).steps() == [3]  # batches are asked for one step ahead
+    assert pretrain(toy.toy_parts(two)).step == 8
+    assert losses(one) == losses(two)
+    resumed = weights(two)
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in weights(one).items())
 
 
 def test_a_crash_goes_on_from_the_last_regular_checkpoint(

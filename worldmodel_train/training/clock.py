@@ -10,7 +10,8 @@ from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
-from worldmodel_train.training.ranks.signals import children_left_alone
+from worldmodel_train.training.ranks.signals import StopSignals, children_left_alone
+from worldmodel_train.training.ranks.told_to_leave import leaving_when_told
 from worldmodel_train.training.shortages import room_for_workers
 from worldmodel_train.types import VideoBatch
 
@@ -146,11 +147,12 @@ class TimedBatches:
     the run, and not whenever the garbage collector comes by.
     """
 
-    def __init__(self, batches: Iterable[VideoBatch], clock: Clock) -> None:
+    def __init__(self, batches: Iterable[VideoBatch], clock: Clock, signals: StopSignals) -> None:
         self._batches: Iterable[VideoBatch] | None = batches
         self._iterator: Iterator[VideoBatch] | None = None
         self._workers: list[BaseProcess] = []
         self._clock = clock
+        self._signals = signals
 
     def __iter__(self) -> Iterator[VideoBatch]:
         """The batches; Lightning asks twice, and a second start would drop what is prefetched."""
@@ -163,9 +165,9 @@ class TimedBatches:
         return self
 
     def __next__(self) -> VideoBatch:
-        """The next batch."""
+        """The next batch; raises LeftWaitingError after a signal, if none comes."""
         assert self._iterator is not None, "iterated after close"
-        with self._clock.waiting():
+        with self._clock.waiting(), leaving_when_told(self._signals):
             batch = next(self._iterator)
         self._clock.last_sample = batch.first_sample
         return batch

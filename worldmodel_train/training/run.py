@@ -230,7 +230,7 @@ def _batches(parts: PretrainParts, place: Place, first_step: int, watch: Watch) 
         first_step=first_step,
         streams=watch.streams.state(),
     )
-    return TimedBatches(loader, watch.clock)
+    return TimedBatches(loader, watch.clock, watch.signals)
 
 
 def _trainer(place: Place, module: TrainingModule, observers: Observers) -> pl.Trainer:

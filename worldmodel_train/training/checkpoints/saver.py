@@ -13,6 +13,7 @@ from worldmodel_train.training.checkpoints.writer import CheckpointWriter
 from worldmodel_train.training.guard import BrokenRunError
 from worldmodel_train.training.layouts.layout import all_finite
 from worldmodel_train.training.module import TrainingModule
+from worldmodel_train.training.ranks.told_to_leave import LeftWaitingError
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import VideoBatch
@@ -34,6 +35,7 @@ class Saver(StepCallback):
         self._watch = watch
         self._prunes = False
         self._asked: Callable[[], tuple[int, ...]] | None = None
+        self._streams = watch.streams.state()  # as the last step left them
         self.stopped_by = 0
         """The signal that ended the run, 0 for none."""
 
@@ -45,6 +47,7 @@ class Saver(StepCallback):
         """Saves when it is time to; leaves after a signal."""
         watch = self._watch
         watch.signals.catch()  # from the first step on there is something to save
+        self._streams = watch.streams.state()
         before = self._asked
         self._asked = watch.agreement.ask(watch.signals.received, -self._writer.written)
         # several ranks hear the answer a step later, so that none waits for the slowest one's word
@@ -67,10 +70,15 @@ class Saver(StepCallback):
         """Finishes the save that had begun, where no other rank has to be waited for.
 
         All ranks see at one step that a run is broken, or fed too much bad data. Any other error
-        may be one rank's alone.
+        may be one rank's alone. A run on one rank that a signal ends while it waits for data is
+        saved as the last step left it.
         """
         together = isinstance(exception, (BrokenRunError, TooMuchBadDataError))
         together = together or self._watch.agreement.alone
+        if isinstance(exception, LeftWaitingError) and self._watch.agreement.alone:
+            assert isinstance(pl_module, TrainingModule)
+            with self._watch.clock.stopped():
+                self._save(trainer, pl_module, is_last=True)
         if together and isinstance(exception, Exception) and self._writer.pending:
             self._finish(trainer)
 
@@ -95,7 +103,7 @@ class Saver(StepCallback):
             optimizer_step=module.layout.moments.step(),
             shapes=module.shapes,
             watch=self._watch.guard.state(),
-            streams=merge_streams(self._watch.agreement.gather(self._watch.streams.state())),
+            streams=merge_streams(self._watch.agreement.gather(self._streams)),
         )
 
     def _finish(self, trainer: pl.Trainer) -> None:
