@@ -94,8 +94,8 @@ class Guard:
         return self._config.non_finite == "stop"
 
     def state(self) -> dict[str, object]:
-        """What to save; plain numbers."""
-        return {"first": self._first, "recent": self._recent, "low": self._low_in_a_row}
+        """What to save; plain numbers, which stay as they are while they wait to be written."""
+        return {"first": self._first, "recent": dict(self._recent), "low": self._low_in_a_row}
 
     def load(self, state: dict[str, object]) -> None:
         """Goes on from a saved state."""
