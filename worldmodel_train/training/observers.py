@@ -59,11 +59,12 @@ def observe(
             profiler = _profiler(parts, watch, first_step)
             if profiler is not None:
                 stack.callback(profiler.close)
+        reporter = _reporter(parts, watch, view=view, sinks=sinks)
         yield Observers(
             profiler=profiler,
-            reporter=_reporter(parts, watch, view=view, sinks=sinks),
+            reporter=reporter,
             pictures=_pictures(parts, watch, board),
-            saver=_saver(parts, watch, rank),
+            saver=_saver(parts, watch, rank, reporter),
         )
 
 
@@ -97,7 +98,7 @@ def _reporter(
     return Reporter(watch, ledger=parts.ledger, view=view, sinks=sinks)
 
 
-def _saver(parts: PretrainParts, watch: Watch, rank: int) -> Saver:
+def _saver(parts: PretrainParts, watch: Watch, rank: int, reporter: Reporter) -> Saver:
     folder = CheckpointFolder(parts.run_dir)
     return Saver(
         config=parts.checkpoint,
@@ -105,4 +106,5 @@ def _saver(parts: PretrainParts, watch: Watch, rank: int) -> Saver:
         writer=CheckpointWriter(folder, watch.agreement, rank=rank, recipe_yaml=parts.recipe_yaml),
         global_batch=parts.train.global_batch,
         watch=watch,
+        settle=reporter.settle,
     )

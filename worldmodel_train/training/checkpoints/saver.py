@@ -22,17 +22,21 @@ logger = logging.getLogger(__name__)
 
 
 class Saver(StepCallback):
-    """Runs last among the callbacks, so that what is saved has been looked at by the guard."""
+    """Runs last among the callbacks, so that what is saved has been looked at by the guard.
+
+    `settle` brings the guard up to the step, where a reading is still under way.
+    """
 
     def __init__(
         self, *, config: CheckpointConfig, folder: CheckpointFolder, writer: CheckpointWriter,
-        global_batch: int, watch: Watch,
+        global_batch: int, watch: Watch, settle: Callable[[], None],
     ) -> None:  # fmt: skip
         self._config = config
         self._folder = folder
         self._writer = writer
         self._global_batch = global_batch
         self._watch = watch
+        self._settle = settle
         self._prunes = False
         self._asked: Callable[[], tuple[int, ...]] | None = None
         self._streams = watch.streams.state()  # as the last step left them
@@ -83,6 +87,7 @@ class Saver(StepCallback):
             self._finish(trainer)
 
     def _save(self, trainer: pl.Trainer, module: TrainingModule, *, is_last: bool) -> None:
+        self._settle()
         (bad,) = self._watch.agreement.greatest(int(not all_finite(module.layout)))
         if bad:
             self._refuse(module.step)

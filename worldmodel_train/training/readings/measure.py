@@ -1,47 +1,89 @@
-"""Takes the reading of an optimizer step."""
+"""Takes the reading of an optimizer step: begun at the step, finished when it is on the host."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import torch
-import torch.distributed as dist
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from worldmodel_train.training.clock import Pace
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.training.readings.monitors import latent_monitors
+from worldmodel_train.training.readings.monitors import latent_monitors, spread_rows
 from worldmodel_train.training.readings.reading import Reading
 
 
-def read(module: TrainingModule, pace: Pace) -> Reading:
-    """The reading of the step that just ended, over all ranks; waits for the device once."""
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What this rank measured of a step, on its way to the host."""
+
+    step: int
+    names: Sequence[str]
+    numbers: Float64[Tensor, "values"]
+    latents: dict[str, Float[Tensor, "p d"]]
+    pace: Pace
+    schedules: dict[str, float]
+    copied: torch.cuda.Event | None
+    """When numbers and latents are there; None where they never left the host."""
+
+    def values(self) -> dict[str, float]:
+        """Every number by name; waits for the copies, and takes its time over the latents."""
+        if self.copied is not None:
+            self.copied.synchronize()
+        numbers = dict(zip(self.names, self.numbers.tolist(), strict=True))
+        last = {name: numbers.pop(name) for name in ("grad_norm", "non_finite")}
+        for name, latents in self.latents.items():
+            monitors = latent_monitors(latents)
+            numbers |= {f"monitors/{name}_{key}": value.item() for key, value in monitors.items()}
+        return numbers | last | asdict(self.pace)
+
+
+def begin(module: TrainingModule, pace: Pace) -> Measurement:
+    """The measurement of the step that just ended; nothing here waits for the device."""
     observation = module.observation
-    tensors = dict(observation.scalars)
-    for name, latents in observation.latents.items():
-        monitors = latent_monitors(latents)
-        tensors |= {f"monitors/{name}_{key}": value for key, value in monitors.items()}
     assert observation.grad_norm is not None
     assert module.non_finite is not None
+    tensors = dict(observation.scalars)
     tensors |= {"grad_norm": observation.grad_norm, "non_finite": module.non_finite}
-    paces = asdict(pace)
-    numbers = torch.tensor(list(paces.values()), dtype=torch.float64, device=module.device)
-    tensors |= dict(zip(paces, numbers, strict=True))
-    rows = _rows_of_ranks(torch.stack([tensor.double() for tensor in tensors.values()])).cpu()
-    values = dict(zip(tensors, rows.mean(dim=0).tolist(), strict=True))
-    waits = rows[:, list(tensors).index("data_wait")].tolist()
-    non_finite = values.pop("non_finite") > 0
-    values |= _schedules(module) | _slowest(waits)
+    numbers = torch.stack([tensor.double() for tensor in tensors.values()])
+    latents = {name: _sent(spread_rows(rows)) for name, rows in observation.latents.items()}
+    measurement = Measurement(
+        step=module.step,
+        names=tuple(tensors),
+        numbers=_sent(numbers),
+        latents=latents,
+        pace=pace,
+        schedules=_schedules(module),
+        copied=_event(module.device),
+    )
     module.forget_observation()
-    return Reading(step=module.step, values=values, non_finite=non_finite, data_waits=tuple(waits))
+    return measurement
 
 
-def _rows_of_ranks(row: Float64[Tensor, "values"]) -> Float64[Tensor, "ranks values"]:
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return row[None]
-    rows = row.new_zeros(dist.get_world_size(), len(row))
-    rows[dist.get_rank()] = row
-    dist.all_reduce(rows)
-    return rows
+def finish(measurement: Measurement, ranks: Sequence[dict[str, float]]) -> Reading:
+    """The reading over all ranks, given the values of each; the same on all of them."""
+    rows = torch.tensor([list(values.values()) for values in ranks], dtype=torch.float64)
+    values = dict(zip(ranks[0], rows.mean(dim=0).tolist(), strict=True))
+    waits = [values["data_wait"] for values in ranks]
+    non_finite = values.pop("non_finite") > 0
+    values |= measurement.schedules | _slowest(waits)
+    return Reading(
+        step=measurement.step, values=values, non_finite=non_finite, data_waits=tuple(waits)
+    )
+
+
+def _sent(tensor: Tensor) -> Tensor:
+    """The tensor on its way to page-locked memory of the host, or itself where it is there."""
+    return tensor.to("cpu", non_blocking=True)
+
+
+def _event(device: torch.device) -> torch.cuda.Event | None:
+    """What all that was queued up to now sets off; it is waited for without spinning."""
+    if device.type == "cpu":
+        return None
+    event = torch.cuda.Event(blocking=True)
+    event.record(torch.cuda.current_stream(device))
+    return event
 
 
 def _slowest(waits: list[float]) -> dict[str, float]:

@@ -1,13 +1,15 @@
 """Reads the metrics every few steps, shows them, stores them, and lets the guard look at them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import lightning.pytorch as pl
 
 from worldmodel_train.data.health import SkipLedger, Tally
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.ranks.stragglers import Stragglers
-from worldmodel_train.training.readings.measure import read
+from worldmodel_train.training.readings.measure import Measurement, begin, finish
 from worldmodel_train.training.readings.progress import ProgressView
 from worldmodel_train.training.readings.reading import Reading
 from worldmodel_train.training.readings.sinks import Sink
@@ -15,9 +17,28 @@ from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import VideoBatch
 
+LATE_STEPS = {"cpu": 0, "cuda": 5}
+"""Steps from a reading to its report. A GPU goes on meanwhile: copying the latents and finding
+their singular values on the host takes about a second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Underway:
+    """A reading that has begun and is not reported."""
+
+    measurement: Measurement
+    values: Callable[[], dict[str, float]]
+    tally: Tally
+    due: int
+    """The step after which it is reported; the same on every rank."""
+
 
 class Reporter(StepCallback):
-    """Every rank takes the reading and checks it; only the first one has a view and sinks."""
+    """Every rank takes the reading and checks it; only the first one has a view and sinks.
+
+    A reading is reported a few steps after its own, but before the next one and before a save. On
+    which step does not hang on how fast a thread is, so that all ranks decide alike.
+    """
 
     def __init__(
         self, watch: Watch, *, ledger: SkipLedger, view: ProgressView | None, sinks: Sequence[Sink]
@@ -27,6 +48,8 @@ class Reporter(StepCallback):
         self._view = view
         self._sinks = sinks
         self._stragglers = Stragglers()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading")
+        self._underway: _Underway | None = None
         self.last_reading: Reading | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -44,9 +67,35 @@ class Reporter(StepCallback):
         if self._view is not None:
             self._view.step(module.step)
         if module.plan.observed(module.step):
-            reading = read(module, self._watch.clock.read())
-            tallies = self._watch.agreement.gather(self._ledger.take())
-            self._report(reading, tallies)
+            self.settle()
+            self._underway = self._begin(module)
+        if self._underway is not None and module.step >= self._underway.due:
+            self.settle()
+
+    def settle(self) -> None:
+        """Reports the reading that is under way, if there is one; called by all ranks together.
+
+        Raises:
+            BrokenRunError: The guard stops the run.
+            TooMuchBadDataError: The loader leaves out too much.
+        """
+        underway, self._underway = self._underway, None
+        if underway is None:
+            return
+        ranks = self._watch.agreement.gather((underway.values(), underway.tally))
+        reading = finish(underway.measurement, [values for values, _ in ranks])
+        self._report(reading, [tally for _, tally in ranks])
+
+    def _begin(self, module: TrainingModule) -> _Underway:
+        measurement = begin(module, self._watch.clock.read())
+        late = LATE_STEPS[module.device.type]
+        values = self._thread.submit(measurement.values).result if late else measurement.values
+        return _Underway(
+            measurement=measurement,
+            values=values,
+            tally=self._ledger.take(),
+            due=module.step + late,
+        )
 
     def _report(self, reading: Reading, tallies: Sequence[Tally]) -> None:
         self.last_reading = reading
