@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_train.models.blocks import (
+    Block,
     Blocks,
     BlocksConfig,
     Stream,
@@ -31,6 +32,7 @@ from worldmodel_train.types import TokenGrid
 
 WIDTH, HEADS, CLIPS, GRID = 96, 3, 4, TokenGrid(4, 8, 8)
 LOSSES = ("a given gradient", "L1")
+STREAMS: dict[Stream, str] = {"train": "bf16", "fp32": "fp32"}
 
 
 class Network(nn.Module):
@@ -43,6 +45,7 @@ class Network(nn.Module):
         self.apply(init_linear)
         rescale_residuals(self.blocks)
         for block in self.blocks:
+            assert isinstance(block, Block)
             for linear in (block.attn.proj, block.mlp.fc2):
                 linear.weight.data *= branches
 
@@ -56,10 +59,12 @@ class Network(nn.Module):
             functional.l1_loss(latents, target).backward()
         else:
             (latents * target).mean().backward()
-        return [
-            torch.cat([parameter.grad.double().flatten() for parameter in block.parameters()])
-            for block in network.blocks
-        ]
+        return [_gradients(block) for block in network.blocks]
+
+
+def _gradients(block: nn.Module) -> Tensor:
+    gradients = [parameter.grad for parameter in block.parameters()]
+    return torch.cat([one.double().flatten() for one in gradients if one is not None])
 
 
 def errors(depth: int, branches: float, loss: str, seed: int) -> dict[Stream, list[float]]:
@@ -72,7 +77,7 @@ def errors(depth: int, branches: float, loss: str, seed: int) -> dict[Stream, li
         copy.deepcopy(network).double().gradients(tokens.double(), target.double(), loss, "train")
     )
     found: dict[Stream, list[float]] = {}
-    for stream in ("train", "fp32"):
+    for stream in STREAMS:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rounded = network.gradients(tokens, target, loss, stream)
         found[stream] = [
@@ -96,10 +101,10 @@ def main() -> None:
             runs = [
                 errors(depth, arguments.branches, loss, seed) for seed in range(arguments.seeds)
             ]
-            for stream, name in (("train", "bf16"), ("fp32", "fp32")):
+            for stream in STREAMS:
                 mean = torch.tensor([run[stream] for run in runs]).mean(0)
                 shown = [f"{mean[block]:.2%}" for block in (0, depth // 2, depth - 1)]
-                table.add_row(loss, str(depth), name, *shown)
+                table.add_row(loss, str(depth), STREAMS[stream], *shown)
     Console().print(table)
 
 
