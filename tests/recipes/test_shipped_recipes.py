@@ -170,6 +170,13 @@ def test_the_first_vjepa_clips_each_network_at_ten_an_epoch_after_the_warmup():
     assert (clip.norm, clip.of) == (10, "each_part")
 
 
+@pytest.mark.parametrize("name", RELEASED)
+def test_residual_streams_are_as_released(name):
+    method = load(name).method
+    assert method.predictor.stream == "fp32"
+    assert method.encoder.stream == ("fp32" if name == "ijepa_vith14" else "train")
+
+
 def test_ijepa_does_not_flip():
     assert load("ijepa_vith14").data.augment.flip == 0.0
 
