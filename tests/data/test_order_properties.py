@@ -147,7 +147,7 @@ def stream(consumer, consumers, start, buffer=1):
     return StreamSource(names, share, number=0, limits=limits)
 
 
-def fake_samples(shard, timeout_s):
+def fake_samples(shard, timeout_s, outages):
     for i in range(PER_SHARD):
         yield EncodedSample(key=f"{shard}/{i}", shard=shard, video=b"")
 
