@@ -10,6 +10,7 @@ from worldmodel_train.data.config import (
     LoaderConfig,
     SourceConfig,
 )
+from worldmodel_train.data.health import DataAwayError
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
@@ -141,3 +142,22 @@ def test_a_silent_stream_costs_its_shard_and_not_the_run(make_shard, make_video)
     assert [part.num_clips for part in parts] == [4, 4]
     skips = {(skip.reason, skip.shard) for part in parts for skip in part.skipped}
     assert skips == {("stalled_shard", "pipe:sleep 100")}
+
+
+def test_where_every_shard_is_away_the_loader_says_so_and_the_run_may_start_again(caplog):
+    # nothing listens at port 1
+    source = SourceConfig(name="web", shards="http://127.0.0.1:1/{0..9}.tar", clip=CLIP)
+    data = make_data(1, source, stream_retry_s=0.1, max_attempts=3)
+    with pytest.raises(DataAwayError, match=r"3 samples of source 'web'.*unreachable_shard"):
+        batches(data, 1)
+
+
+def test_lost_shards_are_named_but_not_each(make_shard, make_video, caplog):
+    good = make_shard("a.tar", {"1": make_video(4)})
+    shards = ("pipe:exit 3", f"pipe:cat {good}")
+    source = SourceConfig(shards=shards, clip=CLIP)
+    batches(make_data(0, source, stream_retry_s=0.0, shuffle_buffer=1), 2)
+    told = [record.message for record in caplog.records if "lost" in record.message]
+    assert "in pipe:exit 3: unreadable_shard; 1 so far in this process" in told[0]
+    assert [text.split("; ")[1].split()[0] for text in told] == ["1", "2", "4", "8"][: len(told)]
+    assert 1 < len(told) <= 4

@@ -1,12 +1,25 @@
+import io
 from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.data.shards.hostile_tars import HOSTILE
+from tests.data.shards.hostile_tars import (
+    END,
+    HOSTILE,
+    OLD_SPARSE,
+    ONE,
+    TWO,
+    file,
+    long_name,
+    pax,
+)
 from worldmodel_train.data.shards import shard_set, stream_samples
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.shards.stream_bytes import StreamBytes
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.types import Skip
 
@@ -87,3 +100,44 @@ def test_a_hostile_tar_counts_the_same_read_locally_and_streamed(
         items = streamed(shard)
         assert words(items) == expected, shard
         assert videos(items) == videos(local), shard
+
+
+class Memory(io.BytesIO):
+    """A stream that gives a few bytes at a time, and may say how many there are."""
+
+    def __init__(self, content, *, length):
+        super().__init__(content)
+        self.length = length
+
+    @property
+    def cut(self):
+        return self.length is not None and self.tell() < self.length
+
+    def read(self, size, /):
+        return super().read(min(size, 300))
+
+
+BASE = b"".join(
+    (
+        *(pax({b"path": b"a/1.mp4"}), file("x"), file("a/1.json"), OLD_SPARSE, TWO),
+        *(long_name(b"3.mp4"), file("x"), END),
+    )
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    at=st.integers(0, len(BASE)),
+    data=st.one_of(st.binary(max_size=20), st.sampled_from([END, ONE, OLD_SPARSE[:512]])),
+    cut=st.integers(0, len(BASE)),
+    says_length=st.booleans(),
+)
+def test_any_damage_counts_the_same_by_position_and_forwards(
+    tmp_path_factory, at, data, cut, says_length
+):
+    content = (BASE[:at] + data + BASE[at + len(data) :])[: len(BASE) - cut // 4]
+    path = tmp_path_factory.mktemp("tar") / "a.tar"
+    path.write_bytes(content)
+    local = [item for item in words(read_locally(path)) if item != "empty_shard "]
+    stream = Memory(content, length=len(content) if says_length else None)
+    assert words(stream_samples._items("a", StreamBytes(stream))) == local

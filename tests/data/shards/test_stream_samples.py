@@ -1,11 +1,14 @@
 import io
 import os
+import sys
 import tarfile
 import threading
 import time
+import types
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from worldmodel_train.data.shards import stream_samples as module
@@ -158,3 +161,27 @@ def test_a_sample_larger_than_a_video_may_be_costs_only_itself(monkeypatch, make
     path = make_shard("a.tar", {"1": b"v" * 1001, "2": b"v"})
     monkeypatch.setattr(module, "MEMBER_LIMIT", 1000)
     assert items(f"pipe:cat {path}") == ["too_large", "2"]
+
+
+def test_an_object_store_gives_its_samples_and_its_clients_errors_cost_a_shard(
+    make_shard, monkeypatch
+):
+    whole = make_shard("a.tar", {"1": b"v", "2": b"w"}).read_bytes()
+    store = fsspec.filesystem("memory")
+    store.pipe({"/bucket/a.tar": whole, "/bucket/cut.tar": whole[:900]})
+    assert items("memory://bucket/a.tar") == ["1", "2"]
+    assert items("memory://bucket/cut.tar") == ["truncated_shard"]
+    assert items("memory://bucket/b.tar") == ["unreadable_shard"]
+
+    class BotoCoreError(Exception):
+        pass
+
+    def refuse(path, mode):
+        raise BotoCoreError("no credentials")
+
+    client = types.SimpleNamespace(BotoCoreError=BotoCoreError)
+    monkeypatch.setitem(sys.modules, "botocore.exceptions", client)
+    monkeypatch.setattr(store, "open", refuse)
+    (skip,) = samples_of("memory://bucket/a.tar")
+    assert skip == Skip("unreadable_shard", "memory://bucket/a.tar", "no credentials")
+    store.rm("/bucket", recursive=True)

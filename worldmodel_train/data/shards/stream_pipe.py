@@ -25,14 +25,19 @@ class PipeStream(io.RawIOBase):
         self._guard = subprocess.Popen(
             _GUARD, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
         )
-        self._process = subprocess.Popen(
-            command,
-            shell=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            process_group=self._guard.pid,
-        )
+        try:
+            self._process = subprocess.Popen(
+                command,
+                shell=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                process_group=self._guard.pid,
+            )
+        except OSError:
+            super().close()
+            self._end_guard()
+            raise
         assert self._process.stdout is not None
         self._output = self._process.stdout
         self._ready = select.poll()
@@ -60,11 +65,15 @@ class PipeStream(io.RawIOBase):
         if self.closed:
             return
         super().close()
-        os.killpg(self._guard.pid, signal.SIGKILL)  # there until it is waited for
-        assert self._guard.stdin is not None
-        self._guard.stdin.close()
+        self._end_guard()
         self._output.close()
         self._process.wait()
+
+    def _end_guard(self) -> None:
+        """Kill the whole group; the guard is in it until it is waited for, so the id is its own."""
+        os.killpg(self._guard.pid, signal.SIGKILL)
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
         self._guard.wait()
 
     def _require_success(self) -> None:

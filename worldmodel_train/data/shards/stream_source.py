@@ -1,11 +1,13 @@
 """Shards that can only be read from front to back: pipes, web servers, object stores."""
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from worldmodel_train.data.health import shown
 from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
@@ -14,6 +16,8 @@ from worldmodel_train.data.shards.stream_samples import Item, stream_samples
 from worldmodel_train.data.shards.stream_shuffle import Shuffled
 from worldmodel_train.data.stream_positions import StreamPosition
 from worldmodel_train.types import Skip, StreamMark
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,7 @@ class StreamSource:
         self._number = number
         self._timeout_s = limits.timeout_s
         self._outages = Outages(limits.retry_s)
+        self._num_lost = 0
         self._progress = _Progress()
         self._unshuffled = self._endless()
         seed = key(Stream.BUFFER, share.seed, number, share.consumer, share.start.first)
@@ -96,8 +101,16 @@ class StreamSource:
         for turn in count():
             for item in stream_samples(self.shard(turn), self._timeout_s, self._outages):
                 self._progress.enter(turn)
+                if isinstance(item, Skip) and item.reason.endswith("_shard"):
+                    self._tell(item)
                 yield turn, item
             self._progress.end(turn)
+
+    def _tell(self, lost: Skip) -> None:
+        """Logs that a shard, or its rest, is lost; not each, as the counts say how many."""
+        self._num_lost += 1
+        if self._num_lost & (self._num_lost - 1) == 0:  # 1, 2, 4, 8 ...
+            _log.warning("lost %s; %d so far in this process", shown(lost), self._num_lost)
 
 
 class _Progress:
