@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from worldmodel_train.cli.data import app
+from worldmodel_train.data.packing.check import CheckReport
 
 
 def write_video(path: Path, frames=10, size=(64, 48), phase=0) -> Path:
@@ -143,7 +144,14 @@ def test_check_ends_with_the_reason_when_a_shard_changed(tmp_path, folder):
         (["pack", "{tmp}/in", "{tmp}/in/0.mp4"], "0.mp4: cannot be written"),
         (["pack", "{tmp}/in", "{tmp}/in/0.mp4/deep"], "cannot be written"),
         (["pack", "{tmp}/in", "{tmp}/out", "--shard-size", "big"], "--shard-size big: not a size"),
-        (["pack", "{tmp}/in", "{tmp}/out", "--codec", "vp8"], "--codec vp8"),
+        (
+            ["pack", "{tmp}/in", "{tmp}/out", "--codec", "vp8"],
+            '--codec vp8: "vp8" is not a choice here; known: h264, hevc',
+        ),
+        (
+            ["pack", "{tmp}/in", "{tmp}/out", "--short-side", "9999"],
+            "--short-side 9999: expected less than or equal to 4320, got 9999",
+        ),
         (["pack", "{tmp}/in", "{tmp}/out", "--part", "3/2"], "--part 3/2: write 1/16"),
         (["merge", "{tmp}/in"], "nothing to merge"),
         (["check", "{tmp}/in"], "is it a packed folder?"),
@@ -227,3 +235,28 @@ def test_a_name_on_stdin_that_is_no_utf8_costs_one_video(tmp_path, folder):
     assert packed.exit_code == 0, packed.output
     assert "1 sample in 1 shard" in packed.stdout
     assert "rejected 1 (1 name)" in packed.stdout
+
+
+def test_what_strangers_called_things_is_harmless_on_the_terminal(tmp_path, monkeypatch):
+    report = CheckReport(
+        problems=["a.tar: \x1b[2J[red]\udcff\nk" + "x" * 900_000 + ": json, missing"]
+    )
+    monkeypatch.setattr("worldmodel_train.data.packing.check.check_shards", lambda *_, **__: report)
+    checked = wmt("check", tmp_path / os.fsdecode(b"[b]\x1b\xff"))
+    assert checked.exit_code == 1
+    assert r"[b]\x1b\xff" in checked.stdout.replace("\n", "").replace(" ", "")
+    assert checked.stderr.startswith(r"wrong: a.tar: \x1b[2J[red]\xff\nkxxx")
+    assert checked.stderr.endswith("xxx: json, missing\n")
+    assert len(checked.stderr) < 400
+    assert "\x1b" not in checked.output
+
+
+def test_a_folder_whose_name_is_no_utf8_is_packed_checked_and_shown(tmp_path, folder):
+    out = tmp_path / os.fsdecode(b"out\xff")
+    packed = wmt("pack", folder, out, "--workers", 1)
+    assert packed.exit_code == 0, packed.output
+    assert r"out\xff: 2 samples in 1 shard" in packed.stdout
+    for command in (["check", out, "--workers", 1], ["index", out, "--workers", 1], ["show", out]):
+        result = wmt(*command)
+        assert result.exit_code == 0, result.output
+        assert r"out\xff" in result.stdout.replace("\n", "")

@@ -225,10 +225,12 @@ def _encode_config(
     """The preset with the options that are given in its place; None if there are none at all."""
     from pydantic import ValidationError
 
+    from worldmodel_train.config.explain import explain
+    from worldmodel_train.config.origins import Document, Value
     from worldmodel_train.data.packing.encode import PRESETS, EncodeConfig
     from worldmodel_train.data.packing.errors import PackError
 
-    given = {key: value for key, value in options.items() if value is not None}
+    given: dict[str, Value] = {k: value for k, value in options.items() if value is not None}
     if preset is not None:
         if preset not in PRESETS:
             raise PackError(f"--preset {preset}: not a preset; use {', '.join(PRESETS)}")
@@ -238,9 +240,11 @@ def _encode_config(
     try:
         return EncodeConfig.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = f"--{first['loc'][0]}".replace("_", "-")
-        raise PackError(f"{option} {first['input']}: {first['msg']}") from None
+        key, problem = (
+            explain(error, EncodeConfig, Document(values=given)).problems[0].split(": ", 1)
+        )
+        option = key.replace("_", "-")
+        raise PackError(f"--{option} {given[key]}: {problem}") from None
 
 
 def _stdin() -> TextIO:

@@ -27,7 +27,7 @@ class JsonError(ValueError):
     """Text that is not the JSON that was expected; `problem` is the message without the place."""
 
     def __init__(self, place: object, problem: str) -> None:
-        super().__init__(f"{printable(place)}: {problem}")
+        super().__init__(f"{printable(place, 1000)}: {problem}")
         self.problem = problem
 
 
