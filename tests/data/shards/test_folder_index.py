@@ -26,7 +26,7 @@ SAMPLES = st.builds(
 NAMES = st.binary(min_size=1, max_size=30).filter(lambda name: not set(name) & set(b"/\0"))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(shards=st.dictionaries(NAMES, st.lists(SAMPLES, max_size=4), max_size=6))
 def test_every_row_comes_back_as_it_was_written(tmp_path_factory, shards):
     path = tmp_path_factory.mktemp("index") / "samples.idx"
