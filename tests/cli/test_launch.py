@@ -36,6 +36,18 @@ pytestmark = [pytest.mark.distributed, pytest.mark.slow]
 HEARS = ("env", "--default-signal=HUP")
 
 
+STARTED: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_running():
+    yield
+    while STARTED:
+        launcher = STARTED.pop()
+        launcher.kill()  # its ranks end with it
+        launcher.wait()
+
+
 class Run:
     """Trains the demo with a tiny model: a launcher on two processes, or `alone` one process."""
 
@@ -45,20 +57,21 @@ class Run:
         self.temporary = run_dir.with_suffix(".tmp")
         self.temporary.mkdir(exist_ok=True)
         demo = ("pretrain", "demo", *TINY, f"run_dir={run_dir}", *more)
-        self.command = {
+        command = {
             "torchrun": (*TORCHRUN, *demo),
             "wmt": (*WMT, *demo, "--processes", "2"),
             "alone": (*WMT, *demo),
         }[launcher]
-        self.environment = os.environ | {
+        environment = os.environ | {
             "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
             "OMP_NUM_THREADS": "1",
             "TMPDIR": str(self.temporary),
         }
         with self._log.open("a") as log:
             self.launcher = subprocess.Popen(
-                (*HEARS, *self.command), env=self.environment, stderr=log, stdout=log
+                (*HEARS, *command), env=environment, stderr=log, stdout=log
             )
+        STARTED.append(self.launcher)
 
     @property
     def said(self) -> str:
@@ -68,7 +81,7 @@ class Run:
         return self.launcher.wait(timeout=200)
 
     def until(self, holds: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 200
         while not holds():
             assert self.launcher.poll() is None, self.said
             assert time.monotonic() < deadline, self.said
