@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from worldmodel_kernels import linear
 from worldmodel_train.models.blocks import Blocks, BlocksConfig
 from worldmodel_train.models.checkpointing import MixedCheckpointing, block_policies
+from worldmodel_train.models.rope import Rotation
 from worldmodel_train.models.token_sets import AttentionGroup
 
 ATTENTION = "_scaled_dot_product_flash_attention_for_cpu"
@@ -26,14 +27,19 @@ class _Operations(TorchDispatchMode):
         return operation(*args, **(kwargs or {}))
 
 
-def _run(policy, *, bf16=False):
+ONE_GROUP = (AttentionGroup(2, 7),)
+_ROTATION = Rotation(*torch.randn(2, 1, 7, 12, generator=torch.Generator().manual_seed(0)))
+TWO_TURNED = (AttentionGroup(1, 7, _ROTATION), AttentionGroup(1, 7, _ROTATION))
+
+
+def _run(policy, groups=ONE_GROUP, *, bf16=False):
     """Gradients, and the operations of the backward pass."""
     torch.manual_seed(0)
     blocks = Blocks(BlocksConfig(width=24, depth=3, heads=2))
     blocks.activation_checkpointing = policy
     tokens = torch.randn(14, 24, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-        output = blocks(tokens, [AttentionGroup(2, 7)])
+        output = blocks(tokens, groups)
     with _Operations() as operations:
         output.float().square().sum().backward()
     return [tokens.grad, *(p.grad for p in blocks.parameters())], operations.count
@@ -41,9 +47,10 @@ def _run(policy, *, bf16=False):
 
 @pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("policy", ["selective", "full", SOME_SELECTIVE, SOME_FULL], ids=str)
-def test_gradients_are_the_same_whatever_is_kept(policy, bf16):
-    expected, _ = _run("none", bf16=bf16)
-    actual, _ = _run(policy, bf16=bf16)
+@pytest.mark.parametrize("groups", [ONE_GROUP, TWO_TURNED], ids=["one", "two turned"])
+def test_gradients_are_the_same_whatever_is_kept(policy, bf16, groups):
+    expected, _ = _run("none", groups, bf16=bf16)
+    actual, _ = _run(policy, groups, bf16=bf16)
     assert all(map(torch.equal, actual, expected))
 
 

@@ -74,9 +74,10 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:  # n
 
 
 def _backward(ctx: Any, gradients: list[Tensor]) -> tuple[Any, ...]:  # noqa: ANN401
-    cos, sin = ctx.saved_tensors[: ctx.num_groups], ctx.saved_tensors[ctx.num_groups :]
+    tables = ctx.saved_tensors  # read once: activation checkpointing allows no more
+    cos, sin = list(tables[: ctx.num_groups]), list(tables[ctx.num_groups :])
     no_gradient = [None] * ctx.num_groups
-    return gradient_of_groups(gradients, list(cos), list(sin)), None, no_gradient, no_gradient
+    return gradient_of_groups(gradients, cos, sin), None, no_gradient, no_gradient
 
 
 turn_groups.register_autograd(_backward, setup_context=_save)

@@ -52,15 +52,14 @@ class _SplitPacked(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        packed = gradients[0].new_empty(ctx.like)
-        given = iter(gradients)
-        for number, view in enumerate(group_views(packed, ctx.shapes)):
+        packed, given = gradients[0].new_empty(ctx.like), iter(gradients)
+        views, tables = group_views(packed, ctx.shapes), _pairs(ctx.saved_tensors, len(ctx.shapes))
+        for view, turns in zip(views, tables, strict=True):
             queries, keys, values = _three(view)
-            turns = _turns(ctx.saved_tensors, number)
             turn_back(next(given), turns, queries)
             turn_back(next(given), turns, keys)
             values.copy_(next(given))
-        return packed, None, *(None for _ in ctx.saved_tensors)
+        return packed, None, *(None for _ in ctx.needs_input_grad[2:])
 
 
 def _three(view: Tensor) -> Heads:
@@ -73,6 +72,9 @@ def _by_kind(tables: Sequence[Tensor]) -> Tables | None:
     return (tables[:half], tables[half:]) if tables else None
 
 
-def _turns(tables: Sequence[Tensor], group: int) -> tuple[Tensor, Tensor] | None:
+def _pairs(
+    tables: Sequence[Tensor], num_groups: int
+) -> Sequence[tuple[Tensor, Tensor]] | Sequence[None]:
+    """Cosines and sines of each group."""
     kinds = _by_kind(tables)
-    return None if kinds is None else (kinds[0][group], kinds[1][group])
+    return [None] * num_groups if kinds is None else list(zip(*kinds, strict=True))
