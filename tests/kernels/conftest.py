@@ -1,7 +1,7 @@
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -51,6 +51,7 @@ class Build:
     shared: int
     spilled: int
     capability: int
+    ptx: str = field(repr=False)
 
     @property
     def fits(self):
@@ -84,6 +85,6 @@ def build_ahead(tmp_path, monkeypatch):
         said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
         spills = re.findall(r"(\d+) bytes spill", said)
         assert len(spills) == 2, said  # stores and loads
-        return Build(program.metadata.shared, sum(map(int, spills)), capability)
+        return Build(program.metadata.shared, sum(map(int, spills)), capability, program.asm["ptx"])
 
     return build
