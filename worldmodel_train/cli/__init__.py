@@ -8,6 +8,7 @@ import typer
 
 from worldmodel_train.cli import checkpoints, data, pretrain, show
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
+from worldmodel_train.training.gpu_memory import let_segments_grow
 from worldmodel_train.training.ranks.contact import LostContactError
 
 _MOMENT = 3.0  # seconds that a launcher has to notice that a rank has ended
@@ -32,6 +33,7 @@ def main() -> None:
     """Run `wmt`; what a user can fix ends in one line, unless WMT_TRACEBACK=1."""
     # threads that wait by spinning make a CPU run several times slower when cores are shared
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_segments_grow()
     try:
         app()
     except (ValueError, OSError) as error:
