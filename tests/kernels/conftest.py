@@ -1,17 +1,9 @@
-import os
 import re
 import subprocess
 from dataclasses import dataclass, field
 
 import pytest
 import torch
-
-
-@pytest.fixture(scope="module")
-def interpreter():
-    """Triton as a program whose kernels run on the CPU: that is fixed when it is imported."""
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        pytest.fail("tests marked interpret need TRITON_INTERPRET=1 from the start")
 
 
 @pytest.fixture(scope="module")
