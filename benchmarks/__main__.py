@@ -9,7 +9,11 @@ import typer
 # threads that wait by spinning make a CPU run several times slower when cores are shared
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from benchmarks.results import FailedCasesError, IncorrectError
+from worldmodel_train.training.gpu_memory import let_segments_grow
+
+let_segments_grow()
+
+from benchmarks.results import FailedCasesError, IncorrectError  # noqa: E402 - imports torch
 
 BENCHMARKS = ("kernels", "step", "loader", "memory")
 

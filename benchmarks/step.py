@@ -164,7 +164,7 @@ def contestants_of(setting: Setting, choices: Choices) -> dict[str, Callable[[],
     """How to build everybody who takes part, by name; all have the same weights."""
     objective = noisy_objective(setting.recipe)
     ours = partial(_ours, setting, objective)
-    compiled_by_recipe = setting.recipe.train.compile
+    compiled_by_recipe = setting.recipe.train.compile is True
     contestants: dict[str, Callable[[], TrainingStep]] = {
         OURS_COMPILED if compiled_by_recipe else OURS: partial(ours, compiled=compiled_by_recipe)
     }

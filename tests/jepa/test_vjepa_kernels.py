@@ -59,6 +59,7 @@ def objective():
 
 
 @pytest.mark.interpret
+@pytest.mark.usefixtures("interpreter")
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float16, 5e-3)], ids=["fp32", "fp16"]
 )

@@ -1,17 +1,9 @@
-import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
-
-
-@pytest.fixture(scope="module")
-def interpreter():
-    """Triton as a program whose kernels run on the CPU: that is fixed when it is imported."""
-    if os.environ.get("TRITON_INTERPRET") != "1":
-        pytest.fail("tests marked interpret need TRITON_INTERPRET=1 from the start")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +43,7 @@ class Build:
     shared: int
     spilled: int
     capability: int
+    ptx: str = field(repr=False)
 
     @property
     def fits(self):
@@ -84,6 +77,6 @@ def build_ahead(tmp_path, monkeypatch):
         said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
         spills = re.findall(r"(\d+) bytes spill", said)
         assert len(spills) == 2, said  # stores and loads
-        return Build(program.metadata.shared, sum(map(int, spills)), capability)
+        return Build(program.metadata.shared, sum(map(int, spills)), capability, program.asm["ptx"])
 
     return build

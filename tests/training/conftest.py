@@ -29,6 +29,12 @@ def vjepa() -> ModuleType:
     return _program("vjepa_run")
 
 
+@pytest.fixture(scope="session")
+def sharded() -> ModuleType:
+    """The module test_sharded.py, which launches vjepa_run.py on several processes."""
+    return _program("test_sharded")
+
+
 @pytest.fixture
 def losses() -> Callable[[Path], dict[int, float]]:
     """Reads the loss of each step of a run, and asserts that no step comes twice."""

@@ -6,6 +6,7 @@ import time
 
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
 from worldmodel_train.config.printable import printable_lines
+from worldmodel_train.training.gpu_memory import let_segments_grow
 from worldmodel_train.training.ranks.contact import LostContactError
 from worldmodel_train.training.ranks.parent import end_with_launcher
 from worldmodel_train.training.ranks.signals import end_at_once
@@ -23,6 +24,7 @@ def main() -> None:
         end_with_launcher()
     # threads that wait by spinning make a CPU run several times slower when cores are shared
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    let_segments_grow()
     from worldmodel_train.cli.commands import app
 
     try:

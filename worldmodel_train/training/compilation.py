@@ -1,9 +1,19 @@
 """Compiles the repeated parts of networks by themselves, which is quick; the rest stays eager."""
 
-from typing import Protocol, runtime_checkable
+import logging
+import os
+import shutil
+from typing import Literal, Protocol, runtime_checkable
 
+import torch
 from torch import nn
 from torch._dynamo import config as dynamo
+from torch.utils._triton import has_triton
+
+from worldmodel_train.training.config import DeepSpeedConfig
+from worldmodel_train.training.strategies.places import Place
+
+logger = logging.getLogger(__name__)
 
 # of one function: a stack has a graph for its first sizes and one for all later ones, with and
 # without gradients, and encoder and predictor are different widths
@@ -17,6 +27,38 @@ class HasRegions(Protocol):
     def compile_regions(self) -> None:
         """Compiles these parts in place, so that names in the state stay."""
         ...
+
+
+def choose_compilation(
+    asked: Literal["auto"] | bool,  # noqa: FBT001 - the recipe's value
+    objective: nn.Module,
+    place: Place,
+) -> bool:
+    """Whether regions are compiled: as the recipe says, or for `auto` where nothing is against."""
+    if asked != "auto":
+        return asked
+    obstacle = _obstacle(objective, place)
+    if place.processes.rank == 0:
+        choice = "compiles the blocks" if obstacle is None else f"does not compile: {obstacle}"
+        logger.info("train.compile=auto %s", choice)
+    return obstacle is None
+
+
+def _obstacle(objective: nn.Module, place: Place) -> str | None:
+    """Why nothing is compiled by default; None where that is tested and pays."""
+    if place.accelerator == "cpu":
+        return "compiling takes minutes on a CPU"
+    if torch.are_deterministic_algorithms_enabled():
+        return "train.deterministic; compiled code may round by the sizes that a start met first"
+    if isinstance(place.chosen, DeepSpeedConfig) and place.chosen.zero_stage == 3:
+        return "ZeRO 3 gathers weights inside of what would be compiled"
+    if not any(isinstance(module, HasRegions) for module in objective.modules()):
+        return f"{type(objective).__name__} has no module that offers regions to compile"
+    if not has_triton():
+        return "this GPU or this torch has no Triton"
+    if not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
+        return "Triton needs a C compiler and there is none; install gcc"
+    return None
 
 
 def compile_regions(objective: nn.Module) -> None:

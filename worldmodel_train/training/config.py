@@ -94,8 +94,9 @@ class TrainConfig(StrictConfig):
     """What the backward pass computes again instead of keeping it in memory; `auto` takes
     the fastest that is computed to fit the GPU, and may take two: the heavier one for only as many
     blocks as it must."""
-    compile: bool = False
-    """Run the blocks of the objective's networks through torch.compile."""
+    compile: Literal["auto"] | bool = "auto"
+    """Run the blocks of the objective's networks through torch.compile; `auto` does on a GPU,
+    where strategy and machine allow it, and says in the log what it chose."""
     deterministic: bool = False
     """Give the same bits in every run, on a GPU too, with slower kernels: attention without cuDNN,
     and sums in a fixed order. On a CPU that is so anyway."""

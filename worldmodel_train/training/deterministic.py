@@ -20,8 +20,9 @@ _ONE_ORDER = (":4096:8", ":16:8")
 def deterministic_algorithms(train: TrainConfig) -> Iterator[None]:
     """Lets PyTorch take only what gives the same bits twice, if the recipe says so.
 
-    What has no such way raises. Our Triton kernels always give the same bits; so does compiled
-    code, which leaves out choices by timing where PyTorch is told so.
+    What has no such way raises. Our Triton kernels always give the same bits. Compiled code leaves
+    out choices by timing, but may round by the sizes that a start met first: `train.compile: auto`
+    does not compile then.
 
     Raises:
         ValueError: The environment asks for what does not give the same bits twice.

@@ -19,7 +19,7 @@ from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_met
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin, shapes_of
 from worldmodel_train.training.clock import Clock, TimedBatches
-from worldmodel_train.training.compilation import compile_regions
+from worldmodel_train.training.compilation import choose_compilation, compile_regions
 from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
@@ -82,7 +82,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         StopSignals() as signals,
         shortages_in_words(clock),
     ):
-        objective = _build_objective(parts, checkpointing)
+        objective = _build_objective(parts, checkpointing, place)
         stored = _stored(parts, shapes_of(objective), last=last, init=init)
         goes_on = stored if last is not None else None
         streams = goes_on.streams if goes_on is not None else None
@@ -154,12 +154,14 @@ def _place_to_write(parts: PretrainParts, processes: Processes) -> Iterator[None
         yield
 
 
-def _build_objective(parts: PretrainParts, checkpointing: CheckpointingPlan) -> nn.Module:
+def _build_objective(
+    parts: PretrainParts, checkpointing: CheckpointingPlan, place: Place
+) -> nn.Module:
     seed_weights(parts.train.seed)
     objective = parts.build_objective()
     assert isinstance(objective, nn.Module)
     set_activation_checkpointing(objective, checkpointing)
-    if parts.train.compile:
+    if choose_compilation(parts.train.compile, objective, place):
         compile_regions(objective)
     return objective
 

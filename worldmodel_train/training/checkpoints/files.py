@@ -30,6 +30,7 @@ from worldmodel_train.config.plain_file import PlainFileError, read_plain
 from worldmodel_train.config.sealed_json import SealError, sealed, unsealed
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.models.strict_state import CheckpointError
+from worldmodel_train.training.checkpoints.staging import Staging
 from worldmodel_train.training.layouts.layout import Piece
 
 RECIPE, META = "recipe.yaml", "meta.json"
@@ -101,17 +102,19 @@ def tensors_of(
 ) -> dict[str, dict[str, Tensor]]:
     """What a rank writes: a copy of its pieces on the CPU, by file and name."""
     files: dict[str, dict[str, Tensor]] = {weights_file(rank): {}, moments_file(rank): {}}
+    staging = Staging()
     for piece in pieces:
         if piece.replicated and rank != 0:
             continue
         shape, name = shapes[piece.name], piece.key
-        values = piece.values.detach().to("cpu", copy=True)
+        values = staging.copy(piece.values.detach())
         if values.numel() == _size(shape):
             values = values.view(shape)
         else:
             name = f"{name}[{piece.start}:{piece.stop}]"
         file = weights_file(rank) if piece.kind == "weights" else moments_file(rank)
         files[file][name] = values
+    staging.flush()
     return {name: tensors for name, tensors in files.items() if tensors}
 
 

@@ -36,7 +36,7 @@ class Moments:
             state["step"].fill_(float(step))
 
     def step(self) -> int:
-        """How many steps the moments have seen."""
-        steps = {int(state["step"]) for state in self._states}
+        """How many steps the moments have seen; waits for the device once."""
+        steps = set(torch.stack([state["step"] for state in self._states]).tolist())
         assert len(steps) == 1, f"moments have seen different numbers of steps: {sorted(steps)}"
-        return steps.pop()
+        return int(steps.pop())

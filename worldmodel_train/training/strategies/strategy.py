@@ -36,7 +36,7 @@ def choose_place(
     """
     accelerator = _accelerator(train, processes)
     chosen = _resolve(train, processes, accelerator, build_objective)
-    if train.compile and isinstance(chosen, DeepSpeedConfig) and chosen.zero_stage == 3:
+    if train.compile is True and isinstance(chosen, DeepSpeedConfig) and chosen.zero_stage == 3:
         raise ValueError(
             "train.compile=true does not go with ZeRO 3, which gathers weights inside of what is "
             "compiled; use train.compile=false, train.strategy=fsdp2, or zero_stage 1 or 2"

@@ -1,0 +1,23 @@
+import os
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def interpreter():
+    """Triton as a program whose kernels run on the CPU: that is fixed when it is imported."""
+    if os.environ.get("TRITON_INTERPRET") != "1":
+        pytest.fail("tests marked interpret need TRITON_INTERPRET=1 from the start")
+    _skip_where_arrays_are_no_index()
+
+
+def _skip_where_arrays_are_no_index():
+    """Triton's issue 9171: its interpreter takes int() of arrays of one dimension."""
+    triton = pytest.importorskip("triton", reason="Triton has no package for this platform")
+    versions = [tuple(map(int, x.split(".")[:2])) for x in (triton.__version__, np.__version__)]
+    if versions[0] < (3, 7) and versions[1] >= (2, 4):
+        pytest.skip(
+            f"the interpreter of Triton {triton.__version__} does not run beside numpy "
+            f"{np.__version__}: use Triton 3.7 or numpy < 2.4"
+        )
