@@ -5,6 +5,7 @@ SET    ?=
 GPUS   ?= 1
 ARGS   ?=
 WHAT   ?= all
+JOBS   ?= 2
 PYTHON ?= python3
 # threads that wait by spinning make CPU runs several times slower when cores are shared
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -12,6 +13,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 VENV := .venv
 BIN  := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# one thread for each of the JOBS; a file's tests share what its fixtures make
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup pretrain submit show report seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format lock clean
@@ -66,13 +69,13 @@ bench-gpu: $(STAMP) ## Measure kernels, steps and memory on one GPU; DRY=1 tries
 	  try memory $(if $(DRY),$(TINY)); \
 	  test -z "$$failed" || { echo "not everything was measured:$$failed"; exit 1; }
 
-test: $(STAMP) ## Run the tests that need no GPU and few minutes
-	@$(BIN)/python -m pytest -q $(ARGS)
+test: $(STAMP) ## Run the tests that need no GPU and few minutes; JOBS=8 runs eight files at a time
+	@$(PYTEST) $(ARGS)
 
-test-all: $(STAMP) ## Run every test this machine can run
-	@$(BIN)/python -m pytest -q -m "not gpu and not slurm and not compile and not interpret" $(ARGS)
-	@JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "compile and not gpu" $(ARGS)
-	@TRITON_INTERPRET=1 JAXTYPING_DISABLE=1 $(BIN)/python -m pytest -q -m "interpret and not gpu" $(ARGS)
+test-all: test ## Run every test this machine can run
+	@$(PYTEST) -m "(slow or distributed) and not (gpu or slurm or compile or interpret)" $(ARGS)
+	@JAXTYPING_DISABLE=1 $(PYTEST) -m "compile and not gpu" $(ARGS)
+	@TRITON_INTERPRET=1 JAXTYPING_DISABLE=1 $(PYTEST) -m "interpret and not gpu" $(ARGS)
 
 # torch.compile cannot trace the shape checks; a GPU's libraries warn of what no test here can know
 test-gpu: $(STAMP) ## Run the tests that need a GPU; DRY=1 only collects them, on any machine
