@@ -13,7 +13,6 @@ from worldmodel_train.data.decoding.crop import Crop
 ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
 """t h w c; clips of one list differ in length and size."""
 
-
 TIMED_OUT = "decode_timeout"
 CRASHED = "decoder_crashed"
 WITHOUT_ANSWER = frozenset({OUT_OF_MEMORY, TIMED_OUT, CRASHED})
@@ -21,8 +20,7 @@ WITHOUT_ANSWER = frozenset({OUT_OF_MEMORY, TIMED_OUT, CRASHED})
 
 _NO_MEMORY = (
     *("MemoryError", "bad_alloc", "Cannot allocate memory", "nsufficient memory"),
-    "(-12 vs. 0)",
-    "failed with 12",  # decord, of FFmpeg's AVERROR(ENOMEM)
+    *("(-12 vs. 0)", "failed with 12"),  # decord, of FFmpeg's AVERROR(ENOMEM)
 )
 
 
