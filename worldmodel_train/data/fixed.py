@@ -20,6 +20,7 @@ from worldmodel_train.data.decoding.decode import (
     Decoder,
 )
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.health import shown
 from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
@@ -80,7 +81,7 @@ def load_clips(
             if len(clips) >= limit:
                 break
     for skip in skipped:
-        _log.warning("skipped '%s' of %s: %s", skip.key, skip.shard, skip.reason)
+        _log.warning("skipped %s", shown(skip))
     if not clips:
         raise ValueError(f"data: source '{source.name}' has no video that can be decoded")
     return FixedClips(

@@ -180,7 +180,7 @@ def test_signals_to_the_whole_job_do_not_cost_a_sample(make_video, make_request)
 
 def test_a_child_that_cannot_start_says_how_to_see_why(make_request):
     process = DecodeProcess(DecoderConfig(), command=[sys.executable, "-c", "raise SystemExit(7)"])
-    with pytest.raises(RuntimeError, match="exit status 7"):
+    with pytest.raises(ChildProcessError, match="exit status 7"):
         process.decode(b"video", make_request())
 
 

@@ -169,7 +169,7 @@ class DecodeProcess:
             peer.receive()
         except (ConnectionError, TimeoutError) as error:
             status = self.close()
-            raise RuntimeError(
+            raise ChildProcessError(  # an OSError: a machine that lacks memory may have it again
                 f"the decoding process did not start (exit status {status}; "
                 f"{self._last_words}); see why with: {' '.join(self._command)}"
             ) from error
