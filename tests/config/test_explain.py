@@ -167,3 +167,22 @@ def test_a_long_value_is_cut():
     (problem,) = problems(GOOD + f"count: {'x' * 500}\n")
     assert problem.endswith("xxx...")
     assert len(problem) < 120
+
+
+class Words(StrictConfig):
+    word: str = Field(pattern="^[a-z]+$", default="x")
+    pair: tuple[int, ...] = Field(min_length=2, max_length=3, default=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("word: A1\n", 'r.yaml:1: word: "A1" does not match ^[a-z]+$'),
+        ("pair: [1]\n", "r.yaml:1: pair: expected at least 2 items, got 1"),
+        ("pair: [1, 2, 3, 4]\n", "r.yaml:1: pair: expected at most 3 items, got 4"),
+    ],
+)
+def test_patterns_and_lengths_are_told_in_our_words(text, problem):
+    with pytest.raises(RecipeError) as caught:
+        read_model(Words, parse_yaml(text, file="r.yaml"))
+    assert caught.value.problems == (problem,)

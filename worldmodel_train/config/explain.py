@@ -76,6 +76,12 @@ def _message(detail: ErrorDetails, place: Place) -> str:
         return str(context["error"])
     if kind == "int_from_float":
         return f"expected a whole number, got {got}"
+    if kind == "string_pattern_mismatch":
+        return f"{got} does not match {context['pattern']}"
+    if kind in ("too_short", "too_long"):
+        limit = "at least" if kind == "too_short" else "at most"
+        count = context.get("min_length", context.get("max_length"))
+        return f"expected {limit} {count} items, got {context['actual_length']}"
     expected = _EXPECTED.get(kind.partition("_")[0])
     if kind.endswith(("_type", "_parsing")) and expected:
         return f"expected {expected}, got {got}"
