@@ -284,6 +284,11 @@ def test_a_run_taken_back_to_an_older_checkpoint_keeps_its_own_new_ones(folder):
     assert step_of(folder.last()) == 5
 
 
+def test_below_a_file_there_is_no_checkpoint(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert CheckpointFolder(tmp_path / "file" / "run").last() is None
+
+
 def test_a_first_save_that_died_before_the_pointer_is_gone_on_from(folder):
     for step in (1, 2):
         save(folder, step)

@@ -79,7 +79,7 @@ class CheckpointFolder:
             raise CheckpointError(f"{self._pointer} is a link, not a file. {self.remedy()}")
         try:
             content = read_plain(self._pointer, _LONGEST_NAME)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except PlainFileError as error:
             raise CheckpointError(f"{error}. {self.remedy()}") from None
