@@ -84,7 +84,7 @@ def test_a_tar_cut_between_two_samples_is_truncated(copy):
         tar.getmembers()
         end = tar.offset
     shard.write_bytes(shard.read_bytes()[:end])
-    assert any("end mark is missing" in p for p in problems(copy))
+    assert any("tar, truncated: it ends early" in p for p in problems(copy))
 
 
 def test_a_sample_without_json_or_without_video_is_found(copy):

@@ -1,16 +1,23 @@
 """Samples out of a tar shard, with every size checked before memory is taken."""
 
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BufferedReader
 from pathlib import Path
 
 from worldmodel_train.data.packing.errors import BadVideo
-from worldmodel_train.data.shards.tar_header import BLOCK, compression_of
+from worldmodel_train.data.shards.shard_table import ShardSample
+from worldmodel_train.data.shards.tar_groups import Grouping
+from worldmodel_train.data.shards.tar_header import BLOCK, CorruptTarError, compression_of
+from worldmodel_train.data.shards.tar_members import FileBytes, Span, read_member, tar_members
 from worldmodel_train.data.video_files import MEMBER_LIMIT
 
 LARGEST_JSON = 1 << 20
+_DAMAGES = {
+    "truncated_shard": "truncated: it ends early",
+    "corrupt_shard": "damaged: a header is wrong",
+    "compressed_shard": "compressed",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,28 +30,21 @@ class RawSample:
     description: bytes  # empty where the json is missing
 
 
-def read_samples(file: BufferedIOBase) -> Iterator[RawSample]:
-    """The samples of a tar in order; raises BadVideo where the tar is damaged."""
-    parts: dict[str, bytes] = {}
-    current = None
+def read_samples(file: BufferedReader) -> Iterator[RawSample]:
+    """The samples of a tar in order, as training reads it; raises BadVideo where it is damaged."""
+    groups = Grouping()
     try:
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            for member in tar:
-                key, dot, suffix = member.name.rpartition("/")[2].partition(".")
-                if current is not None and key != current:
-                    yield _sample(current, parts)
-                    parts = {}
-                current = key
-                parts[dot + suffix.lower()] = _body(tar, member)
-            if not _ends_well(file, tar.offset):
-                raise BadVideo("tar", "truncated: the end mark is missing")
-    except tarfile.TarError as error:
-        raise BadVideo("tar", str(error)) from error
-    if current is not None:
-        yield _sample(current, parts)
+        for member in tar_members(FileBytes(file)):
+            done = groups.add(member)
+            if done is not None:
+                yield _sample(file, done)
+        for last in groups.end():
+            yield _sample(file, last)
+    except CorruptTarError as error:
+        raise BadVideo("tar", _DAMAGES[str(error)]) from error
 
 
-def open_shard(path: Path) -> BufferedIOBase:
+def open_shard(path: Path) -> BufferedReader:
     """The shard's file; BadVideo where it is missing, or compressed whatever its name."""
     try:
         file = path.open("rb")
@@ -56,7 +56,7 @@ def open_shard(path: Path) -> BufferedIOBase:
     return file
 
 
-def compression(file: BufferedIOBase) -> str | None:
+def compression(file: BufferedReader) -> str | None:
     """What packed a file that is no plain tar; it stands at its beginning afterwards."""
     start = file.read(BLOCK)
     file.seek(0)
@@ -71,27 +71,18 @@ def compressed_shards(folder: Path) -> str:
     return f"{found[0].name} is compressed, and samples are read by their place: gunzip the shards"
 
 
-def _body(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    limit = LARGEST_JSON if member.name.endswith(".json") else MEMBER_LIMIT
-    if not member.isfile() or not 0 <= member.size <= limit:
-        raise BadVideo("tar", f"member {member.name!r} is not a file of a sane size")
-    body = tar.extractfile(member)
-    content = body.read() if body is not None else b""
-    if len(content) != member.size:
-        raise BadVideo("tar", f"truncated inside {member.name!r}")
-    return content
-
-
-def _ends_well(file: BufferedIOBase, offset: int) -> bool:
-    """Whether two empty blocks follow the last member, as a whole tar ends."""
-    file.seek(offset)
-    tail = file.read(2 * tarfile.BLOCKSIZE)
-    return len(tail) == 2 * tarfile.BLOCKSIZE and not any(tail)
-
-
-def _sample(key: str, parts: dict[str, bytes]) -> RawSample:
-    description = parts.pop(".json", b"")
-    suffix = next(iter(parts), None)
+def _sample(file: BufferedReader, sample: ShardSample) -> RawSample:
+    json = sample.spans.get("json")
+    suffix = next((extension for extension in sample.spans if extension != "json"), None)
     return RawSample(
-        key=key, suffix=suffix, video=parts.get(suffix or "", b""), description=description
+        key=sample.key,
+        suffix=None if suffix is None else f".{suffix}",
+        video=b"" if suffix is None else _body(file, sample.spans[suffix], MEMBER_LIMIT),
+        description=b"" if json is None else _body(file, json, LARGEST_JSON),
     )
+
+
+def _body(file: BufferedReader, span: Span, limit: int) -> bytes:
+    if span.size > limit:
+        raise BadVideo("tar", f"a file of {span.size} bytes, more than {limit}")
+    return read_member(file, span)
