@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -114,11 +115,23 @@ def test_a_finished_set_is_left_as_it_is(tmp_path, packed, videos, run_pack):
     assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.tar")} == before
 
 
+@pytest.mark.parametrize("name", ["chapter-000001.json", "arguments.json"])
+def test_a_digit_of_the_journal_that_is_another_is_named(tmp_path, packed, videos, run_pack, name):
+    out = tmp_path / "out"
+    shutil.copytree(packed, out)
+    path = out / "journal" / name
+    digits = re.sub(rb'(_entry":|entries": )\d+', rb"\g<1>5", path.read_bytes(), count=1)
+    assert digits != path.read_bytes()
+    path.write_bytes(digits)
+    with pytest.raises(PackError, match=rf"{name}: its checksum is wrong.*journal is damaged"):
+        run_pack(videos, out, shard_size=20_000)
+
+
 def test_a_set_that_an_older_version_began_goes_on(tmp_path, videos, run_pack):
     run_pack(videos, tmp_path / "out", encode=EncodeConfig(short_side=32))
     path = tmp_path / "out" / "journal" / "arguments.json"
     stored = json.loads(path.read_bytes())
-    del stored["arguments"]["encode"]["tune"]
+    del stored["sha256"], stored["arguments"]["encode"]["tune"]
     path.write_text(json.dumps(stored))
     again = run_pack(videos, tmp_path / "out", encode=EncodeConfig(short_side=32))
     assert again.resumed_entries == 6

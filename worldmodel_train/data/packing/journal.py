@@ -14,6 +14,7 @@ from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.json_text import JsonError, parse_model
+from worldmodel_train.config.sealed_json import SealError, sealed, unsealed
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
@@ -24,6 +25,8 @@ from worldmodel_train.data.shards.tar_index import read_shard_table
 ModelT = TypeVar("ModelT", bound=StrictConfig)
 
 _log = logging.getLogger(__name__)
+
+_DAMAGED = "the journal is damaged; pack into an empty folder"
 
 
 class PackArguments(StrictConfig):
@@ -123,7 +126,7 @@ class Journal:
         if not path.exists():
             self._require_fresh()
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, json.dumps(wanted.model_dump(), indent=1).encode())
+            write_atomically(path, sealed(json.dumps(wanted.model_dump(), indent=1)).encode())
             return []
         _require_same(_read(Begun, path), wanted, self._out)
         return list(self._chapters())
@@ -134,7 +137,7 @@ class Journal:
             table = read_shard_table(self._out / chapter.shard.name)
             write_atomically(_rows_of(self._out, chapter.shard), table.to_bytes())
         path = self.folder / f"chapter-{number:06d}.json"
-        write_atomically(path, chapter.model_dump_json().encode())
+        write_atomically(path, sealed(chapter.model_dump_json()).encode())
 
     def table(self, shard: ShardRecord) -> ShardTable:
         """Where the samples of a finished shard lie."""
@@ -205,11 +208,14 @@ def read_chapters(out: Path) -> Iterator[Chapter]:
 
 
 def _read(model: type[ModelT], path: Path) -> ModelT:
-    """A file of the journal."""
+    """A file of the journal; those of older versions have no checksum."""
     try:
-        return parse_model(model, path.read_bytes(), path)
+        content = path.read_bytes()
+        return parse_model(model, unsealed(content) or content, path)
     except JsonError as error:
-        raise PackError(f"{error}: the journal is damaged; pack into an empty folder") from None
+        raise PackError(f"{error}: {_DAMAGED}") from None
+    except SealError as error:
+        raise PackError(f"{path}: {error}: {_DAMAGED}") from None
 
 
 def _require_same(found: Begun, wanted: Begun, out: Path) -> None:
