@@ -6,7 +6,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
-from torch.utils import deterministic
 
 from worldmodel_train.models.attention_backends import refuse_nondeterministic
 from worldmodel_train.training.config import TrainConfig
@@ -39,10 +38,11 @@ def deterministic_algorithms(train: TrainConfig) -> Iterator[None]:
             warn_only=torch.is_deterministic_algorithms_warn_only_enabled(),
         )
         torch.use_deterministic_algorithms(mode=True)
-        filled = deterministic.fill_uninitialized_memory
-        undo.callback(partial(setattr, deterministic, "fill_uninitialized_memory", filled))
+        # an attribute that is made at run time
+        settings, filling = torch.utils.deterministic, "fill_uninitialized_memory"
+        undo.callback(partial(setattr, settings, filling, getattr(settings, filling)))
         # NaN in memory not yet written would cost bandwidth and reach the padding of flat buffers
-        deterministic.fill_uninitialized_memory = False
+        setattr(settings, filling, False)
         yield
 
 

@@ -51,7 +51,10 @@ class _SplitPacked(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any,  # noqa: ANN401
+        *gradients: Tensor,
+    ) -> tuple[Tensor | None, ...]:
         packed, given = gradients[0].new_empty(ctx.like), iter(gradients)
         views, tables = group_views(packed, ctx.shapes), _pairs(ctx.saved_tensors, len(ctx.shapes))
         for view, turns in zip(views, tables, strict=True):
