@@ -77,9 +77,7 @@ def kernels(
     publication.finish(report)
 
 
-def _calls(
-    bench: Bench, rounds: int
-) -> dict[str, Callable[[], Ceilings] | Callable[[], list[Measured]]]:
+def _calls(bench: Bench, rounds: int) -> Mapping[str, Callable[[], Ceilings | list[Measured]]]:
     """What is measured, by name; ceilings first, for nothing is told without them."""
     ceilings = partial(measure_ceilings, bench.device, [bench.precision], rounds=rounds)
     return {"ceilings": ceilings} | {

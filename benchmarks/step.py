@@ -125,7 +125,7 @@ def _calls(
     *,
     num_batches: int,
     rounds: int,
-) -> dict[str, Callable[[], Ceilings] | Callable[[], Measured]]:
+) -> Mapping[str, Callable[[], Ceilings | Measured]]:
     """What is measured: ceilings by precision, then steps by size."""
     precisions = {read.train.precision for read in recipes.values()}
     return {one: partial(measure_ceilings, device, [one], rounds=rounds) for one in precisions} | {
