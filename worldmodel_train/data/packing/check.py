@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_model
@@ -174,7 +174,7 @@ def check_shard(job: ShardJob, beat: Beat) -> CheckReport:
     return report
 
 
-def _check_samples(file: BufferedIOBase, job: ShardJob, report: CheckReport, beat: Beat) -> None:
+def _check_samples(file: BufferedReader, job: ShardJob, report: CheckReport, beat: Beat) -> None:
     keys: set[str] = set()
     for sample in read_samples(file):
         beat()
