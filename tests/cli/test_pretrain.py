@@ -4,7 +4,8 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from worldmodel_train.cli import _message, app
+from worldmodel_train.cli import _message
+from worldmodel_train.cli.commands import app
 from worldmodel_train.recipe import load_recipe
 
 SHORT = (
