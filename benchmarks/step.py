@@ -78,9 +78,9 @@ def step(  # noqa: PLR0913 - one parameter for each option of the command line
     publication = Publication(results)
     calls = _calls(recipes, place, choices, num_batches=batches, rounds=rounds)
     for name, found in one_by_one(calls, place, threads=threads):
-        if isinstance(found, ValueError):
-            raise found  # the user can mend it
         if isinstance(found, BaseException):
+            if isinstance(found, ValueError) or name not in recipes:
+                raise found  # the user can mend it; or no ceilings, without which nothing is told
             failures[name] = in_a_line(found)
         elif isinstance(found, Ceilings):
             ceilings[name] = found

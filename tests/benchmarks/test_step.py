@@ -138,6 +138,16 @@ def test_other_pixels_are_refused(bench, tiny, monkeypatch):
     assert bench("step", "--recipe", "demo", *tiny) == 1
 
 
+def test_a_device_whose_ceilings_are_not_known_is_an_error_at_once(tiny, monkeypatch, tmp_path):
+    def break_down(*_, **__):
+        raise torch.AcceleratorError("CUDA error: out of memory")
+
+    monkeypatch.setattr(step, "measure_ceilings", break_down)
+    with pytest.raises(torch.AcceleratorError, match="out of memory"):
+        step.step(list(tiny), recipe="demo", rounds=1, device="cpu", results=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_peer_that_cannot_run_is_named_and_ours_is_told(bench, tiny, monkeypatch, tmp_path):
     def break_down(*_, **__):
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nmore")

@@ -53,21 +53,32 @@ def test_a_signal_saves_leaves_and_says_how_to_go_on(toy, tmp_path, caplog, name
     assert "the same command goes on" in caplog.text
 
 
-def test_a_signal_ends_a_run_whose_data_does_not_come_and_saves_what_was_trained(
-    toy, tmp_path, losses, weights, monkeypatch
-):
-    def terminate_and_stall():
-        terminate()
-        threading.Event().wait(60)
+def terminate_and_stall() -> None:
+    terminate()
+    threading.Event().wait(60)
 
+
+@pytest.mark.parametrize("save_every", [100, 3])
+def test_a_signal_ends_a_run_whose_data_does_not_come_and_saves_what_was_trained_once(
+    toy, tmp_path, losses, weights, monkeypatch, save_every
+):
     monkeypatch.setattr(told_to_leave, "_MORE_PATIENCE", 0.0)
     monkeypatch.setattr(told_to_leave, "_LOOK_EVERY", 0.05)
     one, two = tmp_path / "one", tmp_path / "two"
     pretrain(toy.toy_parts(one))
+    published, real = [], CheckpointFolder.publish
+
+    def publish(folder, temporary, progress, *rest):
+        published.append(progress.step)
+        return real(folder, temporary, progress, *rest)
+
+    stall = {"at_batch": at(4, terminate_and_stall), "save_every": save_every}
+    monkeypatch.setattr(CheckpointFolder, "publish", publish)
     with pytest.raises(SystemExit) as left:
-        pretrain(toy.toy_parts(two, at_batch=at(4, terminate_and_stall)))
+        pretrain(toy.toy_parts(two, **stall))
     assert left.value.code == 143
-    assert CheckpointFolder(two).steps() == [3]  # batches are asked for one step ahead
+    assert published == [3]  # batches are asked for one step ahead
+    monkeypatch.setattr(CheckpointFolder, "publish", real)
     assert pretrain(toy.toy_parts(two)).step == 8
     assert losses(one) == losses(two)
     resumed = weights(two)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from worldmodel_kernels.rope.packed import group_views
+
 
 @torch.library.custom_op("worldmodel_kernels::rope_groups", mutates_args=())
 def turn_groups(
@@ -63,8 +65,7 @@ def _packed(heads: Sequence[Tensor]) -> Tensor:
 
 def _views(packed: Tensor, rows: Sequence[int], cos: Sequence[Tensor]) -> list[Tensor]:
     shapes = [(count, table.shape[1]) for count, table in zip(rows, cos, strict=True)]
-    parts = packed.split([count * tokens for count, tokens in shapes])
-    return [part.unflatten(0, shape) for part, shape in zip(parts, shapes, strict=True)]
+    return group_views(packed, shapes)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:  # noqa: ANN401

@@ -42,10 +42,12 @@ def test_a_signal_sets_a_flag_and_handlers_are_put_back(number):
     assert signal.getsignal(number) is before
 
 
-def test_the_first_signal_counts(signals):
+def test_the_first_signal_counts_and_is_answered_once_however_often_it_comes(signals, capfd):
     signal.raise_signal(signal.SIGUSR1)
     signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGUSR1)
     assert signals.received == signal.SIGUSR1
+    assert capfd.readouterr().err.count("saving after this step") == 1
 
 
 def test_a_hangup_that_is_ignored_as_under_nohup_stays_ignored():

@@ -38,6 +38,7 @@ class Saver(StepCallback):
         self._watch = watch
         self._settle = settle
         self._prunes = False
+        self._begun_at: int | None = None  # the step of the last checkpoint that has begun
         self._asked: Callable[[], tuple[int, ...]] | None = None
         self._streams = watch.streams.state()  # as the last step left them
         self.stopped_by = 0
@@ -81,9 +82,16 @@ class Saver(StepCallback):
         together = together or self._watch.agreement.alone
         if isinstance(exception, LeftWaitingError) and self._watch.agreement.alone:
             assert isinstance(pl_module, TrainingModule)
-            with self._watch.clock.stopped():
-                self._save(trainer, pl_module, is_last=True)
+            self._save_as_left(trainer, pl_module)
         if together and isinstance(exception, Exception) and self._writer.pending:
+            self._finish(trainer)
+
+    def _save_as_left(self, trainer: pl.Trainer, module: TrainingModule) -> None:
+        """Makes sure that the last step is saved; what is saved already is not touched."""
+        if self._begun_at != module.step:
+            with self._watch.clock.stopped():
+                self._save(trainer, module, is_last=True)
+        elif self._writer.pending:
             self._finish(trainer)
 
     def _save(self, trainer: pl.Trainer, module: TrainingModule, *, is_last: bool) -> None:
@@ -98,6 +106,7 @@ class Saver(StepCallback):
         # a checkpoint that may hold a collapsed model takes nobody's place
         self._prunes = not self._watch.guard.suspicious
         self._writer.begin(module.layout.pieces(), self._progress(module))
+        self._begun_at = module.step
         if is_last or not self._config.asynchronous:
             self._finish(trainer)
 

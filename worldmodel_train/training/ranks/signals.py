@@ -96,8 +96,8 @@ class StopSignals:
         elif self._received and number == signal.SIGINT:
             if LAUNCHER not in os.environ:
                 _die_of(number)
-        else:
-            self._received = self._received or number
+        elif not self._received:
+            self._received = number
             _say(_SAVING)
 
 

@@ -29,7 +29,9 @@ class Measurement:
     def values(self) -> dict[str, float]:
         """Every number by name; waits for the copies, and takes its time over the latents."""
         if self.copied is not None:
-            self.copied.synchronize()
+            # a thread has the first GPU until it says otherwise, and would open a context there
+            with torch.cuda.device(self.copied.device):
+                self.copied.synchronize()
         numbers = dict(zip(self.names, self.numbers.tolist(), strict=True))
         last = {name: numbers.pop(name) for name in ("grad_norm", "non_finite")}
         for name, latents in self.latents.items():
