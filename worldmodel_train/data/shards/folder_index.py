@@ -7,6 +7,7 @@ checksums: a bit that is another is refused here, or found when its row is read.
 """
 
 import os
+import secrets
 import struct
 import zlib
 from collections.abc import Iterable
@@ -105,10 +106,11 @@ def read_row(index: int, place: int, num_samples: int, number: int) -> ShardSamp
 
 def write_folder_index(path: Path, shards: Iterable[IndexedShard]) -> int:
     """Write the index of these shards; samples in it. `path` has its old content or all the new."""
-    temporary = path.with_name(f".{path.name}.partial")
+    # a name that nobody has, and "x": a file beside `path` may be anybody's
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     found: list[tuple[bytes, int, int, int]] = []  # as in the directory
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(bytes(_HEADER.size))
             for name, num_bytes, table in shards:
                 found.append((os.fsencode(name), num_bytes, len(table), file.tell()))
