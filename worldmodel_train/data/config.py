@@ -112,7 +112,8 @@ class LoaderConfig(StrictConfig):
     """Seconds to try again, with growing pauses, where a web server is away or busy (no connection,
     429, 5xx), before its shards are skipped. Failing `pipe:` commands are spaced out likewise."""
     max_attempts: int = Field(ge=1, default=16)
-    """Samples tried in the place of a bad one before the run stops."""
+    """Samples tried in the place of a bad one before the run stops; of a stream, whose bad samples
+    lie side by side, more as long as `max_bad_share` holds, unless none could be reached."""
     max_bad_share: float = Field(ge=0, le=1, default=0.05)
     """Share of bad samples past which the run stops."""
 
