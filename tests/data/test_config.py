@@ -21,6 +21,13 @@ def test_the_recipes_form_is_read():
         ({"sources": [SOURCE], "augment": {"size": 64, "scale": [0.5, 0.2]}}, "scale"),
         ({"sources": [SOURCE], "augment": {"size": 64, "aspect": [0, 2]}}, "aspect"),
         ({"sources": [SOURCE], "augment": AUGMENT, "decoder": {"name": "gpu"}}, "decoder"),
+        *(
+            ({"sources": [SOURCE], "augment": AUGMENT, part: {key: 1 << 62}}, key)
+            for part, key in (
+                *(("decoder", "timeout_s"), ("decoder", "memory_mb")),
+                ("loader", "stream_timeout_s"),
+            )
+        ),
         ({"sources": [{**SOURCE, "fsp": 4}], "augment": AUGMENT}, "fsp"),
     ],
 )

@@ -34,3 +34,17 @@ def test_files_stay_small_and_the_process_lives(tmp_path):
     code = f"limit_files(1000)\nopen({str(tmp_path / 'log')!r}, 'wb', 0).write(bytes(5000))"
     assert run(code).returncode == 0
     assert (tmp_path / "log").stat().st_size == 1000
+
+
+def test_a_lower_limit_of_the_shell_stays():
+    code = """
+import resource
+for limit, kind, set_it in (
+    (9000, resource.RLIMIT_FSIZE, limit_files), (60 << 20, resource.RLIMIT_DATA, limit_memory)
+):
+    resource.setrlimit(kind, (limit, limit))
+    set_it(10_000)
+    assert resource.getrlimit(kind) == (limit, limit)
+"""
+    outcome = run(code)
+    assert outcome.returncode == 0, outcome.stderr

@@ -28,7 +28,7 @@ def test_a_line_that_is_being_written_is_left_out_and_a_damaged_one_is_named(tmp
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
     assert read_curves(tmp_path) == {"loss": [(1, 2.0)]}
-    for wrong in ("{", "[1]", "{}", '{"loss": 1.0}'):
+    for wrong in ("{", "[1]", "{}", '{"loss": 1.0}', '{"step": NaN}', '{"step": Infinity}'):
         path.write_text(f'{{"step": 1}}\n{wrong}\n{{"step": 3}}\n')
         with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2: "):
             read_curves(tmp_path)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from worldmodel_train.config import StrictConfig
 
 STREAM_PREFIXES = ("pipe:", "http://", "https://", "s3://", "gs://")
+_DAY = 86_400.0  # seconds; clocks of the system take no number at will
 
 
 class ClipConfig(StrictConfig):
@@ -82,9 +83,9 @@ class DecoderConfig(StrictConfig):
 
     name: Literal["auto", "decord", "pyav"] = "auto"
     """`auto` is PyAV; decord is slower, and refuses what it would get wrong."""
-    timeout_s: float = Field(gt=0, default=20.0)
+    timeout_s: float = Field(gt=0, le=_DAY, default=20.0)
     """Seconds a clip may take before its decoder is killed; after two kills it is skipped."""
-    memory_mb: int = Field(ge=64, default=4096)
+    memory_mb: int = Field(ge=64, le=1 << 30, default=4096)
     """MiB that a decoder may take beyond what it takes idle, on Linux; each of `loader.workers` has
     one. A video that needs more is skipped as `out_of_memory`."""
     max_pixels: int = Field(ge=1, default=8192 * 8192)
@@ -104,14 +105,15 @@ class LoaderConfig(StrictConfig):
     shuffle_buffer: int = Field(ge=1, default=1000)
     """Samples held to shuffle a stream, 4 GiB of them at most; sources that can seek are shuffled
     fully without it."""
-    stream_timeout_s: float = Field(gt=0, default=60.0)
+    stream_timeout_s: float = Field(gt=0, le=_DAY, default=60.0)
     """Seconds a stream may send nothing, or less than 1 KiB each, before the rest of its shard is
     skipped; also where ten times as long brings no sample."""
     stream_retry_s: float = Field(ge=0, default=300.0)
     """Seconds to try again, with growing pauses, where a web server is away or busy (no connection,
     429, 5xx), before its shards are skipped. Failing `pipe:` commands are spaced out likewise."""
     max_attempts: int = Field(ge=1, default=16)
-    """Samples tried in the place of a bad one before the run stops."""
+    """Samples tried in the place of a bad one before the run stops; of a stream, whose bad samples
+    lie side by side, more as long as `max_bad_share` holds, unless none could be reached."""
     max_bad_share: float = Field(ge=0, le=1, default=0.05)
     """Share of bad samples past which the run stops."""
 

@@ -30,13 +30,19 @@ def limit_memory(mebibytes: int) -> None:
     nor address space that is only reserved. Elsewhere than on Linux nothing is limited.
     """
     if sys.platform == "linux":
-        limit = _data_bytes() + mebibytes * _MIB
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        _lower(resource.RLIMIT_DATA, _data_bytes() + mebibytes * _MIB)
 
 
 def limit_files(num_bytes: int) -> None:
     """Makes writes fail that would grow a file past `num_bytes`."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, num_bytes))
+    _lower(resource.RLIMIT_FSIZE, num_bytes)
+
+
+def _lower(kind: int, limit: int) -> None:
+    """Sets a limit, unless the shell or the scheduler has set a lower one: none can be raised."""
+    before = (most for most in resource.getrlimit(kind) if most != resource.RLIM_INFINITY)
+    limit = min((limit, *before))
+    resource.setrlimit(kind, (limit, limit))
 
 
 def _data_bytes() -> int:

@@ -99,7 +99,7 @@ def _require_answers(source: str, skipped: Sequence[Skip]) -> None:
         counts = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
         raise ValueError(
             f"data: {reasons.total()} videos of source '{source}' got no answer from the decoder "
-            f"({counts}); the last is '{skipped[-1].key}' in {skipped[-1].shard}. {remedy(reasons)}"
+            f"({counts}); the last is {shown(skipped[-1])}. {remedy(reasons)}"
         )
 
 

@@ -9,6 +9,7 @@ VIDEO_SUFFIXES = frozenset(
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))
 
 MEMBER_LIMIT = 1 << 31  # bytes; a larger file is no clip's video
+JSON_LIMIT = 1 << 26  # bytes; read, it takes twenty times as many
 
 # A playlist dressed up as a video could name other files or hosts: only plain containers open.
 CONTAINERS = (

@@ -93,7 +93,7 @@ def read_curves(run_dir: Path) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for number, line in enumerate(lines[:-1], start=1):
         numbers = dict(_flatten(parse_object(line, f"{path}, line {number}", allow_nan=True)))
-        if "step" not in numbers:
+        if not math.isfinite(numbers.get("step", math.nan)):
             raise ValueError(f"{path}, line {number}: says no step; take it out")
         step = int(numbers.pop("step"))
         for name, value in numbers.items():

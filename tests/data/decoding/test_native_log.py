@@ -52,6 +52,20 @@ def test_what_was_written_before_is_not_kept(kind):
     assert log.text == "now"
 
 
+def test_a_log_of_the_shell_cannot_be_read_and_need_not_be(tmp_path):
+    (tmp_path / "log").write_text("earlier\n")
+    saved, appended = os.dup(2), os.open(tmp_path / "log", os.O_APPEND | os.O_WRONLY)
+    os.dup2(appended, 2)
+    try:
+        with recording() as log:
+            os.write(2, b"now\n")
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(appended)
+    assert log.text == "now"
+
+
 def test_a_file_keeps_what_was_said_for_whoever_reads_it_after_a_crash():
     with error_channel("file") as channel, recording():
         os.write(2, b"bad_alloc")

@@ -112,10 +112,11 @@ def test_a_video_that_is_not_the_hashed_one_is_found(copy, make_video, tmp_path)
 
 def test_an_unfinished_or_nonsense_index_is_one_line(copy, tmp_path):
     index = json.loads((copy / "index.json").read_text())
-    index["shards"][0]["name"] = "../../etc/passwd"
-    (copy / "index.json").write_text(json.dumps(index))
-    with pytest.raises(PackError, match="is not a file name"):
-        problems(copy)
+    for name in ("../../etc/passwd", "a\0.tar"):
+        index["shards"][0]["name"] = name
+        (copy / "index.json").write_text(json.dumps(index))
+        with pytest.raises(PackError, match="is not a file name"):
+            problems(copy)
     (copy / "index.json").write_text('{"version": 7}')
     with pytest.raises(PackError, match="version"):
         problems(copy)

@@ -300,7 +300,8 @@ def test_packing_removes_nothing_that_it_did_not_make(tmp_path, make_video, run_
     out = tmp_path / "out"
     mine = (
         ".scratch-mine/film.mp4", ".notes.partial", ".shard-000000.tar.partial",
-        ".index.json.partial", ".rejects.jsonl.partial", "journal/scratch-mine/film.mp4",
+        ".index.json.partial", ".rejects.jsonl.partial", ".samples.idx.partial",
+        "journal/scratch-mine/film.mp4",
     )  # fmt: skip
     for name in mine:
         (out / name).parent.mkdir(parents=True, exist_ok=True)

@@ -65,6 +65,14 @@ def test_a_hung_and_a_crashed_worker_cost_only_their_own_payload(act):
     assert "exit code -11" in results[3].detail
 
 
+def test_a_worker_that_is_killed_while_it_is_idle_costs_nothing(act):
+    with WorkerPool(act, 1, 30.0) as pool:
+        for _ in range(2):
+            assert list(pool.map_in_order(["a"], ahead=1)) == ["a"]
+            pool._workers[0].process.kill()
+            pool._workers[0].process.join()
+
+
 def test_a_worker_that_is_slow_to_start_loses_nothing(act, monkeypatch):
     monkeypatch.setenv("SLOW_IMPORT_S", "0.8")
     with WorkerPool(act, 1, 0.4, total_s=0.4) as pool:

@@ -50,3 +50,10 @@ def test_endless_digits_are_refused():
 def test_a_range_from_high_to_low_names_nothing_and_says_so():
     with pytest.raises(ValueError, match=r"'\{9\.\.0\}\.tar' are none"):
         expand_braces("{9..0}.tar")
+
+
+@pytest.mark.parametrize("pattern", ["{0..0}" * 1500, "{" * 1200 + "a,b}" + ",c}" * 1199])
+def test_braces_without_end_are_refused(pattern):
+    for expand in (expand_braces, expand_ranges):
+        with pytest.raises(ValueError, match="more than 100 braces"):
+            expand(pattern)

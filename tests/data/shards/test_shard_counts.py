@@ -74,6 +74,8 @@ def test_an_index_of_another_program_is_passed_over_with_one_warning(make_shard,
         "[", '{"version": 1, "shards": [{}]}', "[" * 100_000, "9" * 5000, '{"version": NaN}',
         '{"version": 1, "shards": [{"name": "\\ud83d", "bytes": 1, "samples": 1}]}',
         '{"version": 1, "shards": [{"name": "a", "bytes": 1, "samples": 18446744073709551615}]}',
+        '{"version": 1, "shards": [{"name": "a", "bytes": 1, "samples": 4611686018427387904}]}',
+        '{"version": 1, "shards": [{"name": "a", "bytes": 1, "samples": -5}]}',
     ],
 )  # fmt: skip
 def test_a_broken_index_is_named_with_the_remedy(make_shard, text):

@@ -49,6 +49,15 @@ def test_a_copy_in_another_process_reads_the_same(paths, never_scanned):
     assert videos(pickle.loads(pickle.dumps(shards))) == first
 
 
+def test_a_json_too_large_to_be_parsed_is_not_read_and_its_video_is(paths, monkeypatch):
+    monkeypatch.setattr(shard_set, "JSON_LIMIT", 10)
+    shards = ShardSet(list(map(str, paths)))
+    with pytest.raises(SampleError) as error:
+        shards.json(0)
+    assert error.value.skip == ("too_large", str(paths[0]), "xa")
+    assert shards.video(0).video == b"x-a"
+
+
 def test_problems_of_samples_are_in_the_index(make_shard, never_scanned):
     path = make_shard("a.tar", {"1": b"v"}, without_json=["1"])
     write_rows(path)

@@ -140,7 +140,14 @@ def test_a_busy_server_is_asked_again_with_growing_pauses_and_logged_once(servin
 
 
 @pytest.mark.parametrize(
-    ("asked", "least"), [("7", 7), ("Fri, 31 Dec 9999 23:59:59 GMT", 100), ("soon", 0), ("-1", 0)]
+    ("asked", "least"),
+    [
+        *(("7", 7), ("Fri, 31 Dec 9999 23:59:59 GMT", 100), ("soon", 0), ("-1", 0)),
+        *(
+            (f"Mon, 01 Jan 2024 00:00:00 +{'9' * 20}", 0),
+            (f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", 0),
+        ),
+    ],
 )
 def test_retry_after_is_followed_as_far_as_there_is_time(serving, asked, least):
     waits = Waits()

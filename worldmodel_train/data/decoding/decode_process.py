@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO
 
+from worldmodel_train.config.printable import printable
 from worldmodel_train.data.config import DecoderConfig
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.clip_memory import ClipMemory
@@ -192,18 +193,12 @@ def _decoder_of(answer: Message, body_bytes: int) -> str:
     if body_bytes or not (isinstance(word, str) and _WORD.fullmatch(word)):
         raise ConnectionError(f"an answer of {body_bytes} bytes without a word of the clips")
     if "reason" in answer:
-        raise DecodeError(word, _printable(str(detail)[:500]))
+        raise DecodeError(word, printable(detail))
     return word
-
-
-def _printable(text: str) -> str:
-    """The text without what moves a terminal's cursor or cannot be encoded."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _last_line(stderr: IO[bytes]) -> str:
     """The last line written to this file."""
     stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - 4096))
     lines = stderr.read().decode(errors="replace").splitlines()
-    last = next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no message")
-    return _printable(last)
+    return printable(next((line.strip() for line in reversed(lines) if line.strip()), "no message"))

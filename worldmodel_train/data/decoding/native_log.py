@@ -1,5 +1,6 @@
 """What C libraries print while they decode: the only place where some of them admit errors."""
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -22,8 +23,8 @@ class NativeLog:
 def recording() -> Iterator[NativeLog]:
     """Collects what is written to file descriptor 2; for processes that do one thing at a time.
 
-    Where that is a file it stays one: if this process is about to crash, whoever reads the file
-    must find why.
+    Where that is a file which can be read it stays one: if this process is about to crash, whoever
+    reads the file must find why.
     """
     log = NativeLog()
     with _stderr_in_file() as file:
@@ -37,7 +38,8 @@ def recording() -> Iterator[NativeLog]:
 @contextmanager
 def _stderr_in_file() -> Iterator[int]:
     """The descriptor of a file that takes what is written to file descriptor 2."""
-    if stat.S_ISREG(os.fstat(_STDERR).st_mode):
+    mode = fcntl.fcntl(_STDERR, fcntl.F_GETFL) & os.O_ACCMODE
+    if stat.S_ISREG(os.fstat(_STDERR).st_mode) and mode == os.O_RDWR:
         yield _STDERR
         return
     with tempfile.TemporaryFile() as file:

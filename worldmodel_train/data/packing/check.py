@@ -148,8 +148,9 @@ def _instead_of_index(out: Path) -> str:
 
 def shard_path(out: Path, record: ShardRecord) -> Path:
     """The shard inside `out`; an index cannot point elsewhere."""
-    if record.name in {"", ".", ".."} or Path(record.name).name != record.name:
-        raise PackError(f"{out / 'index.json'}: shard name {record.name!r} is not a file name")
+    name = record.name
+    if name in {"", ".", ".."} or "\0" in name or Path(name).name != name:
+        raise PackError(f"{out / 'index.json'}: shard name {name!r} is not a file name")
     return out / record.name
 
 

@@ -15,10 +15,10 @@ from pydantic import Field
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.json_text import JsonError, parse_model
 from worldmodel_train.config.sealed_json import SealError, sealed, unsealed
+from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
-from worldmodel_train.data.packing.shard_writer import write_atomically
 from worldmodel_train.data.shards.shard_table import ShardTable
 from worldmodel_train.data.shards.tar_index import read_shard_table
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import (
@@ -26,7 +27,6 @@ from worldmodel_train.data.packing.shard_writer import (
     ShardWriter,
     closed_size,
     sample_size,
-    write_atomically,
 )
 from worldmodel_train.data.shards.folder_index import (
     INDEX_FILE,

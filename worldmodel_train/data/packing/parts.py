@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_model
+from worldmodel_train.data.atomic_file import sync_folder, write_atomically
 from worldmodel_train.data.packing.check import read_index, shard_path
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
@@ -26,7 +27,6 @@ from worldmodel_train.data.packing.journal import (
     read_chapters,
     samples_of,
 )
-from worldmodel_train.data.packing.shard_writer import sync_folder, write_atomically
 from worldmodel_train.data.shards.folder_index import (
     INDEX_FILE,
     IndexedShard,

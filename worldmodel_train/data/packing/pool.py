@@ -101,6 +101,8 @@ class WorkerPool(Generic[Payload, Result]):
         return next((worker for worker in self._workers if worker.job is None), None)
 
     def _send(self, worker: _Worker, job: int, payload: Payload) -> None:
+        if not worker.process.is_alive():  # killed while it was idle
+            self._replace(worker)
         worker.job = job
         worker.begun.value = worker.heartbeat.value = time.monotonic() + _START_S
         worker.pipe.send(payload)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from worldmodel_train.data.packing.shard_writer import write_atomically
+from worldmodel_train.data.atomic_file import write_atomically
 
 NOTE = "scratch.txt"
 _NAME = re.compile(r"scratch-[0-9a-f]{16}")

@@ -3,10 +3,10 @@
 import hashlib
 import io
 import os
-import secrets
 import tarfile
 from pathlib import Path
 
+from worldmodel_train.data.atomic_file import sync_folder
 from worldmodel_train.data.packing.prepare import CHUNK, Prepared
 
 BLOCK = tarfile.BLOCKSIZE
@@ -68,30 +68,6 @@ def sample_size(key: str, sample: Prepared) -> int:
 def closed_size(content: int) -> int:
     """Bytes of a tar of so much content once its end mark is written, padded to whole records."""
     return -(-(content + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the renames in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """`path` holds either its old content or all of the new one."""
-    # a name that nobody has, and "x": a file beside `path` may be anybody's
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

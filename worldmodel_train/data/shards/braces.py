@@ -8,6 +8,7 @@ from worldmodel_train.config.printable import printable
 
 MAX_SHARDS = 2_000_000  # names that one source may have; they are all kept in memory
 _MAX_DIGITS = 18
+_MAX_BRACES = 100  # of one string; each is a level of recursion
 
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _LIST = re.compile(r"\{([^{}]*,[^{}]*)\}")
@@ -38,6 +39,11 @@ def _require_sane(pattern: str, count: int) -> None:
     if count == 0:
         raise ValueError(
             f"data: shards '{printable(pattern, 100)}' are none; a range goes from low to high"
+        )
+    if pattern.count("{") > _MAX_BRACES:
+        raise ValueError(
+            f"data: shards '{printable(pattern, 100)}' have more than {_MAX_BRACES} braces; "
+            "make several strings of it"
         )
 
 

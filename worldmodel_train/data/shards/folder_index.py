@@ -15,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from worldmodel_train.data.atomic_file import replacing
 from worldmodel_train.data.shards.shard_table import (
     ROW_BYTES,
     ShardSample,
@@ -105,20 +106,13 @@ def read_row(index: int, place: int, num_samples: int, number: int) -> ShardSamp
 
 def write_folder_index(path: Path, shards: Iterable[IndexedShard]) -> int:
     """Write the index of these shards; samples in it. `path` has its old content or all the new."""
-    temporary = path.with_name(f".{path.name}.partial")
     found: list[tuple[bytes, int, int, int]] = []  # as in the directory
-    try:
-        with temporary.open("wb") as file:
-            file.write(bytes(_HEADER.size))
-            for name, num_bytes, table in shards:
-                found.append((os.fsencode(name), num_bytes, len(table), file.tell()))
-                file.write(table.to_bytes())
-            write_directory(file, found)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(bytes(_HEADER.size))
+        for name, num_bytes, table in shards:
+            found.append((os.fsencode(name), num_bytes, len(table), file.tell()))
+            file.write(table.to_bytes())
+        write_directory(file, found)
     return sum(row[2] for row in found)
 
 

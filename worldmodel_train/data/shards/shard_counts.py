@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 INDEX_NAME = "index.json"
 INDEX_VERSION = 1
 UNKNOWN = -1
+_MOST = 1 << 60  # bytes or samples of one folder
 
 
 class ShardCounts(NamedTuple):
@@ -82,6 +83,8 @@ def _directory(shards: list[dict[str, object]]) -> Directory:
         for shard in shards
     )
     numbers = np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, 2)
+    if (numbers < 0).any() or numbers.sum(dtype=np.float64) > _MOST:
+        raise ValueError("it counts what no disk holds")
     names = np.array([row[0] for row in rows], dtype="S")
     return Directory(names, numbers[:, 0], numbers[:, 1], np.full(len(rows), UNKNOWN))
 

@@ -23,7 +23,7 @@ from worldmodel_train.data.shards.tar_members import (
     read_member,
 )
 from worldmodel_train.data.shards.video_sample import problem_of, video_of
-from worldmodel_train.data.video_files import MEMBER_LIMIT
+from worldmodel_train.data.video_files import JSON_LIMIT, MEMBER_LIMIT
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def _content(
         raise SampleError(Skip(problem, path, sample.key))
     span = video_of(sample.spans) if what == "video" else sample.spans["json"]
     assert span is not None, "no problem means that there is a video"
-    if span.size > MEMBER_LIMIT:
+    if span.size > (MEMBER_LIMIT if what == "video" else JSON_LIMIT):
         raise SampleError(Skip("too_large", path, sample.key))
     try:
         return read_member(file, span)

@@ -201,5 +201,5 @@ def _asked_for(retry_after: str | None) -> float:
     try:
         when = email.utils.parsedate_to_datetime(retry_after)
         return (when - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):  # no date, or one without a time zone
+    except (ValueError, TypeError, OverflowError):  # no date, or one without a time zone
         return 0.0

@@ -64,7 +64,7 @@ def open_stream(shard: str, patience: Patience, outages: Outages) -> ByteStream:
 
 def server_of(shard: str) -> str:
     """What is away when a shard cannot be opened."""
-    return "a pipe:" if shard.startswith("pipe:") else "/".join(shard.split("/")[:3])
+    return "a pipe" if shard.startswith("pipe:") else "/".join(shard.split("/")[:3])
 
 
 def client_errors() -> tuple[type[Exception], ...]:
