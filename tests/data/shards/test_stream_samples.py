@@ -65,6 +65,21 @@ def test_a_web_server_that_falls_silent_or_hangs_up_costs_the_rest_of_its_shard(
         over.set()
 
 
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [
+        (3 * 512 + 2048, ["1", "unreadable_shard"]),  # the json's header and block have come
+        (512 + 2048, ["unreadable_shard"]),  # the video alone
+        (512 + 1000, ["unreadable_shard"]),
+    ],
+)
+def test_a_whole_sample_is_given_before_a_command_that_fails_ends_its_shard(
+    make_shard, cut, expected
+):
+    shard = make_shard("a.tar", {"1": b"v" * 2000, "2": b"v" * 2000})
+    assert items(f"pipe:head -c {cut} {shard}; exit 3") == expected
+
+
 def test_a_server_that_answers_nonsense_or_is_gone_costs_its_shard(serving):
     class Nonsense(SimpleHTTPRequestHandler):
         def do_GET(self):

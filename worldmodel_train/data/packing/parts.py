@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_model
@@ -150,9 +151,10 @@ def _finished_parts(out: Path) -> list[Path]:
     of = max(of for _, of in numbers)
     if strangers := sorted(other for _, other in numbers if other != of):
         raise PackError(f"{out}: holds parts of {strangers[0]} and of {of}; remove one kind")
-    missing = [n for n in range(1, of + 1) if (n, of) not in numbers]
-    missing += [int(match[1]) for folder, match in found.items() if _unfinished(folder)]
-    if missing:
+    absent = (n for n in range(1, of + 1) if (n, of) not in numbers)
+    unfinished = (int(match[1]) for folder, match in found.items() if _unfinished(folder))
+    # no more than are shown: a folder's name may claim any number of parts
+    if missing := list(islice(chain(absent, unfinished), 11)):
         names = ", ".join(map(str, missing[:10])) + (" ..." if len(missing) > 10 else "")
         raise PackError(f"{out}: of {of} parts these are not finished: {names}; pack them first")
     first, *others = found

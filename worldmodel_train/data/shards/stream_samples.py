@@ -35,7 +35,7 @@ def stream_samples(shard: str, timeout_s: float, outages: Outages) -> Iterator[I
                 empty = False
                 patience.sample_came()
                 yield item
-    except (OSError, EOFError, http.client.HTTPException, *client_errors()) as error:
+    except _breaks() as error:
         yield Skip(_reason(error), shard, str(error)[:200])
         if empty and shard.startswith("pipe:") and not isinstance(error, TimeoutError):
             # what the command would read may be away: it is not run on all shards in an instant
@@ -45,6 +45,11 @@ def stream_samples(shard: str, timeout_s: float, outages: Outages) -> Iterator[I
         outages.over(server_of(shard))
     if empty:
         yield Skip("empty_shard", shard, "")
+
+
+def _breaks() -> tuple[type[Exception], ...]:
+    """What ends a stream before its tar does."""
+    return (OSError, EOFError, http.client.HTTPException, *client_errors())
 
 
 def _reason(error: Exception) -> str:
@@ -68,13 +73,21 @@ def _items(shard: str, tar: StreamBytes) -> Iterator[Item]:
                 video = b""  # a second file of the same name takes the first one's place
                 video = tar.content(member.span)
     except CorruptTarError as error:
-        for sample in groups.broken(error):
-            yield _item(shard, sample, video)
+        yield from (_item(shard, sample, video) for sample in groups.broken(error))
         return
-    for sample in groups.end():
-        yield _item(shard, sample, video)
+    except _breaks():
+        left = [sample for sample in groups.end() if _is_whole(sample, video)]
+        yield from (_item(shard, sample, video) for sample in left)
+        raise
+    yield from (_item(shard, sample, video) for sample in groups.end())
     if not tar.drain():
         yield Skip("truncated_shard", shard, "")
+
+
+def _is_whole(sample: ShardSample, video: bytes) -> bool:
+    """Whether nothing is missing of the sample that a stream ends in."""
+    span = video_of(sample.spans)
+    return not problem_of(sample) and span is not None and span.size == len(video)
 
 
 def _item(shard: str, sample: ShardSample, video: bytes) -> Item:

@@ -201,7 +201,7 @@ def verify_file(checkpoint: Path, meta: Meta, name: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes `text` and flushes it to the disk."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
