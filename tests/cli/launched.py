@@ -89,10 +89,21 @@ class Run:
 
 def assert_gone(processes: list[psutil.Process], run: Run) -> None:
     """All of them end, by themselves."""
-    _, alive = psutil.wait_procs(processes, timeout=60)
-    for process in alive:
-        process.kill()
-    assert not alive, run.said
+    deadline = time.monotonic() + 60
+    while alive := [process for process in processes if _runs(process)]:
+        if time.monotonic() > deadline:
+            for process in alive:
+                process.kill()
+            raise AssertionError(run.said)
+        time.sleep(0.02)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Not so once it has ended, though nobody may have fetched how: its parent may be dead."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def left_in(folder: Path) -> list[str]:
