@@ -2,6 +2,14 @@ import os
 
 import numpy as np
 import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compiled_before(request):
+    """The wrappers of shape checks are one function to torch.compile, with room for few graphs."""
+    if request.node.get_closest_marker("compile") is not None:
+        torch.compiler.reset()
 
 
 @pytest.fixture(scope="module")

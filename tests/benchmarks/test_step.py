@@ -199,6 +199,7 @@ def test_a_checkout_is_importable_while_it_is_used(tmp_path, monkeypatch):
 
 
 @pytest.mark.compile
+@pytest.mark.timeout(900)  # inductor compiles two models
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # dynamo's own
