@@ -88,6 +88,9 @@ def test_ranks_that_wait_for_each_other_end_when_their_launcher_is_killed_with_9
     run = Run(tmp_path / "run", launcher=launcher)
     run.until(lambda: len(run.ranks) == 2)
     ranks, late = run.ranks, psutil.Process(run.worker(1))
+    # torchrun does not say who it is, so its death before a rank's first line tells nobody; torch
+    # is imported after that
+    run.until(lambda: any("libtorch" in each.path for each in late.memory_maps()))
     late.suspend()
     run.until(lambda: "starting from new weights" in run.said)
     run.launcher.kill()
