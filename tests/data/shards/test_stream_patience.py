@@ -24,4 +24,7 @@ def test_what_brings_no_sample_is_given_up_after_ten_times_as_long():
 
 
 def test_the_end_is_no_slow_stream():
-    Patience(10.0).note(11.0, 0)
+    patience = Patience(10.0)
+    patience.note(11.0, 0)
+    with pytest.raises(StalledError):
+        patience.note(11.0, 1)

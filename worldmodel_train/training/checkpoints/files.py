@@ -28,6 +28,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.json_text import JsonError, parse_model
 from worldmodel_train.config.plain_file import PlainFileError, read_plain
 from worldmodel_train.config.sealed_json import SealError, sealed, unsealed
+from worldmodel_train.data.atomic_file import sync_folder
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.staging import Staging
@@ -147,7 +148,7 @@ def write_meta(
         files={**files, RECIPE: _fingerprint(folder / RECIPE)},
     )
     write_text(folder / META, sealed(meta.model_dump_json(indent=2)))
-    flush_folder(folder)
+    sync_folder(folder)
 
 
 def read_meta(checkpoint: Path) -> Meta:
@@ -205,15 +206,6 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Flushes the names in `folder` to the disk: a rename is not safe before."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _size(shape: Iterable[int]) -> int:

@@ -18,11 +18,11 @@ from pydantic import PositiveInt
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.plain_file import PlainFileError, read_plain
+from worldmodel_train.data.atomic_file import sync_folder
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.files import (
     Fingerprint,
     Progress,
-    flush_folder,
     write_meta,
     write_text,
 )
@@ -133,11 +133,11 @@ class CheckpointFolder:
             # left by a crash before `last` moved on, or the same step saved again
             self._remove(target)
         temporary.rename(target)
-        flush_folder(self.path)
+        sync_folder(self.path)
         pointer = self.path / f"{_TEMPORARY}last"
         write_text(pointer, target.name + "\n")
         pointer.replace(self._pointer)
-        flush_folder(self.path)
+        sync_folder(self.path)
         return target
 
     def refusal(self, step: int, reason: str | None) -> CheckpointError:
