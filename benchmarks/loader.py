@@ -38,7 +38,7 @@ from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.masks.multiblock3d import Multiblock3D
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, MaskedClips
 
 SEED, PATCH, TUBELET = 0, 16, 2
 LOADER = "loader, whole path"
@@ -118,13 +118,13 @@ def loader(  # noqa: PLR0913 - one parameter for each option of the command line
     publish(_report(plan, measure(plan), describe(place)), results)
 
 
-def check(plan: Plan, batch: VideoBatch) -> None:
+def check(plan: Plan, batch: Batch[MaskedClips]) -> None:
     """Whether a batch of the loader holds, bit for bit, what a plain decode in this process makes.
 
     Raises:
         IncorrectError: The first clip that differs.
     """
-    found = batch.groups[0].clips
+    found = batch.content.groups[0].clips
     name = plan.data.decoder.name
     for number, clip in enumerate(plain_clips(plan, name, range(len(found)))):
         if not torch.equal(found[number], torch.from_numpy(clip)):
@@ -202,7 +202,7 @@ def _wait_for_others() -> None:
         time.sleep(0.1)
 
 
-def _load(plan: Plan, batches: Iterator[VideoBatch], number: int) -> Taken:
+def _load(plan: Plan, batches: Iterator[Batch[MaskedClips]], number: int) -> Taken:
     """Times whole batches: those that were ready are taken first, so the next has just begun."""
     del number
 

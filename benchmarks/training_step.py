@@ -20,7 +20,7 @@ from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.training.layouts.in_place import InPlace
 from worldmodel_train.training.optim import build_optimizer, set_schedules
 from worldmodel_train.training.randomness import seed_weights
-from worldmodel_train.types import ClipGroup, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin
 
 NOISE = 0.05
 """Spread of what is added to all weights, so that biases, norms and positions count."""
@@ -56,8 +56,8 @@ class Setting:
 
     recipe: Recipe
     device: torch.device
-    batches: Sequence[VideoBatch]
-    probe: VideoBatch
+    batches: Sequence[MaskedClips]
+    probe: MaskedClips
     """A small batch that losses are compared on, in fp32; its number follows those of `batches`."""
 
     @property
@@ -73,7 +73,7 @@ class Setting:
     @property
     def clips(self) -> int:
         """Clips over all batches."""
-        return sum(batch.num_clips for batch in self.batches)
+        return sum(batch.num_samples for batch in self.batches)
 
     @property
     def flops(self) -> float:
@@ -105,9 +105,14 @@ def comparable(recipe: Recipe) -> Recipe:
 def draw_setting(recipe: Recipe, device: torch.device, *, num_batches: int) -> Setting:
     """Micro-batches of noise as clips, of the first source's length, with the recipe's masks."""
     size = recipe.train.micro_batch
-    batches = [_draw_batch(recipe, step, size).to(device) for step in range(num_batches)]
+    drawn = [_draw_batch(recipe, step, size).to(device) for step in range(num_batches)]
     probe = _draw_batch(recipe, num_batches, min(2, size)).to(device)
-    return Setting(recipe=recipe, device=device, batches=batches, probe=probe)
+    return Setting(
+        recipe=recipe,
+        device=device,
+        batches=[batch.content for batch in drawn],
+        probe=probe.content,
+    )
 
 
 def noisy_objective(recipe: Recipe) -> VJepa:
@@ -162,7 +167,7 @@ class OurStep:
         self._steps += 1
 
 
-def _draw_batch(recipe: Recipe, step: int, size: int) -> VideoBatch:
+def _draw_batch(recipe: Recipe, step: int, size: int) -> Batch[MaskedClips]:
     encoder = recipe.method.encoder
     clip, pixels = recipe.data.sources[0].clip, recipe.data.augment.size
     generator = torch.Generator().manual_seed(step)
@@ -171,10 +176,11 @@ def _draw_batch(recipe: Recipe, step: int, size: int) -> VideoBatch:
     grid = token_grid(clip, size=pixels, patch=encoder.patch, tubelet=encoder.tubelet)
     samples = range(step * size, (step + 1) * size)
     masks = draw_masks(recipe.masks, grid, seed=recipe.train.seed, step=step, samples=samples)
-    return VideoBatch(groups=(ClipGroup(clips=clips, masks=masks),), first_sample=step * size)
+    content = MaskedClips(groups=(ClipGroup(clips=clips, masks=masks),))
+    return Batch(content=content, origin=Origin(first_sample=step * size))
 
 
-def _flops(recipe: Recipe, batch: VideoBatch) -> float:
+def _flops(recipe: Recipe, batch: MaskedClips) -> float:
     encoder = recipe.method.encoder
     total = 0.0
     for group in batch.groups:

@@ -2,12 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from worldmodel_train.types import ClipGroup, LatentPair, Losses, Masks, TokenGrid, VideoBatch
+from worldmodel_train.types import (
+    ClipGroup,
+    Content,
+    LatentPair,
+    Losses,
+    Masks,
+    TokenGrid,
+)
+
+ContentT_contra = TypeVar("ContentT_contra", bound=Content, contravariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +50,11 @@ class MaskSampler(Protocol):
 
 
 @runtime_checkable
-class Objective(Protocol):
+class Objective(Protocol[ContentT_contra]):
     """What training needs of any method; implementations are `nn.Module`s."""
 
-    def training_losses(self, batch: VideoBatch) -> Losses:
-        """The loss of one batch."""
+    def training_losses(self, content: ContentT_contra) -> Losses:
+        """The loss of what one batch holds."""
         ...
 
     def ema_pairs(self) -> Sequence[EmaPair]:

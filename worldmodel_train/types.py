@@ -6,7 +6,7 @@ m target tokens, p latents pooled over batch and tokens, d width.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -81,33 +81,72 @@ class StreamMark(NamedTuple):
     """Shards it has finished since the run was started, of those dealt to it."""
 
 
+_ContentT = TypeVar("_ContentT")
+
+
+@runtime_checkable
+class Content(Protocol):
+    """What an objective learns from in one forward pass: a frozen dataclass of tensors."""
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of the run's order that it holds."""
+        ...
+
+    def map(self: _ContentT, function: Callable[[Tensor], Tensor]) -> _ContentT:
+        """The same content with `function` applied to each tensor, always in the same order."""
+        ...
+
+
+ContentT = TypeVar("ContentT", bound=Content)
+ContentT_co = TypeVar("ContentT_co", bound=Content, covariant=True)
+
+
 @dataclass(frozen=True, kw_only=True)
-class VideoBatch:
-    """One rank's clips for one forward pass, grouped by clip length."""
+class MaskedClips:
+    """Clips with their masks, grouped by clip length."""
 
     groups: tuple[ClipGroup, ...]
+
+    @property
+    def num_samples(self) -> int:
+        """Clips over all groups."""
+        return sum(len(group.clips) for group in self.groups)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "MaskedClips":
+        """The same clips and masks with `function` applied to each tensor."""
+        return MaskedClips(groups=tuple(group.map(function) for group in self.groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where in the data a batch comes from."""
+
     first_sample: int
     """Position of the batch's first sample in the run's order of samples."""
     skipped: tuple[Skip, ...] = field(default=())
     stream_marks: tuple[StreamMark, ...] = field(default=())
     """One for each source that streams."""
 
-    @property
-    def num_clips(self) -> int:
-        """Clips over all groups."""
-        return sum(len(group.clips) for group in self.groups)
 
-    def to(self, device: torch.device | str) -> "VideoBatch":
+@dataclass(frozen=True, kw_only=True)
+class Batch(Generic[ContentT_co]):
+    """What one rank computes with in one forward pass, and where it comes from."""
+
+    content: ContentT_co
+    origin: Origin
+
+    def to(self, device: torch.device | str) -> "Batch[ContentT_co]":
         """The batch on `device`; the copy does not block where the memory is pinned."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> "VideoBatch":
+    def pin_memory(self) -> "Batch[ContentT_co]":
         """The batch in page-locked memory."""
         return self.map(Tensor.pin_memory)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> "VideoBatch":
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Batch[ContentT_co]":
         """The same batch with `function` applied to each tensor."""
-        return replace(self, groups=tuple(group.map(function) for group in self.groups))
+        return replace(self, content=self.content.map(function))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,9 +163,10 @@ class LatentPair:
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """A scalar to minimise; its named terms and latents for the monitors, both detached."""
+    """A scalar to minimise, and what is reported beside it, detached."""
 
     total: Float[Tensor, ""]
-    terms: Mapping[str, Float[Tensor, ""]]
-    predicted: Float[Tensor, "p d"]
-    target: Float[Tensor, "p d"]
+    terms: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict[str, Tensor])
+    """Its parts by name."""
+    latents: Mapping[str, Float[Tensor, "_ _"]] = field(default_factory=dict[str, Tensor])
+    """Samples of latents for the monitors, by name; the guard watches `target` for collapse."""

@@ -10,7 +10,7 @@ from einops import repeat
 import worldmodel_train.jepa
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.protocols import LatentPredictor, Objective
-from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+from worldmodel_train.types import ClipGroup, MaskedClips, Masks
 
 MODULES = [
     importlib.import_module(f"worldmodel_train.jepa.{info.name}")
@@ -44,7 +44,7 @@ def objective(config):
 @pytest.fixture
 def batch(config):
     """Two clip lengths, or two image sizes where a clip is an image."""
-    return VideoBatch(groups=(_group(config, 2, 1), _group(config, 3, 2)), first_sample=0)
+    return MaskedClips(groups=(_group(config, 2, 1), _group(config, 3, 2)))
 
 
 def test_v_jepa_and_i_jepa_are_found():
@@ -76,8 +76,8 @@ def test_targets_give_their_encoder_no_gradient(objective, batch):
     losses.total.backward()
     for pair in objective.ema_pairs():
         assert all(p.grad is None and not p.requires_grad for p in pair.teacher.parameters())
-    assert not losses.target.requires_grad
-    assert not losses.predicted.requires_grad
+    assert not losses.latents["target"].requires_grad
+    assert not losses.latents["predicted"].requires_grad
 
 
 def test_teachers_start_as_their_students_and_share_no_memory(objective):
@@ -120,7 +120,7 @@ def test_one_step_under_bf16_autocast(objective, batch):
         losses = objective.training_losses(batch)
     losses.total.backward()
     assert losses.total.dtype == torch.float32
-    assert losses.target.dtype == torch.float32
+    assert losses.latents["target"].dtype == torch.float32
     torch.testing.assert_close(losses.total, full, rtol=2e-2, atol=0)
     trained = [p for p in objective.parameters() if p.requires_grad]
     assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in trained)
@@ -164,8 +164,7 @@ def test_target_sets_do_not_see_each_other(objective, config):
 def test_two_clip_lengths_weigh_the_same(objective, batch):
     together = objective.training_losses(batch).total
     apart = [
-        objective.training_losses(VideoBatch(groups=(group,), first_sample=0)).total
-        for group in batch.groups
+        objective.training_losses(MaskedClips(groups=(group,))).total for group in batch.groups
     ]
     torch.testing.assert_close(together, torch.stack(apart).mean())
 
@@ -198,10 +197,10 @@ def test_padding_changes_nothing(objective, config):
             padded.predicted[sample, target_set, :kept], pair.predicted[0, 0]
         )
         torch.testing.assert_close(padded.target[sample, target_set, :kept], pair.target[0, 0])
-        alone_batch = VideoBatch(groups=(alone,), first_sample=0)
+        alone_batch = MaskedClips(groups=(alone,))
         total += kept * objective.training_losses(alone_batch).total
         count += kept
-    losses = objective.training_losses(VideoBatch(groups=(padded_group,), first_sample=0))
+    losses = objective.training_losses(MaskedClips(groups=(padded_group,)))
     torch.testing.assert_close(losses.total, total / count)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from worldmodel_train.data.batch_memory import BatchMemory, Parcel
-from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Masks, Origin
 
 SHAPES = [(2, 4, 8, 8, 3), (1, 8, 8, 8, 3)]
 BYTES = 2 * 4 * 8 * 8 * 3 + 8 * 8 * 8 * 3
@@ -29,7 +29,7 @@ def make(memory, value, shapes=SHAPES):
         ClipGroup(clips=clips.fill_(value), masks=(masks, masks), length_index=number)
         for number, clips in enumerate(memory.clips(shapes))
     )
-    return VideoBatch(groups=groups, first_sample=value)
+    return Batch(content=MaskedClips(groups=groups), origin=Origin(first_sample=value))
 
 
 def send(batch):
@@ -41,15 +41,20 @@ def send(batch):
 
 def address(batch):
     """Where the loading process has the memory of its batch."""
-    return batch.groups[0].clips.data_ptr()
+    return batch.content.groups[0].clips.data_ptr()
+
+
+def test_a_batch_without_clips_arrives_too():
+    found = send(Batch(content=MaskedClips(groups=()), origin=Origin(first_sample=3)))
+    assert (found.content.groups, found.origin.first_sample) == ((), 3)
 
 
 def test_a_batch_arrives_as_it_was_made(memory):
     made = make(memory, 7)
     found = send(made)
-    assert found.first_sample == 7
-    assert [tuple(group.clips.shape) for group in found.groups] == SHAPES
-    for ours, theirs in zip(made.groups, found.groups, strict=True):
+    assert found.origin.first_sample == 7
+    assert [tuple(group.clips.shape) for group in found.content.groups] == SHAPES
+    for ours, theirs in zip(made.content.groups, found.content.groups, strict=True):
         assert torch.equal(ours.clips, theirs.clips)
         assert ours.length_index == theirs.length_index
         for mine, other in zip(ours.masks, theirs.masks, strict=True):
@@ -71,18 +76,18 @@ def test_memory_is_used_again_when_nobody_holds_the_batch(memory):
 def test_a_batch_that_is_held_is_never_overwritten(memory):
     held = [send(make(memory, value)) for value in range(10)]  # more than the memory keeps
     for value, batch in enumerate(held):
-        for group in batch.groups:
+        for group in batch.content.groups:
             assert (group.clips == value).all()
 
 
 @pytest.mark.parametrize(
     "view",
     [
-        lambda batch: batch.groups[1].clips[0, :2],
-        lambda batch: batch.groups[0].clips.numpy()[1:],
-        lambda batch: batch.groups[0].clips.detach().view(-1),
-        lambda batch: memoryview(batch.groups[0].clips.numpy()),
-        lambda batch: batch.groups[1].clips.untyped_storage(),
+        lambda batch: batch.content.groups[1].clips[0, :2],
+        lambda batch: batch.content.groups[0].clips.numpy()[1:],
+        lambda batch: batch.content.groups[0].clips.detach().view(-1),
+        lambda batch: memoryview(batch.content.groups[0].clips.numpy()),
+        lambda batch: batch.content.groups[1].clips.untyped_storage(),
         lambda batch: batch.map(lambda tensor: tensor),
     ],
 )
@@ -99,7 +104,7 @@ def test_any_view_keeps_the_memory(memory, view):
 def test_a_batch_that_never_arrives_keeps_its_memory_to_itself(memory):
     lost = make(memory, 1)
     assert address(make(memory, 2)) != address(lost)
-    assert (lost.groups[0].clips == 1).all()
+    assert (lost.content.groups[0].clips == 1).all()
 
 
 def test_a_fork_that_drops_its_copy_does_not_give_the_memory_back(memory):
@@ -111,13 +116,13 @@ def test_a_fork_that_drops_its_copy_does_not_give_the_memory_back(memory):
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert address(make(memory, 2)) != address(first)
-    assert (received.groups[0].clips == 1).all()
+    assert (received.content.groups[0].clips == 1).all()
 
 
 def test_memory_too_small_for_a_batch_is_replaced(memory):
     send(make(memory, 1, shapes=SHAPES[:1]))
     large = send(make(memory, 2))
-    assert large.groups[0].clips.untyped_storage().nbytes() == BYTES + 1
+    assert large.content.groups[0].clips.untyped_storage().nbytes() == BYTES + 1
     del large
     small = send(make(memory, 3, shapes=SHAPES[:1]))
-    assert small.groups[0].clips.untyped_storage().nbytes() == BYTES + 1
+    assert small.content.groups[0].clips.untyped_storage().nbytes() == BYTES + 1

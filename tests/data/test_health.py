@@ -2,13 +2,16 @@ import pytest
 import torch
 
 from worldmodel_train.data.health import BadDataError, SkipLedger, Tally
-from worldmodel_train.types import ClipGroup, Skip, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, Skip
 
 
 def batch(good, bad, reason="corrupt_video"):
     clips = torch.zeros(good, 1, 1, 1, 3, dtype=torch.uint8)
     skipped = tuple(Skip(reason, "/data/007.tar", f"clip{i}") for i in range(bad))
-    return VideoBatch(groups=(ClipGroup(clips=clips, masks=()),), first_sample=0, skipped=skipped)
+    return Batch(
+        content=MaskedClips(groups=(ClipGroup(clips=clips, masks=()),)),
+        origin=Origin(first_sample=0, skipped=skipped),
+    )
 
 
 def settle(ledger, *batches):

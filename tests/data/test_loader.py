@@ -82,7 +82,7 @@ def samples(batch):
     """Sample number -> its clip, for all groups of a batch."""
     return {
         int(masks[2]): group.clips[i].numpy()
-        for group in batch.groups
+        for group in batch.content.groups
         for i, masks in enumerate(group.masks[0].context_index)
     }
 
@@ -99,12 +99,12 @@ def merged(parts):
 
 def test_a_batch_holds_its_samples_grouped_by_clip_length(make_data):
     (batch,) = batches(make_data(), 1)
-    assert batch.num_clips == 4
-    assert batch.first_sample == 0
+    assert batch.content.num_samples == 4
+    assert batch.origin.first_sample == 0
     assert sorted(samples(batch)) == [0, 1, 2, 3]
-    lengths = [group.clips.shape[1] for group in batch.groups]
+    lengths = [group.clips.shape[1] for group in batch.content.groups]
     assert lengths == sorted(set(lengths))
-    for group in batch.groups:
+    for group in batch.content.groups:
         assert group.length_index == {2: 0, 4: 1}[group.clips.shape[1]]
         assert group.clips.dtype == torch.uint8
         assert group.clips.shape[2:] == (16, 16, 3)
@@ -112,7 +112,7 @@ def test_a_batch_holds_its_samples_grouped_by_clip_length(make_data):
 
 def test_masks_are_drawn_for_the_seed_the_step_the_sample_and_its_grid(make_data):
     for t, batch in enumerate(batches(make_data(), 3, micro_batch=8)):
-        for group in batch.groups:
+        for group in batch.content.groups:
             tokens = group.clips.shape[1] // 2 * 4
             for seed, step, sample, grid_tokens in group.masks[0].context_index.tolist():
                 assert (seed, step, grid_tokens) == (group_seed(11, 0), t, tokens)
@@ -122,7 +122,7 @@ def test_masks_are_drawn_for_the_seed_the_step_the_sample_and_its_grid(make_data
 def test_mask_groups_that_are_configured_alike_draw_from_seeds_of_their_own(make_data):
     twice = Multiblock3D(num_blocks=2, spatial_scale=(0.3, 0.3))
     (batch,) = batches(make_data(size=64), 1, micro_batch=8, masks=(twice, twice))
-    first, second = batch.groups[0].masks
+    first, second = batch.content.groups[0].masks
     assert first.target_index.tolist() != second.target_index.tolist()
 
 
@@ -145,7 +145,7 @@ def test_each_optimizer_step_has_the_same_samples_on_any_number_of_ranks(
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(make_data, workers):
     for left, right in zip(batches(make_data(), 4), batches(make_data(workers), 4), strict=True):
-        assert left.first_sample == right.first_sample
+        assert left.origin.first_sample == right.origin.first_sample
         assert_same(samples(left), samples(right))
 
 
@@ -162,7 +162,7 @@ def test_a_resumed_loader_continues_bit_for_bit(make_data, workers):
     tail = batches(make_data(workers), 2, first_step=2)
     for left, right in zip(whole[4:], tail, strict=True):
         assert_same(samples(left), samples(right))
-        for a, b in zip(left.groups, right.groups, strict=True):
+        for a, b in zip(left.content.groups, right.content.groups, strict=True):
             assert torch.equal(a.masks[0].context_index, b.masks[0].context_index)
 
 
@@ -221,7 +221,7 @@ def test_a_bad_video_is_replaced_for_all_clips_that_it_should_give(
     for part in parts:
         shown = levels(part)
         assert all(abs(shown[n] - shown[n + 1]) < 8 for n in shown if n % 2 == 0)
-    keys = [skip.key for part in parts for skip in part.skipped]
+    keys = [skip.key for part in parts for skip in part.origin.skipped]
     assert len(keys) >= 2
     assert len(keys) % 2 == 0
     assert set(keys) == {"html"}
@@ -238,11 +238,11 @@ def test_bad_samples_are_replaced_and_named(make_data, make_shard, make_video):
     path = make_shard("mixed.tar", {**good, **bad, "lone": b"v"}, without_json=["lone"])
     source = SourceConfig(shards=str(path), clip=ClipConfig(frames=2, fps=10.0))
     parts = batches(make_data(sources=(source,)), 6)
-    assert [part.num_clips for part in parts] == [4] * 6
-    skips = {(skip.reason, skip.key) for part in parts for skip in part.skipped}
+    assert [part.content.num_samples for part in parts] == [4] * 6
+    skips = {(skip.reason, skip.key) for part in parts for skip in part.origin.skipped}
     assert skips == {("corrupt_video", "html"), ("empty_file", "empty"), ("missing_json", "lone")}
     again = batches(make_data(1, sources=(source,)), 6)
-    assert [p.skipped for p in again] == [p.skipped for p in parts]
+    assert [p.origin.skipped for p in again] == [p.origin.skipped for p in parts]
     assert_same(merged(parts), merged(again))
 
 
@@ -251,8 +251,8 @@ def test_a_truncated_shard_costs_only_the_samples_it_lost(make_data, make_shard,
     os.truncate(path, path.stat().st_size * 3 // 5)
     source = SourceConfig(shards=str(path), clip=ClipConfig(frames=2, fps=10.0))
     parts = batches(make_data(sources=(source,)), 4)
-    assert [part.num_clips for part in parts] == [4] * 4
-    assert {skip.reason for part in parts for skip in part.skipped} == {"truncated_shard"}
+    assert [part.content.num_samples for part in parts] == [4] * 4
+    assert {skip.reason for part in parts for skip in part.origin.skipped} == {"truncated_shard"}
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -270,8 +270,8 @@ def test_an_empty_shard_is_reported_once(make_data, make_shard, make_video):
     empty = make_shard("empty.tar", {})
     source = SourceConfig(shards=(str(full), str(empty)), clip=ClipConfig(frames=2, fps=10.0))
     first, second = batches(make_data(sources=(source,)), 2)
-    assert [skip.reason for skip in first.skipped] == ["empty_shard"]
-    assert not second.skipped
+    assert [skip.reason for skip in first.origin.skipped] == ["empty_shard"]
+    assert not second.origin.skipped
 
 
 @settings(deadline=None)

@@ -58,7 +58,7 @@ def test_streams_give_batches_forever(make_shard, make_video):
         clip=CLIP,
     )
     parts = batches(make_data(2, source), 5)
-    assert [part.num_clips for part in parts] == [4] * 5
+    assert [part.content.num_samples for part in parts] == [4] * 5
     with pytest.raises(ValueError, match=r"at least 3 shards or fewer data\.loader\.workers"):
         loader_of(make_data(3, source))
 
@@ -81,7 +81,7 @@ def streamed(request, make_shard, make_video, serving):
 
 def levels_of(parts):
     """The grey levels of all clips."""
-    clips = [clip for part in parts for group in part.groups for clip in group.clips]
+    clips = [clip for part in parts for group in part.content.groups for clip in group.clips]
     return [20 + 30 * round((float(clip.float().mean()) - 20) / 30) for clip in clips]
 
 
@@ -139,8 +139,8 @@ def test_a_silent_stream_costs_its_shard_and_not_the_run(make_shard, make_video)
     source = SourceConfig(shards=("pipe:sleep 100", f"pipe:cat {good}"), clip=CLIP)
     data = make_data(1, source, stream_timeout_s=0.2, shuffle_buffer=2)
     parts = batches(data, 2)
-    assert [part.num_clips for part in parts] == [4, 4]
-    skips = {(skip.reason, skip.shard) for part in parts for skip in part.skipped}
+    assert [part.content.num_samples for part in parts] == [4, 4]
+    skips = {(skip.reason, skip.shard) for part in parts for skip in part.origin.skipped}
     assert skips == {("stalled_shard", "pipe:sleep 100")}
 
 

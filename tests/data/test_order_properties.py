@@ -24,7 +24,7 @@ from worldmodel_train.data.stream_positions import (
     merge_streams,
     position_of,
 )
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, MaskedClips, Origin
 
 GLOBAL_BATCH = 24
 # processes and clips of a micro-batch that divide a global batch of 24
@@ -169,7 +169,11 @@ def used_of_a_rank(rank, launch, state):
     for turn in range(batches):
         keys, mark = made[turn % workers][turn // workers]
         used.update(keys)
-        positions.add(VideoBatch(groups=(), first_sample=0, stream_marks=(mark,)))
+        positions.add(
+            Batch(
+                content=MaskedClips(groups=()), origin=Origin(first_sample=0, stream_marks=(mark,))
+            )
+        )
     return used, positions.state()
 
 

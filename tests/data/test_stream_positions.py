@@ -10,13 +10,13 @@ from worldmodel_train.data.stream_positions import (
     position_of,
     what_a_stream_repeats,
 )
-from worldmodel_train.types import StreamMark, VideoBatch
+from worldmodel_train.types import Batch, MaskedClips, Origin, StreamMark
 
 HOLES = st.sets(st.integers(1, 60), max_size=12)
 
 
 def batch(*marks):
-    return VideoBatch(groups=(), first_sample=0, stream_marks=marks)
+    return Batch(content=MaskedClips(groups=()), origin=Origin(first_sample=0, stream_marks=marks))
 
 
 def mark(consumer, finished, consumers=2, shards=7, source="a"):

@@ -8,7 +8,7 @@ from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
-from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
+from worldmodel_train.types import ClipGroup, MaskedClips, TokenGrid
 
 GRID = TokenGrid(frames=2, height=4, width=4)
 STEPS = 50
@@ -65,7 +65,7 @@ def test_fifty_steps_give_the_losses_of_the_plain_step(objective):
     for step in range(STEPS):
         data = group(step)
         sizes |= {masks.context_index.shape[1] for masks in data.masks}
-        loss = objective.training_losses(VideoBatch(groups=(data,), first_sample=4 * step)).total
+        loss = objective.training_losses(MaskedClips(groups=(data,))).total
         optimizer.zero_grad()
         loss.backward()
         set_schedules(optimizer, OPTIM, step, STEPS)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from worldmodel_train.jepa.vjepa import Config
-from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+from worldmodel_train.types import ClipGroup, MaskedClips, Masks
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def group():
 
 
 def test_loss_is_the_mean_absolute_distance_over_mask_groups(objective, group):
-    losses = objective.training_losses(VideoBatch(groups=(group,), first_sample=0))
+    losses = objective.training_losses(MaskedClips(groups=(group,)))
     by_mask = [(p.predicted - p.target).abs().mean() for p in objective.predict(group)]
     torch.testing.assert_close(losses.total, (by_mask[0] + by_mask[1]) / 2)
     torch.testing.assert_close(losses.terms["mask_1"], by_mask[1].detach())
@@ -53,11 +53,11 @@ def test_only_kept_tubelets_are_embedded_for_the_context(objective, group):
 
 
 def test_mask_group_i_uses_mask_token_i(objective, group):
-    objective.training_losses(VideoBatch(groups=(group,), first_sample=0)).total.backward()
+    objective.training_losses(MaskedClips(groups=(group,))).total.backward()
     assert objective.predictor.mask_tokens.grad.abs().sum(1).gt(0).all()
     objective.zero_grad()
     first = ClipGroup(clips=group.clips, masks=group.masks[:1])
-    objective.training_losses(VideoBatch(groups=(first,), first_sample=0)).total.backward()
+    objective.training_losses(MaskedClips(groups=(first,))).total.backward()
     assert objective.predictor.mask_tokens.grad.abs().sum(1).gt(0).tolist() == [True, False]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from worldmodel_train.jepa.vjepa import Config
-from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+from worldmodel_train.types import ClipGroup, MaskedClips, Masks
 
 pytestmark = [
     pytest.mark.compile,
@@ -43,7 +43,7 @@ def _batch(*, ragged):
         context_valid=torch.arange(8).expand(2, 8) < 5 if ragged else None,
     )
     clips = torch.randint(0, 256, (2, 4, 32, 32, 3), dtype=torch.uint8)
-    return VideoBatch(groups=(ClipGroup(clips=clips, masks=(masks,)),), first_sample=0)
+    return MaskedClips(groups=(ClipGroup(clips=clips, masks=(masks,)),))
 
 
 def _gradients(objective, batch):

@@ -4,13 +4,14 @@ import copy
 
 import pytest
 import torch
+from torch import Tensor
 
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.models.checkpointing import MixedCheckpointing
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.compilation import compile_regions
-from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
+from worldmodel_train.types import ClipGroup, MaskedClips, TokenGrid
 
 POLICIES = [
     "none",
@@ -31,7 +32,7 @@ def make_batch(clips, side, frames=4, patch=8):
         for i, scale in enumerate((0.3, 0.5))
     )
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-    return VideoBatch(groups=(ClipGroup(clips=pixels, masks=masks),), first_sample=0)
+    return MaskedClips(groups=(ClipGroup(clips=pixels, masks=masks),))
 
 
 def gradients(objective, batch, dtype):
@@ -80,4 +81,4 @@ def test_on_a_gpu_in_bf16_as_well(objective, monkeypatch, policy, compiled):
     if compiled:
         compile_regions(objective)
     # bf16 rounds each tensor on the way to 2e-3; both sides do so in other places
-    compare(objective, make_batch(8, 64).to("cuda"), torch.bfloat16, 0.05, monkeypatch)
+    compare(objective, make_batch(8, 64).map(Tensor.cuda), torch.bfloat16, 0.05, monkeypatch)

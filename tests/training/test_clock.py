@@ -6,7 +6,7 @@ import pytest
 
 from worldmodel_train.training.clock import Clock, TimedBatches
 from worldmodel_train.training.ranks.signals import StopSignals
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, MaskedClips, Origin
 
 
 class Counted:
@@ -15,14 +15,19 @@ class Counted:
 
     def __iter__(self):
         self.starts += 1
-        return iter([VideoBatch(groups=(), first_sample=first) for first in range(3)])
+        return iter(
+            [
+                Batch(content=MaskedClips(groups=()), origin=Origin(first_sample=first))
+                for first in range(3)
+            ]
+        )
 
 
 def test_a_second_iteration_goes_on_and_does_not_start_the_loader_again():
     loader = Counted()
     batches = TimedBatches(loader, Clock(1, fastest=8.0), StopSignals())
-    assert next(iter(batches)).first_sample == 0
-    assert next(iter(batches)).first_sample == 1
+    assert next(iter(batches)).origin.first_sample == 0
+    assert next(iter(batches)).origin.first_sample == 1
     assert loader.starts == 1
 
 
@@ -31,16 +36,16 @@ STUCK = """
     from torch.utils.data import DataLoader, IterableDataset
     from worldmodel_train.training.clock import Clock, TimedBatches
     from worldmodel_train.training.ranks.signals import StopSignals
-    from worldmodel_train.types import VideoBatch
+    from worldmodel_train.types import Batch, MaskedClips, Origin
 
     class Stuck(IterableDataset):
         def __iter__(self):
-            yield VideoBatch(groups=(), first_sample=1)
+            yield Batch(content=MaskedClips(groups=()), origin=Origin(first_sample=1))
             time.sleep(1000)
 
     loader = DataLoader(Stuck(), batch_size=None, num_workers=1)
     batches = TimedBatches(loader, Clock(1, fastest=8.0), StopSignals())
-    assert next(iter(batches)).first_sample == 1
+    assert next(iter(batches)).origin.first_sample == 1
     batches.close()
 """
 

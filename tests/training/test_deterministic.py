@@ -84,7 +84,7 @@ def test_a_run_may_go_on_with_or_without(toy, tmp_path):
 def test_two_deterministic_steps_on_a_gpu_give_the_same_bits():
     from worldmodel_train.jepa.vjepa import Config
     from worldmodel_train.masks.multiblock3d import Multiblock3D
-    from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
+    from worldmodel_train.types import ClipGroup, MaskedClips, TokenGrid
 
     torch.manual_seed(0)
     masks = Multiblock3D(truncate="none").sample(
@@ -92,7 +92,7 @@ def test_two_deterministic_steps_on_a_gpu_give_the_same_bits():
     )
     clips = torch.randint(256, (8, 4, 128, 128, 3), dtype=torch.uint8)
     groups = (ClipGroup(clips=clips, masks=(masks, masks)),)
-    batch = VideoBatch(groups=groups, first_sample=0).to("cuda")
+    batch = MaskedClips(groups=groups).map(torch.Tensor.cuda)
     objective = Config.tiny().build().cuda()
 
     def gradients():

@@ -1,6 +1,7 @@
 """Batches come in their order, none before its time, and a GPU gets them while it computes."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,13 +10,13 @@ import torch
 from worldmodel_train.training import prefetch
 from worldmodel_train.training.prefetch import ArrivingBatch, on_the_way
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.types import Skip, StreamMark, VideoBatch
+from worldmodel_train.types import Batch, MaskedClips, Origin, Skip, StreamMark
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 
 
 def test_on_a_cpu_nothing_is_copied_or_wrapped():
-    batches = [VideoBatch(groups=(), first_sample=0)]
+    batches = [Batch(content=MaskedClips(groups=()), origin=Origin(first_sample=0))]
     assert on_the_way(batches, CPU) is batches
 
 
@@ -23,15 +24,15 @@ def test_lightning_asks_for_the_next_batch_before_a_step_and_for_no_further_one(
     told = []
 
     class Told(toy.ToyJepa):
-        def training_losses(self, batch):
-            told.append(f"step {batch.first_sample // 4}")
-            return super().training_losses(batch)
+        def training_losses(self, content):
+            told.append("step")
+            return super().training_losses(content)
 
     def asked(step):
         told.append(f"batch {step}")
 
     pretrain(toy.toy_parts(tmp_path, steps=3, objective=Told, at_batch=asked))
-    assert told == ["batch 0", "batch 1", "step 0", "batch 2", "step 1", "batch 3", "step 2"]
+    assert told == ["batch 0", "batch 1", "step", "batch 2", "step", "batch 3", "step"]
 
 
 @pytest.fixture
@@ -60,17 +61,17 @@ def test_batches_keep_their_order_and_what_they_say_and_are_asked_for_one_by_one
         for first in range(3):
             asked.append(first)
             skip, mark = Skip("truncated", "a.tar", str(first)), StreamMark("web", 4, 0, 1, first)
-            batch = toy.make_batch(first, 1, (skip,))
-            yield VideoBatch(
-                groups=batch.groups, first_sample=first, skipped=(skip,), stream_marks=(mark,)
-            )
+            origin = Origin(first_sample=first, skipped=(skip,), stream_marks=(mark,))
+            yield replace(toy.make_batch(first, 1), origin=origin)
 
     for first, batch in enumerate(prefetch._copied(loader(), CPU)):
         assert asked == list(range(first + 1))
         assert isinstance(batch, ArrivingBatch)
-        assert (batch.first_sample, batch.skipped[0].key) == (first, str(first))
-        assert batch.stream_marks[0].finished == first
-        assert torch.equal(batch.groups[0].clips, toy.make_batch(first, 1).groups[0].clips)
+        assert (batch.origin.first_sample, batch.origin.skipped[0].key) == (first, str(first))
+        assert batch.origin.stream_marks[0].finished == first
+        assert torch.equal(
+            batch.content.groups[0].clips, toy.make_batch(first, 1).content.groups[0].clips
+        )
     assert asked == [0, 1, 2]
 
 
@@ -83,9 +84,9 @@ def test_values_arrive_whole_however_late_the_copy_is(toy):
         arriving = next(batches)
         torch.cuda._sleep(10_000_000)
         used = arriving.to(CUDA)
-        assert used.groups[0].clips.is_cuda
-        assert torch.equal(used.groups[0].clips.cpu(), original.groups[0].clips)
-        masks, expected = used.groups[0].masks[0], original.groups[0].masks[0]
+        assert used.content.groups[0].clips.is_cuda
+        assert torch.equal(used.content.groups[0].clips.cpu(), original.content.groups[0].clips)
+        masks, expected = used.content.groups[0].masks[0], original.content.groups[0].masks[0]
         assert torch.equal(masks.target_index.cpu(), expected.target_index)
 
 
@@ -109,6 +110,8 @@ def test_the_memory_of_a_batch_in_use_is_not_given_to_a_later_copy(toy):
     for _ in sent:
         used = next(batches).to(CUDA)
         torch.cuda._sleep(20_000_000)
-        sums.append(used.groups[0].clips.long().sum())  # runs after the next copies have begun
+        sums.append(
+            used.content.groups[0].clips.long().sum()
+        )  # runs after the next copies have begun
         del used
-    assert [int(one) for one in sums] == [int(b.groups[0].clips.long().sum()) for b in sent]
+    assert [int(one) for one in sums] == [int(b.content.groups[0].clips.long().sum()) for b in sent]

@@ -5,6 +5,7 @@ import json
 import logging
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import BrokenRunError, GuardConfig
 from worldmodel_train.training.ranks import told_to_leave
 from worldmodel_train.training.run import pretrain
+from worldmodel_train.types import Origin
 
 
 def at(step: int, action):
@@ -181,9 +183,7 @@ def poisoned(toy, *, step: int):
             calls.append(batch)
             losses = real(batch)
             bad = losses.total * (float("nan") if len(calls) == step else 1.0)
-            return type(losses)(
-                total=bad, terms={}, predicted=losses.predicted, target=losses.target
-            )
+            return replace(losses, total=bad)
 
         objective.training_losses = training_losses
         return objective
@@ -217,10 +217,10 @@ def test_collapsed_targets_stop_the_run(toy, tmp_path):
         def training_losses(batch):
             calls.append(batch)
             losses = real(batch)
-            target = losses.target if len(calls) < 5 else losses.target[:1].expand(4, -1)
-            return type(losses)(
-                total=losses.total, terms={}, predicted=losses.predicted, target=target
-            )
+            target = losses.latents["target"]
+            if len(calls) >= 5:
+                target = target[:1].expand(4, -1)
+            return replace(losses, latents={"target": target})
 
         objective.training_losses = training_losses
         return objective
@@ -232,6 +232,18 @@ def test_collapsed_targets_stop_the_run(toy, tmp_path):
     assert CheckpointFolder(tmp_path).steps() == [4, 6]
 
 
+def test_an_objective_without_latents_trains_and_has_no_monitors(toy, tmp_path):
+    def build():
+        objective = toy.ToyJepa()
+        real = objective.training_losses
+        objective.training_losses = lambda content: replace(real(content), latents={})
+        return objective
+
+    assert pretrain(toy.toy_parts(tmp_path, objective=build, guard=GuardConfig())).step == 8
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert not any("monitors" in json.loads(line) for line in lines)
+
+
 def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
     skip = toy.Skip(reason="truncated", shard="a.tar", key="k")
     parts = toy.toy_parts(tmp_path, steps=2)
@@ -239,7 +251,7 @@ def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
 
     def loader(**place):
         for batch in real(**place):
-            yield type(batch)(groups=batch.groups, first_sample=0, skipped=(skip,))
+            yield replace(batch, origin=Origin(first_sample=0, skipped=(skip,)))
 
     object.__setattr__(parts, "build_loader", loader)
     pretrain(parts)

@@ -23,7 +23,7 @@ from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.types import ClipGroup, Losses, Masks, Skip, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, Losses, MaskedClips, Masks, Origin, Skip
 
 OPTIM = {
     "lr": {"name": "warmup_constant", "start": 1e-3, "peak": 1e-2, "warmup_steps": 3},
@@ -42,15 +42,18 @@ class ToyJepa(nn.Module):
         self.teacher = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
         self.predictor = nn.Sequential(nn.Dropout(dropout), nn.Linear(8, 8))
 
-    def training_losses(self, batch: VideoBatch) -> Losses:
-        pixels = batch.groups[0].clips.flatten(1).float() / 255
+    def training_losses(self, content: MaskedClips) -> Losses:
+        pixels = content.groups[0].clips.flatten(1).float() / 255
         self.encoder.passes += 1
         predicted = self.predictor(self.encoder(pixels)).float()
         with torch.no_grad():
             target = functional.layer_norm(self.teacher(pixels).float(), (8,))
         total = (predicted - target).abs().mean()
-        terms = {"l1": total.detach()}
-        return Losses(total=total, terms=terms, predicted=predicted.detach(), target=target)
+        return Losses(
+            total=total,
+            terms={"l1": total.detach()},
+            latents={"predicted": predicted.detach(), "target": target},
+        )
 
     def ema_pairs(self) -> list[EmaPair]:
         return [EmaPair(student=self.encoder, teacher=self.teacher)]
@@ -67,11 +70,12 @@ class TeacherlessToy(nn.Module):
         self.encoder = nn.Sequential(nn.Linear(24, 16), nn.GELU(), nn.Linear(16, 8))
         self.predictor = nn.Linear(8, 8)
 
-    def training_losses(self, batch: VideoBatch) -> Losses:
-        latents = self.encoder(batch.groups[0].clips.flatten(1).float() / 255)
+    def training_losses(self, content: MaskedClips) -> Losses:
+        latents = self.encoder(content.groups[0].clips.flatten(1).float() / 255)
         predicted = self.predictor(latents).float()
         total = (predicted - latents).square().mean() + (latents.var(0) - 1).square().mean()
-        return Losses(total=total, terms={}, predicted=predicted.detach(), target=latents.detach())
+        watched = {"predicted": predicted.detach(), "target": latents.detach()}
+        return Losses(total=total, latents=watched)
 
     def ema_pairs(self) -> list[EmaPair]:
         return []
@@ -80,7 +84,7 @@ class TeacherlessToy(nn.Module):
         return parameter_groups(encoder=self.encoder, predictor=self.predictor)
 
 
-def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> VideoBatch:
+def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> Batch[MaskedClips]:
     """Clips that depend on their sample number alone."""
     clips = [
         torch.randint(256, (2, 2, 2, 3), generator=torch.Generator().manual_seed(g)).byte()
@@ -89,7 +93,9 @@ def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> VideoB
     ids = torch.zeros(count, 1, dtype=torch.int64)
     masks = Masks(context_index=ids, target_index=ids[:, None])
     group = ClipGroup(clips=torch.stack(clips), masks=(masks,))
-    return VideoBatch(groups=(group,), first_sample=first, skipped=skipped)
+    return Batch(
+        content=MaskedClips(groups=(group,)), origin=Origin(first_sample=first, skipped=skipped)
+    )
 
 
 def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
@@ -109,7 +115,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
 
     def loader(
         *, rank: int, world_size: int, first_step: int, streams: object
-    ) -> Iterator[VideoBatch]:
+    ) -> Iterator[Batch[MaskedClips]]:
         step, together = first_step, train.micro_batch * world_size
         while True:
             at_batch(step)

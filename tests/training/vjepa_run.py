@@ -26,7 +26,7 @@ from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, TokenGrid
 
 GRID = TokenGrid(frames=2, height=4, width=4)
 
@@ -89,7 +89,7 @@ def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> PretrainParts
             for part in range(step * global_batch, (step + 1) * global_batch, together):
                 first = part + rank * micro_batch
                 clips = group(step, range(first, first + micro_batch))
-                yield VideoBatch(groups=(clips,), first_sample=first)
+                yield Batch(content=MaskedClips(groups=(clips,)), origin=Origin(first_sample=first))
             step += 1
 
     return dataclasses.replace(parts, build_loader=loader)

@@ -18,7 +18,7 @@ from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, load_recipe, resolved_yaml
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.randomness import seed_weights
-from worldmodel_train.types import ClipGroup, TokenGrid, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, MaskedClips, TokenGrid
 
 PICTURED_CLIPS = 4
 
@@ -76,7 +76,7 @@ class _LoaderFactory:
 
     def __call__(
         self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
-    ) -> Iterable[VideoBatch]:
+    ) -> Iterable[Batch[MaskedClips]]:
         train, encoder = self._recipe.train, self._recipe.method.encoder
         position = LoaderPosition(
             seed=train.seed,

@@ -14,16 +14,16 @@ forks must not read the batches it inherits: they are the training process's to 
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+from worldmodel_train.types import Batch, ContentT
 
 _FREE, _TAKEN = 0, 1
 
@@ -55,40 +55,54 @@ class BatchMemory:
         return memory
 
 
-class Parcel:
-    """A batch whose clips are a `BatchMemory`'s; the other end receives a `VideoBatch`."""
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a tensor lies in the batch's memory."""
 
-    def __init__(self, batch: VideoBatch) -> None:
+    offset: int
+    shape: Shape
+
+
+class Parcel(Generic[ContentT]):
+    """A batch with tensors in a `BatchMemory`; the other end receives the batch."""
+
+    def __init__(self, batch: Batch[ContentT]) -> None:
         self._batch = batch
 
-    def __reduce__(self) -> tuple[Callable[..., VideoBatch], tuple[Any, ...]]:
-        groups = self._batch.groups
-        memory = torch.empty(0, dtype=torch.uint8).set_(groups[0].clips.untyped_storage())
-        # masks are small: as arrays they travel in the message, and need no file each
-        masks = [[_arrays(masks) for masks in group.masks] for group in groups]
-        shapes = [tuple(group.clips.shape) for group in groups]
-        lengths = [group.length_index for group in groups]
-        described = list(zip(lengths, masks, strict=True))
-        return _receive, (replace(self._batch, groups=()), memory, shapes, described)
+    def __reduce__(self) -> tuple[Callable[..., Batch[ContentT]], tuple[Any, ...]]:
+        memory = torch.empty(0, dtype=torch.uint8)
+        parts: list[_Place | np.ndarray] = []
+
+        def take_out(tensor: Tensor) -> Tensor:
+            if tensor.is_shared():
+                assert tensor.dtype == torch.uint8, f"{tensor.dtype} in a batch's memory"
+                memory.set_(tensor.untyped_storage())
+                parts.append(_Place(offset=int(tensor.storage_offset()), shape=tuple(tensor.shape)))
+            else:
+                # small: as an array it travels in the message, and needs no file
+                parts.append(tensor.numpy())
+            return tensor.to("meta")
+
+        return _receive, (self._batch.map(take_out), memory, parts)
 
 
 def _receive(
-    rest: VideoBatch,
-    memory: UInt8[Tensor, "_"],
-    shapes: Sequence[Shape],
-    described: Sequence[tuple[int, Sequence[dict[str, np.ndarray]]]],
-) -> VideoBatch:
-    """The batch, whose memory is free again when no tensor over its clips is left."""
+    described: Batch[ContentT], memory: UInt8[Tensor, "_"], parts: Sequence[_Place | np.ndarray]
+) -> Batch[ContentT]:
+    """The batch, whose memory is free again when no tensor over it is left."""
     # Tensors made of an array hold that very array until their storage is gone.
     held = memory.numpy()
-    weakref.finalize(held, _release, memory, os.getpid()).atexit = False
-    groups = tuple(
-        ClipGroup(clips=clips, masks=tuple(map(_masks, arrays)), length_index=length)
-        for clips, (length, arrays) in zip(
-            _split(torch.from_numpy(held), shapes), described, strict=True
-        )
-    )
-    return replace(rest, groups=groups)
+    if len(memory):
+        weakref.finalize(held, _release, memory, os.getpid()).atexit = False
+    whole, left = torch.from_numpy(held), iter(parts)
+
+    def put_back(_: Tensor) -> Tensor:
+        part = next(left)
+        if isinstance(part, _Place):
+            return whole[part.offset : part.offset + prod(part.shape)].view(part.shape)
+        return torch.from_numpy(part)
+
+    return described.map(put_back)
 
 
 def _release(memory: UInt8[Tensor, "_"], owner: int) -> None:
@@ -102,11 +116,3 @@ def _split(memory: UInt8[Tensor, "_"], shapes: Sequence[Shape]) -> list[UInt8[Te
     sizes = [prod(shape) for shape in shapes]
     parts = memory[: sum(sizes)].split(sizes)
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
-
-
-def _arrays(masks: Masks) -> dict[str, np.ndarray]:
-    return {name: ids.numpy() for name, ids in vars(masks).items() if ids is not None}
-
-
-def _masks(arrays: dict[str, np.ndarray]) -> Masks:
-    return Masks(**{name: torch.from_numpy(array) for name, array in arrays.items()})

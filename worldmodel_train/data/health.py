@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.remedies import remedy
-from worldmodel_train.types import Skip, VideoBatch
+from worldmodel_train.types import Batch, Content, Skip
 
 
 class BadDataError(ValueError):
@@ -72,10 +72,10 @@ class SkipLedger:
         """Bad samples among all that were read."""
         return self.num_skipped / max(1, self._good + self.num_skipped)
 
-    def add(self, batch: VideoBatch) -> None:
+    def add(self, batch: Batch[Content]) -> None:
         """Counts a batch of this process."""
-        self._new_good += batch.num_clips
-        for skip in batch.skipped:
+        self._new_good += batch.content.num_samples
+        for skip in batch.origin.skipped:
             self._new[skip.reason] += 1
             self._new_last = skip
 

@@ -4,7 +4,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
 import torch
@@ -32,7 +32,7 @@ from worldmodel_train.data.stream_positions import (
 from worldmodel_train.data.worker_folder import remove_folder_as_an_orphan
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import MaskSampler
-from worldmodel_train.types import ClipGroup, Skip, StreamMark, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, Skip, StreamMark
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class LoaderPosition:
         return count(self.first_step * self.accumulation + worker, workers)
 
 
-class MicroBatches(IterableDataset[VideoBatch]):
+class MicroBatches(IterableDataset[Batch[MaskedClips]]):
     """Endless micro-batches of one rank; worker w of W makes every W-th of them."""
 
     def __init__(
@@ -137,7 +137,7 @@ class MicroBatches(IterableDataset[VideoBatch]):
                     what_a_stream_repeats(self._starts, source.name, len(shards)),
                 )
 
-    def __iter__(self) -> Iterator[VideoBatch]:
+    def __iter__(self) -> Iterator[Batch[MaskedClips]]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         with DecodeProcess(self._data.decoder) as decoder, ExitStack() as stack:
@@ -151,8 +151,13 @@ class MicroBatches(IterableDataset[VideoBatch]):
             empty_clips = _private_clips if info is None else self._memory().clips
             found = self._empty_shards() if worker == 0 and self._position.rank == 0 else ()
             for number in self._position.micro_batches(worker, workers):
-                batch = self._batch(reader, number, found, empty_clips)
-                yield replace(batch, stream_marks=tuple(self._marks(streams)))
+                content, skipped = self._content(reader, number, empty_clips)
+                origin = Origin(
+                    first_sample=self._position.first_sample(number),
+                    skipped=found + skipped,
+                    stream_marks=tuple(self._marks(streams)),
+                )
+                yield Batch(content=content, origin=origin)
                 found = ()
 
     def _memory(self) -> BatchMemory:
@@ -186,13 +191,13 @@ class MicroBatches(IterableDataset[VideoBatch]):
             for shard in source.empty_shards
         )
 
-    def _batch(
+    def _content(
         self,
         reader: ClipReader,
         number: int,
-        found: tuple[Skip, ...],
         empty_clips: Callable[[Sequence[Shape]], list[Tensor]],
-    ) -> VideoBatch:
+    ) -> tuple[MaskedClips, tuple[Skip, ...]]:
+        """The clips of a micro-batch, and what was left out on the way to them."""
         first = self._position.first_sample(number)
         by_length: dict[int, list[int]] = {}
         for video in range(
@@ -206,11 +211,8 @@ class MicroBatches(IterableDataset[VideoBatch]):
             self._group(reader, clips, by_length[length])
             for length, clips in zip(lengths, frames, strict=True)
         ]
-        return VideoBatch(
-            groups=tuple(group for group, _ in made),
-            first_sample=first,
-            skipped=found + tuple(skip for _, clips in made for c in clips for skip in c.skipped),
-        )
+        skipped = tuple(skip for _, clips in made for clip in clips for skip in clip.skipped)
+        return MaskedClips(groups=tuple(group for group, _ in made)), skipped
 
     def _group(
         self, reader: ClipReader, frames: UInt8[Tensor, "b t h w c"], videos: Sequence[int]
@@ -241,7 +243,7 @@ def _private_clips(shapes: Sequence[Shape]) -> list[Tensor]:
 
 def build_loader(
     data: DataConfig, masks: Sequence[MaskSampler], *, position: LoaderPosition
-) -> DataLoader[VideoBatch]:
+) -> DataLoader[Batch[MaskedClips]]:
     """An endless loader of this rank's micro-batches, starting at `position.first_step`.
 
     Raises ValueError for missing shards and impossible sizes before any process is started.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from worldmodel_train.types import StreamMark, VideoBatch
+from worldmodel_train.types import Batch, Content, StreamMark
 
 StreamState = dict[str, dict[str, list[int]]]
 """What a checkpoint keeps: for each streaming source
@@ -62,9 +62,9 @@ class StreamPositions:
         self._start = start or {}
         self._marks: dict[str, dict[int, StreamMark]] = {}
 
-    def add(self, batch: VideoBatch) -> None:
+    def add(self, batch: Batch[Content]) -> None:
         """Count what a used batch says of its streams."""
-        for mark in batch.stream_marks:
+        for mark in batch.origin.stream_marks:
             self._marks.setdefault(mark.source, {})[mark.consumer] = mark
 
     def state(self) -> StreamState:

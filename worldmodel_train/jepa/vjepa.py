@@ -22,7 +22,7 @@ from worldmodel_train.models.predictor import Predictor, PredictorConfig
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
-from worldmodel_train.types import ClipGroup, LatentPair, Losses, Masks, TokenGrid, VideoBatch
+from worldmodel_train.types import ClipGroup, LatentPair, Losses, MaskedClips, Masks, TokenGrid
 
 MaskToken = Literal["per_group", "shared"]
 
@@ -78,16 +78,15 @@ class VJepa(nn.Module):
         self.loss = loss
         self.mask_token: MaskToken = mask_token
 
-    def training_losses(self, batch: VideoBatch) -> Losses:
+    def training_losses(self, content: MaskedClips) -> Losses:
         """The loss of one batch: every mask group of every clip length weighs the same."""
-        groups = [self.predict(group) for group in batch.groups]
+        groups = [self.predict(group) for group in content.groups]
         by_mask = [self._mean_loss(pairs) for pairs in zip(*groups, strict=True)]
         predicted, target = monitored_tokens([pair for pairs in groups for pair in pairs])
         return Losses(
             total=torch.stack(by_mask).mean(),
             terms={f"mask_{i}": loss.detach() for i, loss in enumerate(by_mask)},
-            predicted=predicted,
-            target=target,
+            latents={"predicted": predicted, "target": target},
         )
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:

@@ -13,7 +13,7 @@ from typing import Literal
 from worldmodel_train.training.ranks.signals import StopSignals, children_left_alone
 from worldmodel_train.training.ranks.told_to_leave import leaving_when_told
 from worldmodel_train.training.shortages import room_for_workers
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, Content
 
 _LAST_WORDS = 1.0  # seconds that a loading process has to end by itself
 _RECENT = 64  # steps whose median is the usual time of a step
@@ -147,14 +147,16 @@ class TimedBatches:
     the run, and not whenever the garbage collector comes by.
     """
 
-    def __init__(self, batches: Iterable[VideoBatch], clock: Clock, signals: StopSignals) -> None:
-        self._batches: Iterable[VideoBatch] | None = batches
-        self._iterator: Iterator[VideoBatch] | None = None
+    def __init__(
+        self, batches: Iterable[Batch[Content]], clock: Clock, signals: StopSignals
+    ) -> None:
+        self._batches: Iterable[Batch[Content]] | None = batches
+        self._iterator: Iterator[Batch[Content]] | None = None
         self._workers: list[BaseProcess] = []
         self._clock = clock
         self._signals = signals
 
-    def __iter__(self) -> Iterator[VideoBatch]:
+    def __iter__(self) -> Iterator[Batch[Content]]:
         """The batches; Lightning asks twice, and a second start would drop what is prefetched."""
         if self._iterator is None:
             assert self._batches is not None, "iterated after close"
@@ -164,12 +166,12 @@ class TimedBatches:
             self._workers = [child for child in active_children() if child not in before]
         return self
 
-    def __next__(self) -> VideoBatch:
+    def __next__(self) -> Batch[Content]:
         """The next batch; raises LeftWaitingError after a signal, if none comes."""
         assert self._iterator is not None, "iterated after close"
         with self._clock.waiting(), leaving_when_told(self._signals):
             batch = next(self._iterator)
-        self._clock.last_sample = batch.first_sample
+        self._clock.last_sample = batch.origin.first_sample
         return batch
 
     def close(self) -> None:

@@ -26,7 +26,7 @@ class GuardConfig(StrictConfig):
     non_finite: Literal["stop", "warn"] = "stop"
     """A loss that is NaN or infinite."""
     collapse: Literal["stop", "warn", "ignore"] = "stop"
-    """Target latents that have lost their rank or their spread."""
+    """Target latents that have lost their rank or their spread, of a method that has any."""
     min_rank_share: Share = 0.1
     """Collapsed: RankMe of the targets below this share of its first reading."""
     min_std_share: Share = 0.1
@@ -80,7 +80,7 @@ class Guard:
         if reading.non_finite:
             self._act(self._config.non_finite, _NON_FINITE.format(step=reading.step))
             return
-        if self._config.collapse != "ignore":
+        if self._config.collapse != "ignore" and _RANK in reading.values:
             problem = self._collapse(reading)
             if problem:
                 self._act(self._config.collapse, problem)

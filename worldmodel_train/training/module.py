@@ -15,7 +15,7 @@ from worldmodel_train.training.checkpoints.stored import shapes_of
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
 from worldmodel_train.training.randomness import seed_forward
-from worldmodel_train.types import Losses, VideoBatch
+from worldmodel_train.types import Batch, Content, Losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +70,9 @@ class TrainingModule(pl.LightningModule):
         self._optimizer: AdamW | None = None
 
     @property
-    def method(self) -> Objective:
+    def method(self) -> Objective[Content]:
         """The objective, as a protocol."""
-        return cast("Objective", self.objective)
+        return cast("Objective[Content]", self.objective)
 
     @property
     def optimizer(self) -> AdamW:
@@ -110,17 +110,17 @@ class TrainingModule(pl.LightningModule):
         self._beginning.fill(self._layout)
 
     def transfer_batch_to_device(
-        self, batch: VideoBatch, device: torch.device, dataloader_idx: int
-    ) -> VideoBatch:
+        self, batch: Batch[Content], device: torch.device, dataloader_idx: int
+    ) -> Batch[Content]:
         """The batch on `device`; its copy began when it was asked for (`prefetch.py`)."""
         del dataloader_idx
         return batch.to(device)
 
-    def training_step(self, batch: VideoBatch) -> Tensor:
+    def training_step(self, batch: Batch[Content]) -> Tensor:
         """The loss of one micro-batch."""
         seed_forward(self.plan.seed, self.step, self.micro_step, self.global_rank)
         with self.autocast():
-            losses = self.method.training_losses(batch)
+            losses = self.method.training_losses(batch.content)
         self._observe(losses)
         self.micro_step += 1
         return losses.total
@@ -199,7 +199,7 @@ class Observation:
         values = {"loss": losses.total, **{f"terms/{k}": v for k, v in losses.terms.items()}}
         for name, value in values.items():
             self.scalars[name] = self.scalars.get(name, 0.0) + value.detach().float() * share
-        self.latents = {"predicted": losses.predicted, "target": losses.target}
+        self.latents = dict(losses.latents)
 
 
 def _check_momentum(config: OptimConfig, *, follows: bool) -> None:

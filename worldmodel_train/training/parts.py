@@ -14,7 +14,7 @@ from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.readings.reading import Reading
 from worldmodel_train.training.strategies.auto_checkpointing import MemoryEstimate
-from worldmodel_train.types import ClipGroup, VideoBatch
+from worldmodel_train.types import Batch, ClipGroup, Content
 
 
 @runtime_checkable
@@ -23,7 +23,7 @@ class LoaderFactory(Protocol):
 
     def __call__(
         self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
-    ) -> Iterable[VideoBatch]:
+    ) -> Iterable[Batch[Content]]:
         """Micro-batches of `rank` from optimizer step `first_step` on, forever.
 
         Sources that stream go on where `streams` says.

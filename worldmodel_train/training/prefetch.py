@@ -11,16 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, ContentT, ContentT_co
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArrivingBatch(VideoBatch):
+class ArrivingBatch(Batch[ContentT_co]):
     """A batch on a GPU, which a stream of its own is still copying."""
 
     copied: torch.cuda.Event
 
-    def to(self, device: torch.device | str) -> VideoBatch:
+    def to(self, device: torch.device | str) -> Batch[ContentT_co]:
         """The batch for the current stream, which waits for the copy; the host does not."""
         current = torch.cuda.current_stream(device)
         current.wait_event(self.copied)
@@ -31,15 +31,12 @@ class ArrivingBatch(VideoBatch):
             tensor.record_stream(current)
             return tensor
 
-        return VideoBatch(
-            groups=tuple(group.map(keep) for group in self.groups),
-            first_sample=self.first_sample,
-            skipped=self.skipped,
-            stream_marks=self.stream_marks,
-        )
+        return Batch(content=self.content.map(keep), origin=self.origin)
 
 
-def on_the_way(batches: Iterable[VideoBatch], device: torch.device) -> Iterable[VideoBatch]:
+def on_the_way(
+    batches: Iterable[Batch[ContentT]], device: torch.device
+) -> Iterable[Batch[ContentT]]:
     """The batches in their order, each on its way to `device` once asked for; on a CPU unchanged.
 
     None is asked for before it is wanted.
@@ -47,17 +44,11 @@ def on_the_way(batches: Iterable[VideoBatch], device: torch.device) -> Iterable[
     return batches if device.type == "cpu" else _copied(batches, device)
 
 
-def _copied(batches: Iterable[VideoBatch], device: torch.device) -> Iterator[VideoBatch]:
+def _copied(batches: Iterable[Batch[ContentT]], device: torch.device) -> Iterator[Batch[ContentT]]:
     stream = torch.cuda.Stream(device)
     for batch in batches:
         with torch.cuda.stream(stream):
             there = batch.to(device)
         copied = torch.cuda.Event()
         copied.record(stream)
-        yield ArrivingBatch(
-            groups=there.groups,
-            first_sample=there.first_sample,
-            skipped=there.skipped,
-            stream_marks=there.stream_marks,
-            copied=copied,
-        )
+        yield ArrivingBatch(content=there.content, origin=there.origin, copied=copied)

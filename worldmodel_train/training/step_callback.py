@@ -3,7 +3,7 @@
 import lightning.pytorch as pl
 
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, Content
 
 
 class StepCallback(pl.Callback):
@@ -14,7 +14,7 @@ class StepCallback(pl.Callback):
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,
         outputs: object,
-        batch: VideoBatch,
+        batch: Batch[Content],
         batch_idx: int,
     ) -> None:
         """Passes on the batch, and the end of an optimizer step."""
@@ -24,7 +24,7 @@ class StepCallback(pl.Callback):
         if pl_module.micro_step == 0:
             self.on_step_end(trainer, pl_module)
 
-    def on_batch(self, batch: VideoBatch) -> None:
+    def on_batch(self, batch: Batch[Content]) -> None:
         """Looks at each micro-batch that was used; most callbacks need not."""
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:

@@ -18,7 +18,7 @@ from worldmodel_train.models.memory import MicroBatch, activation_bytes
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.sincos import SinCos3d
 from worldmodel_train.models.vit import EncoderConfig
-from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+from worldmodel_train.types import ClipGroup, MaskedClips, Masks
 
 CLIPS = 4
 GRID = (4, 8, 8)
@@ -45,12 +45,12 @@ def masks(group: MaskTokens, clips: int, tokens: int) -> Masks:
     return Masks(context_index=context, target_index=target.repeat(clips, group.sets, 1))
 
 
-def batch(size: int, grid: tuple[int, int, int], patch: int, groups) -> VideoBatch:
+def batch(size: int, grid: tuple[int, int, int], patch: int, groups) -> MaskedClips:
     frames, height, width = 2 * grid[0], patch * grid[1], patch * grid[2]
     tokens = grid[0] * grid[1] * grid[2]
     clips = torch.zeros(size, frames, height, width, 3, dtype=torch.uint8)
     drawn = tuple(masks(group, size, tokens) for group in groups)
-    return VideoBatch(groups=(ClipGroup(clips=clips, masks=drawn),), first_sample=0)
+    return MaskedClips(groups=(ClipGroup(clips=clips, masks=drawn),))
 
 
 def objective(config: Config, policy: str):
@@ -63,7 +63,7 @@ def objective(config: Config, policy: str):
     return model
 
 
-def held(model, data: VideoBatch):
+def held(model, data: MaskedClips):
     yield from model.buffers()
     for network in model.children():
         for table in network.places._tables.values():
@@ -88,7 +88,7 @@ def casts(model) -> int:
 
 
 def monitored(losses) -> int:
-    return 2 * losses.predicted.numel() * 4
+    return 2 * losses.latents["predicted"].numel() * 4
 
 
 def as_on_cuda(monkeypatch):

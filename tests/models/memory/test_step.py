@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor
 
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.models.flops import MaskTokens
 from worldmodel_train.models.memory import LAYOUTS, MicroBatch, Sharding, step_memory
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.vit import EncoderConfig
-from worldmodel_train.types import ClipGroup, Masks, VideoBatch
+from worldmodel_train.types import ClipGroup, MaskedClips, Masks
 
 ENCODER = EncoderConfig(size="vit_large")
 PREDICTOR = PredictorConfig(width=384, depth=12, heads=12, mask_tokens=2)
@@ -103,7 +104,7 @@ def _steps(config: Config, batch: MicroBatch) -> None:
     optimizer = torch.optim.AdamW(trained, fused=True)
     clips = torch.zeros(batch.clips, 16, 256, 256, 3, dtype=torch.uint8)
     masks = tuple(_masks(group, batch.clips, batch.tokens) for group in batch.masks)
-    data = VideoBatch(groups=(ClipGroup(clips=clips, masks=masks),), first_sample=0).to("cuda")
+    data = MaskedClips(groups=(ClipGroup(clips=clips, masks=masks),)).map(Tensor.cuda)
     for _ in range(2):
         with torch.autocast("cuda", torch.bfloat16, enabled=batch.precision == "bf16"):
             loss = model.training_losses(data).total

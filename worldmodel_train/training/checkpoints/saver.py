@@ -16,7 +16,7 @@ from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.ranks.told_to_leave import LeftWaitingError
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, Content
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Saver(StepCallback):
         self.stopped_by = 0
         """The signal that ended the run, 0 for none."""
 
-    def on_batch(self, batch: VideoBatch) -> None:
+    def on_batch(self, batch: Batch[Content]) -> None:
         """Remembers how far the batch's streams had been read."""
         self._watch.streams.add(batch)
 

@@ -15,7 +15,7 @@ from worldmodel_train.training.readings.reading import Reading
 from worldmodel_train.training.readings.sinks import Sink
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
-from worldmodel_train.types import VideoBatch
+from worldmodel_train.types import Batch, Content
 
 LATE_STEPS = {"cpu": 0, "cuda": 5}
 """Steps from a reading to its report. A GPU goes on meanwhile: copying the latents and finding
@@ -57,7 +57,7 @@ class Reporter(StepCallback):
         assert isinstance(pl_module, TrainingModule)
         self._watch.clock.begin(pl_module.step)
 
-    def on_batch(self, batch: VideoBatch) -> None:
+    def on_batch(self, batch: Batch[Content]) -> None:
         """Counts what the batch had to leave out."""
         self._ledger.add(batch)
 
