@@ -161,8 +161,6 @@ def consume(shards: ShardSet, micro_batches: int) -> int:
             micro_batch=MICRO_BATCH,
             global_batch=GLOBAL_BATCH,
             first_step=rng.randrange(100_000),
-            patch=16,
-            tubelet=2,
         )
         worker = rng.randrange(WORKERS)
         first = position.first_sample(next(position.micro_batches(worker, WORKERS)))

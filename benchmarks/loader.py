@@ -37,6 +37,7 @@ from worldmodel_train.data.decoding.auto_decoder import decord_is_installed, mak
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.types import Batch, MaskedClips
 
@@ -48,6 +49,7 @@ MASKS = (
     Multiblock3D(num_blocks=8, spatial_scale=(0.15, 0.15)),
     Multiblock3D(num_blocks=2, spatial_scale=(0.5, 0.5)),
 )
+PREPARATION = MaskPreparation(samplers=MASKS, tubelet=TUBELET, patch=PATCH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,9 +238,9 @@ def _timed(plan: Plan, work: Callable[[], None]) -> Taken:
 def _loader(plan: Plan) -> Any:  # noqa: ANN401 - a DataLoader of batches
     position = LoaderPosition(
         seed=SEED, rank=0, world_size=1, micro_batch=plan.batch, global_batch=plan.batch,
-        first_step=0, patch=PATCH, tubelet=TUBELET,
+        first_step=0,
     )  # fmt: skip
-    return build_loader(plan.data, MASKS, position=position)
+    return build_loader(plan.data, PREPARATION, position=position)
 
 
 def _report(plan: Plan, everything: Mapping[str, Rates], machine: dict[str, Any]) -> Report:

@@ -22,10 +22,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from worldmodel_train.cli.cost import recipe_cost
 from worldmodel_train.cli.gpus import find_gpu
 from worldmodel_train.cli.memory import recipe_memory
 from worldmodel_train.config.suggest import did_you_mean
+from worldmodel_train.jepa.masked_cost import MaskedCost
 from worldmodel_train.models.memory import LAYOUTS, Layout, step_traffic
 from worldmodel_train.recipe import Recipe, load_recipe
 
@@ -121,11 +121,12 @@ def fitting_recipe(name: str, num_gpus: int) -> Recipe:
 
 def plan(title: str, recipe: Recipe, num_gpus: int, cluster: Cluster) -> Plan:
     """What a run of `recipe` on so many GPUs asks of the cluster."""
-    cost = recipe_cost(recipe)
+    cost = masked_cost(recipe)
     gpu = find_gpu(cluster.gpu)
     memory = recipe_memory(recipe, num_gpus)
     layout = memory.fitting(0.9e9 * gpu.memory_gb) or "zero3"
-    trained, teacher = cost.encoder_parameters + cost.predictor_parameters, cost.encoder_parameters
+    sizes = cost.parameters
+    trained, teacher = sizes["encoder"] + sizes["predictor"], sizes["encoder"]
     sent: dict[Layout, float] = {
         name: step_traffic(
             trained,
@@ -165,6 +166,13 @@ def plan(title: str, recipe: Recipe, num_gpus: int, cluster: Cluster) -> Plan:
         checkpoint_one_rank=size / (cluster.writer * 1e9),
         checkpoint_sharded=size / (min(cluster.writer * num_gpus, cluster.storage) * 1e9),
     )
+
+
+def masked_cost(recipe: Recipe) -> MaskedCost:
+    """What a step of a joint-embedding recipe costs."""
+    cost = recipe.method.cost(recipe.facts)
+    assert isinstance(cost, MaskedCost)
+    return cost
 
 
 def num_shards(hours: float, cluster: Cluster) -> float:

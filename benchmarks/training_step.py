@@ -8,7 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.jepa.vjepa import VJepa
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
@@ -20,7 +19,7 @@ from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.training.layouts.in_place import InPlace
 from worldmodel_train.training.optim import build_optimizer, set_schedules
 from worldmodel_train.training.randomness import seed_weights
-from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin
+from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, TokenGrid
 
 NOISE = 0.05
 """Spread of what is added to all weights, so that biases, norms and positions count."""
@@ -94,7 +93,7 @@ def comparable(recipe: Recipe) -> Recipe:
             f"{recipe.name} is no V-JEPA 2 (method jepa/vjepa with rotary positions), which is all "
             "that the peers know; use --no-peers or a vjepa2 recipe"
         )
-    if any(mask.truncate == "none" for mask in recipe.masks if mask.name == "multiblock3d"):
+    if any(mask.truncate == "none" for mask in method.masks if mask.name == "multiblock3d"):
         raise ValueError("masks: truncate=none pads, which the peers cannot; use --no-peers")
     encoder = method.encoder.model_copy(update={"position": Rope3dVJepa2()})
     predictor = method.predictor.model_copy(update={"mask_tokens": 1})
@@ -173,9 +172,11 @@ def _draw_batch(recipe: Recipe, step: int, size: int) -> Batch[MaskedClips]:
     generator = torch.Generator().manual_seed(step)
     shape = (size, clip.frames, pixels, pixels, 3)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-    grid = token_grid(clip, size=pixels, patch=encoder.patch, tubelet=encoder.tubelet)
+    grid = TokenGrid.of(*shape[1:4], tubelet=encoder.tubelet, patch=encoder.patch)
     samples = range(step * size, (step + 1) * size)
-    masks = draw_masks(recipe.masks, grid, seed=recipe.train.seed, step=step, samples=samples)
+    masks = draw_masks(
+        recipe.method.masks, grid, seed=recipe.train.seed, step=step, samples=samples
+    )
     content = MaskedClips(groups=(ClipGroup(clips=clips, masks=masks),))
     return Batch(content=content, origin=Origin(first_sample=step * size))
 
@@ -184,8 +185,8 @@ def _flops(recipe: Recipe, batch: MaskedClips) -> float:
     encoder = recipe.method.encoder
     total = 0.0
     for group in batch.groups:
-        _, frames, height, width, _ = group.clips.shape
-        tokens = frames // encoder.tubelet * (height // encoder.patch) * (width // encoder.patch)
+        shape = group.clips.shape[1:4]
+        tokens = TokenGrid.of(*shape, tubelet=encoder.tubelet, patch=encoder.patch).num_tokens
         per_clip = model_flops(
             encoder,
             recipe.method.predictor,

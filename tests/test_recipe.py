@@ -7,14 +7,17 @@ import pytest
 
 import worldmodel_train
 from worldmodel_train.config import RecipeError
+from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.jepa import vjepa
 from worldmodel_train.recipe import (
     Recipe,
     load_recipe,
+    load_stored_recipe,
     read_recipe,
     recipe_folders,
     recipe_names,
     recipe_schema,
+    resolved_values,
     resolved_yaml,
 )
 
@@ -25,8 +28,8 @@ method:
   name: jepa/vjepa
   encoder: {size: {width: 48, depth: 2, heads: 3}, patch: 8}
   predictor: {width: 32, depth: 2, heads: 2, mask_tokens: 2}
-masks:
-- {name: multiblock3d, num_blocks: 2}
+  masks:
+  - {name: multiblock3d, num_blocks: 2}
 data:
   sources:
   - {name: a, shards: "a/*.tar", clip: {frames: 8}}
@@ -220,7 +223,7 @@ def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
 
 
 def test_each_mask_group_needs_a_mask_token(recipe_file):
-    masks = "masks=[{name: multiblock3d}, {name: multiblock3d}, {name: multiblock3d}]"
+    masks = "method.masks=[{name: multiblock3d}, {name: multiblock3d}, {name: multiblock3d}]"
     assert problems(masks) == [
         "small.yaml:6: method.predictor.mask_tokens: 2 mask tokens cannot serve 3 mask groups; "
         "use 3"
@@ -239,16 +242,30 @@ def test_shared_mask_tokens_are_one_or_one_for_each_clip_length(recipe_file):
 
 
 def test_masks_that_leave_no_context_are_refused_with_their_place(recipe_file):
-    (problem,) = problems("masks.0={name: multiblock3d, spatial_scale: [1.0, 1.0], "
+    (problem,) = problems("method.masks.0={name: multiblock3d, spatial_scale: [1.0, 1.0], "
                           "aspect_ratio: [1.0, 1.0]}")  # fmt: skip
-    assert "masks.0: " in problem
+    assert "method.masks.0: " in problem
     assert "context" in problem
 
 
 def test_masks_of_images_are_refused_for_videos(recipe_file):
-    (problem,) = problems("masks.0={name: multiblock2d}")
-    assert "masks.0: " in problem
+    (problem,) = problems("method.masks.0={name: multiblock2d}")
+    assert "method.masks.0: " in problem
     assert "use multiblock3d" in problem
+
+
+def test_a_moved_key_is_told_its_new_place(recipe_file):
+    assert problems("masks=[{name: multiblock3d}]") == [
+        'override "masks=[{name: multiblock3d}]": masks: has moved; write it as method.masks'
+    ]
+
+
+def test_what_a_run_of_an_older_version_has_stored_is_read(recipe_file):
+    recipe = load_recipe(recipe_file)
+    values = resolved_values(recipe)
+    values["masks"] = values["method"].pop("masks")
+    Path("old.yaml").write_text(write_yaml(values))
+    assert load_stored_recipe(Path("old.yaml")) == recipe
 
 
 def test_micro_batches_that_do_not_fill_the_global_batch_are_refused(recipe_file):

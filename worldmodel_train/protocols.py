@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from worldmodel_train.types import (
     ClipGroup,
+    Clips,
     Content,
+    ContentT_co,
     LatentPair,
     Losses,
     Masks,
@@ -46,6 +48,15 @@ class MaskSampler(Protocol):
         What the whole batch shares (block sizes) is drawn from (seed, step); what is a sample's own
         (block places) from (seed, sample), so that a run can be repeated from any step.
         """
+        ...
+
+
+@runtime_checkable
+class Preparation(Protocol[ContentT_co]):
+    """Makes what an objective takes of a micro-batch's clips, in the process that read them."""
+
+    def __call__(self, clips: Sequence[Clips], *, seed: int, step: int) -> ContentT_co:
+        """The content, a pure function of the arguments; `clips` has one item for each length."""
         ...
 
 

@@ -1,7 +1,8 @@
 """The recipe: everything that defines a run, composed of the parts' own configurations."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -10,28 +11,32 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import Field, model_validator
 
 import worldmodel_train
-from worldmodel_train import jepa
+from worldmodel_train import jepa, probes
 from worldmodel_train.config import CombinationError, RecipeError, StrictConfig
 from worldmodel_train.config.components import component_config, component_configs
 from worldmodel_train.config.explain import locate
 from worldmodel_train.config.extends import find_recipe, names, read_with_parents
 from worldmodel_train.config.json_schema import editor_schema
-from worldmodel_train.config.origins import Document, KeyPath, Origin
+from worldmodel_train.config.origins import Document, KeyPath, Origin, dotted
 from worldmodel_train.config.overrides import apply_overrides
 from worldmodel_train.config.read import read_model
 from worldmodel_train.config.suggest import did_you_mean
+from worldmodel_train.config.yaml_reader import read_yaml
 from worldmodel_train.config.yaml_writer import write_yaml
-from worldmodel_train.data.config import DataConfig, SourceConfig
+from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.config import EvaluationConfig
-from worldmodel_train.masks import MaskConfig
+from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.models.token_fit import not_a_multiple
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
-from worldmodel_train.types import TokenGrid
 
-MAX_TOKENS = 2**20
-"""Tokens of a clip past which a recipe is a slip of the pen."""
+FAMILIES = (jepa, probes)
+"""Packages whose files with a `Config` are methods, `<family>/<file>` by name."""
+
+_MOVED: Mapping[KeyPath, KeyPath] = {("masks",): ("method", "masks")}
+"""Keys of older recipes, and where they are now."""
 
 MethodT = TypeVar("MethodT", bound=StrictConfig)
 
@@ -45,8 +50,6 @@ class Recipe(StrictConfig, Generic[MethodT]):
     """Where the numbers come from: a paper, released code, or our own measurement."""
     method: MethodT
     """The objective; its `name` is the path of its module, such as `jepa/vjepa`."""
-    masks: tuple[MaskConfig, ...] = Field(min_length=1)
-    """Mask groups; every clip is masked once by each."""
     data: DataConfig
     """Where clips come from."""
     optim: OptimConfig
@@ -69,6 +72,16 @@ class Recipe(StrictConfig, Generic[MethodT]):
         """The run's directory, with name and seed filled in."""
         text = self.run_dir.replace("{name}", self.name)
         return Path(text.replace("{seed}", str(self.train.seed)))
+
+    @property
+    def facts(self) -> RecipeFacts:
+        """What the method may know of the rest."""
+        return RecipeFacts(
+            data=self.data.facts(),
+            seed=self.train.seed,
+            micro_batch=self.train.micro_batch,
+            activation_checkpointing=self.train.activation_checkpointing,
+        )
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "Recipe[MethodT]":
@@ -100,6 +113,25 @@ def read_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Read
     folders = recipe_folders()
     document = read_with_parents(find_recipe(str(name_or_path), folders), folders)
     document = apply_overrides(document, overrides)
+    _refuse_moved_keys(document)
+    return _read(document)
+
+
+def load_stored_recipe(path: Path) -> Recipe:
+    """A recipe that a run has stored, whatever version wrote it.
+
+    Raises:
+        RecipeError: It is none.
+    """
+    document = read_yaml(path)
+    values: dict[str, Any] = copy.deepcopy(document.values)
+    for old, new in _MOVED.items():
+        if _has(values, old):
+            _put(values, new, _take(values, old))
+    return _read(replace(document, values=values)).recipe
+
+
+def _read(document: Document) -> ReadRecipe:
     recipe = read_model(Recipe[_method_config(document)], document)
     return ReadRecipe(recipe=recipe, origins=document.origins)
 
@@ -133,105 +165,72 @@ def recipe_names() -> list[str]:
 
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of a recipe file, for editors."""
-    methods = reduce(or_, component_configs(jepa).values())
+    methods = reduce(or_, _methods().values())
     return editor_schema(Recipe[Annotated[methods, Field(discriminator="name")]])
+
+
+def _methods() -> dict[str, type[StrictConfig]]:
+    """All methods by name."""
+    return {
+        name: config for family in FAMILIES for name, config in component_configs(family).items()
+    }
+
+
+def _refuse_moved_keys(document: Document) -> None:
+    problems = [
+        locate(document, old, f"has moved; write it as {dotted(new)}")
+        for old, new in _MOVED.items()
+        if _has(document.values, old)
+    ]
+    if problems:
+        raise RecipeError(problems)
+
+
+def _has(values: object, path: KeyPath) -> bool:
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+def _take(values: dict[Any, Any], path: KeyPath) -> object:
+    for key in path[:-1]:
+        values = values[key]
+    return values.pop(path[-1])
+
+
+def _put(values: dict[Any, Any], path: KeyPath, value: object) -> None:
+    for key in path[:-1]:
+        values = values[key]
+    values[path[-1]] = value
 
 
 def _method_config(document: Document) -> type[StrictConfig]:
     """The `Config` of the method that the document names."""
     method = document.values.get("method")
     if not isinstance(method, dict) or "name" not in method:
-        known = ", ".join(component_configs(jepa))
+        known = ", ".join(_methods())
         message = f"missing; name the method to train by, one of: {known}"
         raise RecipeError([locate(document, ("method", "name"), message)])
     name = str(method["name"])
-    config = component_config(jepa, name)
+    found = [component_config(family, name) for family in FAMILIES]
+    config = next(filter(None, found), None)
     if config is None:
-        message = f'"{name}" is no method; {did_you_mean(name, component_configs(jepa))}'
+        message = f'"{name}" is no method; {did_you_mean(name, _methods())}'
         raise RecipeError([locate(document, ("method", "name"), message)])
     return config
 
 
-def _misfits(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+def _misfits(recipe: Recipe) -> Iterator[Misfit]:
     """Keys whose values are each fine but cannot be used together, and what to write instead."""
-    yield from _clips_that_are_not_whole_tokens(recipe)
+    yield from recipe.method.misfits(recipe.facts)
     yield from _schedules_that_do_not_fit(recipe)
-    yield from _parts_that_miss_each_other(recipe)
+    yield from _clips_that_do_not_fill_a_batch(recipe)
+    yield from _what_needs_held_out_clips(recipe)
 
 
-def _sources(recipe: Recipe) -> Iterator[tuple[KeyPath, SourceConfig]]:
-    for index, source in enumerate(recipe.data.sources):
-        yield ("data", "sources", index), source
-    if recipe.data.held_out is not None:
-        yield ("data", "held_out"), recipe.data.held_out
-
-
-def _clips_that_are_not_whole_tokens(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
-    patch, tubelet = recipe.method.encoder.patch, recipe.method.encoder.tubelet
-    size = recipe.data.augment.size
-    if size % patch:
-        yield ("data", "augment", "size"), _not_a_multiple(size, patch, "method.encoder.patch")
-        return
-    grids: dict[TokenGrid, None] = {}
-    for path, source in _sources(recipe):
-        frames = source.clip.frames
-        if frames % tubelet:
-            message = _not_a_multiple(frames, tubelet, "method.encoder.tubelet")
-            yield (*path, "clip", "frames"), message
-            continue
-        grid = TokenGrid(frames // tubelet, size // patch, size // patch)
-        if grid.num_tokens > MAX_TOKENS:
-            message = f"{_shape(grid)} are more than any model can attend to; "
-            yield (*path, "clip", "frames"), message + "use shorter or smaller clips"
-        else:
-            grids[grid] = None
-    yield from _positions_without_time(recipe, list(grids))
-    yield from _masks_that_leave_nothing(recipe, list(grids))
-
-
-def _not_a_multiple(value: int, step: int, key: str) -> str:
-    below = value - value % step
-    nearest = f"{below} or {below + step}" if below else str(step)
-    return f"{value} is not a multiple of {key}={step}; use {nearest}"
-
-
-def _shape(grid: TokenGrid) -> str:
-    return f"{grid.frames}x{grid.height}x{grid.width} tokens"
-
-
-def _positions_without_time(
-    recipe: Recipe, grids: Iterable[TokenGrid]
-) -> Iterator[tuple[KeyPath, str]]:
-    name = recipe.method.encoder.position.name
-    if name == "sincos2d" and any(grid.frames > 1 for grid in grids):
-        message = f"{name} has no place for time; use rope3d or sincos3d for videos"
-        yield ("method", "encoder", "position"), message
-
-
-def _masks_that_leave_nothing(
-    recipe: Recipe, grids: Iterable[TokenGrid]
-) -> Iterator[tuple[KeyPath, str]]:
-    """Draw a few masks: samplers refuse what can never work; empty sets teach nothing."""
-    samples = range(min(recipe.train.micro_batch, 8))
-    for index, sampler in enumerate(recipe.masks):
-        for grid in grids:
-            try:
-                drawn = [
-                    sampler.sample(grid, seed=recipe.train.seed, step=step, samples=samples)
-                    for step in range(4)
-                ]
-            except ValueError as error:
-                yield ("masks", index), str(error)
-                break
-            if any(0 in (*m.context_index.shape, *m.target_index.shape) for m in drawn):
-                message = (
-                    f"leaves no context or no target of {_shape(grid)}; use another size of blocks"
-                )
-                yield ("masks", index), message
-                break
-
-
-def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
+def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
     steps = recipe.train.steps
     for key in ("lr", "weight_decay", "ema"):
         warmup = getattr(getattr(recipe.optim, key), "warmup_steps", 0)
@@ -245,19 +244,11 @@ def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
             yield ("optim", "ema", key), message
     every, keep = recipe.checkpoint.every_steps, recipe.checkpoint.keep_every
     if keep is not None and keep % every:
-        message = _not_a_multiple(keep, every, "checkpoint.every_steps")
+        message = not_a_multiple(keep, every, "checkpoint.every_steps")
         yield ("checkpoint", "keep_every"), message
 
 
-def _parts_that_miss_each_other(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]:
-    available, groups = recipe.method.predictor.mask_tokens, len(recipe.masks)
-    if available < groups and recipe.method.mask_token == "per_group":
-        message = f"{available} mask tokens cannot serve {groups} mask groups; use {groups}"
-        yield ("method", "predictor", "mask_tokens"), message
-    lengths = len({source.clip.frames for source in recipe.data.sources})
-    if 1 < available < lengths and recipe.method.mask_token == "shared":
-        message = f"{available} mask tokens cannot serve {lengths} clip lengths; use {lengths} or 1"
-        yield ("method", "predictor", "mask_tokens"), message
+def _clips_that_do_not_fill_a_batch(recipe: Recipe) -> Iterator[Misfit]:
     clips, micro_batch = recipe.data.loader.clips_per_video, recipe.train.micro_batch
     if micro_batch % clips:
         fewer = max(n for n in range(1, clips) if micro_batch % n == 0)
@@ -266,6 +257,9 @@ def _parts_that_miss_each_other(recipe: Recipe) -> Iterator[tuple[KeyPath, str]]
             f"use {fewer}, or train.micro_batch={-(-micro_batch // clips) * clips}"
         )
         yield ("data", "loader", "clips_per_video"), message
+
+
+def _what_needs_held_out_clips(recipe: Recipe) -> Iterator[Misfit]:
     if recipe.data.held_out is not None:
         return
     if recipe.evaluation is not None:

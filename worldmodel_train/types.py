@@ -20,6 +20,13 @@ class TokenGrid(NamedTuple):
     height: int
     width: int
 
+    @classmethod
+    def of(cls, frames: int, height: int, width: int, *, tubelet: int, patch: int) -> "TokenGrid":
+        """The tokens of a clip in pixels, of `tubelet` frames by `patch` by `patch` pixels each."""
+        rests = frames % tubelet, height % patch, width % patch
+        assert rests == (0, 0, 0), f"{frames}x{height}x{width} pixels are not whole tokens"
+        return cls(frames // tubelet, height // patch, width // patch)
+
     @property
     def num_tokens(self) -> int:
         """Tokens of one clip."""
@@ -43,6 +50,26 @@ class Masks:
         """The same masks with `function` applied to each tensor."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: function(v) for k, v in tensors.items() if v is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clips:
+    """Clips of one length, as they were read."""
+
+    pixels: UInt8[Tensor, "b t h w c"]
+    samples: tuple[int, ...]
+    """The position of each in the run's order of samples."""
+    length_index: int = 0
+    """Which of the clip lengths of the recipe's sources this is, in the order they are named."""
+
+    @property
+    def num_samples(self) -> int:
+        """Clips."""
+        return len(self.samples)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Clips":
+        """The same clips with `function` applied to each tensor."""
+        return replace(self, pixels=function(self.pixels))
 
 
 @dataclass(frozen=True, kw_only=True)

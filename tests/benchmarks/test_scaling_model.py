@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldmodel_train.cli.cost import recipe_cost
+from worldmodel_train.cli.memory import cost_of
 from worldmodel_train.models.memory import LAYOUTS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scaling_model.py"
@@ -50,11 +50,12 @@ def test_a_plan_follows_from_flops_and_bytes(scaling):
     )
     recipe = scaling.fitting_recipe("vjepa2_vitl", 16)
     plan = scaling.plan("ViT-L", recipe, 16, cluster)
-    cost = recipe_cost(recipe)
+    cost = cost_of(recipe)
     assert plan.nodes == 2
     assert (plan.micro_batch, plan.accumulation) == (24, 8)
     assert plan.computing == pytest.approx(cost.clip.total.total * 3072 / (16 * 989e12 * 0.5))
-    trained, teacher = cost.encoder_parameters + cost.predictor_parameters, cost.encoder_parameters
+    encoder, predictor, _ = cost.parameters.values()
+    trained, teacher = encoder + predictor, encoder
     assert plan.communicating["ddp"] == pytest.approx(15 / 16 * 8 * trained / 80e9)
     assert plan.layout == "ddp"
     step = plan.computing + plan.communicating["ddp"]

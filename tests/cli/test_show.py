@@ -9,10 +9,11 @@ import typer
 from typer.testing import CliRunner
 
 from worldmodel_train.cli import show
-from worldmodel_train.cli.cost import model_flops_per_clip, recipe_cost
 from worldmodel_train.cli.gpus import find_gpu
+from worldmodel_train.cli.memory import cost_of
 from worldmodel_train.config import RecipeError
 from worldmodel_train.config.yaml_reader import parse_yaml
+from worldmodel_train.models.cost import total_flops
 from worldmodel_train.recipe import load_recipe, resolved_values
 from worldmodel_train.training.gpus import GPUS
 
@@ -84,31 +85,31 @@ def test_schema_prints_json(run):
 def test_the_cost_of_a_mixture_is_the_mean_over_its_clips():
     small = ["data.augment.size=64", "train.micro_batch=8"]
     long, short = (
-        recipe_cost(load_recipe("vjepa2_vits", [f"data.sources.0.clip.frames={frames}", *small]))
+        cost_of(load_recipe("vjepa2_vits", [f"data.sources.0.clip.frames={frames}", *small]))
         for frames in (16, 8)
     )
     source = "{name: %s, shards: x, weight: %s, clip: {frames: %s}}"
     sources = f"[{source % ('a', 3, 16)}, {source % ('b', 0.5, 8)}, {source % ('c', 0.5, 8)}]"
-    mixed = recipe_cost(load_recipe("vjepa2_vits", [f"data.sources={sources}", *small]))
+    mixed = cost_of(load_recipe("vjepa2_vits", [f"data.sources={sources}", *small]))
     assert [length.share for length in mixed.lengths] == [0.75, 0.25]
     expected = 0.75 * long.clip.total.total + 0.25 * short.clip.total.total
     assert mixed.clip.total.total == pytest.approx(expected)
-    assert mixed.run_flops == pytest.approx(expected * 80_000 * 256)
+    assert total_flops(mixed) == pytest.approx(expected)
 
 
 def test_mfu_counts_the_mean_clip_without_what_is_computed_twice():
     small = ["data.augment.size=64", "train.micro_batch=8"]
     recipe = load_recipe("vjepa2_vits", small)
-    cost = recipe_cost(recipe).clip
+    cost = cost_of(recipe).clip
     again = (cost.context.attention + cost.predictor.attention) / 7
-    assert model_flops_per_clip(recipe) == pytest.approx(cost.total.total - again)
+    assert cost_of(recipe).model_flops == pytest.approx(cost.total.total - again)
     full = load_recipe("vjepa2_vits", [*small, "train.activation_checkpointing=full"])
-    assert model_flops_per_clip(full) == model_flops_per_clip(recipe)
+    assert cost_of(full).model_flops == cost_of(recipe).model_flops
 
 
 def test_untruncated_masks_cost_more_than_truncated_ones():
     late, none = (
-        recipe_cost(load_recipe("vjepa2_vitl", [f"masks.{i}.truncate={way}" for i in (0, 1)]))
+        cost_of(load_recipe("vjepa2_vitl", [f"method.masks.{i}.truncate={way}" for i in (0, 1)]))
         for way in ("late", "none")
     )
     # a count of ragged batches says 43 % more; padding to the longest of 24 comes on top

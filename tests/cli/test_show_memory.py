@@ -8,8 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from worldmodel_train.cli import show
-from worldmodel_train.cli.cost import recipe_cost
-from worldmodel_train.cli.memory import memory_estimate, recipe_memory
+from worldmodel_train.cli.memory import cost_of, recipe_memory
 from worldmodel_train.cli.memory_table import advice
 from worldmodel_train.models.checkpointing import POLICIES, MixedCheckpointing
 from worldmodel_train.models.memory import LAYOUTS, Sharding
@@ -87,7 +86,7 @@ def test_gradients_are_added_up_in_fp32_where_there_are_several_micro_batches():
     recipe = load_recipe("vjepa2_vitl")
     once, often = recipe_memory(recipe, 128), recipe_memory(recipe, 64)
     assert (once.accumulation, often.accumulation) == (1, 2)
-    gradients = [memory.layouts["zero1"].state.gradients for memory in (once, often)]
+    gradients = [memory.layouts["zero1"].parts["gradients"] for memory in (once, often)]
     assert gradients[1] == (4 + 2) / 2 * gradients[0]
 
 
@@ -100,9 +99,9 @@ def test_the_longest_clips_of_a_mixture_count():
     source = "{name: %s, shards: x, weight: 1, clip: {frames: %s}}"
     sources = f"data.sources=[{source % ('a', 4)}, {source % ('b', 8)}]"
     recipe = load_recipe("demo", [sources])
-    tokens = max(length.grid.num_tokens for length in recipe_cost(recipe).lengths)
+    tokens = max(length.grid.num_tokens for length in cost_of(recipe).lengths)
     single = Sharding(layout="ddp", world_size=1)
-    clips = memory_estimate(recipe)("none", single).activations.inputs
+    clips = cost_of(recipe).memory("none", single, "fp32").parts["clips"]
     assert clips == recipe.train.micro_batch * tokens * 3 * 2 * 16**2
 
 
@@ -113,7 +112,11 @@ def test_every_layout_is_shown():
 def test_a_recipe_that_offloads_leaves_the_optimizer_to_the_host():
     strategy = "train.strategy={name: deepspeed, zero_stage: 2, offload: cpu}"
     layouts = recipe_memory(load_recipe("vjepa2_vitl", [strategy]), 128).layouts
-    held = {name: memory.state.optimizer + memory.state.ema for name, memory in layouts.items()}
+    held = {
+        name: memory.parts["optimizer (moments, masters)"]
+        + memory.parts["target encoder, fp32 shard"]
+        for name, memory in layouts.items()
+    }
     assert held["ddp"] > 0
     assert held["zero1"] == held["zero2"] == held["zero3"] == 0
 
@@ -132,24 +135,24 @@ def test_the_table_says_what_auto_would_choose_under_each_layout(run):
 def test_the_numbers_of_a_recipe_that_says_auto_are_those_of_the_choice():
     shown = recipe_memory(load_recipe("vjepa2_vitg", [AUTO]), 128, gpu_bytes=80e9)
     assert shown.auto["ddp"] != shown.auto["zero1"] == "none"
-    estimate = memory_estimate(load_recipe("vjepa2_vitg"))
+    estimate = cost_of(load_recipe("vjepa2_vitg")).memory
     for layout, plan in shown.auto.items():
-        expected = estimate(plan, Sharding(layout=layout, world_size=128))
+        expected = estimate(plan, Sharding(layout=layout, world_size=128), "bf16")
         assert shown.layouts[layout] == expected
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_each_share_of_blocks_that_compute_more_again_needs_less_down_to_all_of_them(layout):
-    estimate = memory_estimate(load_recipe("vjepa2_vitg"))
+    estimate = cost_of(load_recipe("vjepa2_vitg")).memory
     sharding = Sharding(layout=layout, world_size=128)
     for lighter, heavier in itertools.pairwise(POLICIES):
         shares = [
             MixedCheckpointing(lighter=lighter, heavier=heavier, percent=percent)
             for percent in range(1, 100, 7)
         ]
-        needs = [estimate(plan, sharding).total for plan in (*shares, heavier)]
+        needs = [estimate(plan, sharding, "bf16").total for plan in (*shares, heavier)]
         assert needs == sorted(needs, reverse=True)
-        assert needs[0] <= 1.05 * estimate(lighter, sharding).total
+        assert needs[0] <= 1.05 * estimate(lighter, sharding, "bf16").total
 
 
 def test_a_recipe_that_says_auto_is_advised_a_smaller_micro_batch_and_no_policy():

@@ -18,7 +18,7 @@ from worldmodel_train.data.config import (
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.masks import Multiblock3D
-from worldmodel_train.masks.draw import group_seed
+from worldmodel_train.masks.draw import MaskPreparation, group_seed
 from worldmodel_train.types import Masks
 
 GLOBAL_BATCH = 8
@@ -57,6 +57,10 @@ def make_data(sources):
     return make
 
 
+def prepare(masks):
+    return MaskPreparation(samplers=tuple(masks), tubelet=2, patch=8)
+
+
 def position(rank=0, world_size=1, micro_batch=4, first_step=0):
     return LoaderPosition(
         seed=11,
@@ -65,8 +69,6 @@ def position(rank=0, world_size=1, micro_batch=4, first_step=0):
         micro_batch=micro_batch,
         global_batch=GLOBAL_BATCH,
         first_step=first_step,
-        patch=8,
-        tubelet=2,
     )
 
 
@@ -74,7 +76,7 @@ NUMBERS = (EveryOtherToken(),)
 
 
 def batches(data, count, masks=NUMBERS, **place):
-    loader = build_loader(data, masks, position=position(**place))
+    loader = build_loader(data, prepare(masks), position=position(**place))
     return list(islice(iter(loader), count))
 
 
@@ -150,7 +152,7 @@ def test_workers_change_nothing(make_data, workers):
 
 
 def test_batches_that_are_held_stay_what_they_were_while_others_come_and_go(make_data):
-    loader = build_loader(make_data(1), NUMBERS, position=position())
+    loader = build_loader(make_data(1), prepare(NUMBERS), position=position())
     held = [batch for number, batch in enumerate(islice(iter(loader), 24)) if number % 3 == 0]
     for left, right in zip(held, batches(make_data(), 24)[::3], strict=True):
         assert_same(samples(left), samples(right))
@@ -293,8 +295,6 @@ def test_ranks_and_passes_tile_every_step_without_gap_or_overlap(
             micro_batch=micro_batch,
             global_batch=global_batch,
             first_step=0,
-            patch=8,
-            tubelet=2,
         ).first_sample(step * accumulation + part)
         for rank in range(world_size)
         for part in range(accumulation)
@@ -304,7 +304,7 @@ def test_ranks_and_passes_tile_every_step_without_gap_or_overlap(
 
 
 def test_making_an_iterator_leaves_torchs_generator_alone(make_data):
-    loader = build_loader(make_data(), [EveryOtherToken()], position=position())
+    loader = build_loader(make_data(), prepare([EveryOtherToken()]), position=position())
     before = torch.get_rng_state()
     next(iter(loader))
     assert torch.equal(torch.get_rng_state(), before)
@@ -318,18 +318,18 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do():
 def test_missing_shards_are_found_before_any_process_starts(make_data):
     source = SourceConfig(name="k710", shards="/no/such/*.tar", clip=ClipConfig(frames=2))
     with pytest.raises(ValueError, match="k710"):
-        build_loader(make_data(sources=(source,)), [], position=position())
+        build_loader(make_data(sources=(source,)), prepare([]), position=position())
 
 
 def test_decord_must_be_installed_where_it_is_asked_for(make_data, monkeypatch):
     monkeypatch.setattr("worldmodel_train.data.loader.decord_is_installed", lambda: False)
     data = make_data().model_copy(update={"decoder": DecoderConfig(name="decord")})
     with pytest.raises(ValueError, match="use auto or pyav"):
-        build_loader(data, [], position=position())
+        build_loader(data, prepare([]), position=position())
 
 
 def test_an_impossible_weight_is_refused_before_any_process_starts(make_data, sources):
     short, long = sources
     data = make_data(sources=(short, long.model_copy(update={"weight": 1e-5})))
     with pytest.raises(ValueError, match=r"data\.sources\[1\]"):
-        build_loader(data, NUMBERS, position=position())
+        build_loader(data, prepare(NUMBERS), position=position())

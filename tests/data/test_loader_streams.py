@@ -20,8 +20,13 @@ from worldmodel_train.data.stream_positions import (
     merge_streams,
     position_of,
 )
+from worldmodel_train.masks.draw import MaskPreparation
 
 CLIP = ClipConfig(frames=2, fps=10.0)
+
+
+def prepare(masks):
+    return MaskPreparation(samplers=tuple(masks), tubelet=2, patch=8)
 
 
 def make_data(workers, source, **loader):
@@ -40,11 +45,9 @@ def loader_of(data, *, rank=0, world_size=1, micro_batch=4, first_step=0, stream
         micro_batch=micro_batch,
         global_batch=8,
         first_step=first_step,
-        patch=8,
-        tubelet=2,
         streams=streams,
     )
-    return build_loader(data, [], position=position)
+    return build_loader(data, prepare([]), position=position)
 
 
 def batches(data, count, **place):

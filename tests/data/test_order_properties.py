@@ -48,8 +48,6 @@ def samples_of_steps(launch, first_step, global_batch=GLOBAL_BATCH):
             micro_batch=micro_batch,
             global_batch=global_batch,
             first_step=first_step,
-            patch=8,
-            tubelet=2,
         )
         made = [position.micro_batches(worker, workers) for worker in range(workers)]
         for turn in range(steps * position.accumulation):

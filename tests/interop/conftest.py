@@ -29,6 +29,7 @@ def build(position="rope3d_vjepa2", *, seed=0, depth=2, heads=2, mask_tokens=Non
         predictor=PredictorConfig(
             width=24, depth=2, heads=2, mask_tokens=mask_tokens or (1 if image else 2)
         ),
+        masks=Config.tiny().masks,
     ).build()
     with torch.no_grad():
         for parameter in objective.parameters():

@@ -16,7 +16,9 @@ def test_a_video_method_made_from_a_config_imports_its_weights(tmp_path, build_o
     export_checkpoint(
         build_objective(), tmp_path / "out", layout="huggingface", clip=ClipSize(4, 32)
     )
-    objective = Config.model_validate(method_of_config(tmp_path / "out")).build()
+    fields = method_of_config(tmp_path / "out")
+    fields["masks"] = [{"name": "multiblock3d"}]
+    objective = Config.model_validate(fields).build()
     report = import_checkpoint(tmp_path / "out", objective)
     assert report.untouched == ()
 
@@ -27,6 +29,7 @@ def test_an_image_method_made_from_a_config_imports_its_weights(tmp_path, build_
     )
     fields = method_of_config(tmp_path / "out")
     fields["predictor"] = {"width": 24, "depth": 1, "heads": 2}
+    fields["masks"] = [{"name": "multiblock2d"}]
     objective = Config.model_validate(fields).build()
     parts = ("context_encoder", "target_encoder")
     assert set(import_checkpoint(tmp_path / "out", objective, parts=parts).loaded) == set(parts)

@@ -18,8 +18,13 @@ def test_residual_init(residual_init, divisor):
 
 
 def test_video_tubelets_are_refused():
+    tiny = Config.tiny()
     with pytest.raises(ValidationError, match="use tubelet: 1"):
-        Config(encoder=EncoderConfig(size="vit_tiny", tubelet=2), predictor=Config.tiny().predictor)
+        Config(
+            encoder=EncoderConfig(size="vit_tiny", tubelet=2),
+            predictor=tiny.predictor,
+            masks=tiny.masks,
+        )
 
 
 def test_the_loss_is_quadratic_near_zero_and_linear_far_away():

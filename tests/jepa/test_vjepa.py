@@ -72,6 +72,7 @@ def test_parts_fit_a_recipe():
         "encoder": {"size": "vit_large", "patch": 16, "tubelet": 2, "position": {"name": "rope3d"}},
         "predictor": {"width": 384, "depth": 12, "heads": 12, "mask_tokens": 2},
         "loss": {"name": "lp", "p": 1.0},
+        "masks": [{"name": "multiblock3d"}],
     }
     with torch.device("meta"):
         objective = Config.model_validate(recipe).build()

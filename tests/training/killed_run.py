@@ -26,7 +26,7 @@ from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.strategies.strategy import choose_place  # noqa: F401  # imported before
 
 OPTIONS = {
-    "steps": 250,
+    "steps": 150,
     "micro_batch": 2,
     "save_every": 1,
     "strategy": {"name": "deepspeed", "zero_stage": 1},

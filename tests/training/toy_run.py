@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.jepa.parameter_groups import parameter_groups
+from worldmodel_train.models.cost import MemoryUse
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
@@ -84,6 +86,20 @@ class TeacherlessToy(nn.Module):
         return parameter_groups(encoder=self.encoder, predictor=self.predictor)
 
 
+class ToyCost:
+    """A `StepCost`; its memory is said by the test that asks for it."""
+
+    parameters = flops = MappingProxyType({})
+    tables = ()
+    model_flops = 1e3
+
+    def __init__(self, memory: Callable[..., int] = lambda plan, sharding: 0) -> None:
+        self._memory = memory
+
+    def memory(self, plan: Any, sharding: Any, precision: str) -> MemoryUse:
+        return MemoryUse(parts={"all": self._memory(plan, sharding)}, worst="loss")
+
+
 def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> Batch[MaskedClips]:
     """Clips that depend on their sample number alone."""
     clips = [
@@ -107,7 +123,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
     bad = tuple(Skip("truncated", "a.tar", str(i)) for i in range(options.pop("bad", 0)))
     others = {
         name: options.pop(name)
-        for name in ("resume", "load_pictures", "guard", "log", "checkpoint", "optim")
+        for name in ("resume", "load_pictures", "cost", "guard", "log", "checkpoint", "optim")
         if name in options
     }
     values = {"steps": 8, "global_batch": 4, "micro_batch": 4, "seed": 3, "precision": "fp32"}
@@ -132,6 +148,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
         "guard": GuardConfig(collapse="ignore"),
         "recipe_yaml": f"name: toy\ntrain: {train.model_dump_json()}\n",
         "read_recipe": Path.read_text,
+        "cost": ToyCost(),
     }
     return PretrainParts(
         build_objective=objective or (lambda: ToyJepa(dropout)),
@@ -139,8 +156,6 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
         ledger=SkipLedger(max_bad_share=0.5),
         train=train,
         run_dir=run_dir,
-        flops_per_clip=1e3,
-        estimate_memory=lambda policy, sharding: 0,
         **(defaults | others),
     )
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import psutil
 
-from worldmodel_train.models.flops import encoder_parameters, predictor_parameters
 from worldmodel_train.recipe import Recipe
 
 _LIMIT = Path("/sys/fs/cgroup/memory.max")  # of a container, or of a job
@@ -15,14 +14,14 @@ def check_size(recipe: Recipe) -> None:
 
     Each process draws all of them there, whatever strategy then spreads them.
     """
-    encoder = encoder_parameters(recipe.method.encoder)
-    predictor = predictor_parameters(recipe.method.predictor, recipe.method.encoder)
-    needed, here = 4 * (2 * encoder + predictor), host_bytes()
+    cost = recipe.method.cost(recipe.facts)
+    if cost is None:
+        return
+    needed, here = 4 * sum(cost.parameters.values()), host_bytes()
     if needed > here:
         raise ValueError(
-            f"method: the weights of encoder, target encoder and predictor take {needed / 1e9:,.1f}"
-            f" GB in fp32, and this machine has {here / 1e9:,.1f} GB; use a smaller width or depth "
-            "in method.encoder.size and method.predictor"
+            f"method: the weights of {', '.join(cost.parameters)} take {needed / 1e9:,.1f} GB in "
+            f"fp32, and this machine has {here / 1e9:,.1f} GB; use a smaller width or depth"
         )
 
 

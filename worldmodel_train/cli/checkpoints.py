@@ -60,10 +60,10 @@ def export(
         _say(export_merged(read_weights(checkpoint), out))
         return
     from worldmodel_train.interop import ClipSize, export_checkpoint
-    from worldmodel_train.recipe import load_recipe
+    from worldmodel_train.recipe import load_stored_recipe
     from worldmodel_train.training.checkpoints.stored import load_weights
 
-    recipe = load_recipe(str(checkpoint / RECIPE))
+    recipe = load_stored_recipe(checkpoint / RECIPE)
     objective = recipe.method.build()
     load_weights(objective, read_weights(checkpoint))
     clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)

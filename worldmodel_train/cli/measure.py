@@ -43,6 +43,6 @@ def measure(recipe: Recipe) -> EvaluationResult:
     clips = held_out_clips(
         recipe, source, limit=config.max_clips, clips_per_video=config.clips_per_video
     )
-    result = evaluate(models, clips, recipe.masks, config, recipe.run_path)
+    result = evaluate(models, clips, recipe.method.masks, config, recipe.run_path)
     write_report(result, recipe.run_path)
     return result

@@ -1,22 +1,12 @@
 """What a recipe takes of each GPU's memory, for every way of spreading it over GPUs."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from worldmodel_train.cli.cost import recipe_cost
 from worldmodel_train.models.checkpointing import POLICIES, CheckpointingPlan
-from worldmodel_train.models.memory import (
-    LAYOUTS,
-    Layout,
-    MicroBatch,
-    Precision,
-    Sharding,
-    StepMemory,
-    activation_bytes,
-    step_memory,
-)
+from worldmodel_train.models.cost import MemoryUse, StepCost
+from worldmodel_train.models.memory import LAYOUTS, Layout, Precision, Sharding
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.config import DeepSpeedConfig
 from worldmodel_train.training.strategies.auto_checkpointing import ROOM, fastest_that_fits
@@ -30,7 +20,7 @@ class RecipeMemory:
     num_gpus: int
     accumulation: int
     precision: Precision
-    layouts: dict[Layout, StepMemory]
+    layouts: dict[Layout, MemoryUse]
     auto: dict[Layout, CheckpointingPlan | None]
     """What `activation_checkpointing: auto` would take; None where nothing fits."""
 
@@ -59,14 +49,14 @@ def recipe_memory(
     """
     train = recipe.train
     micro_batches = accumulation(train.global_batch, train.micro_batch, num_gpus)
-    estimate = memory_estimate(recipe, precision)
+    cost, precision = cost_of(recipe), precision or train.precision
     strategy = train.strategy
     offload = isinstance(strategy, DeepSpeedConfig) and strategy.offload == "cpu"
 
     def total(plan: CheckpointingPlan, sharding: Sharding) -> int:
-        return estimate(plan, sharding).total
+        return cost.memory(plan, sharding, precision).total
 
-    layouts: dict[Layout, StepMemory] = {}
+    layouts: dict[Layout, MemoryUse] = {}
     auto: dict[Layout, CheckpointingPlan | None] = {}
     for layout in LAYOUTS:
         sharding = Sharding(
@@ -78,40 +68,26 @@ def recipe_memory(
         auto[layout] = fastest_that_fits(total, sharding, ROOM * gpu_bytes)
         policy = train.activation_checkpointing
         plan = (auto[layout] or "full") if policy == "auto" else policy
-        layouts[layout] = estimate(plan, sharding)
+        layouts[layout] = cost.memory(plan, sharding, precision)
     return RecipeMemory(
         num_gpus=num_gpus,
         accumulation=micro_batches,
-        precision=precision or train.precision,
+        precision=precision,
         layouts=layouts,
         auto=auto,
     )
 
 
-def memory_estimate(
-    recipe: Recipe, precision: Precision | None = None
-) -> Callable[[CheckpointingPlan, Sharding], StepMemory]:
-    """Computes the memory of a step of this recipe with the largest of some drawn micro-batches."""
-    encoder, predictor = recipe.method.encoder, recipe.method.predictor
-    drawn = tuple(_micro_batches(recipe, precision or recipe.train.precision))
+def cost_of(recipe: Recipe) -> StepCost:
+    """What a step of the recipe costs.
 
-    @cache
-    def largest(plan: CheckpointingPlan) -> MicroBatch:
-        return _largest(recipe, (replace(batch, checkpointing=plan) for batch in drawn))
-
-    def estimate(plan: CheckpointingPlan, sharding: Sharding) -> StepMemory:
-        return step_memory(encoder, predictor, largest(plan), sharding)
-
-    return estimate
-
-
-def _largest(recipe: Recipe, batches: Iterable[MicroBatch]) -> MicroBatch:
-    """The micro-batch with the most activations, all of one clip length."""
-
-    def peak(batch: MicroBatch) -> int:
-        return activation_bytes(recipe.method.encoder, recipe.method.predictor, batch).forward
-
-    return max(batches, key=peak)
+    Raises:
+        ValueError: Its method does not say.
+    """
+    cost = recipe.method.cost(recipe.facts)
+    if cost is None:
+        raise ValueError(f"method {recipe.method.name} does not say what a step costs")
+    return cost
 
 
 def remedies(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
@@ -132,15 +108,3 @@ def _changed(recipe: Recipe, **values: object) -> tuple[str, Recipe]:
     spelled = " ".join(f"train.{key}={value}" for key, value in values.items())
     train = recipe.train.model_copy(update=values)
     return spelled, recipe.model_copy(update={"train": train})
-
-
-def _micro_batches(recipe: Recipe, precision: Precision) -> Iterator[MicroBatch]:
-    for length in recipe_cost(recipe).lengths:
-        for masks in zip(*length.masks, strict=True):
-            yield MicroBatch(
-                clips=recipe.train.micro_batch,
-                tokens=length.grid.num_tokens,
-                masks=masks,
-                precision=precision,
-                checkpointing="none",
-            )

@@ -5,7 +5,7 @@ from rich.table import Table
 from worldmodel_train.cli.gpus import find_gpu
 from worldmodel_train.cli.memory import RecipeMemory, recipe_memory, remedies
 from worldmodel_train.models.checkpointing import CheckpointingPlan, MixedCheckpointing
-from worldmodel_train.models.memory import Layout, StepMemory
+from worldmodel_train.models.memory import Layout
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.strategies.auto_checkpointing import ROOM
 
@@ -29,7 +29,7 @@ def memory_table(memory: RecipeMemory, gpu: str) -> Table:
     for name in layouts:
         title = "single" if name == "ddp" and memory.num_gpus == 1 else NAMES[name]
         table.add_column(title, justify="right", no_wrap=True)
-    parts = [_parts(layout) for layout in layouts.values()]
+    parts = [layout.parts for layout in layouts.values()]
     for name in parts[0]:
         cells = (f"{part[name] / size:,.2f}" if part[name] else "-" for part in parts)
         table.add_row(name, *cells)
@@ -39,7 +39,7 @@ def memory_table(memory: RecipeMemory, gpu: str) -> Table:
     limit = find_gpu(gpu).memory_gb
     fits = (_fits(layout.total, limit * GB) for layout in layouts.values())
     table.add_row(f"fits {gpu.upper()}, {limit} GB", *fits)
-    table.add_row("worst moment", *(layout.worst.name for layout in layouts.values()))
+    table.add_row("worst moment", *(layout.worst for layout in layouts.values()))
     table.add_row("checkpointing by auto", *map(_auto, memory.auto.values()))
     return table
 
@@ -85,26 +85,6 @@ def _title(memory: RecipeMemory) -> str:
         "1 micro-batch" if memory.accumulation == 1 else f"{memory.accumulation} micro-batches"
     )
     return f"Memory of {gpus}, {memory.precision}, {batches} a step"
-
-
-def _parts(memory: StepMemory) -> dict[str, int]:
-    state, activations, worst = memory.state, memory.activations, memory.worst
-    kept = worst.kept > 0
-    # what the backward pass has set free when it meets its worst moment
-    used_up = min(worst.working, 0)
-    return {
-        "weights": state.weights,
-        "bf16 copies of the weights": worst.casts,
-        "target encoder": state.teacher,
-        "target encoder, fp32 shard": state.ema,
-        "gradients": state.gradients,
-        "optimizer (moments, masters)": state.optimizer,
-        "clips": activations.inputs,
-        "kept by context encoder": activations.context if kept else 0,
-        "kept by predictor and loss": activations.predictor + used_up if kept else 0,
-        "other activations, copies": worst.working - used_up,
-        "communication": worst.communication,
-    }
 
 
 def _setting(layout: Layout, num_gpus: int) -> str:

@@ -2,23 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache
 
-import torch
-
-from worldmodel_train.cli.cost import model_flops_per_clip
-from worldmodel_train.cli.memory import memory_estimate
 from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.data.stream_positions import StreamState
-from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import Objective
-from worldmodel_train.recipe import Recipe, load_recipe, resolved_yaml
+from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.randomness import seed_weights
-from worldmodel_train.types import Batch, ClipGroup, MaskedClips, TokenGrid
+from worldmodel_train.types import Batch, Clips, Content
 
 PICTURED_CLIPS = 4
 
@@ -28,12 +22,11 @@ def pretrain_parts(
 ) -> PretrainParts:
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
-    estimate = cache(lambda: memory_estimate(recipe))  # draws masks: only where it is asked for
     pictured = recipe.data.held_out if recipe.log.image_every is not None else None
     return PretrainParts(
         build_objective=recipe.method.build,
         build_loader=_LoaderFactory(recipe),
-        load_pictures=None if pictured is None else lambda: _pictured_group(recipe, pictured),
+        load_pictures=None if pictured is None else lambda: _pictured(recipe, pictured),
         ledger=SkipLedger(max_bad_share=recipe.data.loader.max_bad_share),
         train=recipe.train,
         optim=recipe.optim,
@@ -41,10 +34,9 @@ def pretrain_parts(
         log=recipe.log,
         guard=recipe.guard,
         recipe_yaml=resolved_yaml(recipe),
-        read_recipe=lambda path: resolved_yaml(load_recipe(path)),
+        read_recipe=lambda path: resolved_yaml(load_stored_recipe(path)),
         run_dir=recipe.run_path,
-        estimate_memory=lambda plan, sharding: estimate()(plan, sharding).total,
-        flops_per_clip=model_flops_per_clip(recipe),
+        cost=recipe.method.cost(recipe.facts),
         resume=resume,
         profile_steps=profile_steps,
     )
@@ -76,8 +68,8 @@ class _LoaderFactory:
 
     def __call__(
         self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
-    ) -> Iterable[Batch[MaskedClips]]:
-        train, encoder = self._recipe.train, self._recipe.method.encoder
+    ) -> Iterable[Batch[Content]]:
+        train = self._recipe.train
         position = LoaderPosition(
             seed=train.seed,
             rank=rank,
@@ -85,23 +77,16 @@ class _LoaderFactory:
             micro_batch=train.micro_batch,
             global_batch=train.global_batch,
             first_step=first_step,
-            patch=encoder.patch,
-            tubelet=encoder.tubelet,
             streams=streams,
         )
-        return build_loader(self._recipe.data, self._recipe.masks, position=position)
+        return build_loader(self._recipe.data, self._recipe.method.preparation(), position=position)
 
 
-def _pictured_group(recipe: Recipe, source: SourceConfig) -> ClipGroup:
+def _pictured(recipe: Recipe, source: SourceConfig) -> Content:
     held_out = held_out_clips(recipe, source, limit=PICTURED_CLIPS, clips_per_video=1)
-    clips, grid = held_out.clips, _grid(recipe, held_out.clips)
-    masks = draw_masks(
-        recipe.masks, grid, seed=recipe.train.seed, step=0, samples=range(len(clips))
+    clips = Clips(
+        pixels=held_out.clips,
+        samples=tuple(range(len(held_out.clips))),
+        length_index=held_out.length_index,
     )
-    return ClipGroup(clips=clips, masks=masks, length_index=held_out.length_index)
-
-
-def _grid(recipe: Recipe, clips: torch.Tensor) -> TokenGrid:
-    encoder = recipe.method.encoder
-    _, frames, height, width, _ = clips.shape
-    return TokenGrid(frames // encoder.tubelet, height // encoder.patch, width // encoder.patch)
+    return recipe.method.preparation()([clips], seed=recipe.train.seed, step=0)

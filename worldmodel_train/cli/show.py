@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import reduce
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from worldmodel_train.cli.cost import RecipeCost
+    from worldmodel_train.models.cost import StepCost
     from worldmodel_train.recipe import Recipe
 
 
@@ -70,68 +71,44 @@ def _show_memory(recipe: "Recipe", num_gpus: int, gpu: str) -> None:
 
 
 def _show_cost(recipe: "Recipe", gpu: str) -> None:
-    from worldmodel_train.cli.cost import recipe_cost
     from worldmodel_train.cli.gpus import find_gpu
+    from worldmodel_train.cli.memory import cost_of
+    from worldmodel_train.models.cost import total_flops
 
-    speed = find_gpu(gpu)
-    cost = recipe_cost(recipe)
+    speed, train = find_gpu(gpu), recipe.train
+    cost = cost_of(recipe)
     console = Console(highlight=False)
     console.print(_parameters(cost))
-    console.print(_tokens(cost, recipe.train.micro_batch))
+    for one in cost.tables:
+        table = Table(*one.columns, title=one.title, title_justify="left")
+        for row in one.rows:
+            table.add_row(*row)
+        console.print(table)
     console.print(_flops(cost))
-    clip = cost.clip.total.total
-    hours = cost.run_flops / (speed.tflops * 1e12) / 3600
+    clip, clips = total_flops(cost), train.steps * train.global_batch
+    hours = clips * clip / (speed.tflops * 1e12) / 3600
     time = f"{hours * 60:.2g} minutes" if hours < 1 else f"{hours:,.0f} GPU-hours"
     console.print(
-        f"Run: {recipe.train.steps:,} steps x {recipe.train.global_batch:,} clips = "
-        f"{cost.clips:,} clips, {cost.run_flops:.3g} FLOP\n"
+        f"Run: {train.steps:,} steps x {train.global_batch:,} clips = "
+        f"{clips:,} clips, {clips * clip:.3g} FLOP\n"
         f"Floor on one {gpu.upper()} ({speed.tflops:g} TFLOP/s bf16, {speed.origin}): "
         f"{speed.tflops * 1e12 / clip:,.1f} clips/s, {time}\n"
         "The floor counts matrix products only; a real step takes longer."
     )
 
 
-def _parameters(cost: "RecipeCost") -> Table:
+def _parameters(cost: "StepCost") -> Table:
     table = Table("part", "parameters", title="Parameters", title_justify="left")
-    table.add_row("encoder", f"{cost.encoder_parameters / 1e6:,.1f} M")
-    table.add_row("predictor", f"{cost.predictor_parameters / 1e6:,.1f} M")
-    table.add_row("target encoder (EMA copy)", f"{cost.encoder_parameters / 1e6:,.1f} M")
+    for part, count in cost.parameters.items():
+        table.add_row(part, f"{count / 1e6:,.1f} M")
     return table
 
 
-def _tokens(cost: "RecipeCost", micro_batch: int) -> Table:
-    columns = ("frames", "share", "tokens", "masks", "context", "targets")
-    title = f"Tokens per clip, masks of {micro_batch} clips at a time"
-    table = Table(*columns, title=title, title_justify="left")
-    for length in cost.lengths:
-        shape = "x".join(map(str, length.grid))
-        for index, draws in enumerate(length.masks):
-            context = sum(draw.context for draw in draws) / len(draws)
-            target = sum(draw.target for draw in draws) / len(draws)
-            sets = f"{draws[0].sets} x " if draws[0].sets > 1 else ""
-            everything = length.grid.num_tokens
-            table.add_row(
-                str(length.frames),
-                f"{length.share:.1%}",
-                f"{everything:,} ({shape})",
-                str(index),
-                f"{context:,.0f} ({context / everything:.1%})",
-                f"{sets}{target:,.0f} ({target / everything:.1%})",
-            )
-    return table
-
-
-def _flops(cost: "RecipeCost") -> Table:
+def _flops(cost: "StepCost") -> Table:
     columns = ("part", "linear", "attention", "GFLOP", "share")
     table = Table(*columns, title="GFLOP per clip and step", title_justify="left")
-    clip = cost.clip
-    parts = {
-        "targets, forward": clip.target_forward,
-        "context, forward + backward": clip.context,
-        "predictor, forward + backward": clip.predictor,
-        "all": clip.total,
-    }
-    for name, flops in parts.items():
+    whole = reduce(lambda one, other: one.plus(other), cost.flops.values())
+    for name, flops in {**cost.flops, "all": whole}.items():
         numbers = (f"{value / 1e9:,.1f}" for value in (flops.linear, flops.attention, flops.total))
-        table.add_row(name, *numbers, f"{flops.total / clip.total.total:.1%}")
+        table.add_row(name, *numbers, f"{flops.total / whole.total:.1%}")
     return table

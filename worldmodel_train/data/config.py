@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.config.origins import KeyPath
+from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
 
 STREAM_PREFIXES = ("pipe:", "http://", "https://", "s3://", "gs://")
 _DAY = 86_400.0  # seconds; clocks of the system take no number at will
@@ -131,6 +133,22 @@ class DataConfig(StrictConfig):
     """Decoding."""
     loader: LoaderConfig = LoaderConfig()
     """Loading."""
+
+    def facts(self) -> DataFacts:
+        """What a method may know of the data."""
+        total = sum(source.weight for source in self.sources)
+        held_out = self.held_out
+        return DataFacts(
+            sources=tuple(
+                self._facts(source, ("data", "sources", index), source.weight / total)
+                for index, source in enumerate(self.sources)
+            ),
+            held_out=held_out and self._facts(held_out, ("data", "held_out"), 0.0),
+        )
+
+    def _facts(self, source: SourceConfig, key: KeyPath, share: float) -> SourceFacts:
+        clip = ClipShape(source.clip.frames, self.augment.size, self.augment.size)
+        return SourceFacts(key=key, clip=clip, share=share)
 
     def length_index(self, frames: int) -> int:
         """Which of the sources' clip lengths is `frames`, or is nearest to it."""

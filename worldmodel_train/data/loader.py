@@ -1,4 +1,4 @@
-"""Batches for training: clips of a mixture with their masks, in an order that can be resumed."""
+"""Batches for training: clips of a mixture, prepared, in an order that can be resumed."""
 
 import gc
 import logging
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from worldmodel_train.data.batch_memory import BatchMemory, Parcel, Shape
-from worldmodel_train.data.clip_reader import Clip, ClipReader
+from worldmodel_train.data.clip_reader import ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
@@ -22,7 +22,6 @@ from worldmodel_train.data.mixture import block_counts
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
-from worldmodel_train.data.sizes import token_grid
 from worldmodel_train.data.stream_positions import (
     StreamState,
     merge_streams,
@@ -30,9 +29,8 @@ from worldmodel_train.data.stream_positions import (
     what_a_stream_repeats,
 )
 from worldmodel_train.data.worker_folder import remove_folder_as_an_orphan
-from worldmodel_train.masks.draw import draw_masks
-from worldmodel_train.protocols import MaskSampler
-from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, Skip, StreamMark
+from worldmodel_train.protocols import Preparation
+from worldmodel_train.types import Batch, Clips, ContentT, Origin, Skip, StreamMark
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +48,6 @@ class LoaderPosition:
     global_batch: int
     first_step: int
     """Optimizer step to start at; all that sources on a file system need to know."""
-    patch: int
-    tubelet: int
     streams: StreamState | None = None
     """Where streams go on; None for a run that begins."""
 
@@ -81,26 +77,17 @@ class LoaderPosition:
         return count(self.first_step * self.accumulation + worker, workers)
 
 
-class MicroBatches(IterableDataset[Batch[MaskedClips]]):
+class MicroBatches(IterableDataset[Batch[ContentT]]):
     """Endless micro-batches of one rank; worker w of W makes every W-th of them."""
 
     def __init__(
-        self, data: DataConfig, masks: Sequence[MaskSampler], position: LoaderPosition
+        self, data: DataConfig, prepare: Preparation[ContentT], position: LoaderPosition
     ) -> None:
         self._data = data
-        self._masks = tuple(masks)
+        self._prepare = prepare
         self._position = position
         block_counts([source.weight for source in data.sources])  # refuses impossible weights
         self._shards = [resolve_shards(source) for source in data.sources]
-        self._grids = [
-            token_grid(
-                source.clip,
-                size=data.augment.size,
-                patch=position.patch,
-                tubelet=position.tubelet,
-            )
-            for source in data.sources
-        ]
         self._require_shards_for_all()
         assert position.micro_batch % data.loader.clips_per_video == 0
         self._starts = merge_streams([position.streams or {}])
@@ -137,7 +124,7 @@ class MicroBatches(IterableDataset[Batch[MaskedClips]]):
                     what_a_stream_repeats(self._starts, source.name, len(shards)),
                 )
 
-    def __iter__(self) -> Iterator[Batch[MaskedClips]]:
+    def __iter__(self) -> Iterator[Batch[ContentT]]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         with DecodeProcess(self._data.decoder) as decoder, ExitStack() as stack:
@@ -196,8 +183,8 @@ class MicroBatches(IterableDataset[Batch[MaskedClips]]):
         reader: ClipReader,
         number: int,
         empty_clips: Callable[[Sequence[Shape]], list[Tensor]],
-    ) -> tuple[MaskedClips, tuple[Skip, ...]]:
-        """The clips of a micro-batch, and what was left out on the way to them."""
+    ) -> tuple[ContentT, tuple[Skip, ...]]:
+        """What a micro-batch holds, and what was left out on the way to it."""
         first = self._position.first_sample(number)
         by_length: dict[int, list[int]] = {}
         for video in range(
@@ -208,15 +195,19 @@ class MicroBatches(IterableDataset[Batch[MaskedClips]]):
         lengths = sorted(by_length)
         frames = empty_clips([(len(by_length[n]) * each, n, size, size, 3) for n in lengths])
         made = [
-            self._group(reader, clips, by_length[length])
+            self._read(reader, clips, by_length[length])
             for length, clips in zip(lengths, frames, strict=True)
         ]
-        skipped = tuple(skip for _, clips in made for clip in clips for skip in clip.skipped)
-        return MaskedClips(groups=tuple(group for group, _ in made)), skipped
+        content = self._prepare(
+            [clips for clips, _ in made],
+            seed=self._position.seed,
+            step=first // self._position.global_batch,
+        )
+        return content, tuple(skip for _, skipped in made for skip in skipped)
 
-    def _group(
+    def _read(
         self, reader: ClipReader, frames: UInt8[Tensor, "b t h w c"], videos: Sequence[int]
-    ) -> tuple[ClipGroup, list[Clip]]:
+    ) -> tuple[Clips, tuple[Skip, ...]]:
         """The clips of the videos that begin with these samples, all of one length."""
         rows = rearrange(frames.numpy(), "(v each) t h w c -> v each t h w c", v=len(videos))
         clips = [
@@ -224,16 +215,12 @@ class MicroBatches(IterableDataset[Batch[MaskedClips]]):
             for video, row in zip(videos, rows, strict=True)
             for clip in reader.read(video, list(row))
         ]
-        samples = [clip.sample for clip in clips]
-        masks = draw_masks(
-            self._masks,
-            self._grids[clips[0].source],
-            seed=self._position.seed,
-            step=samples[0] // self._position.global_batch,
-            samples=samples,
+        read = Clips(
+            pixels=frames,
+            samples=tuple(clip.sample for clip in clips),
+            length_index=self._data.length_index(frames.shape[1]),
         )
-        length_index = self._data.length_index(frames.shape[1])
-        return ClipGroup(clips=frames, masks=masks, length_index=length_index), clips
+        return read, tuple(skip for clip in clips for skip in clip.skipped)
 
 
 def _private_clips(shapes: Sequence[Shape]) -> list[Tensor]:
@@ -242,8 +229,8 @@ def _private_clips(shapes: Sequence[Shape]) -> list[Tensor]:
 
 
 def build_loader(
-    data: DataConfig, masks: Sequence[MaskSampler], *, position: LoaderPosition
-) -> DataLoader[Batch[MaskedClips]]:
+    data: DataConfig, prepare: Preparation[ContentT], *, position: LoaderPosition
+) -> DataLoader[Batch[ContentT]]:
     """An endless loader of this rank's micro-batches, starting at `position.first_step`.
 
     Raises ValueError for missing shards and impossible sizes before any process is started.
@@ -252,7 +239,7 @@ def build_loader(
         raise ValueError("data.decoder.name=decord, but decord is not installed; use auto or pyav")
     workers = data.loader.workers
     return DataLoader(
-        MicroBatches(data, masks, position),
+        MicroBatches(data, prepare, position),
         batch_size=None,
         # without batching it is given one item, and not a list as its type says
         collate_fn=Parcel if workers else None,  # pyright: ignore[reportArgumentType]

@@ -8,6 +8,7 @@ from pydantic import field_validator
 
 from worldmodel_train.jepa import vjepa
 from worldmodel_train.losses import LossConfig, SmoothL1
+from worldmodel_train.masks import Multiblock2D
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.sincos import SinCos2d
@@ -35,4 +36,5 @@ class Config(vjepa.Config):
             predictor=PredictorConfig(
                 width=32, depth=2, heads=2, mask_tokens=1, mask_token_std=0.02
             ),
+            masks=(Multiblock2D(),),
         )

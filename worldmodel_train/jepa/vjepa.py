@@ -4,21 +4,28 @@ I-JEPA is the same on images; see `ijepa.py`.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.jepa.mask_misfits import mask_misfits
+from worldmodel_train.jepa.masked_cost import MaskedCost
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.losses import LossConfig, Lp
+from worldmodel_train.masks import MaskConfig, Multiblock3D
+from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
+from worldmodel_train.models.token_fit import token_misfits
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -32,6 +39,8 @@ class Config(StrictConfig):
 
     encoder: EncoderConfig
     predictor: PredictorConfig
+    masks: tuple[MaskConfig, ...] = Field(min_length=1)
+    """Mask groups; every clip is masked once by each."""
     loss: LossConfig = Lp()
     mask_token: MaskToken = "per_group"
     """`per_group`: mask group i of a recipe uses mask token i, as in V-JEPA. `shared`: all mask
@@ -50,7 +59,33 @@ class Config(StrictConfig):
         return cls(
             encoder=EncoderConfig(size=size, patch=8, tubelet=2),
             predictor=PredictorConfig(width=32, depth=2, heads=2, mask_tokens=2),
+            masks=(Multiblock3D(num_blocks=2), Multiblock3D(num_blocks=1)),
         )
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Clips that are no whole tokens, and masks that do not suit them or the predictor."""
+        yield from token_misfits(self.encoder, facts.data)
+        yield from mask_misfits(self.encoder, self.masks, facts)
+        yield from self._mask_token_misfits(facts)
+
+    def preparation(self) -> MaskPreparation:
+        """Masks are drawn where clips are read."""
+        encoder = self.encoder
+        return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
+
+    def cost(self, facts: RecipeFacts) -> MaskedCost:
+        """With masks as they will be drawn."""
+        return MaskedCost(self.encoder, self.predictor, self.masks, facts)
+
+    def _mask_token_misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        available, groups = self.predictor.mask_tokens, len(self.masks)
+        lengths = len({clip.frames for clip in facts.data.shares})
+        key = ("method", "predictor", "mask_tokens")
+        if self.mask_token == "per_group" and available < groups:
+            yield key, f"{available} mask tokens cannot serve {groups} mask groups; use {groups}"
+        if self.mask_token == "shared" and 1 < available < lengths:
+            message = f"{available} mask tokens cannot serve {lengths} clip lengths; "
+            yield key, message + f"use {lengths} or 1"
 
     def build(self) -> "VJepa":
         """A freshly initialised objective, drawn from torch's global generator."""

@@ -1,10 +1,29 @@
-"""The masks of all mask groups of a recipe."""
+"""The masks of all mask groups of a method."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from worldmodel_train.masks.counter_random import stream
 from worldmodel_train.protocols import MaskSampler
-from worldmodel_train.types import Masks, TokenGrid
+from worldmodel_train.types import ClipGroup, Clips, MaskedClips, Masks, TokenGrid
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPreparation:
+    """Gives clips their masks."""
+
+    samplers: tuple[MaskSampler, ...]
+    tubelet: int
+    patch: int
+
+    def __call__(self, clips: Sequence[Clips], *, seed: int, step: int) -> MaskedClips:
+        """The clips, each masked once by every sampler."""
+        return MaskedClips(groups=tuple(self._masked(one, seed, step) for one in clips))
+
+    def _masked(self, clips: Clips, seed: int, step: int) -> ClipGroup:
+        grid = TokenGrid.of(*clips.pixels.shape[1:4], tubelet=self.tubelet, patch=self.patch)
+        masks = draw_masks(self.samplers, grid, seed=seed, step=step, samples=clips.samples)
+        return ClipGroup(clips=clips.pixels, masks=masks, length_index=clips.length_index)
 
 
 def draw_masks(
@@ -26,5 +45,5 @@ def draw_masks(
 
 
 def group_seed(seed: int, group: int) -> int:
-    """The seed of a recipe's mask group, in 63 bits."""
+    """The seed of a mask group, in 63 bits."""
     return int(stream("group", seed, group)[0]) >> 1

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from typing import Literal
@@ -29,10 +29,14 @@ class Pace:
     clips_per_s: float
     """Clips per second of all processes together."""
     step_ms: float
-    mfu: float
-    """Model FLOPs utilisation: clips per second as a share of `fastest`."""
     data_wait: float
     """Share of the time spent waiting for the loader."""
+    mfu: float | None = None
+    """Model FLOPs utilisation: clips per second as a share of `fastest`, if that is known."""
+
+    def values(self) -> dict[str, float]:
+        """What is known of it, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(kw_only=True)
@@ -49,10 +53,10 @@ class Phase:
 class Clock:
     """Times the steps between two readings; saving and drawing do not count.
 
-    `fastest` is how many clips per second all devices could train at their peak.
+    `fastest` is how many clips per second all devices could train at their peak, if that is known.
     """
 
-    def __init__(self, global_batch: int, *, fastest: float) -> None:
+    def __init__(self, global_batch: int, *, fastest: float | None) -> None:
         self._global_batch = global_batch
         self._fastest = fastest
         self._waited = 0.0
@@ -101,8 +105,8 @@ class Clock:
         return Pace(
             clips_per_s=clips_per_s,
             step_ms=1000.0 * seconds / steps,
-            mfu=clips_per_s / self._fastest,
             data_wait=min(1.0, waited / seconds),
+            mfu=None if self._fastest is None else clips_per_s / self._fastest,
         )
 
     @contextmanager

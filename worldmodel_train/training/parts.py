@@ -7,14 +7,14 @@ from typing import Literal, Protocol, runtime_checkable
 
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.stream_positions import StreamState
+from worldmodel_train.models.cost import StepCost
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.readings.reading import Reading
-from worldmodel_train.training.strategies.auto_checkpointing import MemoryEstimate
-from worldmodel_train.types import Batch, ClipGroup, Content
+from worldmodel_train.types import Batch, Content
 
 
 @runtime_checkable
@@ -35,11 +35,11 @@ class LoaderFactory(Protocol):
 class PretrainParts:
     """All that a run is made of. Factories are called after every check has passed."""
 
-    build_objective: Callable[[], Objective]
+    build_objective: Callable[[], Objective[Content]]
     """Draws the weights from torch's global generator, which is seeded before."""
     build_loader: LoaderFactory
-    load_pictures: Callable[[], ClipGroup] | None
-    """Fixed clips and masks to draw every `log.image_every` steps; None draws nothing."""
+    load_pictures: Callable[[], Content] | None
+    """Fixed clips to draw every `log.image_every` steps; None draws nothing."""
     ledger: SkipLedger
     """Counts what batches had to leave out, and stops a run that leaves out too much."""
     train: TrainConfig
@@ -52,10 +52,8 @@ class PretrainParts:
     read_recipe: Callable[[Path], str]
     """A stored recipe, resolved again: an older version did not write what has a default now."""
     run_dir: Path
-    estimate_memory: MemoryEstimate
-    """For a run whose activation checkpointing is `auto`."""
-    flops_per_clip: float
-    """Of the model in a training step, without what is computed a second time."""
+    cost: StepCost | None
+    """What a step costs; without it there is no MFU, and nothing can be `auto` that hangs on it."""
     resume: Literal["auto", "never"] = "auto"
     profile_steps: int | None = None
     """Steps of this start to trace; None traces nothing."""

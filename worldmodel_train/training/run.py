@@ -72,7 +72,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     if last is not None and step >= train.steps:
         return _finished(parts, last)
     parts = _with_room_to_profile(parts, train.steps - step, goes_on=last is not None)
-    checkpointing = choose_checkpointing(train, place, parts.estimate_memory)
+    checkpointing = choose_checkpointing(train, place, parts.cost)
     if processes.rank == 0:
         logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
     clock = Clock(train.global_batch, fastest=_fastest(parts, place))
@@ -121,15 +121,18 @@ def _with_room_to_profile(parts: PretrainParts, steps_left: int, *, goes_on: boo
     return replace(parts, profile_steps=None)
 
 
-def _fastest(parts: PretrainParts, place: Place) -> float:
-    """Clips per second of all devices at their peak."""
+def _fastest(parts: PretrainParts, place: Place) -> float | None:
+    """Clips per second of all devices at their peak; None where nobody knows what a clip costs."""
+    if parts.cost is None:
+        return None
+    flops = parts.cost.model_flops
     peak = device_peak(place.device, parts.train.precision)
     if place.processes.rank == 0:
         logger.info(
             "MFU counts %s GFLOP a clip, and as a device's peak %s GFLOP/s: %s",
-            f"{parts.flops_per_clip / 1e9:,.1f}", f"{peak.flops / 1e9:,.0f}", peak.origin,
+            f"{flops / 1e9:,.1f}", f"{peak.flops / 1e9:,.0f}", peak.origin,
         )  # fmt: skip
-    return place.processes.world_size * peak.flops / parts.flops_per_clip
+    return place.processes.world_size * peak.flops / flops
 
 
 def _allow_many_files() -> None:

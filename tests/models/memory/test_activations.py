@@ -45,6 +45,9 @@ def masks(group: MaskTokens, clips: int, tokens: int) -> Masks:
     return Masks(context_index=context, target_index=target.repeat(clips, group.sets, 1))
 
 
+MASKS = Config.tiny().masks
+
+
 def batch(size: int, grid: tuple[int, int, int], patch: int, groups) -> MaskedClips:
     frames, height, width = 2 * grid[0], patch * grid[1], patch * grid[2]
     tokens = grid[0] * grid[1] * grid[2]
@@ -122,7 +125,7 @@ def test_kept_bytes_are_those_of_a_real_step(live_bytes, monkeypatch, policy, pr
     if position == "sincos3d":
         encoder = encoder.model_copy(update={"position": SinCos3d()})
     parts = {"encoder": encoder, "predictor": TINY["predictor"]}
-    config = Config(**with_stream(parts, "fp32" if "stream" in precision else "train"))
+    config = Config(**with_stream(parts, "fp32" if "stream" in precision else "train"), masks=MASKS)
     model, data = objective(config, policy), batch(CLIPS, GRID, 8, GROUPS)
     model.predict(data.groups[0])  # makes the tables of positions, which stay
     live_bytes.ignore(held(model, data))
@@ -144,6 +147,7 @@ def test_a_mixed_plan_keeps_bytes_in_proportion_to_its_shares(plan):
     config = Config(
         encoder=EncoderConfig(size=sizes["encoder"], patch=8),
         predictor=TINY["predictor"].model_copy(update={"depth": sizes["predictor"]}),
+        masks=MASKS,
     )
     kept = {}
     for policy in (plan.lighter, plan, plan.heavier):
@@ -162,7 +166,7 @@ def test_a_mixed_plan_keeps_bytes_in_proportion_to_its_shares(plan):
 
 
 def test_kept_bytes_are_the_tensors_that_autograd_saves():
-    config = Config(**TINY)
+    config = Config(**TINY, masks=MASKS)
     model, data = objective(config, "none"), batch(CLIPS, GRID, 8, GROUPS)
     known = {tensor.untyped_storage()._cdata for tensor in held(model, data)}
     saved = {}
@@ -191,7 +195,7 @@ def vitl_peaks(live_bytes, monkeypatch, parts, policy, precision) -> tuple[int, 
     monkeypatch.setattr(torch.nn.init, "trunc_normal_", lambda weight, **_: weight)
     monkeypatch.setattr(copy, "deepcopy", lambda encoder: type(encoder)(parts["encoder"]))
     as_on_cuda(monkeypatch)
-    config = Config(**parts)
+    config = Config(**parts, masks=MASKS)
     with FakeTensorMode():
         model, data = objective(config, policy), batch(24, (8, 16, 16), 16, VJEPA2_GROUPS)
         live_bytes.ignore(held(model, data))
@@ -215,7 +219,7 @@ def test_the_peak_is_that_of_a_whole_vitl_step(live_bytes, monkeypatch, policy, 
     parts = with_stream(VIT_LARGE, stream)
     forward, backward, copies = vitl_peaks(live_bytes, monkeypatch, parts, policy, precision)
     how = {"precision": precision, "checkpointing": policy}
-    expected = predicted(Config(**parts), 24, 2048, VJEPA2_GROUPS, **how)
+    expected = predicted(Config(**parts, masks=MASKS), 24, 2048, VJEPA2_GROUPS, **how)
     forward_copies = 0 if policy == "selective" else copies
     assert expected.forward + forward_copies == pytest.approx(forward, rel=0.03)
     backward_copies = copies if policy == "none" else 0
@@ -242,8 +246,11 @@ def test_the_target_encoder_is_the_peak_where_contexts_are_small():
 
 
 def test_activations_grow_with_the_clips():
+    config = Config(**TINY, masks=MASKS)
     one, eight = (
-        predicted(Config(**TINY), n, 256, GROUPS, precision="bf16", checkpointing="none")
+        predicted(
+            Config(**TINY, masks=MASKS), n, 256, GROUPS, precision="bf16", checkpointing="none"
+        )
         for n in (1, 8)
     )
     assert eight.kept == 8 * one.kept

@@ -117,7 +117,7 @@ def test_the_estimate_is_of_the_strategy_that_was_chosen(strategy, layout, offlo
 
 @pytest.mark.parametrize("total_memory", [50 * GB, 50 * GB + 300 * 10**6])
 def test_on_a_gpu_its_own_whole_gigabytes_count_and_the_choice_is_logged_by_the_first_rank(
-    monkeypatch, caplog, total_memory
+    toy, monkeypatch, caplog, total_memory
 ):
     properties = SimpleNamespace(total_memory=total_memory)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
@@ -132,7 +132,10 @@ def test_on_a_gpu_its_own_whole_gigabytes_count_and_the_choice_is_logged_by_the_
         )
         place = replace(launch.place(), accelerator="gpu")
         with caplog.at_level(logging.INFO):
-            assert choose_checkpointing(train, place, estimate) == mixed("none", "selective", 75)
+            chosen = choose_checkpointing(train, place, toy.ToyCost(estimate))
+            assert chosen == mixed("none", "selective", 75)
+        with pytest.raises(ValueError, match="use none, selective or full"):
+            choose_checkpointing(train, place, None)
     assert caplog.text.count("auto takes selective for the first 75 %") == 1
 
 
@@ -142,7 +145,7 @@ def test_a_run_on_a_cpu_keeps_everything(toy, tmp_path, caplog):
 
     parts = toy.toy_parts(tmp_path, steps=1, activation_checkpointing="auto")
     with caplog.at_level(logging.INFO):
-        pretrain(replace(parts, estimate_memory=never))
+        pretrain(replace(parts, cost=toy.ToyCost(never)))
     assert "auto takes none on a CPU" in caplog.text
 
 

@@ -1,7 +1,7 @@
 """Takes the reading of an optimizer step: begun at the step, finished when it is on the host."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Float64
@@ -37,7 +37,7 @@ class Measurement:
         for name, latents in self.latents.items():
             monitors = latent_monitors(latents)
             numbers |= {f"monitors/{name}_{key}": value.item() for key, value in monitors.items()}
-        return numbers | last | asdict(self.pace)
+        return numbers | last | self.pace.values()
 
 
 def begin(module: TrainingModule, pace: Pace) -> Measurement:

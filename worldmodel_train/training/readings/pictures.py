@@ -15,7 +15,7 @@ from worldmodel_train.protocols import LatentPredictor
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.types import ClipGroup
+from worldmodel_train.types import Content, MaskedClips
 
 
 class Pictures(StepCallback):
@@ -26,9 +26,10 @@ class Pictures(StepCallback):
     """
 
     def __init__(
-        self, group: ClipGroup, *, every_steps: int, writer: SummaryWriter | None, clock: Clock
+        self, content: Content, *, every_steps: int, writer: SummaryWriter | None, clock: Clock
     ) -> None:
-        self._group = group
+        assert isinstance(content, MaskedClips)
+        (self._group,) = content.groups
         self._every_steps = every_steps
         self._writer = writer
         self._clock = clock

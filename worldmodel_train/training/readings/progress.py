@@ -89,9 +89,9 @@ class Lines:
 
 def _numbers(reading: Reading, skipped: Mapping[str, int]) -> str:
     values = reading.values
+    mfu = f"mfu {values['mfu']:.1%}  " if "mfu" in values else ""
     text = (
         f"loss {reading.loss:.4f}  {values['clips_per_s']:.1f} clips/s  "
-        f"{values['step_ms']:.0f} ms/step  mfu {values['mfu']:.1%}  "
-        f"data wait {values['data_wait']:.0%}"
+        f"{values['step_ms']:.0f} ms/step  {mfu}data wait {values['data_wait']:.0%}"
     )
     return f"{text}  skipped {sum(skipped.values())}" if skipped else text

@@ -19,6 +19,7 @@ from worldmodel_train.models.checkpointing import (
     MixedCheckpointing,
     policies_of,
 )
+from worldmodel_train.models.cost import StepCost
 from worldmodel_train.models.memory import LAYOUTS, Layout, Sharding
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy, TrainConfig
 from worldmodel_train.training.ranks.agreement import Agreement
@@ -36,24 +37,33 @@ MemoryEstimate = Callable[[CheckpointingPlan, Sharding], int]
 
 
 def choose_checkpointing(
-    train: TrainConfig, place: Place, estimate: MemoryEstimate
+    train: TrainConfig, place: Place, cost: StepCost | None
 ) -> CheckpointingPlan:
     """The recipe's policy, or for `auto` the plan for this device; none on a CPU.
 
     Raises:
-        ValueError: Not even `full` fits.
+        ValueError: Not even `full` fits, or the method does not say what it needs.
     """
     if train.activation_checkpointing != "auto":
         return train.activation_checkpointing
     plan, why = "none", "train.activation_checkpointing=auto takes none on a CPU"
     if place.accelerator == "gpu":
+        if cost is None:
+            raise ValueError(
+                "train.activation_checkpointing=auto needs a method that says what memory it "
+                "takes, and this one does not; use none, selective or full"
+            )
         sharding = sharding_of(place.chosen, train, place.processes.world_size)
         size = torch.cuda.get_device_properties(place.device).total_memory
         # GPUs alike may differ by the megabytes that their drivers take, and must choose alike
-        plan, why = auto_checkpointing(estimate, sharding, size // GB * GB)
+        plan, why = auto_checkpointing(_estimate(cost, train), sharding, size // GB * GB)
     if place.processes.rank == 0:
         logger.info("%s", why)
     return plan
+
+
+def _estimate(cost: StepCost, train: TrainConfig) -> MemoryEstimate:
+    return lambda plan, sharding: cost.memory(plan, sharding, train.precision).total
 
 
 def agree_on_checkpointing(plan: CheckpointingPlan, agreement: Agreement) -> None:

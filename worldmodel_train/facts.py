@@ -1,0 +1,63 @@
+"""What a method may know of the rest of its recipe."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias
+
+from worldmodel_train.config.origins import KeyPath
+
+Misfit: TypeAlias = tuple[KeyPath, str]
+"""The key of a value that is fine by itself and does not go with others, and what to write."""
+
+
+class ClipShape(NamedTuple):
+    """A clip in pixels."""
+
+    frames: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """The clips of one source."""
+
+    key: KeyPath
+    """Where the recipe has the source."""
+    clip: ClipShape
+    share: float
+    """Of the samples trained on; 0 for clips that are held out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """What a recipe says of its data."""
+
+    sources: tuple[SourceFacts, ...]
+    held_out: SourceFacts | None = None
+    size_key: KeyPath = ("data", "augment", "size")
+    """Where the recipe has the height and width of all clips."""
+
+    def __iter__(self) -> Iterator[SourceFacts]:
+        """All sources, the held-out one last."""
+        yield from self.sources
+        if self.held_out is not None:
+            yield self.held_out
+
+    @property
+    def shares(self) -> dict[ClipShape, float]:
+        """The share of the samples that has each shape of clip, in the order of the sources."""
+        shares: dict[ClipShape, float] = {}
+        for source in self.sources:
+            shares[source.clip] = shares.get(source.clip, 0.0) + source.share
+        return shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeFacts:
+    """What a recipe says beside its method."""
+
+    data: DataFacts
+    seed: int
+    micro_batch: int
+    activation_checkpointing: Literal["none", "selective", "full", "auto"]

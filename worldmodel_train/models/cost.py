@@ -1,0 +1,68 @@
+"""What a step of a method costs: the answers that `wmt show`, MFU and `auto` are made of."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from worldmodel_train.models.checkpointing import CheckpointingPlan
+from worldmodel_train.models.flops import Flops
+from worldmodel_train.models.memory import Precision, Sharding
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostTable:
+    """A further table of `wmt show --cost`, such as the tokens of a sample."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUse:
+    """Bytes of one GPU at the worst moment of a step."""
+
+    parts: Mapping[str, int]
+    worst: str
+    """Name of that moment."""
+
+    @property
+    def total(self) -> int:
+        """All parts together."""
+        return sum(self.parts.values())
+
+
+@runtime_checkable
+class StepCost(Protocol):
+    """What a training step costs, computed from configurations: no weights are made."""
+
+    @property
+    def parameters(self) -> Mapping[str, int]:
+        """Parameters of each part, of copies that follow another part too."""
+        ...
+
+    @property
+    def flops(self) -> Mapping[str, Flops]:
+        """Operations of each part of a step, per sample, backward pass included."""
+        ...
+
+    @property
+    def model_flops(self) -> float:
+        """Operations of a step per sample, without those done twice: what MFU counts."""
+        ...
+
+    @property
+    def tables(self) -> Sequence[CostTable]:
+        """What there is to say beside parameters and operations."""
+        ...
+
+    def memory(
+        self, plan: CheckpointingPlan, sharding: Sharding, precision: Precision
+    ) -> MemoryUse:
+        """The memory of a GPU that takes a step with its micro-batch."""
+        ...
+
+
+def total_flops(cost: StepCost) -> float:
+    """Operations of a step per sample."""
+    return sum(part.total for part in cost.flops.values())

@@ -1,0 +1,51 @@
+"""Whether clips are whole tokens of an encoder, found before anything is built."""
+
+from collections.abc import Iterator
+
+from worldmodel_train.facts import ClipShape, DataFacts, Misfit
+from worldmodel_train.models.vit import EncoderConfig
+from worldmodel_train.types import TokenGrid
+
+MAX_TOKENS = 2**20
+"""Tokens of a clip past which a recipe is a slip of the pen."""
+
+
+def grid_of(encoder: EncoderConfig, clip: ClipShape) -> TokenGrid:
+    """The tokens of clips that `token_misfits` has nothing against."""
+    return TokenGrid.of(*clip, tubelet=encoder.tubelet, patch=encoder.patch)
+
+
+def token_misfits(encoder: EncoderConfig, data: DataFacts) -> Iterator[Misfit]:
+    """What of the data is no whole number of tokens, or has more than any model can take."""
+    grids: list[TokenGrid] = []
+    for source in data:
+        side = source.clip.height
+        if side % encoder.patch:
+            yield data.size_key, not_a_multiple(side, encoder.patch, "method.encoder.patch")
+            return
+        key, frames = (*source.key, "clip", "frames"), source.clip.frames
+        if frames % encoder.tubelet:
+            yield key, not_a_multiple(frames, encoder.tubelet, "method.encoder.tubelet")
+            continue
+        grid = grid_of(encoder, source.clip)
+        if grid.num_tokens > MAX_TOKENS:
+            message = f"{shape_of(grid)} are more than any model can attend to; "
+            yield key, message + "use shorter or smaller clips"
+            continue
+        grids.append(grid)
+    name = encoder.position.name
+    if name == "sincos2d" and any(grid.frames > 1 for grid in grids):
+        message = f"{name} has no place for time; use rope3d or sincos3d for videos"
+        yield ("method", "encoder", "position"), message
+
+
+def not_a_multiple(value: int, step: int, key: str) -> str:
+    """That `value` should be a multiple of `step`, the value of `key`, and the nearest ones."""
+    below = value - value % step
+    nearest = f"{below} or {below + step}" if below else str(step)
+    return f"{value} is not a multiple of {key}={step}; use {nearest}"
+
+
+def shape_of(grid: TokenGrid) -> str:
+    """The grid in words."""
+    return f"{grid.frames}x{grid.height}x{grid.width} tokens"
