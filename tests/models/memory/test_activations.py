@@ -248,10 +248,7 @@ def test_the_target_encoder_is_the_peak_where_contexts_are_small():
 def test_activations_grow_with_the_clips():
     config = Config(**TINY, masks=MASKS)
     one, eight = (
-        predicted(
-            Config(**TINY, masks=MASKS), n, 256, GROUPS, precision="bf16", checkpointing="none"
-        )
-        for n in (1, 8)
+        predicted(config, n, 256, GROUPS, precision="bf16", checkpointing="none") for n in (1, 8)
     )
     assert eight.kept == 8 * one.kept
     assert eight.forward == 8 * one.forward
