@@ -1,6 +1,6 @@
 """What the parts offer each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -74,6 +74,15 @@ class Objective(Protocol[ContentT_contra]):
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """All trainable parameters, each once."""
+        ...
+
+
+@runtime_checkable
+class HasPictures(Protocol[ContentT_contra]):
+    """An objective that draws what it makes of fixed clips while it trains."""
+
+    def pictures(self, content: ContentT_contra) -> Mapping[str, UInt8[Tensor, "h w c"]]:
+        """Pictures by name; called in evaluation mode, without gradients, by all ranks."""
         ...
 
 

@@ -7,8 +7,9 @@ from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.stream_positions import StreamState
-from worldmodel_train.protocols import Objective
+from worldmodel_train.protocols import Objective, Preparation
 from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
 from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.randomness import seed_weights
@@ -89,4 +90,8 @@ def _pictured(recipe: Recipe, source: SourceConfig) -> Content:
         samples=tuple(range(len(held_out.clips))),
         length_index=held_out.length_index,
     )
-    return recipe.method.preparation()([clips], seed=recipe.train.seed, step=0)
+    return _preparation(recipe)([clips], seed=recipe.train.seed, step=0)
+
+
+def _preparation(recipe: Recipe) -> Preparation[Content]:
+    return recipe.method.preparation() or as_read

@@ -39,6 +39,16 @@ def token_misfits(encoder: EncoderConfig, data: DataFacts) -> Iterator[Misfit]:
         yield ("method", "encoder", "position"), message
 
 
+def one_length(data: DataFacts) -> Iterator[Misfit]:
+    """For methods that take clips of one length: the first source whose clips have another."""
+    first = data.sources[0].clip.frames
+    for source in data:
+        if source.clip.frames != first:
+            message = f"this method takes clips of one length; use {first}, as the first source"
+            yield (*source.key, "clip", "frames"), message
+            return
+
+
 def not_a_multiple(value: int, step: int, key: str) -> str:
     """That `value` should be a multiple of `step`, the value of `key`, and the nearest ones."""
     below = value - value % step

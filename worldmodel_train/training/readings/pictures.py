@@ -1,21 +1,21 @@
 """Pictures of fixed clips while a run goes on: what is masked, and what the features see."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
 
 import lightning.pytorch as pl
 import torch
-from torch import nn
+from jaxtyping import UInt8
+from torch import Tensor, nn
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodel_train.cartography.mask_overlay import mask_overlay
 from worldmodel_train.cartography.pca_strip import feature_strip
-from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.protocols import HasPictures, LatentPredictor
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.types import Content, MaskedClips
+from worldmodel_train.types import ClipGroup, Content, MaskedClips
 
 
 class Pictures(StepCallback):
@@ -28,18 +28,19 @@ class Pictures(StepCallback):
     def __init__(
         self, content: Content, *, every_steps: int, writer: SummaryWriter | None, clock: Clock
     ) -> None:
-        assert isinstance(content, MaskedClips)
-        (self._group,) = content.groups
+        self._content = content
         self._every_steps = every_steps
         self._writer = writer
         self._clock = clock
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draws the masks, which stay, and the untrained features, to compare with."""
+        """Draws the masks, which stay, and what the untrained objective makes, to compare with."""
         assert isinstance(pl_module, TrainingModule)
+        _require_pictures(pl_module.objective)
         if pl_module.step == 0:
             with self._clock.stopped():
-                self._draw_masks(pl_module)
+                if isinstance(pl_module.objective, LatentPredictor):
+                    self._write(_masks(pl_module.objective, self._clips()), step=0)
                 self._draw(pl_module)
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
@@ -48,23 +49,49 @@ class Pictures(StepCallback):
             with self._clock.stopped():
                 self._draw(module)
 
-    def _draw_masks(self, module: TrainingModule) -> None:
-        grid = cast("LatentPredictor", module.objective).token_grid(self._group.clips)
-        for number, masks in enumerate(self._group.masks):
-            if self._writer is not None:
-                picture = mask_overlay(self._group.clips, masks, grid)
-                self._writer.add_image(f"masks/{number}", picture.numpy(), 0, dataformats="HWC")
-
     @torch.no_grad()
     def _draw(self, module: TrainingModule) -> None:
-        model = cast("LatentPredictor", module.objective)
-        clips = self._group.clips.to(module.device)
-        with _evaluating(module.objective), module.autocast():
-            latents = model.encode(clips).float().cpu()
-        if self._writer is None:
-            return
-        strip = feature_strip(self._group.clips, latents, model.token_grid(clips))
-        self._writer.add_image("features", strip.numpy(), module.step, dataformats="HWC")
+        objective = module.objective
+        with _evaluating(objective), module.autocast():
+            if isinstance(objective, HasPictures):
+                content = self._content.map(lambda tensor: tensor.to(module.device))
+                drawn = objective.pictures(content)
+            else:
+                assert isinstance(objective, LatentPredictor), "looked at when training began"
+                drawn = _features(objective, self._clips(), module.device)
+        self._write(drawn, step=module.step)
+
+    def _clips(self) -> ClipGroup:
+        assert isinstance(self._content, MaskedClips)
+        (group,) = self._content.groups
+        return group
+
+    def _write(self, pictures: Mapping[str, UInt8[Tensor, "h w c"]], *, step: int) -> None:
+        if self._writer is not None:
+            for name, picture in pictures.items():
+                self._writer.add_image(name, picture.cpu().numpy(), step, dataformats="HWC")
+
+
+def _require_pictures(objective: nn.Module) -> None:
+    if not isinstance(objective, HasPictures | LatentPredictor):
+        raise ValueError(
+            f"log.image_every is set, but {type(objective).__name__} draws nothing; use null"
+        )
+
+
+def _masks(model: LatentPredictor, group: ClipGroup) -> Mapping[str, UInt8[Tensor, "h w c"]]:
+    grid = model.token_grid(group.clips)
+    return {
+        f"masks/{number}": mask_overlay(group.clips, masks, grid)
+        for number, masks in enumerate(group.masks)
+    }
+
+
+def _features(
+    model: LatentPredictor, group: ClipGroup, device: torch.device
+) -> Mapping[str, UInt8[Tensor, "h w c"]]:
+    latents = model.encode(group.clips.to(device)).float().cpu()
+    return {"features": feature_strip(group.clips, latents, model.token_grid(group.clips))}
 
 
 @contextmanager
