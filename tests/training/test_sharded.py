@@ -135,7 +135,9 @@ def test_two_processes_equal_one(root, losses, weights, strategy, size):
 
 
 @pytest.mark.parametrize("stage", [1, 3])
-def test_a_method_without_a_teacher_is_sharded_as_well(root, losses, weights, stage):
+def test_a_method_without_a_teacher_and_with_a_frozen_part_is_sharded_as_well(
+    root, losses, weights, stage
+):
     one, other = root / "teacherless_single", root / f"teacherless_zero{stage}"
     assert_equal_runs(one, other, losses, weights)
 

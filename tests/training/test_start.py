@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
 from worldmodel_train.training.checkpoints.imported import save_imported
-from worldmodel_train.training.config import InitConfig
-from worldmodel_train.training.start import differing_keys, find_init, find_last
+from worldmodel_train.training.start import differing_keys, find_last
 
 OLD = "train: {steps: 8, seed: 1}\ndata: {loader: {workers: 2, shuffle_buffer: 9}}\nmasks: [1]\n"
 
@@ -80,10 +79,10 @@ def test_resume_never_refuses_a_run_dir_in_use(find, run_dir):
 
 def test_init_takes_a_checkpoint_or_a_run(run_dir):
     checkpoint = CheckpointFolder(run_dir).at(0)
-    assert find_init(InitConfig(checkpoint=run_dir, optimizer=True)) == checkpoint
-    assert find_init(InitConfig(checkpoint=checkpoint, optimizer=True)) == checkpoint
+    assert find_checkpoint(run_dir, "key") == checkpoint
+    assert find_checkpoint(checkpoint, "key") == checkpoint
 
 
 def test_init_from_nothing_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"train\.init\.checkpoint=.*nowhere"):
-        find_init(InitConfig(checkpoint=tmp_path / "nowhere", optimizer=False))
+        find_checkpoint(tmp_path / "nowhere", "train.init.checkpoint")

@@ -18,6 +18,7 @@ from torch.nn import functional
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.models.cost import MemoryUse
+from worldmodel_train.models.frozen import FrozenPart
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
@@ -64,20 +65,37 @@ class ToyJepa(nn.Module):
         return parameter_groups(encoder=self.encoder, predictor=self.predictor)
 
 
-class TeacherlessToy(nn.Module):
-    """Predicts what its own encoder sees, without a teacher and with gradients on both sides."""
+def frozen_part(seed: int = 0) -> FrozenPart:
+    """A network whose weights depend on the seed alone."""
+    generator = torch.Generator().manual_seed(seed)
+    network = nn.Linear(24, 8)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return FrozenPart(network, origin=f"seed {seed}")
 
-    def __init__(self) -> None:
+
+class TeacherlessToy(nn.Module):
+    """Predicts what a frozen network sees and its own encoder does; no teacher follows."""
+
+    def __init__(self, frozen: FrozenPart | None = None) -> None:
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(24, 16), nn.GELU(), nn.Linear(16, 8))
         self.predictor = nn.Linear(8, 8)
+        self.frozen = frozen or frozen_part()
 
     def training_losses(self, content: MaskedClips) -> Losses:
-        latents = self.encoder(content.groups[0].clips.flatten(1).float() / 255)
+        pixels = content.groups[0].clips.flatten(1).float() / 255
+        latents = self.encoder(pixels)
         predicted = self.predictor(latents).float()
-        total = (predicted - latents).square().mean() + (latents.var(0) - 1).square().mean()
+        with torch.no_grad():
+            target = self.frozen.on(pixels.device)(pixels).float()
+        total = (predicted - target).square().mean() + (latents.var(0) - 1).square().mean()
         watched = {"predicted": predicted.detach(), "target": latents.detach()}
         return Losses(total=total, latents=watched)
+
+    def frozen_parts(self) -> dict[str, FrozenPart]:
+        return {"frozen": self.frozen}
 
     def ema_pairs(self) -> list[EmaPair]:
         return []

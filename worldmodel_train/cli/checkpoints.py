@@ -20,6 +20,9 @@ def import_(
     ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
+    from torch import nn
+
+    from worldmodel_train.cli.objectives import build_objective
     from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
     from worldmodel_train.recipe import load_recipe, resolved_yaml
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -29,7 +32,8 @@ def import_(
     folder = CheckpointFolder(out)
     if folder.last() is not None:
         raise ValueError(f"{out} holds a run already; choose another directory")
-    objective = loaded.method.build()
+    objective = build_objective(loaded)
+    assert isinstance(objective, nn.Module)
     parts = ENCODERS if encoder_only else ALL_PARTS
     _say(import_checkpoint(source, objective, parts=parts))
     _say(f"wrote {save_imported(folder, objective.state_dict(), resolved_yaml(loaded))}")
@@ -59,13 +63,12 @@ def export(
 
         _say(export_merged(read_weights(checkpoint), out))
         return
+    from worldmodel_train.cli.objectives import trained_objective
     from worldmodel_train.interop import ClipSize, export_checkpoint
     from worldmodel_train.recipe import load_stored_recipe
-    from worldmodel_train.training.checkpoints.stored import load_weights
 
     recipe = load_stored_recipe(checkpoint / RECIPE)
-    objective = recipe.method.build()
-    load_weights(objective, read_weights(checkpoint))
+    objective = trained_objective(checkpoint)
     clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)
     _say(export_checkpoint(objective, out, layout=layout, clip=clip))
 

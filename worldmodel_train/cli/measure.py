@@ -5,7 +5,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from worldmodel_train.cli.run_parts import held_out_clips, untrained_objective
+from worldmodel_train.cli.objectives import untrained_objective
+from worldmodel_train.cli.run_parts import held_out_clips
 from worldmodel_train.evaluation.evaluate import evaluate
 from worldmodel_train.evaluation.frozen import Contestants
 from worldmodel_train.evaluation.report import write_report

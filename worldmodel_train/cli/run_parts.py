@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from worldmodel_train.cli.objectives import build_objective
 from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.fixed import FixedClips, load_clips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition, build_loader
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.stream_positions import StreamState
-from worldmodel_train.protocols import Objective, Preparation
+from worldmodel_train.protocols import Preparation
 from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
 from worldmodel_train.training.parts import PretrainParts
-from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import Batch, Clips, Content
 
 PICTURED_CLIPS = 4
@@ -25,7 +25,7 @@ def pretrain_parts(
     assert resume in ("auto", "never")
     pictured = recipe.data.held_out if recipe.log.image_every is not None else None
     return PretrainParts(
-        build_objective=recipe.method.build,
+        build_objective=lambda: build_objective(recipe),
         build_loader=_LoaderFactory(recipe),
         load_pictures=None if pictured is None else lambda: _pictured(recipe, pictured),
         ledger=SkipLedger(max_bad_share=recipe.data.loader.max_bad_share),
@@ -41,12 +41,6 @@ def pretrain_parts(
         resume=resume,
         profile_steps=profile_steps,
     )
-
-
-def untrained_objective(recipe: Recipe) -> Objective:
-    """The objective with the weights that a run of this recipe starts from."""
-    seed_weights(recipe.train.seed)
-    return recipe.method.build()
 
 
 def held_out_clips(

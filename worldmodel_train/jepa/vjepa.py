@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.mask_misfits import mask_misfits
 from worldmodel_train.jepa.masked_cost import MaskedCost
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
@@ -87,8 +87,9 @@ class Config(StrictConfig):
             message = f"{available} mask tokens cannot serve {lengths} clip lengths; "
             yield key, message + f"use {lengths} or 1"
 
-    def build(self) -> "VJepa":
-        """A freshly initialised objective, drawn from torch's global generator."""
+    def build(self, data: DataFacts | None = None) -> "VJepa":
+        """A freshly initialised objective, drawn from torch's global generator; any data suits."""
+        del data
         encoder, predictor = self.encoder.build(), self.predictor.build(self.encoder)
         if self.residual_init == "plain":
             encoder.apply(init_linear)

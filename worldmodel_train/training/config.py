@@ -1,5 +1,6 @@
 """How long, how wide and on what a run trains, and how often it reports."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,15 +14,30 @@ from pydantic import (
 )
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.models.frozen import PartConfig
 
 
 class InitConfig(StrictConfig):
-    """A finished run to start from, as a cooldown does."""
+    """What a run starts from: a whole run, as a cooldown does, or parts of some."""
 
-    checkpoint: Path
+    checkpoint: Path | None = None
     """A checkpoint directory, or a run directory (its last checkpoint is taken)."""
-    optimizer: bool
-    """Take the optimizer's moments as well; V-JEPA 2's cooldowns do."""
+    optimizer: bool | None = None
+    """Take the checkpoint's moments as well; V-JEPA 2's cooldowns do."""
+    parts: Mapping[str, PartConfig] = Field(default_factory=dict[str, PartConfig])
+    """Parts of the objective by name, such as `context_encoder`, and what fills each; the others
+    are drawn."""
+
+    @model_validator(mode="after")
+    def _whole_or_parts(self) -> "InitConfig":
+        if (self.checkpoint is None) == (not self.parts):
+            raise ValueError("give either checkpoint, for all weights, or parts")
+        if (self.checkpoint is None) != (self.optimizer is None):
+            raise ValueError(
+                "optimizer says whether the moments of checkpoint are taken: give it with a "
+                "checkpoint, and not with parts, which have none"
+            )
+        return self
 
 
 class AutoStrategy(StrictConfig):

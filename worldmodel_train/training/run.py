@@ -3,10 +3,11 @@
 import logging
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import lightning.pytorch as pl
 from torch import nn
@@ -14,12 +15,16 @@ from torch import nn
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.data.worker_folder import worker_folder
 from worldmodel_train.models.checkpointing import CheckpointingPlan
+from worldmodel_train.models.frozen import fingerprints
+from worldmodel_train.protocols import Objective
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
-from worldmodel_train.training.checkpoints.files import RECIPE, Shapes, read_meta, write_text
-from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.files import RECIPE, read_meta, write_text
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
+from worldmodel_train.training.checkpoints.init_parts import InitParts, require_teachers
 from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin, shapes_of
 from worldmodel_train.training.clock import Clock, TimedBatches
 from worldmodel_train.training.compilation import choose_compilation, compile_regions
+from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
@@ -36,7 +41,7 @@ from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.readings.profile import obstacle_to_profile
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.shortages import shortages_in_words
-from worldmodel_train.training.start import find_init, find_last
+from worldmodel_train.training.start import find_last
 from worldmodel_train.training.strategies.auto_checkpointing import (
     agree_on_checkpointing,
     choose_checkpointing,
@@ -45,6 +50,7 @@ from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.strategy import choose_place
 from worldmodel_train.training.watch import Watch
+from worldmodel_train.types import Content
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +73,14 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         build_objective=parts.build_objective,
     )
     last = find_last(parts)
-    init = find_init(train.init) if train.init is not None and last is None else None
+    init = train.init if last is None else None
     step = read_meta(last).step if last is not None else 0
     if last is not None and step >= train.steps:
         return _finished(parts, last)
     parts = _with_room_to_profile(parts, train.steps - step, goes_on=last is not None)
     checkpointing = choose_checkpointing(train, place, parts.cost)
     if processes.rank == 0:
-        logger.info("starting from %s", last or init or f"new weights, seed {train.seed}")
+        logger.info("starting from %s", last or _said(init) or f"new weights, seed {train.seed}")
     clock = Clock(train.global_batch, fastest=_fastest(parts, place))
     with (
         deterministic_algorithms(train),
@@ -83,8 +89,11 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         shortages_in_words(clock),
     ):
         objective = _build_objective(parts, checkpointing, place)
-        stored = _stored(parts, shapes_of(objective), last=last, init=init)
-        goes_on = stored if last is not None else None
+        frozen = fingerprints(objective)
+        goes_on = None if last is None else Stored(last, shapes_of(objective), moments=True)
+        if goes_on is not None:
+            goes_on.require_frozen(frozen)
+        begins = goes_on or _begins(init, objective)
         streams = goes_on.streams if goes_on is not None else None
         watch = Watch(
             guard=Guard(parts.guard),
@@ -98,7 +107,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         module = TrainingModule(
             objective,
             _plan(parts, micro_batches),
-            _beginning(place, stored, checkpointing, watch.agreement),
+            _beginning(place, begins, frozen, checkpointing, watch.agreement),
             step=goes_on.step if goes_on is not None else 0,
         )
         return _train(parts, module, place, watch)
@@ -180,29 +189,38 @@ def _plan(parts: PretrainParts, micro_batches: int) -> Plan:
     )
 
 
-def _stored(
-    parts: PretrainParts, shapes: Shapes, *, last: Path | None, init: Path | None
-) -> Stored | None:
-    """The checkpoint to begin from: this run's own, or the one that `train.init` names."""
-    if last is not None:
-        return Stored(last, shapes, moments=True)
+def _said(init: InitConfig | None) -> str | None:
+    """What a run begins from, for the log."""
     if init is None:
         return None
-    assert parts.train.init is not None
-    return Stored(init, shapes, moments=parts.train.init.optimizer)
+    parts = [f"{name}: {part.part} of {part.checkpoint}" for name, part in init.parts.items()]
+    return str(init.checkpoint or ", ".join(parts))
+
+
+def _begins(init: InitConfig | None, objective: nn.Module) -> Stored | InitParts | None:
+    """What a new run begins from; None where all weights are drawn."""
+    if init is None:
+        return None
+    shapes = shapes_of(objective)
+    if init.checkpoint is not None:
+        checkpoint = find_checkpoint(init.checkpoint, "train.init.checkpoint")
+        return Stored(checkpoint, shapes, moments=bool(init.optimizer))
+    require_teachers(init.parts, cast("Objective[Content]", objective))
+    return InitParts(init.parts, shapes)
 
 
 def _beginning(
     place: Place,
-    stored: Stored | None,
+    begins: Stored | InitParts | None,
+    frozen: Mapping[str, str],
     checkpointing: CheckpointingPlan,
     agreement: Agreement,
 ) -> Beginning:
     def fill(layout: Layout) -> None:
-        agree_to_begin(stored, agreement)
+        agree_to_begin(None if begins is None else begins.identity, frozen, agreement)
         agree_on_checkpointing(checkpointing, agreement)
-        if stored is not None:
-            stored.fill(layout, agreement)
+        if begins is not None:
+            begins.fill(layout, agreement)
 
     return Beginning(shard=place.shard, lay_out=place.lay_out, fill=fill)
 

@@ -8,13 +8,11 @@ import yaml
 from worldmodel_train.config import RecipeError
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.files import (
-    META,
     RECIPE,
     read_meta,
     verify_file,
 )
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
-from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.parts import PretrainParts
 
 # What may change when a run goes on: none of it changes the samples, the model or the loss.
@@ -73,24 +71,6 @@ def differing_keys(old_yaml: str, new_yaml: str) -> list[str]:
         for key in sorted(old.keys() | new.keys())
         if old.get(key, absent) != new.get(key, absent) and not _is_free(key)
     ]
-
-
-def find_init(init: InitConfig) -> Path:
-    """The checkpoint that `train.init` names.
-
-    Raises:
-        CheckpointError: There is none.
-    """
-    path = init.checkpoint.expanduser()
-    if (path / META).is_file():
-        return path
-    last = CheckpointFolder(path).last()
-    if last is None:
-        raise CheckpointError(
-            f"train.init.checkpoint={init.checkpoint} is neither a checkpoint (no {META}) nor a "
-            f"run directory with one (no checkpoints/last)"
-        )
-    return last
 
 
 def _is_free(key: str) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -78,6 +78,8 @@ class Progress(StrictConfig):
     """What the collapse guard remembers."""
     streams: StreamState
     """How far sources that cannot seek have been read."""
+    frozen: dict[str, str] = Field(default_factory=dict[str, str])
+    """Fingerprints of the parts of other runs that the objective computes with."""
 
 
 class Meta(Progress):

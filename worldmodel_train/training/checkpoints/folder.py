@@ -21,6 +21,7 @@ from worldmodel_train.config.plain_file import PlainFileError, read_plain
 from worldmodel_train.data.atomic_file import sync_folder
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.files import (
+    META,
     Fingerprint,
     Progress,
     write_meta,
@@ -171,3 +172,21 @@ class CheckpointFolder:
         checkpoint.rename(doomed)
         # a reader on a network file system may hold it open; the next save tries again
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def find_checkpoint(path: Path, key: str) -> Path:
+    """The checkpoint at `path`, or the last one of the run that is there.
+
+    Raises:
+        CheckpointError: There is none; `key` is the recipe's key that named it.
+    """
+    path = path.expanduser()
+    if (path / META).is_file():
+        return path
+    last = CheckpointFolder(path).last()
+    if last is None:
+        raise CheckpointError(
+            f"{key}={path} is neither a checkpoint (no {META}) nor a run directory with one "
+            "(no checkpoints/last)"
+        )
+    return last

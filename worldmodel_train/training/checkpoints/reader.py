@@ -64,9 +64,13 @@ class CheckpointReader:
                     f"{self.checkpoint} has no values for {piece.key}[{piece.start}:{piece.stop}]"
                 )
 
-    def weights(self) -> dict[str, Tensor]:
-        """All weights and persistent buffers, whole, on the CPU."""
-        return {name: self._whole(name, shape) for name, shape in self.meta.shapes.items()}
+    def weights(self, prefix: str = "") -> dict[str, Tensor]:
+        """Weights and persistent buffers whose names begin so, whole, on the CPU."""
+        return {
+            name: self._whole(name, shape)
+            for name, shape in self.meta.shapes.items()
+            if name.startswith(prefix)
+        }
 
     @cached_property
     def _first(self) -> Index:

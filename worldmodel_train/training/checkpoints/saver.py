@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 
 from worldmodel_train.data.health import TooMuchBadDataError
 from worldmodel_train.data.stream_positions import merge_streams
+from worldmodel_train.models.frozen import fingerprints
 from worldmodel_train.training.checkpoints.files import Progress
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
 from worldmodel_train.training.checkpoints.writer import CheckpointWriter
@@ -118,6 +119,7 @@ class Saver(StepCallback):
             shapes=module.shapes,
             watch=self._watch.guard.state(),
             streams=merge_streams(self._watch.agreement.gather(self._streams)),
+            frozen=fingerprints(module.objective),
         )
 
     def _finish(self, trainer: pl.Trainer) -> None:

@@ -41,6 +41,17 @@ class Stored:
                 f"train.init.optimizer=false"
             )
 
+    def require_frozen(self, found: Mapping[str, str]) -> None:
+        """Raises CheckpointError where the run has begun with other frozen parts than `found`."""
+        begun = self._reader.meta.frozen
+        for name in sorted(begun.keys() | found.keys()):
+            if begun.get(name) != found.get(name):
+                raise CheckpointError(
+                    f"{self._reader.checkpoint} was trained on another {name} (fingerprint "
+                    f"{begun.get(name, 'none')[:12]}, now {found.get(name, 'none')[:12]}): bring "
+                    f"back what method.{name} named, or begin another run_dir"
+                )
+
     def fill(self, layout: Layout, agreement: Agreement) -> None:
         """Fills the state; each rank verifies a share of the files, and all hear of damage.
 
@@ -74,14 +85,16 @@ class Stored:
         return str(self._reader.checkpoint), meta.model_dump_json()
 
 
-def agree_to_begin(stored: Stored | None, agreement: Agreement) -> None:
-    """Lets all ranks see that they begin from the same checkpoint, or all from nothing.
+def agree_to_begin(
+    identity: tuple[str, str] | None, frozen: Mapping[str, str], agreement: Agreement
+) -> None:
+    """Lets all ranks see that they begin from the same, with the same frozen parts.
 
     Raises:
         CheckpointError: They do not; on all ranks.
     """
-    path, content = stored.identity if stored is not None else ("new weights", "")
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    path, content = identity if identity is not None else ("new weights", "")
+    digest = hashlib.sha256(f"{content}{sorted(frozen.items())}".encode()).hexdigest()
     begun = agreement.gather((path, digest))
     if len(set(begun)) > 1:
         other = next(rank for rank, found in enumerate(begun) if found != begun[0])

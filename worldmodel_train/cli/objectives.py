@@ -1,0 +1,69 @@
+"""Objectives as recipes describe them, with the parts of other runs that they hold."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from worldmodel_train.models.frozen import FrozenPart, PartConfig
+from worldmodel_train.models.strict_state import CheckpointError
+from worldmodel_train.protocols import Objective
+from worldmodel_train.recipe import Recipe, load_stored_recipe
+from worldmodel_train.training.checkpoints.files import RECIPE
+from worldmodel_train.training.checkpoints.folder import find_checkpoint
+from worldmodel_train.training.checkpoints.reader import read_weights
+from worldmodel_train.training.checkpoints.stored import load_weights
+from worldmodel_train.training.randomness import seed_weights
+from worldmodel_train.types import Content
+
+
+def build_objective(recipe: Recipe) -> Objective[Content]:
+    """The recipe's objective; its own weights are drawn from torch's global generator.
+
+    Raises:
+        ValueError: A part of another run cannot be loaded.
+    """
+    frozen = {
+        name: load_part(part, key=f"method.{name}")
+        for name, part in recipe.method
+        if isinstance(part, PartConfig)
+    }
+    return recipe.method.build(recipe.data.facts(), **frozen)
+
+
+def untrained_objective(recipe: Recipe) -> Objective[Content]:
+    """The objective with the weights that a run of this recipe starts from."""
+    seed_weights(recipe.train.seed)
+    return build_objective(recipe)
+
+
+def trained_objective(checkpoint: Path) -> nn.Module:
+    """The objective of a checkpoint, with its weights, on the CPU.
+
+    Raises:
+        ValueError: The checkpoint is damaged, or its recipe has no such objective.
+    """
+    # neither the device nor the random numbers of who asks are touched
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        objective = build_objective(load_stored_recipe(checkpoint / RECIPE))
+    assert isinstance(objective, nn.Module)
+    load_weights(objective, read_weights(checkpoint))
+    return objective
+
+
+def load_part(config: PartConfig, *, key: str) -> FrozenPart:
+    """A part of another run, frozen.
+
+    Raises:
+        CheckpointError: There is no such checkpoint or part, named by `key`.
+    """
+    checkpoint = find_checkpoint(config.checkpoint, f"{key}.checkpoint")
+    objective = trained_objective(checkpoint)
+    try:
+        part = objective.get_submodule(config.part)
+    except AttributeError:
+        known = ", ".join(name for name, _ in objective.named_children())
+        raise CheckpointError(
+            f"{key}.part={config.part} is no part of {checkpoint}, which has {known}"
+        ) from None
+    return FrozenPart(part, origin=f"{config.part} of {checkpoint}")

@@ -1,0 +1,68 @@
+"""Networks that another run has trained, held by reference: nobody trains, shards or saves them."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from worldmodel_train.config import StrictConfig
+
+
+class PartConfig(StrictConfig):
+    """A part of another run's objective."""
+
+    checkpoint: Path
+    """A run directory (its last checkpoint is taken) or a checkpoint, as `wmt import` writes it."""
+    part: str = Field(min_length=1)
+    """Which module of that objective, such as target_encoder."""
+
+
+class FrozenPart:
+    """A network that stays as it is.
+
+    It is no module of the objective that holds it: so it has no gradient and no moments, a strategy
+    leaves it whole, and a checkpoint has its fingerprint only.
+    """
+
+    def __init__(self, module: nn.Module, *, origin: str) -> None:
+        self._module = module.eval().requires_grad_(requires_grad=False)
+        self._device: torch.device | None = None
+        self.origin = origin
+        """Where it comes from, for a person."""
+
+    def on(self, device: torch.device) -> nn.Module:
+        """The network, on `device` from now on; call it under `torch.no_grad`."""
+        if device != self._device:
+            self._module.to(device)
+            self._device = device
+        return self._module
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names and values of its state."""
+        digest = hashlib.sha256()
+        for name, tensor in self._module.state_dict().items():
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+@runtime_checkable
+class HasFrozen(Protocol):
+    """An objective that computes with parts of other runs."""
+
+    def frozen_parts(self) -> Mapping[str, FrozenPart]:
+        """The parts by name."""
+        ...
+
+
+def fingerprints(objective: nn.Module) -> dict[str, str]:
+    """The fingerprint of each frozen part; empty where there are none."""
+    if not isinstance(objective, HasFrozen):
+        return {}
+    return {name: part.fingerprint for name, part in objective.frozen_parts().items()}
