@@ -27,6 +27,8 @@ class EmaPair:
 
     student: nn.Module
     teacher: nn.Module
+    momentum: float | None = None
+    """Its own, the same in every step; None follows the schedule `optim.ema`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,8 @@ class ParameterGroup:
     name: str
     parameters: Sequence[nn.Parameter]
     weight_decay: bool
+    rate_scale: float = 1.0
+    """The group's learning rate as a multiple of `optim.lr`."""
 
 
 @runtime_checkable
@@ -74,6 +78,18 @@ class Objective(Protocol[ContentT_contra]):
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """All trainable parameters, each once."""
+        ...
+
+
+@runtime_checkable
+class AfterStep(Protocol):
+    """An objective that puts its weights in order after each optimizer step.
+
+    It sees whole weights, so strategies that cut them up refuse it.
+    """
+
+    def after_step(self) -> None:
+        """Changes weights in place, such as columns back to norm 1; without gradients."""
         ...
 
 

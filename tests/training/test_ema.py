@@ -39,3 +39,13 @@ def test_slow_teachers_move_though_each_step_is_small():
 def test_a_bf16_teacher_is_refused():
     with pytest.raises(AssertionError, match="bfloat16"):
         Ema([torch.zeros(2)], [torch.zeros(2, dtype=torch.bfloat16)])
+
+
+def test_a_pair_with_a_momentum_of_its_own_does_not_follow_the_schedule():
+    students = [torch.ones(2), torch.ones(3)]
+    teachers = [torch.zeros(2), torch.zeros(3)]
+    Ema(students, teachers, [None, 0.75]).update(0.5)
+    assert torch.equal(teachers[0], torch.full((2,), 0.5))
+    assert torch.equal(teachers[1], torch.full((3,), 0.25))
+    Ema(students[1:], teachers[1:], [0.0]).update(None)
+    assert torch.equal(teachers[1], torch.ones(3))

@@ -17,6 +17,7 @@ from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import BrokenRunError, GuardConfig
+from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.ranks import told_to_leave
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import Origin
@@ -242,6 +243,50 @@ def test_an_objective_without_latents_trains_and_has_no_monitors(toy, tmp_path):
     assert pretrain(toy.toy_parts(tmp_path, objective=build, guard=GuardConfig())).step == 8
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert not any("monitors" in json.loads(line) for line in lines)
+
+
+def test_a_group_may_scale_the_rate_and_a_pair_name_its_momentum(toy, tmp_path, weights):
+    """With a momentum of 0 the teacher is the student, and at a rate of 0 both stay as drawn."""
+
+    class Slow(toy.ToyJepa):
+        def ema_pairs(self):
+            return [replace(pair, momentum=0.0) for pair in super().ema_pairs()]
+
+        def parameter_groups(self):
+            groups = super().parameter_groups()
+            return [
+                replace(group, rate_scale=0.0) if "encoder" in group.name else group
+                for group in groups
+            ]
+
+    drawn = {}
+
+    def build():
+        objective = Slow()
+        drawn.update({name: t.clone() for name, t in objective.state_dict().items()})
+        return objective
+
+    optim = OptimConfig.model_validate(toy.OPTIM | {"ema": None})
+    pretrain(toy.toy_parts(tmp_path, steps=3, objective=build, optim=optim))
+    for name, tensor in weights(tmp_path).items():
+        if "passes" not in name:
+            assert torch.equal(tensor, drawn[name]) == (not name.startswith("predictor")), name
+    line = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert line["lr"] == pytest.approx(1e-2)
+
+
+def test_an_objective_puts_its_weights_in_order_after_each_step(toy, tmp_path, weights):
+    class UnitNorm(toy.ToyJepa):
+        def after_step(self):
+            for layer in (self.encoder[0], self.encoder[2]):
+                layer.weight.div_(layer.weight.norm(dim=0))
+
+    pretrain(toy.toy_parts(tmp_path, steps=3, objective=UnitNorm))
+    for name in ("encoder.0.weight", "encoder.2.weight"):
+        norms = weights(tmp_path)[name].norm(dim=0)
+        torch.testing.assert_close(norms, torch.ones_like(norms))
+    with pytest.raises(ValueError, match=r"use train\.strategy=ddp or single"):
+        pretrain(toy.toy_parts(tmp_path / "cut", objective=UnitNorm, strategy="fsdp2"))
 
 
 def test_a_method_that_does_not_say_what_it_costs_has_no_mfu(toy, tmp_path, capsys):

@@ -1,6 +1,6 @@
 """The one LightningModule: it trains any Objective."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -10,7 +10,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from worldmodel_train.protocols import Objective
+from worldmodel_train.protocols import AfterStep, EmaPair, Objective
 from worldmodel_train.training.checkpoints.stored import shapes_of
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
@@ -100,7 +100,7 @@ class TrainingModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """AdamW over the objective's groups."""
-        _check_momentum(self.plan.optim, follows=bool(self.method.ema_pairs()))
+        _check_momentum(self.plan.optim, self.method.ema_pairs())
         self._optimizer = build_optimizer(self.method.parameter_groups(), self.plan.optim)
         return self._optimizer
 
@@ -134,6 +134,8 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """One step: set the schedules, take the step (the closure computes it), move the teachers.
 
+        An objective puts its weights in order in between, so that teachers follow these.
+
         DeepSpeed counts micro-batches itself, so Lightning calls this after each of them. The
         teachers move here, before any callback, so that no checkpoint holds a teacher that is one
         step behind its student.
@@ -143,8 +145,11 @@ class TrainingModule(pl.LightningModule):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         if self.micro_step < plan.accumulation:
             return
-        if plan.optim.ema is not None:
-            self.layout.update_teachers(plan.optim.ema.at(self.step, plan.steps))
+        if isinstance(self.objective, AfterStep):
+            with torch.no_grad():
+                self.objective.after_step()
+        ema = plan.optim.ema
+        self.layout.update_teachers(None if ema is None else ema.at(self.step, plan.steps))
         self._observe_norm(self.layout.gradient_norm())
         self.step += 1
         self.micro_step = 0
@@ -202,10 +207,13 @@ class Observation:
         self.latents = dict(losses.latents)
 
 
-def _check_momentum(config: OptimConfig, *, follows: bool) -> None:
+def _check_momentum(config: OptimConfig, pairs: Sequence[EmaPair]) -> None:
+    follows = any(pair.momentum is None for pair in pairs)
     if follows and config.ema is None:
         raise ValueError(
             "optim.ema is null, but this method has a target encoder that follows; give a schedule"
         )
     if not follows and config.ema is not None:
-        raise ValueError("optim.ema is set, but this method has no target encoder; use null")
+        raise ValueError(
+            "optim.ema is set, but this method has no target encoder that follows it; use null"
+        )

@@ -67,7 +67,12 @@ def build_optimizer(groups: Sequence[ParameterGroup], config: OptimConfig) -> Ad
     """AdamW over `groups`; rates and decays are placeholders until `set_schedules`."""
     _check_each_parameter_once(groups)
     settings = [
-        {"params": list(group.parameters), "group": group.name, "decays": group.weight_decay}
+        {
+            "params": list(group.parameters),
+            "group": group.name,
+            "decays": group.weight_decay,
+            "rate_scale": group.rate_scale,
+        }
         for group in groups
         if group.parameters
     ]
@@ -82,7 +87,7 @@ def set_schedules(optimizer: Optimizer, config: OptimConfig, step: int, total_st
     rate = config.lr.at(step + 1, total_steps)
     decay = config.weight_decay.at(step + 1, total_steps)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate_scale"]
         group["weight_decay"] = decay if group["decays"] else 0.0
 
 

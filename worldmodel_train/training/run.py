@@ -48,7 +48,7 @@ from worldmodel_train.training.strategies.auto_checkpointing import (
 )
 from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
-from worldmodel_train.training.strategies.strategy import choose_place
+from worldmodel_train.training.strategies.strategy import choose_place, refuse_unsuited
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import Content
 
@@ -172,6 +172,7 @@ def _build_objective(
     seed_weights(parts.train.seed)
     objective = parts.build_objective()
     assert isinstance(objective, nn.Module)
+    refuse_unsuited(objective, place.chosen)
     set_activation_checkpointing(objective, checkpointing)
     if choose_compilation(parts.train.compile, objective, place):
         compile_regions(objective)

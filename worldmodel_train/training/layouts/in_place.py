@@ -28,6 +28,7 @@ class InPlace:
         self._ema = Ema(
             [_local(entry.student.data) for entry in self._roles.followed],
             [_local(entry.teacher.data) for entry in self._roles.followed],
+            [entry.momentum for entry in self._roles.followed],
         )
         self._norm: Tensor | None = None
 
@@ -39,7 +40,7 @@ class InPlace:
         """Nothing to do: the pieces are the model's weights."""
 
     @torch.no_grad()
-    def update_teachers(self, momentum: float) -> None:
+    def update_teachers(self, momentum: float | None) -> None:
         """One pass over all weights, without communication."""
         self._ema.update(momentum)
         self._roles.copy_buffers()

@@ -51,8 +51,11 @@ class Layout(Protocol):
         """Makes the model compute with what `pieces` hold, after they were written."""
         ...
 
-    def update_teachers(self, momentum: float) -> None:
-        """Moves every teacher towards its student's masters and publishes it."""
+    def update_teachers(self, momentum: float | None) -> None:
+        """Moves every teacher towards its student's masters and publishes it.
+
+        `momentum` is the schedule's, for pairs without one of their own.
+        """
         ...
 
     def clip_gradients(self, clip: ClipGradConfig | None) -> None:

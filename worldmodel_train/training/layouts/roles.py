@@ -16,6 +16,8 @@ class Followed(NamedTuple):
     """The teacher's name in the objective's state."""
     teacher: nn.Parameter
     student: nn.Parameter
+    momentum: float | None
+    """The pair's own, None for the schedule's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +44,7 @@ def roles_of(objective: nn.Module, pairs: Sequence[EmaPair]) -> Roles:
     state = objective.state_dict(keep_vars=True)
     parameters = {name: t for name, t in state.items() if isinstance(t, nn.Parameter)}
     names = {id(parameter): name for name, parameter in parameters.items()}
-    followed = [_named(entry, names) for pair in pairs for entry in _followed(pair)]
+    followed = [entry for pair in pairs for entry in _followed(pair, names)]
     teachers = {entry.name for entry in followed}
     return Roles(
         trained={name: p for name, p in parameters.items() if p.requires_grad},
@@ -57,18 +59,16 @@ def roles_of(objective: nn.Module, pairs: Sequence[EmaPair]) -> Roles:
     )
 
 
-def _named(entry: tuple[nn.Parameter, nn.Parameter], names: Mapping[int, str]) -> Followed:
-    teacher, student = entry
-    return Followed(names[id(teacher)], teacher, student)
-
-
-def _followed(pair: EmaPair) -> list[tuple[nn.Parameter, nn.Parameter]]:
+def _followed(pair: EmaPair, names: Mapping[int, str]) -> list[Followed]:
     students = dict(pair.student.named_parameters())
     teachers = dict(pair.teacher.named_parameters())
     assert students.keys() == teachers.keys(), "teacher and student differ in structure"
     for name, teacher in teachers.items():
         assert not teacher.requires_grad, f"the teacher's {name} would be trained"
-    return [(teacher, students[name]) for name, teacher in teachers.items()]
+    return [
+        Followed(names[id(teacher)], teacher, students[name], pair.momentum)
+        for name, teacher in teachers.items()
+    ]
 
 
 def _followed_buffers(pair: EmaPair) -> list[tuple[Tensor, Tensor]]:

@@ -47,7 +47,7 @@ class Zero:
         return torch.as_tensor(self.engine.get_global_grad_norm())
 
     @torch.no_grad()
-    def update_teachers(self, momentum: float) -> None:
+    def update_teachers(self, momentum: float | None) -> None:
         """A lerp of this rank's slices, which are then published."""
         self.ema.update(momentum)
         self.publish_teachers()

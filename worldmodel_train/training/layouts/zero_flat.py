@@ -68,7 +68,11 @@ class ZeroFlat(Zero):
         }
         self._teacher_groups = [_lay_out_teacher(group, self) for group in self._followed_groups()]
         masters = [group.student.master.data for group in self._teacher_groups]
-        self.ema = Ema(masters, [group.ema for group in self._teacher_groups])
+        self.ema = Ema(
+            masters,
+            [group.ema for group in self._teacher_groups],
+            [group.momentum for group in self._teacher_groups],
+        )
 
     def pieces(self) -> Sequence[Piece]:
         """The stretches of parameters that fall into this rank's slices."""
@@ -115,6 +119,8 @@ class TeacherGroup:
     flat: Tensor
     ema: Tensor
     """This rank's slice in fp32, where the masters are."""
+    momentum: float | None
+    """Of its own, if not the schedule's."""
 
 
 def flat_groups(optimizer: Any) -> list[FlatGroup]:  # noqa: ANN401  # see Zero
@@ -145,11 +151,14 @@ def _flat_group(
 def _lay_out_teacher(group: FlatGroup, layout: Zero) -> TeacherGroup:
     """Moves the teachers of a group into one flat tensor; their values stay."""
     flat = torch.zeros_like(group.flat)
+    momenta: set[float | None] = set()
     for entry in layout.roles.followed:
         offset = group.offsets.get(id(entry.student))
         if offset is not None:
+            momenta.add(entry.momentum)
             place = flat[offset : offset + entry.student.numel()].view(entry.teacher.shape)
             entry.teacher.data = place.copy_(entry.teacher.data)
     own = flat[group.begin : group.begin + group.master.numel()]
     ema = own.to(device=group.master.device, dtype=torch.float32, copy=True)
-    return TeacherGroup(student=group, flat=flat, ema=ema)
+    (momentum,) = momenta
+    return TeacherGroup(student=group, flat=flat, ema=ema, momentum=momentum)

@@ -31,7 +31,7 @@ class ZeroPartitioned(Zero):
             _slice(entry.teacher).to(device=student.device, dtype=torch.float32, copy=True)
             for entry, student in zip(followed, students, strict=True)
         ]
-        self.ema = Ema(students, self._emas)
+        self.ema = Ema(students, self._emas, [entry.momentum for entry in followed])
 
     def pieces(self) -> Sequence[Piece]:
         """One piece of each tensor, without the padding; none where the tensor is too short."""

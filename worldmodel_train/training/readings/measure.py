@@ -99,7 +99,7 @@ def _schedules(module: TrainingModule) -> dict[str, float]:
     """The values that the step just ended was taken with."""
     plan, groups = module.plan, module.optimizer.param_groups
     decays = [group["weight_decay"] for group in groups if group["decays"]]
-    values = {"lr": groups[0]["lr"], "wd": max(decays, default=0.0)}
+    values = {"lr": plan.optim.lr.at(module.step, plan.steps), "wd": max(decays, default=0.0)}
     if plan.optim.ema is not None:
         values["ema"] = plan.optim.ema.at(module.step - 1, plan.steps)
     return values

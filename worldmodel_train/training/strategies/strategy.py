@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+from torch import nn
 
-from worldmodel_train.protocols import Objective
+from worldmodel_train.protocols import AfterStep, Objective
 from worldmodel_train.training.config import (
     AutoStrategy,
     DdpStrategy,
     DeepSpeedConfig,
+    Fsdp2Strategy,
     SingleStrategy,
     TrainConfig,
 )
@@ -59,6 +61,15 @@ def choose_place(
             processes.world_size, accelerator, train.precision, settings.removeprefix("name "),
         )  # fmt: skip
     return launch.place()
+
+
+def refuse_unsuited(objective: nn.Module, chosen: Chosen) -> None:
+    """Raises ValueError where a strategy cuts up weights that the objective must see whole."""
+    if isinstance(objective, AfterStep) and isinstance(chosen, DeepSpeedConfig | Fsdp2Strategy):
+        raise ValueError(
+            f"train.strategy={chosen.name} cuts up weights that {type(objective).__name__} changes "
+            "after each step; use train.strategy=ddp or single"
+        )
 
 
 def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gpu"]:
