@@ -73,7 +73,7 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        width = config.blocks.width
+        self.width = width = config.blocks.width
         self.position = config.position
         self.stream: Stream = config.stream
         self.places = Places(config.position, config.blocks.head_width)
