@@ -37,6 +37,8 @@ class DataFacts:
     held_out: SourceFacts | None = None
     size_key: KeyPath = ("data", "augment", "size")
     """Where the recipe has the height and width of all clips."""
+    classes: tuple[str, ...] | None = None
+    """The classes whose numbers are the clips' labels; None where no labels are read."""
 
     def __iter__(self) -> Iterator[SourceFacts]:
         """All sources, the held-out one last."""

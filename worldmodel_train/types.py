@@ -5,8 +5,8 @@ m target tokens, p latents pooled over batch and tokens, d width.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -33,6 +33,23 @@ class TokenGrid(NamedTuple):
         return self.frames * self.height * self.width
 
 
+@runtime_checkable
+class Record(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+_RecordT = TypeVar("_RecordT", bound=Record)
+
+
+def map_tensors(record: _RecordT, function: Callable[[Tensor], Tensor]) -> _RecordT:
+    """The same dataclass with `function` applied to each field that is a tensor, in their order."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    mapped = {name: function(v) for name, v in values.items() if isinstance(v, Tensor)}
+    return replace(record, **mapped)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Masks:
     """Which tokens the context encoder sees and which the predictor must predict.
@@ -48,8 +65,7 @@ class Masks:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Masks":
         """The same masks with `function` applied to each tensor."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: function(v) for k, v in tensors.items() if v is not None})
+        return map_tensors(self, function)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +77,10 @@ class Clips:
     """The position of each in the run's order of samples."""
     length_index: int = 0
     """Which of the clip lengths of the recipe's sources this is, in the order they are named."""
+    labels: Int[Tensor, "b"] | None = None
+    """The number of each clip's class, where the recipe has a list of them."""
+    times: Float[Tensor, "b t"] | None = None
+    """Seconds from the first picture of a clip's video to each of the clip's."""
 
     @property
     def num_samples(self) -> int:
@@ -69,7 +89,7 @@ class Clips:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Clips":
         """The same clips with `function` applied to each tensor."""
-        return replace(self, pixels=function(self.pixels))
+        return map_tensors(self, function)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 import pickle
 
+import numpy as np
 import pytest
 
 from worldmodel_train.cli import _exit_code
@@ -12,7 +13,7 @@ from worldmodel_train.data.config import (
     LoaderConfig,
     SourceConfig,
 )
-from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.decode import Decoded, DecodeError
 from worldmodel_train.data.health import (
     BadDataError,
     DataAwayError,
@@ -34,7 +35,7 @@ class Items:
         item = next(self._items)
         if " " in item:
             raise SampleError(Skip(item.split()[0], "/data/7.tar", "\x1b[31mkey\n"))
-        return EncodedSample(key=item, shard="/data/7.tar", video=item.encode())
+        return EncodedSample(key=item, shard="/data/7.tar", files={"video": item.encode()})
 
 
 class NoDecoder:
@@ -44,7 +45,7 @@ class NoDecoder:
     def decode_into(self, video, requests, clips):
         if video == b"broken":
             raise DecodeError("corrupt_video", "")
-        return "none"
+        return Decoded(decoder="none", times=(np.zeros(1),) * len(requests))
 
 
 def reader_of(items, *, shards="pipe:cat", **loader):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -41,8 +43,13 @@ def test_bad_samples_are_left_out_and_named(source):
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, b"9" * 5000, b"[]", b"\xff", b'{"label": NaN}'])
 def test_a_video_with_hostile_json_is_left_out_and_named(source, monkeypatch, text):
-    original = ShardSet.json
-    monkeypatch.setattr(ShardSet, "json", lambda shards, n: text if n == 2 else original(shards, n))
+    original = ShardSet.sample
+
+    def sample(shards, number, wanted):
+        found = original(shards, number, wanted)
+        return replace(found, files={**found.files, "json": text}) if number == 2 else found
+
+    monkeypatch.setattr(ShardSet, "sample", sample)
     fixed = load(source)
     assert fixed.keys == ("v0", "v2")
     assert ("v1", "bad_json") in [(s.key, s.reason) for s in fixed.skipped]

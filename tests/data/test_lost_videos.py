@@ -1,10 +1,11 @@
 """Videos without an answer: each is a named skip, and the share of them ends the run."""
 
+import numpy as np
 import pytest
 
 from worldmodel_train.data.clip_reader import ClipReader
 from worldmodel_train.data.config import AugmentConfig, ClipConfig, DataConfig, SourceConfig
-from worldmodel_train.data.decoding.decode import DecodeError
+from worldmodel_train.data.decoding.decode import Decoded, DecodeError
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.shards.source import EncodedSample
 
@@ -14,7 +15,7 @@ class Numbered:
 
     def read(self, position, attempt):
         del position
-        return EncodedSample(key=f"clip{attempt}", shard="/data/007.tar", video=b"video")
+        return EncodedSample(key=f"clip{attempt}", shard="/data/007.tar", files={"video": b"video"})
 
 
 class Hanging:
@@ -27,11 +28,11 @@ class Hanging:
         raise AssertionError
 
     def decode_into(self, video, requests, clips):
-        del video, requests, clips
+        del video, clips
         if self.left:
             self.left -= 1
             raise DecodeError(self.reason, "no clip")
-        return "pyav"
+        return Decoded(decoder="pyav", times=(np.zeros(2),) * len(requests))
 
 
 def reader(decoder):

@@ -144,9 +144,9 @@ def stream(consumer, consumers, start, buffer=1):
     return StreamSource(names, share, number=0, limits=limits)
 
 
-def fake_samples(shard, timeout_s, outages):
+def fake_samples(shard, timeout_s, outages, wanted):
     for i in range(PER_SHARD):
-        yield EncodedSample(key=f"{shard}/{i}", shard=shard, video=b"")
+        yield EncodedSample(key=f"{shard}/{i}", shard=shard, files={"video": b""})
 
 
 def made_by(worker, batches):

@@ -53,6 +53,7 @@ def held_out_clips(
         limit=limit,
         decoder=recipe.data.decoder,
         clips_per_video=clips_per_video,
+        classes=recipe.data.classes,
     )
     return replace(loaded, length_index=recipe.data.length_index(source.clip.frames))
 
@@ -83,6 +84,8 @@ def _pictured(recipe: Recipe, source: SourceConfig) -> Content:
         pixels=held_out.clips,
         samples=tuple(range(len(held_out.clips))),
         length_index=held_out.length_index,
+        labels=held_out.class_numbers,
+        times=held_out.times,
     )
     return _preparation(recipe)([clips], seed=recipe.train.seed, step=0)
 

@@ -5,6 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from jaxtyping import Float64
+
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.augment import draw_crop
 from worldmodel_train.data.config import DataConfig, SourceConfig
@@ -12,10 +15,12 @@ from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
     ClipArray,
     ClipRequest,
+    Decoded,
     DecodeError,
     Decoder,
 )
 from worldmodel_train.data.health import AWAY, MIN_SEEN, BadDataError, DataAwayError, shown
+from worldmodel_train.data.labels import ClassNumbers
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.data.remedies import remedy
@@ -32,6 +37,10 @@ class Clip:
     sample: int
     source: int
     key: str
+    times: Float64[np.ndarray, "t"]
+    """Seconds from its video's first picture to each of its own."""
+    label: int | None
+    """The number of its class, where labels are read."""
     skipped: tuple[Skip, ...]
 
 
@@ -50,6 +59,7 @@ class ClipReader:
         self._decoder = decoder
         self._seed = seed
         self._mixture = Mixture([source.weight for source in data.sources], seed)
+        self._classes = None if data.classes is None else ClassNumbers(data.classes)
         self._num_good = self._num_bad = 0  # samples of this process
 
     def num_frames(self, sample: int) -> int:
@@ -72,8 +82,9 @@ class ClipReader:
             attempt = len(skipped)
             try:
                 encoded = self._sources[source].read(position, attempt)
+                label = self._classes and self._classes.number_of(encoded)
                 requests = [self.request(config, sample + i, attempt) for i in range(clips)]
-                self._decode(encoded, requests, frames)
+                decoded = self._decode(encoded, requests, frames)
             except SampleError as error:
                 skipped.append(error.skip)
                 self._num_bad += 1
@@ -81,16 +92,23 @@ class ClipReader:
                 continue
             self._num_good += 1
             return [
-                Clip(sample=sample + i, source=source, key=encoded.key, skipped=tuple(skipped))
-                for i in range(clips)
+                Clip(
+                    sample=sample + i,
+                    source=source,
+                    key=encoded.key,
+                    times=times,
+                    label=label,
+                    skipped=tuple(skipped),
+                )
+                for i, times in enumerate(decoded.times)
             ]
 
     def _decode(
         self, encoded: EncodedSample, requests: Sequence[ClipRequest], frames: Sequence[ClipArray]
-    ) -> None:
+    ) -> Decoded:
         """Fills `frames`; raises SampleError."""
         try:
-            self._decoder.decode_into(encoded.video, requests, frames)
+            return self._decoder.decode_into(encoded.video, requests, frames)
         except DecodeError as error:
             skip = Skip(error.reason, encoded.shard, encoded.key)
             if error.reason in WITHOUT_ANSWER:  # each costs seconds or minutes: name them all

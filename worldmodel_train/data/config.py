@@ -1,11 +1,13 @@
 """What a recipe says about data: sources, clips, augmentation, decoding, loading."""
 
-from typing import Literal
+from collections import Counter
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
+from worldmodel_train.data.class_list import read_classes
 from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
 
 STREAM_PREFIXES = ("pipe:", "http://", "https://", "s3://", "gs://")
@@ -120,6 +122,14 @@ class LoaderConfig(StrictConfig):
     """Share of bad samples past which the run stops."""
 
 
+def _names_of(classes: object) -> object:
+    """The list, read where a file is named: what is stored of a run needs no such file."""
+    if isinstance(classes, str):
+        return read_classes(classes)
+    # pydantic no longer knows here that a list came from JSON, which has no tuples
+    return tuple(classes) if isinstance(classes, list) else classes
+
+
 class DataConfig(StrictConfig):
     """The training mixture, the held-out clips, and how both are read."""
 
@@ -129,6 +139,12 @@ class DataConfig(StrictConfig):
     """Clips never trained on, for pictures and evaluation."""
     augment: AugmentConfig
     """Crop and flip of training clips."""
+    classes: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(_names_of, json_schema_input_type=tuple[str, ...] | str | None),
+    ] = None
+    """Names of all classes, or a text file with one a line: then each clip has the number of the
+    `label` in its sample's json, and samples without one of these are skipped. Null reads none."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding."""
     loader: LoaderConfig = LoaderConfig()
@@ -144,6 +160,7 @@ class DataConfig(StrictConfig):
                 for index, source in enumerate(self.sources)
             ),
             held_out=held_out and self._facts(held_out, ("data", "held_out"), 0.0),
+            classes=self.classes,
         )
 
     def _facts(self, source: SourceConfig, key: KeyPath, share: float) -> SourceFacts:
@@ -154,6 +171,18 @@ class DataConfig(StrictConfig):
         """Which of the sources' clip lengths is `frames`, or is nearest to it."""
         lengths = list(dict.fromkeys(source.clip.frames for source in self.sources))
         return min(range(len(lengths)), key=lambda i: abs(lengths[i] - frames))
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if classes is not None and not all(classes):
+            raise ValueError('a class is named ""; give each a name')
+        twice = [name for name, times in Counter(classes or ()).items() if times > 1]
+        if twice:
+            raise ValueError(f"two classes are named '{twice[0]}'; name each once")
+        if classes == ():
+            raise ValueError("there are no classes; name some, or write null to read no labels")
+        return classes
 
     @model_validator(mode="after")
     def _names_differ(self) -> "DataConfig":

@@ -7,24 +7,26 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
-from worldmodel_train.config.json_text import JsonError, parse_object
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
 from worldmodel_train.data.decoding.crop import CENTER_CROP
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
     ClipRequest,
+    Decoded,
     DecodeError,
     Decoder,
 )
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.health import shown
+from worldmodel_train.data.labels import ClassNumbers, label_of
 from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,10 @@ class FixedClips:
     keys: tuple[str, ...]
     labels: tuple[str | None, ...]
     skipped: tuple[Skip, ...]
+    times: Float[Tensor, "b t"] | None = None
+    """Seconds from the first picture of a clip's video to each of the clip's."""
+    class_numbers: Int64[Tensor, "b"] | None = None
+    """The numbers of the labels, where the classes are known."""
     length_index: int = 0
     """Which of the clip lengths that are trained on is theirs, or nearest."""
 
@@ -51,11 +57,12 @@ def load_clips(
     limit: int,
     decoder: DecoderConfig,
     clips_per_video: int = 1,
+    classes: Sequence[str] | None = None,
 ) -> FixedClips:
     """Up to `limit` centre-cropped clips, the same on every call; bad samples are left out.
 
-    Clips of one video follow each other, their starts spread evenly over it. Raises ValueError if
-    no video can be used.
+    Clips of one video follow each other, their starts spread evenly over it. With `classes`, a
+    sample of none of them is bad. Raises ValueError if no video can be used.
     """
     if source.streams:
         raise ValueError(
@@ -65,12 +72,18 @@ def load_clips(
     clips: list[UInt8[np.ndarray, "t h w c"]] = []
     keys: list[str] = []
     labels: list[str | None] = []
+    times: list[Float64[np.ndarray, "t"]] = []
+    numbers: list[int] = []
+    known = None if classes is None else ClassNumbers(classes)
     skipped: list[Skip] = []
     with DecodeProcess(decoder) as process:
         for number in range(len(shards)):
             try:
-                sample, label = _labelled(shards, number)
-                made = _clips(process, sample, _requests(source, size, decoder, clips_per_video))
+                sample = shards.sample(number, DESCRIBED_VIDEOS)
+                label = label_of(sample)
+                found = [known.number_of(sample)] if known else []
+                requests = _requests(source, size, decoder, clips_per_video)
+                made, decoded = _clips(process, sample, requests)
             except SampleError as error:
                 skipped.append(error.skip)
                 _require_answers(source.name, skipped)
@@ -78,6 +91,8 @@ def load_clips(
             clips += list(made)
             keys += [sample.key] * len(made)
             labels += [label] * len(made)
+            times += decoded.times
+            numbers += found * len(made)
             if len(clips) >= limit:
                 break
     for skip in skipped:
@@ -88,6 +103,8 @@ def load_clips(
         clips=torch.from_numpy(np.stack(clips[:limit])),
         keys=tuple(keys[:limit]),
         labels=tuple(labels[:limit]),
+        times=torch.from_numpy(np.stack(times[:limit]).astype(np.float32)),
+        class_numbers=torch.tensor(numbers[:limit]) if known else None,
         skipped=tuple(skipped),
     )
 
@@ -119,23 +136,13 @@ def _requests(
     ]
 
 
-def _labelled(shards: ShardSet, number: int) -> tuple[EncodedSample, str | None]:
-    """A sample and its label; raises SampleError."""
-    sample = shards.video(number)
-    try:
-        label = parse_object(shards.json(number), sample.key).get("label")
-    except JsonError as error:
-        raise SampleError(Skip("bad_json", sample.shard, sample.key)) from error
-    return sample, None if label is None else str(label)
-
-
 def _clips(
     decoder: Decoder, sample: EncodedSample, requests: Sequence[ClipRequest]
-) -> UInt8[np.ndarray, "n t h w c"]:
-    """The clips of a sample; raises SampleError."""
+) -> tuple[UInt8[np.ndarray, "n t h w c"], Decoded]:
+    """The clips of a sample, and what is known of them; raises SampleError."""
     clips = np.empty((len(requests), *requests[0].shape), dtype=np.uint8)
     try:
-        decoder.decode_into(sample.video, requests, list(clips))
+        decoded = decoder.decode_into(sample.video, requests, list(clips))
     except DecodeError as error:
         raise SampleError(Skip(error.reason, sample.shard, sample.key)) from error
-    return clips
+    return clips, decoded

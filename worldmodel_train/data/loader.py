@@ -7,14 +7,15 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count
 
+import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from worldmodel_train.data.batch_memory import BatchMemory, Parcel, Shape
-from worldmodel_train.data.clip_reader import ClipReader
+from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
@@ -22,6 +23,7 @@ from worldmodel_train.data.mixture import block_counts
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
+from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS, VIDEOS
 from worldmodel_train.data.stream_positions import (
     StreamState,
     merge_streams,
@@ -93,9 +95,10 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
         self._starts = merge_streams([position.streams or {}])
         if position.rank == 0:
             self._tell_what_streams_repeat()
+        self._wanted = VIDEOS if data.classes is None else DESCRIBED_VIDEOS
         # Indexed once, here; the workers get copies.
         self._indexed: dict[int, IndexedSource] = {
-            i: IndexedSource(source.name, shards, seed=position.seed, number=i)
+            i: IndexedSource(source.name, shards, seed=position.seed, number=i, wanted=self._wanted)
             for i, (source, shards) in enumerate(zip(data.sources, self._shards, strict=True))
             if not source.streams
         }
@@ -164,7 +167,7 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
             timeout_s=self._data.loader.stream_timeout_s,
             retry_s=self._data.loader.stream_retry_s,
         )
-        return StreamSource(shards, share, number=number, limits=limits)
+        return StreamSource(shards, share, number=number, limits=limits, wanted=self._wanted)
 
     def _marks(self, streams: Mapping[int, StreamSource]) -> Iterator[StreamMark]:
         for number, stream in streams.items():
@@ -219,8 +222,17 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
             pixels=frames,
             samples=tuple(clip.sample for clip in clips),
             length_index=self._data.length_index(frames.shape[1]),
+            labels=_labels(clips),
+            times=torch.from_numpy(np.stack([clip.times for clip in clips]).astype(np.float32)),
         )
         return read, tuple(skip for clip in clips for skip in clip.skipped)
+
+
+def _labels(clips: Sequence[Clip]) -> Int64[Tensor, "b"] | None:
+    """The numbers of the clips' classes, if they have any."""
+    labels = [clip.label for clip in clips if clip.label is not None]
+    assert len(labels) in (0, len(clips)), "all have a label, or none"
+    return torch.tensor(labels) if labels else None
 
 
 def _private_clips(shapes: Sequence[Shape]) -> list[Tensor]:

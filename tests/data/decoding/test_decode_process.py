@@ -64,7 +64,9 @@ def test_the_child_gives_the_same_clip_as_the_decoder_itself(make_video, make_re
     video, request = make_video(), make_request(start=0.5)
     with DecodeProcess(DecoderConfig()) as process:
         decoded = process.decode(video, request)
-    np.testing.assert_array_equal(decoded.clip, make_decoder("auto").decode(video, request).clip)
+    here = make_decoder("auto").decode(video, request)
+    np.testing.assert_array_equal(decoded.clip, here.clip)
+    np.testing.assert_array_equal(decoded.times, here.times)
     assert decoded.decoder == "pyav"
 
 
@@ -72,10 +74,11 @@ def test_several_clips_come_back_in_one_answer(make_video, make_request):
     video, requests = make_video(), [make_request(3), make_request(2, start=0.5, size=16)]
     with DecodeProcess(DecoderConfig()) as process:
         together = [np.empty(request.shape, dtype=np.uint8) for request in requests]
-        process.decode_into(video, requests, together)
-        alone = [process.decode(video, request).clip for request in requests]
-    for left, right in zip(together, alone, strict=True):
-        np.testing.assert_array_equal(left, right)
+        decoded = process.decode_into(video, requests, together)
+        alone = [process.decode(video, request) for request in requests]
+    for left, times, right in zip(together, decoded.times, alone, strict=True):
+        np.testing.assert_array_equal(left, right.clip)
+        np.testing.assert_array_equal(times, right.times)
 
 
 def test_the_reason_comes_back(make_request):
@@ -127,6 +130,8 @@ def test_a_child_that_does_not_even_read_is_killed(tmp_path, make_request):
         "os._exit(3)",
         "tell({'decoder': 'x'}, bytes(10))",
         "tell({'reason': 'x'}, bytes(10))",
+        "tell({'decoder': 'x'}, bytes(24))",
+        "tell({'decoder': 'x'}, b'\\xff' * 32)",
         "tell({'clips': 'none'})",
         "tell({'reason': ['no', 'word']})",
         "tell({'reason': '\\x1b[2J'})",

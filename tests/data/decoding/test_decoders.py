@@ -241,3 +241,15 @@ def test_a_damaged_video_is_refused_although_decord_often_only_logs_it(videos, m
     # on a busy machine decord's own thread now and then fails before the picture is asked for
     with pytest.raises(DecodeError, match=r"decord_damaged_frames: .*h264|decord_failed: "):
         make_decoder("decord").decode(damaged, make_request(8, 4.0))
+
+
+@pytest.mark.parametrize("name", ["gen_vfr_h264.mp4", "gen_1fps.mp4"])
+def test_both_decoders_know_when_each_picture_is_shown(videos, make_request, name):
+    video, request = (videos / name).read_bytes(), make_request(6, 7.0, start=0.3)
+    ours, theirs = (make_decoder(kind).decode(video, request) for kind in ("decord", "pyav"))
+    np.testing.assert_array_equal(ours.times, theirs.times)
+    with av.open(io.BytesIO(video)) as container:
+        stamps = sorted(float(frame.time) for frame in container.decode(video=0))
+    shown = {round(stamp - stamps[0], 6) for stamp in stamps}
+    assert {round(float(time), 6) for time in ours.times} <= shown
+    assert (np.diff(ours.times) >= 0).all()

@@ -13,6 +13,7 @@ from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.shard_table import ShardTable
 from worldmodel_train.data.shards.source import SampleError
 from worldmodel_train.data.shards.tar_index import read_shard_table
+from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
 
 FILES = {
     "a.tar": {"1.mp4": b"one", "1.npz": b"actions", "1.json": b"{}", "2.mp4": b"two"},
@@ -45,7 +46,14 @@ def samples(folder) -> tuple[list[object], int]:
     for number in range(len(shards)):
         try:
             sample = shards.video(number)
-            found.append((sample.key, sample.shard, sample.video, shards.json(number)))
+            found.append(
+                (
+                    sample.key,
+                    sample.shard,
+                    sample.video,
+                    shards.sample(number, DESCRIBED_VIDEOS).files["json"],
+                )
+            )
         except SampleError as error:
             found.append(error.skip)
     return found, shards.num_stale

@@ -8,6 +8,7 @@ import pytest
 from worldmodel_train.data.packing.index_folder import index_folder
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import SampleError
+from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
 
 OLD = Path(__file__).parent / "version1"
 
@@ -19,7 +20,9 @@ def found(folder):
     for number in range(4):
         try:
             sample = shards.video(number)
-            read.append((sample.key, sample.video, shards.json(number)))
+            read.append(
+                (sample.key, sample.video, shards.sample(number, DESCRIBED_VIDEOS).files["json"])
+            )
         except SampleError as error:
             read.append((error.skip.reason, error.skip.key))
     assert shards.num_stale == 0

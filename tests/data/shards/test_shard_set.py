@@ -9,6 +9,7 @@ from worldmodel_train.data.shards.folder_index import INDEX_FILE, IndexedShard, 
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import SampleError
 from worldmodel_train.data.shards.tar_index import read_shard_table
+from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
 
 
 def write_rows(*paths):
@@ -39,7 +40,7 @@ def test_an_indexed_set_is_read_without_a_scan(paths, never_scanned):
     shards = ShardSet(list(map(str, paths)))
     assert videos(shards) == ["x-a", "x-b", "y-a", "y-b"]
     assert [shards.video(i).key for i in range(4)] == ["xa", "xb", "ya", "yb"]
-    assert shards.json(2) == b'{"label": "label of ya"}'
+    assert shards.sample(2, DESCRIBED_VIDEOS).files["json"] == b'{"label": "label of ya"}'
     assert shards.num_stale == 0
 
 
@@ -53,7 +54,7 @@ def test_a_json_too_large_to_be_parsed_is_not_read_and_its_video_is(paths, monke
     monkeypatch.setattr(shard_set, "JSON_LIMIT", 10)
     shards = ShardSet(list(map(str, paths)))
     with pytest.raises(SampleError) as error:
-        shards.json(0)
+        shards.sample(0, DESCRIBED_VIDEOS).files["json"]
     assert error.value.skip == ("too_large", str(paths[0]), "xa")
     assert shards.video(0).video == b"x-a"
 
@@ -94,7 +95,7 @@ def test_another_shard_of_the_same_size_is_never_read_by_the_old_places(paths, m
     make_shard("x.tar", {"q": b"quite other bytes", "r": b"r"})
     assert paths[0].stat().st_size == size
     assert (shards.video(0).key, shards.video(0).video) == ("q", b"quite other bytes")
-    assert shards.json(1) == b'{"label": "label of r"}'
+    assert shards.sample(1, DESCRIBED_VIDEOS).files["json"] == b'{"label": "label of r"}'
     assert shards.num_stale == 1
 
 

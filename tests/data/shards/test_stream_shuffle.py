@@ -9,7 +9,10 @@ from worldmodel_train.types import Skip
 
 def turns(count: int, num_bytes: int = 10) -> Iterator[tuple[int, EncodedSample]]:
     for number in range(count):
-        yield number, EncodedSample(key=str(number), shard="a.tar", video=bytes(num_bytes))
+        yield (
+            number,
+            EncodedSample(key=str(number), shard="a.tar", files={"video": bytes(num_bytes)}),
+        )
 
 
 def numbers(shuffled: Shuffled) -> list[int]:

@@ -16,7 +16,7 @@ from worldmodel_train.data.shards.tar_members import (
     read_member,
     tar_members,
 )
-from worldmodel_train.data.shards.video_sample import problem_of
+from worldmodel_train.data.shards.wanted_files import VIDEOS
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 
@@ -31,7 +31,7 @@ def write_tar(path, files, format=tarfile.PAX_FORMAT):
 
 def problems(path):
     table = read_shard_table(path)
-    return [problem_of(table[row]) for row in range(len(table))]
+    return [VIDEOS.problem(table[row]) for row in range(len(table))]
 
 
 NAMES = st.text(

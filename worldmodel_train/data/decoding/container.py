@@ -74,6 +74,10 @@ class VideoTrack:
         )
         return frames_at(self.seconds, times)
 
+    def times_of(self, frames: Int64[np.ndarray, "t"]) -> Float64[np.ndarray, "t"]:
+        """Seconds from the first frame to these."""
+        return self.seconds[frames] - self.seconds[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class OpenTrack:

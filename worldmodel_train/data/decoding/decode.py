@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.crop import Crop
@@ -59,17 +59,28 @@ class ClipRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """What is known of clips that were decoded, beside their pictures."""
+
+    decoder: str
+    times: tuple[Float64[np.ndarray, "_"], ...]
+    """For each clip the seconds from the video's first picture to those that the clip shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecodedClip:
-    """A clip and who decoded it."""
+    """A clip, when its pictures are shown, and who decoded it."""
 
     clip: UInt8[np.ndarray, "t h w c"]
+    times: Float64[np.ndarray, "t"]
     decoder: str
 
 
 def decode_with(decoder: "Decoder", video: bytes, request: ClipRequest) -> DecodedClip:
     """One clip, in memory of its own; raises DecodeError."""
     clip = np.empty(request.shape, dtype=np.uint8)
-    return DecodedClip(clip=clip, decoder=decoder.decode_into(video, [request], [clip]))
+    decoded = decoder.decode_into(video, [request], [clip])
+    return DecodedClip(clip=clip, times=decoded.times[0], decoder=decoded.decoder)
 
 
 @runtime_checkable
@@ -82,8 +93,8 @@ class Decoder(Protocol):
 
     def decode_into(
         self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
-    ) -> str:
-        """Fills the clips asked for, all of one video, and says who decoded them.
+    ) -> Decoded:
+        """Fills the clips asked for, all of one video; who decoded them, and their times.
 
         Raises DecodeError where one of them cannot be had; the clips then hold anything.
         """

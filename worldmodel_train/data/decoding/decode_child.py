@@ -12,6 +12,7 @@ import sys
 from io import BytesIO
 
 import cv2
+import numpy as np
 
 from worldmodel_train.data.confinement import (
     OUT_OF_MEMORY,
@@ -40,9 +41,9 @@ def serve(peer: Peer, memory: ClipMemory, decoder: Decoder) -> None:
         # has died itself and the kernel did not tell, this watchdog, a thread that needs no GIL,
         # ends the process.
         faulthandler.dump_traceback_later(2 * message.pop("timeout_s"), exit=True)
-        answer = _answer(decoder, video, message, memory)
+        answer, times = _answer(decoder, video, message, memory)
         faulthandler.cancel_dump_traceback_later()
-        peer.send(answer)
+        peer.send(answer, times)
 
 
 def _receive_bytes(peer: Peer, count: int) -> bytes:
@@ -55,17 +56,20 @@ def _receive_bytes(peer: Peer, count: int) -> bytes:
     return file.getvalue()
 
 
-def _answer(decoder: Decoder, video: bytes, message: Message, memory: ClipMemory) -> Message:
+def _answer(
+    decoder: Decoder, video: bytes, message: Message, memory: ClipMemory
+) -> tuple[Message, bytes]:
+    """Who filled the clips, and the times of all pictures; or the reason why there are none."""
     requests = [unpack_request(request) for request in message["requests"]]
     try:
-        name = decoder.decode_into(video, requests, memory.arrays([r.shape for r in requests]))
+        decoded = decoder.decode_into(video, requests, memory.arrays([r.shape for r in requests]))
     except DecodeError as error:
-        return {"reason": error.reason, "detail": error.detail[:500]}
+        return {"reason": error.reason, "detail": error.detail[:500]}, b""
     except (MemoryError, cv2.error) as error:
         if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
             raise
-        return {"reason": OUT_OF_MEMORY, "detail": str(error)[:500]}
-    return {"decoder": name}
+        return {"reason": OUT_OF_MEMORY, "detail": str(error)[:500]}, b""
+    return {"decoder": decoded.decoder}, np.concatenate(decoded.times).tobytes()
 
 
 def main() -> None:

@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO
 
+import numpy as np
+from jaxtyping import Float64, Int64
+
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.config import DecoderConfig
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
@@ -21,12 +24,13 @@ from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
     ClipArray,
     ClipRequest,
+    Decoded,
     DecodedClip,
     DecodeError,
     decode_with,
     tells_of_no_memory,
 )
-from worldmodel_train.data.decoding.wire import Message, Peer, pack_request
+from worldmodel_train.data.decoding.wire import Peer, pack_request
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +58,7 @@ class DecodeProcess:
 
     def decode_into(
         self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
-    ) -> str:
+    ) -> Decoded:
         """Fills the clips; raises DecodeError, also when the child hung, crashed or grew twice.
 
         A fresh child is asked once more, so that neither a busy machine nor what earlier videos
@@ -70,7 +74,7 @@ class DecodeProcess:
 
     def _ask(
         self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
-    ) -> str:
+    ) -> Decoded:
         peer, memory = self._line or self._start()
         self._clear_stderr()
         shared = memory.arrays([request.shape for request in requests])
@@ -80,7 +84,7 @@ class DecodeProcess:
         try:
             packed = [pack_request(request) for request in requests]
             peer.send({"requests": packed, "timeout_s": timeout_s}, video)
-            decoder = _decoder_of(*peer.receive())
+            decoded = _receive_decoded(peer, requests)
             answered = True
         except TimeoutError:
             detail = f"no clip within data.decoder.timeout_s={self._config.timeout_s:g}"
@@ -97,7 +101,7 @@ class DecodeProcess:
                 self.close()
         for clip, made in zip(clips, shared, strict=True):
             clip[...] = made
-        return decoder
+        return decoded
 
     def _loss(self, how: str) -> DecodeError:
         """What became of a child that gave no answer, or none that makes sense."""
@@ -183,18 +187,31 @@ class DecodeProcess:
         self._stderr.truncate()
 
 
-def _decoder_of(answer: Message, body_bytes: int) -> str:
-    """Who decoded the clips; raises DecodeError with the child's reason why there are none.
+def _receive_decoded(peer: Peer, requests: Sequence[ClipRequest]) -> Decoded:
+    """What the child says of its clips; raises DecodeError with its reason why there are none.
 
     Raises ConnectionError where the answer is none that a child gives: a stranger's video may have
     written it.
     """
-    word, detail = answer.get("reason", answer.get("decoder")), answer.get("detail", "")
-    if body_bytes or not (isinstance(word, str) and _WORD.fullmatch(word)):
+    answer, body_bytes = peer.receive()
+    ends = np.cumsum([request.frames for request in requests])
+    times = np.empty(0 if "reason" in answer else int(ends[-1]), dtype=np.float64)
+    word = answer.get("reason", answer.get("decoder"))
+    if body_bytes != times.nbytes or not (isinstance(word, str) and _WORD.fullmatch(word)):
         raise ConnectionError(f"an answer of {body_bytes} bytes without a word of the clips")
     if "reason" in answer:
-        raise DecodeError(word, printable(detail))
-    return word
+        raise DecodeError(word, printable(answer.get("detail", "")))
+    return Decoded(decoder=word, times=_receive_times(peer, times, ends[:-1]))
+
+
+def _receive_times(
+    peer: Peer, times: Float64[np.ndarray, "_"], ends: Int64[np.ndarray, "_"]
+) -> tuple[Float64[np.ndarray, "_"], ...]:
+    """The times of each clip's pictures, read into `times`."""
+    peer.receive_into(memoryview(times).cast("B"))
+    if not np.isfinite(times).all():
+        raise ConnectionError("an answer with times that are no numbers")
+    return tuple(np.split(times, ends))
 
 
 def _last_line(stderr: IO[bytes]) -> str:

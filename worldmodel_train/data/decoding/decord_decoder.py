@@ -13,6 +13,7 @@ from worldmodel_train.data.decoding.crop import frame_crop
 from worldmodel_train.data.decoding.decode import (
     ClipArray,
     ClipRequest,
+    Decoded,
     DecodedClip,
     DecodeError,
     decode_with,
@@ -42,7 +43,7 @@ class DecordDecoder:
 
     def decode_into(
         self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
-    ) -> str:
+    ) -> Decoded:
         """Fills clips of one video, whose container is read and checked once."""
         track = read_track(video, max_pixels=min(request.max_pixels for request in requests))
         _require_safe(track)
@@ -59,7 +60,8 @@ class DecordDecoder:
             raise DecodeError(reason, _first_line(log.text))
         for request, index, clip in zip(requests, indexes, clips, strict=True):
             self._check_repeats(video, request, index, clip)
-        return "decord"
+        times = tuple(track.times_of(index) for index in indexes)
+        return Decoded(decoder="decord", times=times)
 
     def _check_repeats(
         self,

@@ -6,13 +6,14 @@ import av
 import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from worldmodel_train.data.decoding.container import OpenTrack, VideoTrack, open_track
 from worldmodel_train.data.decoding.crop import frame_crop
 from worldmodel_train.data.decoding.decode import (
     ClipArray,
     ClipRequest,
+    Decoded,
     DecodedClip,
     DecodeError,
     decode_with,
@@ -33,7 +34,7 @@ class PyavDecoder:
 
     def decode_into(
         self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
-    ) -> str:
+    ) -> Decoded:
         """Fills the clips; frames that several of them show are decoded once.
 
         A keyframe may lean on frames before it, or be none, whatever the container says. What is
@@ -41,21 +42,23 @@ class PyavDecoder:
         missing.
         """
         try:
-            _fill(clips, video, requests, _needed_frames)
+            times = _fill(clips, video, requests, _needed_frames)
         except DecodeError as error:
             if error.reason not in _OF_SPARSE_DECODING:
                 raise
-            _fill(clips, video, requests, _all_frames)
-        return "pyav"
+            times = _fill(clips, video, requests, _all_frames)
+        return Decoded(decoder="pyav", times=times)
 
 
 def _fill(
     clips: Sequence[ClipArray], video: bytes, requests: Sequence[ClipRequest], frames: _Frames
-) -> None:
+) -> tuple[Float64[np.ndarray, "_"], ...]:
+    """Fills the clips; the times of their pictures."""
     max_pixels = min(request.max_pixels for request in requests)
     with open_track(video, max_pixels=max_pixels) as opened:
         cutter = _Cutter(opened.track, requests, clips)
         cutter.cut(frames(opened, cutter.frames))
+        return cutter.times
 
 
 def _needed_frames(opened: OpenTrack, frames: Int64[np.ndarray, "m"]) -> Iterator[av.VideoFrame]:
@@ -102,8 +105,10 @@ class _Cutter:
     ) -> None:
         self._requests = requests
         self._clips = clips
-        self._shown = [track.ticks[track.frames_of(request)] for request in requests]
-        self.frames = np.unique(np.concatenate([track.frames_of(r) for r in requests]))
+        shown = [track.frames_of(request) for request in requests]
+        self._shown = [track.ticks[frames] for frames in shown]
+        self.times = tuple(track.times_of(frames) for frames in shown)
+        self.frames = np.unique(np.concatenate(shown))
         self._missing = set(track.ticks[self.frames].tolist())
         self._reformatter = VideoReformatter()  # shared, because setting one up takes long
 

@@ -1,7 +1,7 @@
 """Length-prefixed messages between a loader and its decoding process: JSON, then raw bytes.
 
 JSON and not pickle: a process that has touched a stranger's video is not trusted with more than
-the bytes of the clip it was asked for.
+the bytes of the clip it was asked for, and when its pictures are shown.
 """
 
 import json

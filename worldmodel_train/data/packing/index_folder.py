@@ -16,7 +16,7 @@ from worldmodel_train.data.shards.folder_index import (
     write_folder_index,
 )
 from worldmodel_train.data.shards.tar_index import scan
-from worldmodel_train.data.shards.video_sample import problem_of
+from worldmodel_train.data.shards.wanted_files import VIDEOS
 
 
 @dataclass
@@ -72,7 +72,7 @@ def scan_shard(path: Path, beat: Callable[[], None]) -> ScannedShard | Lost:
             return Lost(reason="compressed", detail=f"with {packer}: decompress it")
         num_bytes = os.fstat(file.fileno()).st_size
         table = scan(file)
-    problems = Counter(problem_of(table[row]) for row in range(len(table)))
+    problems = Counter(VIDEOS.problem(table[row]) for row in range(len(table)))
     del problems[""]
     return ScannedShard(shard=IndexedShard(path.name, num_bytes, table), problems=problems)
 

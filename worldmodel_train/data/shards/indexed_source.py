@@ -4,13 +4,23 @@ from collections.abc import Sequence
 
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample
+from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles
 from worldmodel_train.data.source_order import SourceOrder
 
 
 class IndexedSource:
     """A source whose every epoch is a permutation of its samples, a function of (seed, epoch)."""
 
-    def __init__(self, name: str, shards: Sequence[str], *, seed: int, number: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        shards: Sequence[str],
+        *,
+        seed: int,
+        number: int,
+        wanted: WantedFiles = VIDEOS,
+    ) -> None:
+        self._wanted = wanted
         self._shards = ShardSet(shards)
         if len(self._shards) == 0:
             raise ValueError(f"data: the {len(shards)} shards of source '{name}' hold no samples")
@@ -26,4 +36,4 @@ class IndexedSource:
 
     def read(self, position: int, attempt: int) -> EncodedSample:
         """The sample drawn at this position; raises SampleError."""
-        return self._shards.video(self._order.number_at(position, attempt))
+        return self._shards.sample(self._order.number_at(position, attempt), self._wanted)

@@ -5,7 +5,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 
@@ -22,8 +22,7 @@ from worldmodel_train.data.shards.tar_members import (
     CorruptTarError,
     read_member,
 )
-from worldmodel_train.data.shards.video_sample import problem_of, video_of
-from worldmodel_train.data.video_files import JSON_LIMIT, MEMBER_LIMIT
+from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
@@ -64,25 +63,21 @@ class ShardSet:
 
     def video(self, number: int) -> EncodedSample:
         """A sample's video; raises SampleError."""
-        sample, shard, content = self._read(number, "video")
-        return EncodedSample(key=sample.key, shard=shard, video=content)
+        return self.sample(number, VIDEOS)
 
-    def json(self, number: int) -> bytes:
-        """A sample's json; raises SampleError."""
-        return self._read(number, "json")[2]
-
-    def _read(self, number: int, what: Literal["video", "json"]) -> tuple[ShardSample, str, bytes]:
+    def sample(self, number: int, wanted: WantedFiles) -> EncodedSample:
+        """What is wanted of a sample; raises SampleError."""
         shard, row = self.find(number)
         path = self._shards[shard]
         try:
             with Path(path).open("rb") as file:
                 sample = self._indexed(file, shard, row) or self._scanned(file, shard, row)
                 try:
-                    return sample, path, _content(file, path, sample, what)
+                    return _encoded(file, path, sample, wanted)
                 except ChangedMemberError as error:
                     self._distrust(shard, str(error))
                 sample = self._scanned(file, shard, row)
-                return sample, path, _content(file, path, sample, what)
+                return _encoded(file, path, sample, wanted)
         except OSError as error:
             raise SampleError(Skip("unreadable_shard", path, str(error))) from error
         except ChangedMemberError as error:  # while it was being read
@@ -134,18 +129,13 @@ class ShardSet:
         return table[row]
 
 
-def _content(
-    file: BinaryIO, path: str, sample: ShardSample, what: Literal["video", "json"]
-) -> bytes:
-    """The sample's bytes; raises SampleError where it cannot be used."""
-    problem = problem_of(sample)
+def _encoded(file: BinaryIO, path: str, sample: ShardSample, wanted: WantedFiles) -> EncodedSample:
+    """The sample's files; raises SampleError where it cannot be used."""
+    problem = wanted.problem(sample)
     if problem:
         raise SampleError(Skip(problem, path, sample.key))
-    span = video_of(sample.spans) if what == "video" else sample.spans["json"]
-    assert span is not None, "no problem means that there is a video"
-    if span.size > (MEMBER_LIMIT if what == "video" else JSON_LIMIT):
-        raise SampleError(Skip("too_large", path, sample.key))
     try:
-        return read_member(file, span)
+        files = {name: read_member(file, span) for name, span in wanted.spans(sample).items()}
     except CorruptTarError as error:
         raise SampleError(Skip(str(error), path, sample.key)) from error
+    return EncodedSample(key=sample.key, shard=path, files=files)

@@ -1,18 +1,31 @@
 """What all sources of samples have in common."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from worldmodel_train.data.shards.wanted_files import VIDEO
 from worldmodel_train.types import Skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedSample:
-    """A video as it lies in its shard."""
+    """What is read of a sample, as it lies in its shard."""
 
     key: str
     shard: str
-    video: bytes
+    files: Mapping[str, bytes]
+    """By the names that `WantedFiles` has."""
+
+    @property
+    def video(self) -> bytes:
+        """The sample's video."""
+        return self.files[VIDEO]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all files."""
+        return sum(map(len, self.files.values()))
 
 
 class SampleError(Exception):

@@ -2,7 +2,7 @@
 
 import http.client
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 
 from worldmodel_train.data.shards.shard_table import ShardSample
@@ -16,14 +16,15 @@ from worldmodel_train.data.shards.tar_groups import Grouping
 from worldmodel_train.data.shards.tar_header import CorruptTarError
 from worldmodel_train.data.shards.tar_index import COMPRESSED
 from worldmodel_train.data.shards.tar_members import tar_members
-from worldmodel_train.data.shards.video_sample import problem_of, video_of
-from worldmodel_train.data.video_files import MEMBER_LIMIT
+from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles, limit, span_of
 from worldmodel_train.types import Skip
 
 Item = EncodedSample | Skip
 
 
-def stream_samples(shard: str, timeout_s: float, outages: Outages) -> Iterator[Item]:
+def stream_samples(
+    shard: str, timeout_s: float, outages: Outages, wanted: WantedFiles = VIDEOS
+) -> Iterator[Item]:
     """The samples of one streamed tar, the bad ones as Skip; never raises for a bad shard.
 
     They are those that a scan of the same tar on a file system finds.
@@ -31,7 +32,7 @@ def stream_samples(shard: str, timeout_s: float, outages: Outages) -> Iterator[I
     patience, empty = Patience(timeout_s), True
     try:
         with closing(open_stream(shard, patience, outages)) as stream:
-            for item in _items(shard, StreamBytes(stream)):
+            for item in _items(shard, StreamBytes(stream), wanted):
                 empty = False
                 patience.sample_came()
                 yield item
@@ -60,41 +61,39 @@ def _reason(error: Exception) -> str:
     return "stalled_shard" if isinstance(cause, TimeoutError) else "unreadable_shard"
 
 
-def _items(shard: str, tar: StreamBytes) -> Iterator[Item]:
-    """The samples of a tar; of each no more than its video is held."""
-    groups, video = Grouping(), b""
+def _items(shard: str, tar: StreamBytes, wanted: WantedFiles) -> Iterator[Item]:
+    """The samples of a tar; of each no more than what is wanted is held."""
+    groups, files = Grouping(), dict[str, bytes]()
     try:
         for member in tar_members(tar):
             done = groups.add(member)
             if done is not None:
-                yield _item(shard, done, video)
-                video = b""
-            if video_of(groups.spans) is member.span and member.span.size <= MEMBER_LIMIT:
-                video = b""  # a second file of the same name takes the first one's place
-                video = tar.content(member.span)
+                yield _item(shard, done, files, wanted)
+                files = {}
+            for name in wanted.read:
+                if span_of(groups.spans, name) is member.span and member.span.size <= limit(name):
+                    files.pop(name, None)  # a second file of the same name takes the first's place
+                    files[name] = tar.content(member.span)
     except CorruptTarError as error:
-        yield from (_item(shard, sample, video) for sample in groups.broken(error))
+        yield from (_item(shard, sample, files, wanted) for sample in groups.broken(error))
         return
     except _breaks():
-        left = [sample for sample in groups.end() if _is_whole(sample, video)]
-        yield from (_item(shard, sample, video) for sample in left)
+        left = [sample for sample in groups.end() if _is_whole(sample, files, wanted)]
+        yield from (_item(shard, sample, files, wanted) for sample in left)
         raise
-    yield from (_item(shard, sample, video) for sample in groups.end())
+    yield from (_item(shard, sample, files, wanted) for sample in groups.end())
     if not tar.drain():
         yield Skip("truncated_shard", shard, "")
 
 
-def _is_whole(sample: ShardSample, video: bytes) -> bool:
+def _is_whole(sample: ShardSample, files: Mapping[str, bytes], wanted: WantedFiles) -> bool:
     """Whether nothing is missing of the sample that a stream ends in."""
-    span = video_of(sample.spans)
-    return not problem_of(sample) and span is not None and span.size == len(video)
+    sizes = {name: span.size for name, span in wanted.spans(sample).items()}
+    return not wanted.problem(sample) and sizes == {name: len(files[name]) for name in files}
 
 
-def _item(shard: str, sample: ShardSample, video: bytes) -> Item:
-    problem, span = problem_of(sample), video_of(sample.spans)
+def _item(shard: str, sample: ShardSample, files: dict[str, bytes], wanted: WantedFiles) -> Item:
+    problem = wanted.problem(sample)
     if problem:
         return Skip(problem, shard, COMPRESSED if problem == "compressed_shard" else sample.key)
-    assert span is not None, "no problem means that there is a video"
-    if span.size > MEMBER_LIMIT:
-        return Skip("too_large", shard, sample.key)
-    return EncodedSample(key=sample.key, shard=shard, video=video)
+    return EncodedSample(key=sample.key, shard=shard, files=files)

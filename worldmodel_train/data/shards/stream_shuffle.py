@@ -8,7 +8,7 @@ from webdataset.filters import shuffle
 from worldmodel_train.data.shards.source import EncodedSample
 from worldmodel_train.data.shards.stream_samples import Item
 
-BUFFER_BYTES = 4 << 30  # of videos; whatever a stream sends, no loading process holds more
+BUFFER_BYTES = 4 << 30  # of files; whatever a stream sends, no loading process holds more
 _FIRST_FILL = 100  # samples buffered before the first leaves; waiting for more delays the start
 
 Turn = tuple[int, Item]
@@ -44,4 +44,4 @@ class Shuffled:
 
 
 def _num_bytes(turn: Turn) -> int:
-    return len(turn[1].video) if isinstance(turn[1], EncodedSample) else 0
+    return turn[1].num_bytes if isinstance(turn[1], EncodedSample) else 0

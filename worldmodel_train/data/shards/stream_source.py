@@ -14,6 +14,7 @@ from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import Item, stream_samples
 from worldmodel_train.data.shards.stream_shuffle import Shuffled
+from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles
 from worldmodel_train.data.stream_positions import StreamPosition
 from worldmodel_train.types import Skip, StreamMark
 
@@ -53,11 +54,13 @@ class StreamSource:
         *,
         number: int,
         limits: StreamLimits,
+        wanted: WantedFiles = VIDEOS,
     ) -> None:
         assert share.start.shards == len(shards)
         self._shards = shards
         self._share = share
         self._number = number
+        self._wanted = wanted
         self._timeout_s = limits.timeout_s
         self._outages = Outages(limits.retry_s)
         self._num_lost = 0
@@ -99,7 +102,8 @@ class StreamSource:
 
     def _endless(self) -> Generator[tuple[int, Item], None, None]:
         for turn in count():
-            for item in stream_samples(self.shard(turn), self._timeout_s, self._outages):
+            shard = self.shard(turn)
+            for item in stream_samples(shard, self._timeout_s, self._outages, self._wanted):
                 self._progress.enter(turn)
                 if isinstance(item, Skip) and item.reason.endswith("_shard"):
                     self._tell(item)

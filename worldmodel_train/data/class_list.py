@@ -1,0 +1,21 @@
+"""A list of classes in a text file."""
+
+from pathlib import Path
+
+_LARGEST_LIST = 1 << 24  # bytes; a million names
+
+
+def read_classes(path: str) -> tuple[str, ...]:
+    """The names in a text file, one a line; raises ValueError where it is none."""
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            content = file.read(_LARGEST_LIST + 1)
+        if len(content) > _LARGEST_LIST:
+            raise ValueError(f"classes={path} is larger than any list of names; name another file")
+        lines = content.decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"classes={path} cannot be read ({error}); name a text file with one class a line, or "
+            "write the list here"
+        ) from None
+    return tuple(line.strip() for line in lines if line.strip())

@@ -1,0 +1,59 @@
+"""Which files of a sample are wanted: a kind of data reads some, and must have some."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from worldmodel_train.data.shards.shard_table import ShardSample
+from worldmodel_train.data.shards.tar_members import Span
+from worldmodel_train.data.video_files import (
+    IMAGE_SUFFIXES,
+    JSON_LIMIT,
+    MEMBER_LIMIT,
+    VIDEO_SUFFIXES,
+)
+
+VIDEO = "video"
+"""Stands for the first of a sample's files whose extension is a video's."""
+VIDEO_EXTENSIONS = frozenset(suffix[1:] for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedFiles:
+    """Files of a sample, each by its extension or as `VIDEO`."""
+
+    needed: tuple[str, ...]
+    """Without one of these a sample is left out as `missing_<name>`."""
+    read: tuple[str, ...]
+    """What is read, where it is there; nothing else of a sample costs anything."""
+
+    def spans(self, sample: ShardSample) -> dict[str, Span]:
+        """Where what is read lies, by name."""
+        found = {name: span_of(sample.spans, name) for name in self.read}
+        return {name: span for name, span in found.items() if span is not None}
+
+    def problem(self, sample: ShardSample) -> str:
+        """Why a sample cannot be used; empty where it can."""
+        if sample.problem:
+            return sample.problem
+        missing = (name for name in self.needed if span_of(sample.spans, name) is None)
+        absent = next(missing, None)
+        if absent is not None:
+            return f"missing_{absent}"
+        too_large = any(span.size > limit(name) for name, span in self.spans(sample).items())
+        return "too_large" if too_large else ""
+
+
+VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO,))
+DESCRIBED_VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO, "json"))
+
+
+def span_of(spans: Mapping[str, Span], name: str) -> Span | None:
+    """Where the file of this name lies; None where the sample has none."""
+    if name != VIDEO:
+        return spans.get(name)
+    return next((spans[extension] for extension in spans if extension in VIDEO_EXTENSIONS), None)
+
+
+def limit(name: str) -> int:
+    """The most bytes that such a file may have."""
+    return JSON_LIMIT if name == "json" else MEMBER_LIMIT
