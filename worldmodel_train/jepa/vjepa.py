@@ -18,12 +18,12 @@ from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.jepa.mask_misfits import mask_misfits
 from worldmodel_train.jepa.masked_cost import MaskedCost
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
-from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
+from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
 from worldmodel_train.models.token_fit import token_misfits
 from worldmodel_train.models.token_sets import TokenSet
