@@ -25,7 +25,7 @@ from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
-from worldmodel_train.models.token_fit import token_misfits
+from worldmodel_train.models.token_fit import encoder_misfits
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -64,7 +64,7 @@ class Config(StrictConfig):
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips that are no whole tokens, and masks that do not suit them or the predictor."""
-        yield from token_misfits(self.encoder, facts.data)
+        yield from encoder_misfits(self.encoder, facts.data)
         yield from mask_misfits(self.encoder, self.masks, facts)
         yield from self._mask_token_misfits(facts)
 
