@@ -11,7 +11,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import Field, model_validator
 
 import worldmodel_train
-from worldmodel_train import jepa, probes
+from worldmodel_train import jepa, probes, renderers
 from worldmodel_train.config import CombinationError, RecipeError, StrictConfig
 from worldmodel_train.config.components import component_config, component_configs
 from worldmodel_train.config.explain import locate
@@ -32,7 +32,7 @@ from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 
-FAMILIES = (jepa, probes)
+FAMILIES = (jepa, renderers, probes)
 """Packages whose files with a `Config` are methods, `<family>/<file>` by name."""
 
 _MOVED: Mapping[KeyPath, KeyPath] = {("masks",): ("method", "masks")}

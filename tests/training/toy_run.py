@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from worldmodel_train.data.health import SkipLedger
-from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.models.cost import MemoryUse
 from worldmodel_train.models.frozen import FrozenPart
+from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig

@@ -18,14 +18,14 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.mask_misfits import mask_misfits
 from worldmodel_train.jepa.masked_cost import MaskedCost
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
-from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
+from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
-from worldmodel_train.models.token_fit import token_misfits
+from worldmodel_train.models.token_fit import encoder_misfits
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -64,7 +64,7 @@ class Config(StrictConfig):
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips that are no whole tokens, and masks that do not suit them or the predictor."""
-        yield from token_misfits(self.encoder, facts.data)
+        yield from encoder_misfits(self.encoder, facts.data)
         yield from mask_misfits(self.encoder, self.masks, facts)
         yield from self._mask_token_misfits(facts)
 

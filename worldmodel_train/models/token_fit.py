@@ -1,6 +1,7 @@
-"""Whether clips are whole tokens of an encoder, found before anything is built."""
+"""Whether clips are whole tokens of a method, found before anything is built."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from worldmodel_train.facts import ClipShape, DataFacts, Misfit
 from worldmodel_train.models.vit import EncoderConfig
@@ -10,31 +11,50 @@ MAX_TOKENS = 2**20
 """Tokens of a clip past which a recipe is a slip of the pen."""
 
 
-def grid_of(encoder: EncoderConfig, clip: ClipShape) -> TokenGrid:
+class TubeletSize(Protocol):
+    """What has tubelets: an encoder's configuration, or a method's own."""
+
+    @property
+    def tubelet(self) -> int:
+        """Frames of a tubelet."""
+        ...
+
+    @property
+    def patch(self) -> int:
+        """Its height and width in pixels."""
+        ...
+
+
+def grid_of(size: TubeletSize, clip: ClipShape) -> TokenGrid:
     """The tokens of clips that `token_misfits` has nothing against."""
-    return TokenGrid.of(*clip, tubelet=encoder.tubelet, patch=encoder.patch)
+    return TokenGrid.of(*clip, tubelet=size.tubelet, patch=size.patch)
 
 
-def token_misfits(encoder: EncoderConfig, data: DataFacts) -> Iterator[Misfit]:
-    """What of the data is no whole number of tokens, or has more than any model can take."""
-    grids: list[TokenGrid] = []
+def token_misfits(size: TubeletSize, data: DataFacts, *, key: str) -> Iterator[Misfit]:
+    """What of the data is no whole number of tokens, or has more than any model can take.
+
+    `key` is where the recipe has the size, such as method.encoder.
+    """
     for source in data:
         side = source.clip.height
-        if side % encoder.patch:
-            yield data.size_key, not_a_multiple(side, encoder.patch, "method.encoder.patch")
+        if side % size.patch:
+            yield data.size_key, not_a_multiple(side, size.patch, f"{key}.patch")
             return
-        key, frames = (*source.key, "clip", "frames"), source.clip.frames
-        if frames % encoder.tubelet:
-            yield key, not_a_multiple(frames, encoder.tubelet, "method.encoder.tubelet")
+        frames_key, frames = (*source.key, "clip", "frames"), source.clip.frames
+        if frames % size.tubelet:
+            yield frames_key, not_a_multiple(frames, size.tubelet, f"{key}.tubelet")
             continue
-        grid = grid_of(encoder, source.clip)
+        grid = grid_of(size, source.clip)
         if grid.num_tokens > MAX_TOKENS:
             message = f"{shape_of(grid)} are more than any model can attend to; "
-            yield key, message + "use shorter or smaller clips"
-            continue
-        grids.append(grid)
+            yield frames_key, message + "use shorter or smaller clips"
+
+
+def encoder_misfits(encoder: EncoderConfig, data: DataFacts) -> Iterator[Misfit]:
+    """The same of an encoder under method.encoder, and of what its positions cannot tell apart."""
+    yield from token_misfits(encoder, data, key="method.encoder")
     name = encoder.position.name
-    if name == "sincos2d" and any(grid.frames > 1 for grid in grids):
+    if name == "sincos2d" and any(s.clip.frames > encoder.tubelet for s in data):
         message = f"{name} has no place for time; use rope3d or sincos3d for videos"
         yield ("method", "encoder", "position"), message
 

@@ -1,0 +1,118 @@
+"""Blocks for whole grids of tokens that attend over space, then over time, led by a condition.
+
+Factorized as in Latte (arXiv 2401.03048), conditioned as DiT is (arXiv 2212.09748, AdaLN-Zero): the
+condition shifts and scales what each layer reads and gates what it adds to the stream. All gates
+begin closed, so that a new stack is the identity.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodel_kernels.factorized_attention import space_attention, time_attention
+from worldmodel_train.models.blocks import BlocksConfig, Mlp
+from worldmodel_train.models.checkpointing import CheckpointingPlan, block_policies, run_block
+from worldmodel_train.models.layer_norm import at_least_fp32
+from worldmodel_train.models.linear import Linear
+
+EPS = 1e-6
+
+
+class FactorizedAttention(nn.Module):
+    """Multi-head self-attention along one axis of a grid: that of `attend`."""
+
+    def __init__(self, width: int, heads: int, attend: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attend = attend
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
+
+    def forward(self, tokens: Float[Tensor, "b t s d"]) -> Float[Tensor, "b t s d"]:
+        """What each token gathers from those of its frame, or of its place."""
+        b, t, s, _ = tokens.shape
+        qkv = self.qkv(tokens.flatten(0, 2))
+        packed = rearrange(qkv, "(b t s) (x h e) -> b t s x h e", b=b, t=t, s=s, x=3, h=self.heads)
+        gathered = rearrange(self.attend(packed), "b t s h e -> (b t s) (h e)")
+        return self.proj(gathered).unflatten(0, (b, t, s))
+
+
+class Modulation(nn.Module):
+    """From a condition to vectors that act on all tokens of its clip; zero at the start."""
+
+    def __init__(self, width: int, vectors: int) -> None:
+        super().__init__()
+        self.vectors = vectors
+        self.proj = Linear(width, vectors * width)
+        close(self.proj)
+
+    def forward(self, condition: Float[Tensor, "b d"]) -> tuple[Float[Tensor, "b 1 1 d"], ...]:
+        """The vectors, in fp32: next to 1, bf16 has steps of a hundredth."""
+        vectors = self.proj(functional.silu(condition))
+        return vectors.to(at_least_fp32(vectors))[:, None, None].chunk(self.vectors, dim=-1)
+
+
+class SpaceTimeBlock(nn.Module):
+    """Attention over space, attention over time, MLP."""
+
+    def __init__(self, config: BlocksConfig) -> None:
+        super().__init__()
+        width, heads = config.width, config.heads
+        self.over_space = FactorizedAttention(width, heads, space_attention)
+        self.over_time = FactorizedAttention(width, heads, partial(time_attention, causal=False))
+        self.mlp = Mlp(width, config.mlp_width)
+        self.modulation = Modulation(width, 9)
+
+    def forward(
+        self, tokens: Float[Tensor, "b t s d"], condition: Float[Tensor, "b d"]
+    ) -> Float[Tensor, "b t s d"]:
+        """The tokens after one more block."""
+        vectors = self.modulation(condition)
+        for index, layer in enumerate((self.over_space, self.over_time, self._transformed)):
+            shift, scale, gate = vectors[3 * index : 3 * index + 3]
+            tokens = tokens + gate * layer(modulated(tokens, shift, scale))
+        return tokens
+
+    def _transformed(self, tokens: Float[Tensor, "b t s d"]) -> Float[Tensor, "b t s d"]:
+        return self.mlp(tokens.flatten(0, 2)).unflatten(0, tokens.shape[:3])
+
+
+class SpaceTimeBlocks(nn.ModuleList):
+    """Blocks one after the other."""
+
+    def __init__(self, config: BlocksConfig) -> None:
+        super().__init__(SpaceTimeBlock(config) for _ in range(config.depth))
+        self.activation_checkpointing: CheckpointingPlan = "none"
+
+    def forward(
+        self, tokens: Float[Tensor, "b t s d"], condition: Float[Tensor, "b d"]
+    ) -> Float[Tensor, "b t s d"]:
+        """The tokens after all blocks."""
+        policies = block_policies(self.activation_checkpointing, len(self))
+        for block, policy in zip(self, policies, strict=True):
+            tokens = run_block(block, (tokens, condition), policy)
+        return tokens
+
+    def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
+        """Choose what the blocks keep for the backward pass."""
+        self.activation_checkpointing = plan
+
+
+def modulated(
+    tokens: Float[Tensor, "b t s d"],
+    shift: Float[Tensor, "b 1 1 d"],
+    scale: Float[Tensor, "b 1 1 d"],
+) -> Float[Tensor, "b t s d"]:
+    """Each token with mean 0 and variance 1, then scaled by 1 + `scale` and shifted."""
+    tokens = tokens.to(at_least_fp32(tokens))
+    return functional.layer_norm(tokens, tokens.shape[-1:], eps=EPS) * (1 + scale) + shift
+
+
+def close(linear: nn.Linear) -> None:
+    """Make a linear map answer zero until it has learned."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)

@@ -1,0 +1,1 @@
+"""Methods that predict pixels; a file with a `Config` is a method, named by its path."""
