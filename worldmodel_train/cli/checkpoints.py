@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from worldmodel_train.cli.first_look import first_look
 from worldmodel_train.cli.pretrain import OverridesArgument, RecipeArgument
 from worldmodel_train.config.printable import printable_lines
 
@@ -20,6 +21,7 @@ def import_(
     ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
+    first_look(recipe, overrides or ())
     from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
     from worldmodel_train.recipe import load_recipe, resolved_yaml
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
