@@ -17,7 +17,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain submit show report seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format lock clean
+.PHONY: help setup pretrain submit show report seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format schema docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ check: lint types layers test ## Everything a change must pass
 
 format: $(STAMP) ## Rewrite the code in the house format
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+schema: $(STAMP) ## Store the schema of recipes anew, once a configuration has changed
+	@$(BIN)/python -m worldmodel_train.cli.store_schema
 
 lock: $(STAMP) ## Write constraints.txt from what is installed
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt

@@ -14,12 +14,11 @@ from worldmodel_train.recipe import (
     load_recipe,
     load_stored_recipe,
     read_recipe,
-    recipe_folders,
-    recipe_names,
     recipe_schema,
     resolved_values,
     resolved_yaml,
 )
+from worldmodel_train.recipe_document import recipe_folders, recipe_names
 
 TEXT = """\
 name: small

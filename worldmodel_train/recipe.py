@@ -1,32 +1,31 @@
 """The recipe: everything that defines a run, composed of the parts' own configurations."""
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-import worldmodel_train
 from worldmodel_train import jepa, probes, renderers
-from worldmodel_train.config import CombinationError, RecipeError, StrictConfig
+from worldmodel_train.config import CombinationError, StrictConfig
 from worldmodel_train.config.components import component_config, component_configs
-from worldmodel_train.config.explain import locate
-from worldmodel_train.config.extends import find_recipe, names, read_with_parents
 from worldmodel_train.config.json_schema import editor_schema
-from worldmodel_train.config.origins import Document, KeyPath, Origin, dotted
-from worldmodel_train.config.overrides import apply_overrides
+from worldmodel_train.config.origins import Document, KeyPath, Origin
 from worldmodel_train.config.read import read_model
-from worldmodel_train.config.suggest import did_you_mean
-from worldmodel_train.config.yaml_reader import read_yaml
 from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.models.token_fit import not_a_multiple
+from worldmodel_train.recipe_document import (
+    named_method,
+    read_document,
+    read_stored_document,
+    refuse_method,
+)
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
@@ -34,9 +33,6 @@ from worldmodel_train.training.optim import OptimConfig
 
 FAMILIES = (jepa, renderers, probes)
 """Packages whose files with a `Config` are methods, `<family>/<file>` by name."""
-
-_MOVED: Mapping[KeyPath, KeyPath] = {("masks",): ("method", "masks")}
-"""Keys of older recipes, and where they are now."""
 
 MethodT = TypeVar("MethodT", bound=StrictConfig)
 
@@ -110,11 +106,7 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Reci
 
 def read_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> ReadRecipe:
     """The same as `load_recipe`, with the origin of each value."""
-    folders = recipe_folders()
-    document = read_with_parents(find_recipe(str(name_or_path), folders), folders)
-    document = apply_overrides(document, overrides)
-    _refuse_moved_keys(document)
-    return _read(document)
+    return _read(read_document(str(name_or_path), overrides))
 
 
 def load_stored_recipe(path: Path) -> Recipe:
@@ -123,12 +115,7 @@ def load_stored_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: It is none.
     """
-    document = read_yaml(path)
-    values: dict[str, Any] = copy.deepcopy(document.values)
-    for old, new in _MOVED.items():
-        if _has(values, old):
-            _put(values, new, _take(values, old))
-    return _read(replace(document, values=values)).recipe
+    return _read(read_stored_document(path)).recipe
 
 
 def _read(document: Document) -> ReadRecipe:
@@ -148,25 +135,15 @@ def resolved_values(recipe: Recipe) -> dict[str, Any]:
     return values
 
 
-def recipe_folders() -> list[Path]:
-    """Where recipes are looked for by name: here, in the package, in the checkout."""
-    package = Path(worldmodel_train.__file__).parent
-    checkout = package.parent
-    folders = [Path.cwd() / "recipes", package / "recipes"]
-    if (checkout / "pyproject.toml").is_file():
-        folders.append(checkout / "recipes")
-    return [folder for folder in folders if folder.is_dir()]
-
-
-def recipe_names() -> list[str]:
-    """The names of all recipes that can be found."""
-    return names(recipe_folders())
-
-
 def recipe_schema() -> dict[str, Any]:
     """The JSON schema of a recipe file, for editors."""
+    return editor_schema(recipe_of_any_method())
+
+
+def recipe_of_any_method() -> type[BaseModel]:
+    """A recipe whose method is any of those there are."""
     methods = reduce(or_, _methods().values())
-    return editor_schema(Recipe[Annotated[methods, Field(discriminator="name")]])
+    return Recipe[Annotated[methods, Field(discriminator="name")]]
 
 
 def _methods() -> dict[str, type[StrictConfig]]:
@@ -176,50 +153,11 @@ def _methods() -> dict[str, type[StrictConfig]]:
     }
 
 
-def _refuse_moved_keys(document: Document) -> None:
-    problems = [
-        locate(document, old, f"has moved; write it as {dotted(new)}")
-        for old, new in _MOVED.items()
-        if _has(document.values, old)
-    ]
-    if problems:
-        raise RecipeError(problems)
-
-
-def _has(values: object, path: KeyPath) -> bool:
-    for key in path:
-        if not isinstance(values, dict) or key not in values:
-            return False
-        values = values[key]
-    return True
-
-
-def _take(values: dict[Any, Any], path: KeyPath) -> object:
-    for key in path[:-1]:
-        values = values[key]
-    return values.pop(path[-1])
-
-
-def _put(values: dict[Any, Any], path: KeyPath, value: object) -> None:
-    for key in path[:-1]:
-        values = values[key]
-    values[path[-1]] = value
-
-
 def _method_config(document: Document) -> type[StrictConfig]:
     """The `Config` of the method that the document names."""
-    method = document.values.get("method")
-    if not isinstance(method, dict) or "name" not in method:
-        known = ", ".join(_methods())
-        message = f"missing; name the method to train by, one of: {known}"
-        raise RecipeError([locate(document, ("method", "name"), message)])
-    name = str(method["name"])
-    found = [component_config(family, name) for family in FAMILIES]
-    config = next(filter(None, found), None)
-    if config is None:
-        message = f'"{name}" is no method; {did_you_mean(name, _methods())}'
-        raise RecipeError([locate(document, ("method", "name"), message)])
-    return config
+    name = named_method(document)
+    found = [component_config(family, name) for family in FAMILIES if name is not None]
+    return next(filter(None, found), None) or refuse_method(document, _methods())
 
 
 def _misfits(recipe: Recipe) -> Iterator[Misfit]:

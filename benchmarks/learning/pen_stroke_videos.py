@@ -1,7 +1,7 @@
-"""Writes the shipped pen strokes as labelled videos: `python -m benchmarks.learning.pen_stroke_videos OUT`.
+"""Writes the shipped pen strokes as labelled videos, a folder for each character.
 
-OUT/train and OUT/held_out hold a folder for each character, as `wmt data pack` takes them; the
-drawers of one are not those of the other. So the assets `pen_strokes` were made:
+Those of OUT/train and those of OUT/held_out have other drawers. So the assets `pen_strokes` were
+made:
 
     python -m benchmarks.learning.pen_stroke_videos OUT
     wmt data pack OUT/train worldmodel_train/assets/pen_strokes/train

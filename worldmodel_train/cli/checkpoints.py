@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from worldmodel_train.cli.first_look import first_look
 from worldmodel_train.cli.pretrain import OverridesArgument, RecipeArgument
 from worldmodel_train.config.printable import printable_lines
 
@@ -20,6 +21,7 @@ def import_(
     ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
+    first_look(recipe, overrides or ())
     from torch import nn
 
     from worldmodel_train.cli.objectives import build_objective

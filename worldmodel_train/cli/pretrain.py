@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
+from worldmodel_train.cli.first_look import first_look
 from worldmodel_train.config.printable import printable
 from worldmodel_train.training.readings.terminal import PrintableFormatter, terminal
 
@@ -41,6 +42,7 @@ def pretrain(
 ) -> None:
     """Train a recipe; the same command goes on with a run that was stopped or killed."""
     _log_to_terminal()
+    first_look(recipe, overrides or ())
     from worldmodel_train.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
@@ -74,6 +76,7 @@ def pretrain(
 def report(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
     """Measure a run's last checkpoint again and rewrite its report.html."""
     _log_to_terminal()
+    first_look(recipe, overrides or ())
     from worldmodel_train.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())

@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from worldmodel_train.cli.first_look import first_look
+
 if TYPE_CHECKING:
     from worldmodel_train.models.cost import StepCost
     from worldmodel_train.recipe import Recipe
@@ -29,6 +31,7 @@ def show(  # noqa: PLR0913 - one parameter for each option of the command line
     ] = False,
 ) -> None:
     """Show all values of a recipe and where each comes from, or what the run costs or takes."""
+    first_look(recipe, overrides or ())
     from worldmodel_train.recipe import read_recipe
 
     read = read_recipe(recipe, overrides or ())

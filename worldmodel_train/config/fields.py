@@ -56,7 +56,7 @@ def find_place(root: type[BaseModel], loc: KeyPath, values: Value) -> Place:
 
 def _child(value: Value, part: str | int) -> Value:
     if isinstance(value, list) and isinstance(part, int):
-        return value[part]
+        return value[part] if part < len(value) else None  # an item that is missing
     return value.get(part) if isinstance(value, dict) and isinstance(part, str) else None
 
 
@@ -87,11 +87,12 @@ def _is_key(value: Value, part: str | int, models: Models) -> bool:
 def _below(models: Models, key: str) -> Models:
     """Models that the value of `key` may be."""
     fields = [model.model_fields[key] for model in models if key in model.model_fields]
-    found = [model for field in fields for model in _models_in(field.annotation)]
+    found = [model for field in fields for model in models_in(field.annotation)]
     return tuple(dict.fromkeys(found))
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - any annotation
+def models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    """The models that an annotation names, in any depth of unions and containers."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return [model for argument in get_args(annotation) for model in models_in(argument)]

@@ -79,11 +79,12 @@ def _by_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-Strategy = Annotated[
+_Named = Annotated[
     AutoStrategy | SingleStrategy | DdpStrategy | DeepSpeedConfig | Fsdp2Strategy,
     Field(discriminator="name"),
-    BeforeValidator(_by_name),
 ]
+_Name = Literal["auto", "single", "ddp", "deepspeed", "fsdp2"]
+Strategy = Annotated[_Named, BeforeValidator(_by_name, json_schema_input_type=_Name | _Named)]
 
 
 class TrainConfig(StrictConfig):

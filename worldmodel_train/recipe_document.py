@@ -1,0 +1,106 @@
+"""The document of a recipe, before it is checked: found, merged over its parents, overridden.
+
+Nothing here imports torch.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+import worldmodel_train
+from worldmodel_train.config.errors import RecipeError
+from worldmodel_train.config.explain import locate
+from worldmodel_train.config.extends import find_recipe, names, read_with_parents
+from worldmodel_train.config.origins import Document, KeyPath, dotted
+from worldmodel_train.config.overrides import apply_overrides
+from worldmodel_train.config.suggest import did_you_mean
+from worldmodel_train.config.yaml_reader import read_yaml
+
+_MOVED: Mapping[KeyPath, KeyPath] = {("masks",): ("method", "masks")}
+"""Keys of older recipes, and where they are now."""
+
+
+def recipe_folders() -> list[Path]:
+    """Where recipes are looked for by name: here, in the package, in the checkout."""
+    package = Path(worldmodel_train.__file__).parent
+    checkout = package.parent
+    folders = [Path.cwd() / "recipes", package / "recipes"]
+    if (checkout / "pyproject.toml").is_file():
+        folders.append(checkout / "recipes")
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def recipe_names() -> list[str]:
+    """The names of all recipes that can be found."""
+    return names(recipe_folders())
+
+
+def read_document(name_or_path: str, overrides: Iterable[str] = ()) -> Document:
+    """What the recipe of that name, or in that file, says, with overrides set.
+
+    Raises:
+        RecipeError: There is none, it is no plain YAML, or it has a key that has moved.
+    """
+    folders = recipe_folders()
+    document = read_with_parents(find_recipe(name_or_path, folders), folders)
+    document = apply_overrides(document, overrides)
+    _refuse_moved_keys(document)
+    return document
+
+
+def read_stored_document(path: Path) -> Document:
+    """What a run has stored, with the keys of older versions where they are now."""
+    document = read_yaml(path)
+    values: dict[str, Any] = copy.deepcopy(document.values)
+    for old, new in _MOVED.items():
+        if _has(values, old):
+            _put(values, new, _take(values, old))
+    return replace(document, values=values)
+
+
+def named_method(document: Document) -> str | None:
+    """The name under `method`; None where there is none."""
+    method = document.values.get("method")
+    return str(method["name"]) if isinstance(method, dict) and "name" in method else None
+
+
+def refuse_method(document: Document, known: Iterable[str]) -> NoReturn:
+    """Raises a RecipeError: the document names none of the `known` methods."""
+    name = named_method(document)
+    if name is None:
+        message = f"missing; name the method to train by, one of: {', '.join(sorted(known))}"
+    else:
+        message = f'"{name}" is no method; {did_you_mean(name, known)}'
+    raise RecipeError([locate(document, ("method", "name"), message)])
+
+
+def _refuse_moved_keys(document: Document) -> None:
+    problems = [
+        locate(document, old, f"has moved; write it as {dotted(new)}")
+        for old, new in _MOVED.items()
+        if _has(document.values, old)
+    ]
+    if problems:
+        raise RecipeError(problems)
+
+
+def _has(values: object, path: KeyPath) -> bool:
+    for key in path:
+        if not isinstance(values, dict) or key not in values:
+            return False
+        values = values[key]
+    return True
+
+
+def _take(values: dict[Any, Any], path: KeyPath) -> object:
+    for key in path[:-1]:
+        values = values[key]
+    return values.pop(path[-1])
+
+
+def _put(values: dict[Any, Any], path: KeyPath, value: object) -> None:
+    for key in path[:-1]:
+        values = values[key]
+    values[path[-1]] = value
