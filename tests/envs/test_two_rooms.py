@@ -1,0 +1,111 @@
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from worldmodel_train.envs.two_rooms import SPEC, Layout, TwoRooms, draw, draw_free, free, move
+
+LAYOUT = Layout()
+
+
+def test_gymnasium_has_nothing_to_say_against_it():
+    check_env(gymnasium.make(SPEC).unwrapped)
+
+
+def test_many_worlds_are_one_vector_environment():
+    worlds = gymnasium.make_vec(SPEC, num_envs=3)
+    pictures, info = worlds.reset(seed=0)
+    alone, _ = TwoRooms().reset(seed=1)
+    assert pictures.shape == (3, 64, 64, 3)
+    assert info["state"].shape == (3, 2)
+    assert np.array_equal(pictures[1], alone)
+
+
+def test_the_same_seed_and_actions_give_the_same_pictures_and_another_seed_does_not():
+    first, second, other = (_pictures(seed) for seed in (3, 3, 4))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_the_wall_stops_a_disc_that_runs_against_it_and_lets_it_slide():
+    env = TwoRooms()
+    env.reset(options={"start": (0.3, 0.8)})
+    for _ in range(5):
+        *_, info = env.step(np.array([1.0, 0.1]))
+    assert info["state"] == pytest.approx([LAYOUT.barrier[0], 0.85])
+
+
+def test_no_action_jumps_through_the_wall_however_thin():
+    thin = Layout(wall=1e-6, radius=1e-3)
+    start = np.array([[0.498, 0.1], [0.502, 0.1]])
+    ends = move(start, np.array([[1.0, 0.0], [-1.0, 0.0]]), thin)
+    assert ends[0, 0] < 0.5 < ends[1, 0]
+
+
+def test_the_door_lets_a_disc_through_both_ways():
+    for start, push in ((0.3, 1.0), (0.7, -1.0)):
+        state = np.array([start, 0.5])
+        for _ in range(4):
+            state = move(state, np.array([push, 0.0]), LAYOUT)
+        assert state == pytest.approx([1 - start, 0.5])
+
+
+def test_random_walks_touch_nothing_and_meet_both_rooms():
+    generator = np.random.default_rng(0)
+    state = draw_free(generator, LAYOUT, 200)
+    crossed = np.zeros(200, bool)
+    for _ in range(60):
+        before = state
+        state = move(state, generator.uniform(-1.5, 1.5, state.shape), LAYOUT)
+        assert free(state, LAYOUT).all()
+        crossed |= (before[:, 0] < 0.5) != (state[:, 0] < 0.5)
+    assert 0 < crossed.sum() < 200
+
+
+def test_the_picture_shows_the_disc_where_the_state_says():
+    states = draw_free(np.random.default_rng(1), LAYOUT, 50)
+    redness = draw(states, LAYOUT, 64)[..., 0].astype(float) - draw(states, LAYOUT, 64)[..., 1]
+    centre = (np.arange(64) + 0.5) / 64
+    total = redness.sum((1, 2))
+    seen = np.stack(((redness * centre).sum((1, 2)), (redness * centre[:, None]).sum((1, 2))), -1)
+    assert np.abs(seen / total[:, None] - states).max() < 0.1 / 64
+
+
+def test_the_picture_shows_wall_and_door():
+    picture = draw(np.array([0.2, 0.2]), LAYOUT, 64)
+    assert (picture[:16, 31:33] == 40).all()
+    assert (picture[30:34, 31:33] == 255).all()
+
+
+def test_an_episode_ends_at_the_goal_and_its_reward_is_the_distance():
+    env = TwoRooms()
+    env.reset(options={"start": (0.2, 0.2), "goal": (0.3, 0.2)})
+    _, reward, ended, cut, info = env.step(np.array([0.4, 0.0]))
+    assert (reward, ended, cut) == (pytest.approx(-0.06), False, False)
+    assert info["goal"] == pytest.approx([0.3, 0.2])
+    assert env.step(np.array([0.5, 0.0]))[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": (0.5, 0.1)}, r"start=\(0.5, 0.1\) is no free place"),
+        ({"goal": (0.2,)}, "no free place"),
+        ({"end": (0.2, 0.2)}, "no option 'end'; use start or goal"),
+    ],
+)
+def test_a_start_in_the_wall_and_options_it_does_not_have_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        TwoRooms().reset(seed=0, options=options)
+
+
+def test_a_door_too_narrow_for_the_disc_is_refused():
+    with pytest.raises(ValueError, match=r"door_width=0.1 .* use more than 0.1"):
+        Layout(door_width=0.1)
+
+
+def _pictures(seed):
+    env = TwoRooms()
+    actions = np.random.default_rng(0).uniform(-1, 1, (5, 2))
+    first, _ = env.reset(seed=seed)
+    return np.stack([first, *(env.step(action)[0] for action in actions)])

@@ -1,0 +1,1 @@
+"""Worlds to act in, with the state known: each is a `gymnasium.Env`."""

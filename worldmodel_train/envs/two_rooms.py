@@ -1,0 +1,183 @@
+"""Two rooms and a door: the smallest world in which the straight way to a goal may be a wall.
+
+A disc moves by continuous actions in the unit square, which a wall at x = 1/2 parts into two rooms;
+the wall has one door. Everything here is a function of arrays with any leading axes, so that many
+worlds are moved and drawn at once; `TwoRooms` is one of them as a `gymnasium.Env`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+
+BACKGROUND = (255, 255, 255)
+WALL = (40, 40, 40)
+DISC = (220, 30, 30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Sizes in units of the square's side; x counts to the right, y downwards."""
+
+    radius: float = 0.05
+    """Of the disc."""
+    step: float = 0.1
+    """How far an action of 1 moves along an axis."""
+    wall: float = 0.06
+    """Thickness of the wall at x = 1/2."""
+    door: float = 0.5
+    """y of the middle of the door."""
+    door_width: float = 0.24
+    """Along y."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the disc does not fit through the door."""
+        if self.door_width <= 2 * self.radius:
+            raise ValueError(
+                f"door_width={self.door_width} lets no disc of radius={self.radius} through; "
+                f"use more than {2 * self.radius}"
+            )
+
+    @property
+    def barrier(self) -> tuple[float, float]:
+        """The x between which a disc's middle touches the wall, unless it is in the door."""
+        reach = self.wall / 2 + self.radius
+        return 0.5 - reach, 0.5 + reach
+
+    @property
+    def doorway(self) -> tuple[float, float]:
+        """The y between which a disc's middle is in the door."""
+        reach = self.door_width / 2 - self.radius
+        return self.door - reach, self.door + reach
+
+
+def move(
+    state: Float[ndarray, "*b 2"], action: Float[ndarray, "*b 2"], layout: Layout
+) -> Float[ndarray, "*b 2"]:
+    """Where discs are after one action: first along x, then along y, each until something stops it.
+
+    Actions beyond [-1, 1] count as the nearest bound.
+    """
+    low, high = layout.radius, 1 - layout.radius
+    (left, right), (top, bottom) = layout.barrier, layout.doorway
+    x, y = state[..., 0], state[..., 1]
+    wanted = np.clip(state + layout.step * np.clip(action, -1, 1), low, high)
+    # Discs within the barrier are in the doorway, and pass; others stop at its near side.
+    in_doorway = (top <= y) & (y <= bottom)
+    new_x = np.where((x <= left) & ~in_doorway, np.minimum(wanted[..., 0], left), wanted[..., 0])
+    new_x = np.where((x >= right) & ~in_doorway, np.maximum(new_x, right), new_x)
+    within = (left < new_x) & (new_x < right)
+    new_y = np.where(within, np.clip(wanted[..., 1], top, bottom), wanted[..., 1])
+    return np.stack((new_x, new_y), axis=-1)
+
+
+def draw(state: Float[ndarray, "*b 2"], layout: Layout, size: int) -> UInt8[ndarray, "*b h w 3"]:
+    """Pictures of `size` by `size` pixels; edges are blended by how much of a pixel they cover."""
+    centre = (np.arange(size) + 0.5) / size
+    distance = np.hypot(
+        centre - state[..., 0, None, None], centre[:, None] - state[..., 1, None, None]
+    )
+    disc = np.clip((layout.radius - distance) * size + 0.5, 0, 1)[..., None]
+    room = _wall_picture(layout, size)
+    return np.rint(room + disc * (np.array(DISC) - room)).astype(np.uint8)
+
+
+def free(state: Float[ndarray, "*b 2"], layout: Layout) -> Bool[ndarray, "*b"] | np.bool_:
+    """Whether discs touch neither the wall nor the border."""
+    inside = ((layout.radius <= state) & (state <= 1 - layout.radius)).all(axis=-1)
+    (left, right), (top, bottom) = layout.barrier, layout.doorway
+    x, y = state[..., 0], state[..., 1]
+    return inside & ((x <= left) | (x >= right) | ((top <= y) & (y <= bottom)))
+
+
+def draw_free(generator: np.random.Generator, layout: Layout, count: int) -> Float[ndarray, "b 2"]:
+    """Uniform places of discs that touch nothing."""
+    places = np.empty((0, 2))
+    while len(places) < count:
+        drawn = generator.uniform(layout.radius, 1 - layout.radius, (count, 2))
+        places = np.concatenate((places, drawn[free(drawn, layout)]))
+    return places[:count]
+
+
+class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
+    """One disc that looks for a goal; `info` has `state` and `goal`, the picture has no goal.
+
+    The reward is minus the distance to the goal; an episode ends within `goal_radius` of it (0:
+    never). `reset` takes `options={"start": (x, y), "goal": (x, y)}`; what is left out is drawn.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  # gymnasium's
+
+    def __init__(
+        self,
+        *,
+        size: int = 64,
+        layout: Layout | None = None,
+        goal_radius: float = 0.05,
+        render_mode: str | None = None,
+    ) -> None:
+        self.size = size
+        self.layout = layout or Layout()
+        self.goal_radius = goal_radius
+        self.render_mode = render_mode
+        self.observation_space = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self._state = self._goal = np.full(2, np.nan)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[UInt8[ndarray, "h w 3"], dict[str, Any]]:
+        """The first picture, and where disc and goal are."""
+        super().reset(seed=seed)
+        drawn = draw_free(self.np_random, self.layout, 2)
+        places = {"start": drawn[0], "goal": drawn[1]}
+        for name, place in (options or {}).items():
+            places[name] = self._place(name, place, known=places)
+        self._state, self._goal = places["start"], places["goal"]
+        return self.render(), self._info()
+
+    def step(
+        self, action: Float[ndarray, "2"]
+    ) -> tuple[UInt8[ndarray, "h w 3"], float, bool, bool, dict[str, Any]]:
+        """The picture after the action, minus the distance to the goal, and whether it is there."""
+        self._state = move(self._state, np.asarray(action, np.float64), self.layout)
+        distance = float(np.hypot(*(self._state - self._goal)))
+        return self.render(), -distance, distance < self.goal_radius, False, self._info()
+
+    def render(self) -> UInt8[ndarray, "h w 3"]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The picture of now."""
+        return draw(self._state, self.layout, self.size)
+
+    def _place(self, name: str, place: object, *, known: dict[str, Any]) -> Float[ndarray, "2"]:
+        if name not in known:
+            raise ValueError(f"reset has no option {name!r}; use {' or '.join(known)}")
+        where = np.asarray(place, np.float64)
+        if where.shape != (2,) or not free(where, self.layout):
+            raise ValueError(f"{name}={place} is no free place (x, y) for a disc in the two rooms")
+        return where
+
+    def _info(self) -> dict[str, Any]:
+        return {"state": self._state.copy(), "goal": self._goal.copy()}
+
+
+SPEC = EnvSpec(id="TwoRooms-v0", entry_point=f"{__name__}:TwoRooms", max_episode_steps=100)
+"""For `gymnasium.make(SPEC)` and `gymnasium.make_vec(SPEC, num_envs=8)`."""
+
+
+def _wall_picture(layout: Layout, size: int) -> Float[ndarray, "h w 3"]:
+    """The empty rooms, as floats."""
+    across = _covered(size, 0.5 - layout.wall / 2, 0.5 + layout.wall / 2)
+    half = layout.door_width / 2
+    down = 1 - _covered(size, layout.door - half, layout.door + half)
+    share = (down[:, None] * across)[..., None]
+    return np.array(BACKGROUND) + share * (np.array(WALL) - np.array(BACKGROUND, np.float64))
+
+
+def _covered(size: int, begin: float, end: float) -> Float[ndarray, "size"]:
+    """How much of each pixel lies between `begin` and `end`."""
+    edges = np.clip(np.arange(size + 1) / size, begin, end)
+    return np.diff(edges) * size

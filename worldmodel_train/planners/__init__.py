@@ -1,0 +1,1 @@
+"""Choose actions by search, given any `LatentDynamics` and an `Energy`."""
