@@ -221,6 +221,11 @@ def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
     assert problems(override) == [f'override "{override}": {key}: {message}']
 
 
+def test_a_method_without_masks_is_not_evaluated_as_if_it_had_some():
+    with pytest.raises(RecipeError, match="renderers/video_diffusion has none; write null here"):
+        load_recipe("video_diffusion_tiny", ["evaluation={}"])
+
+
 def test_each_mask_group_needs_a_mask_token(recipe_file):
     masks = "method.masks=[{name: multiblock3d}, {name: multiblock3d}, {name: multiblock3d}]"
     assert problems(masks) == [
@@ -308,5 +313,5 @@ def test_the_schema_describes_every_key_and_lets_a_file_extend_another(recipe_fi
     assert schema["additionalProperties"] is False
     assert "required" not in schema
     tags = schema["properties"]["method"]["discriminator"]["mapping"]
-    assert set(tags) == {"jepa/vjepa", "jepa/ijepa"}
+    assert set(tags) >= {"jepa/vjepa", "jepa/ijepa", "renderers/video_diffusion"}
     assert schema["properties"]["train"]["description"] == "Length, batch and hardware of the run."

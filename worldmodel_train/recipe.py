@@ -166,6 +166,7 @@ def _misfits(recipe: Recipe) -> Iterator[Misfit]:
     yield from _schedules_that_do_not_fit(recipe)
     yield from _clips_that_do_not_fill_a_batch(recipe)
     yield from _what_needs_held_out_clips(recipe)
+    yield from _what_the_method_cannot_give(recipe)
 
 
 def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
@@ -205,3 +206,9 @@ def _what_needs_held_out_clips(recipe: Recipe) -> Iterator[Misfit]:
     if recipe.log.image_every is not None:
         message = "needs clips to draw: give data.held_out, or write null here"
         yield ("log", "image_every"), message
+
+
+def _what_the_method_cannot_give(recipe: Recipe) -> Iterator[Misfit]:
+    if recipe.evaluation is not None and getattr(recipe.method, "masks", None) is None:
+        message = f"measures latents of masked clips, of which {recipe.method.name} has none; "
+        yield ("evaluation",), message + "write null here"

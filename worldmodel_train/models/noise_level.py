@@ -28,7 +28,7 @@ class LevelEmbed(nn.Module):
         return self.fc2(functional.silu(self.fc1(waves(level))))
 
 
-def waves(level: Float[Tensor, " b"]) -> Float[Tensor, "b 2*{WAVES}"]:
+def waves(level: Float[Tensor, " b"]) -> Float[Tensor, "b _"]:
     """Sines, then cosines, in fp32."""
     octave = torch.arange(WAVES, device=level.device, dtype=torch.float32) / WAVES
     angles = LONGEST * level.float()[:, None] * torch.exp(-math.log(THETA) * octave)

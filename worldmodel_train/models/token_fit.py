@@ -1,7 +1,7 @@
 """Whether clips are whole tokens of a method, found before anything is built."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from worldmodel_train.facts import ClipShape, DataFacts, Misfit
 from worldmodel_train.models.vit import EncoderConfig
@@ -11,6 +11,7 @@ MAX_TOKENS = 2**20
 """Tokens of a clip past which a recipe is a slip of the pen."""
 
 
+@runtime_checkable
 class TubeletSize(Protocol):
     """What has tubelets: an encoder's configuration, or a method's own."""
 

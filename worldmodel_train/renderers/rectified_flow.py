@@ -17,7 +17,7 @@ from torch import Tensor
 from worldmodel_train.config import StrictConfig
 
 SMALLEST_LEVEL = 0.05
-"""What velocities are divided by at least (arXiv 2511.13720)."""
+"""What errors of an estimate are divided by at least (arXiv 2511.13720)."""
 
 
 class LogitNormal(StrictConfig):
@@ -43,8 +43,8 @@ def noised(
 def velocity(
     point: Float[Tensor, "b *x"], clean: Float[Tensor, "b *x"], level: Float[Tensor, " b"]
 ) -> Float[Tensor, "b *x"]:
-    """Where the paths through `point` lead that began at `clean`."""
-    return (point - clean) / _beside(level, clean).clamp_min(SMALLEST_LEVEL)
+    """Where the paths through `point` lead that began at `clean`; levels are above 0."""
+    return (point - clean) / _beside(level, clean)
 
 
 def velocity_loss(
@@ -60,8 +60,7 @@ def from_noise(
 ) -> Float[Tensor, "b *x"]:
     """Where `noise` comes from: Euler's steps from level 1 to 0, equally long.
 
-    `denoise(point, level)` estimates the clean sample; the last step ends at its estimate, unless
-    the step is shorter than the smallest level.
+    `denoise(point, level)` estimates the clean sample; the last step ends at its estimate.
     """
     point = noise
     levels = torch.linspace(1.0, 0.0, steps + 1, device=noise.device)

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.noise_level import LevelEmbed
@@ -69,8 +69,9 @@ class Config(StrictConfig):
     def cost(self, facts: RecipeFacts) -> None:
         """Not counted."""
 
-    def build(self) -> "VideoDiffusion":
-        """A freshly initialised objective, drawn from torch's global generator."""
+    def build(self, data: DataFacts | None = None) -> "VideoDiffusion":
+        """A freshly initialised objective, drawn from torch's global generator; any data suits."""
+        del data
         return VideoDiffusion(self)
 
 
