@@ -3,7 +3,7 @@ import pytest
 from worldmodel_train import cli
 from worldmodel_train.cli import commands
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
-from worldmodel_train.training.ranks.contact import LostContactError
+from worldmodel_train.training.contact import LostContactError
 from worldmodel_train.training.ranks.signals import StopSignals
 
 

@@ -4,8 +4,9 @@ import textwrap
 
 import pytest
 
-from worldmodel_train.training.clock import Clock, TimedBatches
+from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.ranks.signals import StopSignals
+from worldmodel_train.training.timed_batches import TimedBatches
 from worldmodel_train.types import Batch, MaskedClips, Origin
 
 
@@ -34,7 +35,8 @@ def test_a_second_iteration_goes_on_and_does_not_start_the_loader_again():
 STUCK = """
     import time
     from torch.utils.data import DataLoader, IterableDataset
-    from worldmodel_train.training.clock import Clock, TimedBatches
+    from worldmodel_train.training.clock import Clock
+from worldmodel_train.training.timed_batches import TimedBatches
     from worldmodel_train.training.ranks.signals import StopSignals
     from worldmodel_train.types import Batch, MaskedClips, Origin
 

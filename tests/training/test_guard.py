@@ -3,7 +3,7 @@ import json
 import pytest
 
 from worldmodel_train.training.guard import BrokenRunError, Guard, GuardConfig
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
 
 
 def reading(step=1, *, loss=1.0, rank=20.0, std=1.0, non_finite=False) -> Reading:

@@ -6,8 +6,8 @@ import time
 
 from worldmodel_train.cli.exit_codes import FAILED, TRY_AGAIN, USER_ERROR
 from worldmodel_train.config.printable import printable_lines
+from worldmodel_train.training.contact import LostContactError
 from worldmodel_train.training.gpu_memory import let_segments_grow
-from worldmodel_train.training.ranks.contact import LostContactError
 from worldmodel_train.training.ranks.parent import end_with_launcher
 from worldmodel_train.training.ranks.signals import end_at_once
 from worldmodel_train.training.shortages import LostWorkerError

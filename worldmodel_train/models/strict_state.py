@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from torch import Tensor
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 MAX_LINES = 8
@@ -10,6 +12,11 @@ MAX_LINES = 8
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be read or written; the message says which one, why, and what to do."""
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor; of a module, asked before a strategy cuts it up."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def differences(expected: Shapes, found: Shapes) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, PositiveInt
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.json_text import parse_model
 from worldmodel_train.training.ranks.stalls import StallConfig
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
 
 logger = logging.getLogger(__name__)
 

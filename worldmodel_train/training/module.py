@@ -10,8 +10,8 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from worldmodel_train.models.strict_state import shapes_of
 from worldmodel_train.protocols import AfterStep, EmaPair, Objective
-from worldmodel_train.training.checkpoints.stored import shapes_of
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
 from worldmodel_train.training.randomness import seed_forward
@@ -55,7 +55,7 @@ class TrainingModule(pl.LightningModule):
         super().__init__()
         self.objective = objective
         """A module that is an Objective."""
-        self.shapes = shapes_of(objective)
+        self.shapes = shapes_of(objective.state_dict())
         """Of all tensors of the objective's state, before a strategy cuts them up."""
         self.plan = plan
         self.step = step

@@ -13,7 +13,7 @@ from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
 from worldmodel_train.types import Batch, Content
 
 

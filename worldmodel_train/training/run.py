@@ -16,15 +16,17 @@ from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.data.worker_folder import worker_folder
 from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.frozen import fingerprints
+from worldmodel_train.models.strict_state import shapes_of
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoints.files import RECIPE, read_meta, write_text
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
 from worldmodel_train.training.checkpoints.init_parts import InitParts, require_teachers
-from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin, shapes_of
-from worldmodel_train.training.clock import Clock, TimedBatches
+from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin
+from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.compilation import choose_compilation, compile_regions
 from worldmodel_train.training.config import InitConfig
+from worldmodel_train.training.contact import contact_with_others
 from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.layouts.layout import Layout
@@ -36,7 +38,6 @@ from worldmodel_train.training.prefetch import on_the_way
 from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_handling
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.ranks.agreement import Agreement
-from worldmodel_train.training.ranks.contact import contact_with_others
 from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.readings.profile import obstacle_to_profile
 from worldmodel_train.training.run_lock import run_lock
@@ -49,6 +50,7 @@ from worldmodel_train.training.strategies.auto_checkpointing import (
 from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.strategy import choose_place, refuse_unsuited
+from worldmodel_train.training.timed_batches import TimedBatches
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import Content
 
@@ -90,7 +92,9 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     ):
         objective = _build_objective(parts, checkpointing, place)
         frozen = fingerprints(objective)
-        goes_on = None if last is None else Stored(last, shapes_of(objective), moments=True)
+        goes_on = (
+            None if last is None else Stored(last, shapes_of(objective.state_dict()), moments=True)
+        )
         if goes_on is not None:
             goes_on.require_frozen(frozen)
         begins = goes_on or _begins(init, objective)
@@ -202,7 +206,7 @@ def _begins(init: InitConfig | None, objective: nn.Module) -> Stored | InitParts
     """What a new run begins from; None where all weights are drawn."""
     if init is None:
         return None
-    shapes = shapes_of(objective)
+    shapes = shapes_of(objective.state_dict())
     if init.checkpoint is not None:
         checkpoint = find_checkpoint(init.checkpoint, "train.init.checkpoint")
         return Stored(checkpoint, shapes, moments=bool(init.optimizer))

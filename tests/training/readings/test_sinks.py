@@ -5,7 +5,7 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
 from worldmodel_train.training.readings.sinks import MetricsFile, TensorBoard
 
 

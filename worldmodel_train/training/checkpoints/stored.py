@@ -12,17 +12,13 @@ from worldmodel_train.models.strict_state import (
     CheckpointError,
     differences,
     refuse_differences,
+    shapes_of,
 )
 from worldmodel_train.training.checkpoints.files import Shapes, verify
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.reader import CheckpointReader
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.ranks.agreement import Agreement
-
-
-def shapes_of(module: nn.Module) -> Shapes:
-    """The shape of every tensor in a module's state; asked before a strategy cuts it up."""
-    return _shapes(module.state_dict())
 
 
 class Stored:
@@ -111,9 +107,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     Raises:
         CheckpointError: The names or shapes differ; lists what is missing, extra and mis-shaped.
     """
-    refuse_differences("the checkpoint", differences(shapes_of(module), _shapes(weights)))
+    refuse_differences(
+        "the checkpoint", differences(shapes_of(module.state_dict()), shapes_of(weights))
+    )
     module.load_state_dict(weights)
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from worldmodel_train.training.clock import Pace
 from worldmodel_train.training.module import TrainingModule
+from worldmodel_train.training.reading import Reading
 from worldmodel_train.training.readings.monitors import latent_monitors, spread_rows
-from worldmodel_train.training.readings.reading import Reading
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
 
 
 @runtime_checkable

@@ -8,11 +8,11 @@ import lightning.pytorch as pl
 
 from worldmodel_train.data.health import SkipLedger, Tally
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.training.ranks.stragglers import Stragglers
+from worldmodel_train.training.reading import Reading
 from worldmodel_train.training.readings.measure import Measurement, begin, finish
 from worldmodel_train.training.readings.progress import ProgressView
-from worldmodel_train.training.readings.reading import Reading
 from worldmodel_train.training.readings.sinks import Sink
+from worldmodel_train.training.readings.stragglers import Stragglers
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import Batch, Content

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodel_train.config.plain_file import PlainFileError, read_plain
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
 
 logger = logging.getLogger(__name__)
 

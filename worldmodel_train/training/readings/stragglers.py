@@ -3,7 +3,7 @@
 import logging
 import statistics
 
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
 
 logger = logging.getLogger(__name__)
 

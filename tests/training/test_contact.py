@@ -5,9 +5,9 @@ import torch.distributed as dist
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.training.clock import Clock
+from worldmodel_train.training.contact import LostContactError, contact_with_others
 from worldmodel_train.training.guard import Guard, GuardConfig
 from worldmodel_train.training.ranks.agreement import Agreement
-from worldmodel_train.training.ranks.contact import LostContactError, contact_with_others
 from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.watch import Watch
 

@@ -1,7 +1,7 @@
 import logging
 
-from worldmodel_train.training.ranks.stragglers import Stragglers
-from worldmodel_train.training.readings.reading import Reading
+from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.readings.stragglers import Stragglers
 
 
 def look(caplog, *all_waits) -> list[str]:
