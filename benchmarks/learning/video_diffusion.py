@@ -56,8 +56,8 @@ def main() -> None:
     seen, unseen = (_tubelets(trained, recipe, s) for s in (recipe.data.sources[0], held_out))
     denoisers = {
         "zero": lambda point, level: torch.zeros_like(point),
-        "affine, each pixel": PixelGaussian.of(seen),
-        "affine, each tubelet": TubeletGaussian.of(seen),
+        "pixel by pixel": PixelGaussian.of(seen),
+        "by tubelet": TubeletGaussian.of(seen),
         "untrained": untrained.ema_denoiser,
         "trained": trained.ema_denoiser,
     }
@@ -147,11 +147,12 @@ def _tubelets(objective: VideoDiffusion, recipe: Recipe, source: SourceConfig) -
 
 
 def _table(title: str, found: Mapping[str, Mapping[float, Tensor]]) -> Table:
-    table = Table("level", *found, title=title, title_justify="left")
+    spread = max(float(e.std()) for of_levels in found.values() for e in of_levels.values())
+    caption = f"standard deviation over draws of noise: at most {spread:.4f}"
+    table = Table("level", *found, title=title, title_justify="left", caption=caption)
     for level in LEVELS:
-        by_name = {name: of_levels[level] for name, of_levels in found.items()}
-        cells = (f"{e.mean():.4f} ± {e.std():.4f}" for e in by_name.values())
-        table.add_row(f"{level:g}", *cells)
+        means = (float(of_levels[level].mean()) for of_levels in found.values())
+        table.add_row(f"{level:g}", *(f"{mean:.4f}" for mean in means))
     return table
 
 
