@@ -191,7 +191,7 @@ def test_a_missing_method_lists_the_methods(recipe_file):
         (
             "optim.ema.value=1.5",
             "optim.ema.value",
-            "the target encoder keeps a share of itself, at most 1, not 1.5",
+            "what follows keeps a share of itself, at most 1, not 1.5",
         ),
         (
             "checkpoint.keep_every=15",

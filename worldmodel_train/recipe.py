@@ -179,7 +179,7 @@ def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
     ema = {} if recipe.optim.ema is None else recipe.optim.ema.model_dump()
     for key in ("value", "start", "peak", "end"):
         if ema.get(key, 0) > 1:
-            message = f"the target encoder keeps a share of itself, at most 1, not {ema[key]}"
+            message = f"what follows keeps a share of itself, at most 1, not {ema[key]}"
             yield ("optim", "ema", key), message
     every, keep = recipe.checkpoint.every_steps, recipe.checkpoint.keep_every
     if keep is not None and keep % every:

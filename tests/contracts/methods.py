@@ -1,0 +1,89 @@
+"""Every method that a recipe can name, tiny, and something for each to learn from."""
+
+import inspect
+
+import torch
+
+from worldmodel_train.config.components import component_configs
+from worldmodel_train.models.sincos import SinCos2d, SinCos3d
+from worldmodel_train.recipe import FAMILIES
+from worldmodel_train.types import ClipGroup, Clips, MaskedClips, Masks
+
+# A probe has no weights without another run's; what it needs is in its own tests.
+METHODS = {
+    name: config.tiny()
+    for family in FAMILIES
+    for name, config in component_configs(family).items()
+    if hasattr(config, "tiny")
+}
+# V-JEPA 1 lives in the file of V-JEPA 2.
+V_JEPA_1 = {
+    "encoder": METHODS["jepa/vjepa"].encoder.model_copy(update={"position": SinCos3d()}),
+    "residual_init": "plain",
+}
+CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)}
+MASKED = {name: config for name, config in CONFIGS.items() if hasattr(config, "masks")}
+SETS = 2  # target sets of each mask group
+
+
+def content_for(config, objective):
+    """Something that the method can learn from."""
+    taken = inspect.signature(objective.training_losses).parameters["content"].annotation
+    assert taken in CONTENTS, f"say in tests/contracts/methods.py how a {taken} is made"
+    return CONTENTS[taken](config)
+
+
+def clips(_config):
+    """Random clips as they are read."""
+    generator = torch.Generator().manual_seed(10)
+    pixels = torch.randint(0, 256, (3, 4, 16, 24, 3), dtype=torch.uint8, generator=generator)
+    return Clips(pixels=pixels, samples=(0, 1, 2))
+
+
+def masked_clips(config):
+    """Two clip lengths, or two image sizes where a clip is an image."""
+    return MaskedClips(groups=(masked_group(config, 2, 1), masked_group(config, 3, 2)))
+
+
+CONTENTS = {Clips: clips, MaskedClips: masked_clips}
+
+
+def losses_of(objective, content):
+    """The losses; what is drawn at random is the same each time, as in training at one step."""
+    torch.manual_seed(0)
+    return objective.training_losses(content)
+
+
+def train(objective, content, *, steps):
+    """The losses before the first and after the last step."""
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=3e-3)
+    totals = []
+    for _ in range(steps):
+        totals.append(losses_of(objective, content).total)
+        optimizer.zero_grad()
+        totals[-1].backward()
+        optimizer.step()
+    totals.append(losses_of(objective, content).total)
+    return totals[0].item(), totals[-1].item()
+
+
+def masked_group(config, num_clips, length):
+    """Random clips, `length` times as long (images: as high), with random masks."""
+    generator = torch.Generator().manual_seed(10 * length)
+    encoder = config.encoder
+    is_image = isinstance(encoder.position, SinCos2d)
+    frames, rows = (1, 4 * length) if is_image else (2 * length, 4)
+    shape = (num_clips, frames * encoder.tubelet, rows * encoder.patch, 4 * encoder.patch, 3)
+    clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    num_tokens = frames * rows * 4
+    masks = tuple(
+        _masks(num_clips, num_tokens, generator) for _ in range(config.predictor.mask_tokens)
+    )
+    return ClipGroup(clips=clips, masks=masks)
+
+
+def _masks(num_clips, num_tokens, generator):
+    order = torch.stack([torch.randperm(num_tokens, generator=generator) for _ in range(num_clips)])
+    num_context = num_tokens // 2
+    targets = order[:, num_context:].unflatten(1, (SETS, -1))
+    return Masks(context_index=order[:, :num_context], target_index=targets)
