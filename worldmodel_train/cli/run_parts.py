@@ -80,7 +80,7 @@ class _LoaderFactory:
             first_step=first_step,
             streams=streams,
         )
-        return build_loader(self._recipe.data, self._recipe.method.preparation(), position=position)
+        return build_loader(self._recipe.data, _preparation(self._recipe), position=position)
 
 
 def _pictured(recipe: Recipe, source: SourceConfig) -> Content:
