@@ -101,6 +101,13 @@ format: $(STAMP) ## Rewrite the code in the house format
 schema: $(STAMP) ## Store the schema of recipes anew, once a configuration has changed
 	@$(BIN)/python -m worldmodel_train.cli.store_schema
 
+# pdoc warns of what it cannot import, read or resolve
+docs: $(STAMP) ## Build the API reference from docstrings into site/
+	@rm -rf site
+	@$(BIN)/python -W error::UserWarning:pdoc.doc -W error::UserWarning:pdoc.doc_ast \
+	  -W error::UserWarning:pdoc.doc_types -W error::UserWarning:pdoc.extract -m pdoc \
+	  --docformat google --output-directory site worldmodel_train worldmodel_kernels '!worldmodel_train\.__main__'
+
 lock: $(STAMP) ## Write constraints.txt from what is installed
 	@$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
