@@ -20,6 +20,7 @@ def import_(
     ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
+    from worldmodel_train.cli.run_parts import built_objective
     from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
     from worldmodel_train.recipe import load_recipe, resolved_yaml
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -29,7 +30,7 @@ def import_(
     folder = CheckpointFolder(out)
     if folder.last() is not None:
         raise ValueError(f"{out} holds a run already; choose another directory")
-    objective = loaded.method.build()
+    objective = built_objective(loaded)
     parts = ENCODERS if encoder_only else ALL_PARTS
     _say(import_checkpoint(source, objective, parts=parts))
     _say(f"wrote {save_imported(folder, objective.state_dict(), resolved_yaml(loaded))}")
@@ -59,14 +60,18 @@ def export(
 
         _say(export_merged(read_weights(checkpoint), out))
         return
+    from worldmodel_train.cli.run_parts import built_objective
     from worldmodel_train.interop import ClipSize, export_checkpoint
     from worldmodel_train.recipe import load_stored_recipe
     from worldmodel_train.training.checkpoints.stored import load_weights
 
     recipe = load_stored_recipe(checkpoint / RECIPE)
-    objective = recipe.method.build()
+    objective = built_objective(recipe)
     load_weights(objective, read_weights(checkpoint))
-    clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)
+    sources = recipe.data.facts().sources
+    if not sources:
+        raise ValueError(f"layout {layout} is of models of clips; use merged")
+    clip = ClipSize(sources[0].clip.frames, sources[0].clip.height)
     _say(export_checkpoint(objective, out, layout=layout, clip=clip))
 
 
