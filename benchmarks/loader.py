@@ -34,7 +34,7 @@ from worldmodel_train.data.config import (
     SourceConfig,
 )
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed, make_decoder
-from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.masks.draw import MaskPreparation
@@ -240,7 +240,7 @@ def _loader(plan: Plan) -> Any:  # noqa: ANN401 - a DataLoader of batches
         seed=SEED, rank=0, world_size=1, micro_batch=plan.batch, global_batch=plan.batch,
         first_step=0,
     )  # fmt: skip
-    return build_loader(plan.data, PREPARATION, position=position)
+    return plan.data.build_loader(PREPARATION, position)
 
 
 def _report(plan: Plan, everything: Mapping[str, Rates], machine: dict[str, Any]) -> Report:

@@ -272,6 +272,38 @@ def test_what_a_run_of_an_older_version_has_stored_is_read(recipe_file):
     assert load_stored_recipe(Path("old.yaml")) == recipe
 
 
+def test_data_is_of_videos_where_an_older_recipe_does_not_say(recipe_file, tmp_path):
+    recipe = load_recipe(recipe_file)
+    assert recipe.data.name == "data/videos"
+    old = resolved_values(recipe)
+    assert old["data"].pop("name") == "data/videos"
+    assert old["data"].pop("classes") is None
+    (tmp_path / "stored.yaml").write_text(write_yaml(old))
+    assert resolved_yaml(load_stored_recipe(tmp_path / "stored.yaml")) == resolved_yaml(recipe)
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        (
+            "data.name=data/trajectory",
+            'data.name: "data/trajectory" is not a choice here; did you mean "data/trajectories"?',
+        ),
+        (
+            "data={name: data/trajectories, sources: [{shards: a.tar}], steps: 4}",
+            "data.name: gives trajectories, but jepa/vjepa takes clips; use others",
+        ),
+        (
+            "data={name: data/trajectories, sources: [{shards: a.tar}], frames: 4, steps: 4}",
+            "data.frames: unknown key; did you mean",
+        ),
+    ],
+)
+def test_a_kind_of_data_that_does_not_go_is_told_in_one_line(recipe_file, override, problem):
+    (found,) = problems(override)
+    assert found.startswith(f'override "{override}": {problem}')
+
+
 def test_micro_batches_that_do_not_fill_the_global_batch_are_refused(recipe_file):
     (problem,) = problems("train.micro_batch=3")
     assert problem.startswith("small.yaml:18: train: ")

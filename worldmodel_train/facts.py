@@ -30,6 +30,22 @@ class SourceFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EpisodeFacts:
+    """The shapes that all episodes have, known once one is opened."""
+
+    steps: int
+    """Observations of a window."""
+    observation: tuple[int, ...]
+    """Shape of one: h w c of a picture, or the width of a vector."""
+    action_width: int
+    """Of all that is done between two observations, skipped ones included."""
+    discrete_actions: bool
+    """Whether actions are integers that count choices."""
+    state_width: int | None
+    """None where states are not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataFacts:
     """What a recipe says of its data."""
 
@@ -39,6 +55,10 @@ class DataFacts:
     """Where the recipe has the height and width of all clips."""
     classes: tuple[str, ...] | None = None
     """The classes whose numbers are the clips' labels; None where no labels are read."""
+    kind: Literal["clips", "trajectories"] = "clips"
+    """What is read: a method says in `takes` what it takes."""
+    episodes: EpisodeFacts | None = None
+    """Of trajectories, once one was opened; None before."""
 
     def __iter__(self) -> Iterator[SourceFacts]:
         """All sources, the held-out one last."""

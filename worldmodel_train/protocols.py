@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from worldmodel_train.types import (
     ClipGroup,
@@ -21,6 +22,7 @@ from worldmodel_train.types import (
 
 ContentT_contra = TypeVar("ContentT_contra", bound=Content, contravariant=True)
 BeliefT = TypeVar("BeliefT", bound=Sized)
+ReadT_contra = TypeVar("ReadT_contra", contravariant=True, default=Clips)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +60,14 @@ class MaskSampler(Protocol):
 
 
 @runtime_checkable
-class Preparation(Protocol[ContentT_co]):
-    """Makes what an objective takes of a micro-batch's clips, in the process that read them."""
+class Preparation(Protocol[ContentT_co, ReadT_contra]):
+    """Makes what an objective takes of what a micro-batch holds, in the process that read it."""
 
-    def __call__(self, clips: Sequence[Clips], *, seed: int, step: int) -> ContentT_co:
-        """The content, a pure function of the arguments; `clips` has one item for each length."""
+    def __call__(self, read: Sequence[ReadT_contra], /, *, seed: int, step: int) -> ContentT_co:
+        """The content, a pure function of the arguments; `read` has one item for each shape.
+
+        Of clips these are their lengths.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from worldmodel_train import jepa, probes, renderers
 from worldmodel_train.config import CombinationError, StrictConfig
@@ -17,6 +17,7 @@ from worldmodel_train.config.origins import Document, KeyPath, Origin
 from worldmodel_train.config.read import read_model
 from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.data.config import DataConfig
+from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.models.token_fit import not_a_multiple
@@ -37,6 +38,23 @@ FAMILIES = (jepa, renderers, probes)
 MethodT = TypeVar("MethodT", bound=StrictConfig)
 
 
+DEFAULT_KIND = "data/videos"
+
+
+def _kind_of(data: object) -> object:
+    """The name of a kind of data; recipes older than the second kind have none."""
+    if isinstance(data, dict):
+        return data.get("name", DEFAULT_KIND)
+    return getattr(data, "name", DEFAULT_KIND)
+
+
+AnyData = Annotated[
+    Annotated[DataConfig, Tag(DEFAULT_KIND)]
+    | Annotated[TrajectoriesConfig, Tag("data/trajectories")],
+    Discriminator(_kind_of),
+]
+
+
 class Recipe(StrictConfig, Generic[MethodT]):
     """A run: what is learned, from what, how, and for how long."""
 
@@ -46,8 +64,8 @@ class Recipe(StrictConfig, Generic[MethodT]):
     """Where the numbers come from: a paper, released code, or our own measurement."""
     method: MethodT
     """The objective; its `name` is the path of its module, such as `jepa/vjepa`."""
-    data: DataConfig
-    """Where clips come from."""
+    data: AnyData
+    """Where what is learned from comes from; its `name` is `data/videos` if it is left out."""
     optim: OptimConfig
     """The optimizer and its schedules."""
     train: TrainConfig
@@ -162,9 +180,14 @@ def _method_config(document: Document) -> type[StrictConfig]:
 
 def _misfits(recipe: Recipe) -> Iterator[Misfit]:
     """Keys whose values are each fine but cannot be used together, and what to write instead."""
+    kind, takes = recipe.facts.data.kind, getattr(recipe.method, "takes", "clips")
+    if kind != takes:
+        message = f"gives {kind}, but {recipe.method.name} takes {takes}; use others"
+        yield ("data", "name"), message
+        return
     yield from recipe.method.misfits(recipe.facts)
     yield from _schedules_that_do_not_fit(recipe)
-    yield from _clips_that_do_not_fill_a_batch(recipe)
+    yield from recipe.data.misfits(recipe.train.micro_batch)
     yield from _what_needs_held_out_clips(recipe)
     yield from _what_the_method_cannot_give(recipe)
 
@@ -185,17 +208,6 @@ def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
     if keep is not None and keep % every:
         message = not_a_multiple(keep, every, "checkpoint.every_steps")
         yield ("checkpoint", "keep_every"), message
-
-
-def _clips_that_do_not_fill_a_batch(recipe: Recipe) -> Iterator[Misfit]:
-    clips, micro_batch = recipe.data.loader.clips_per_video, recipe.train.micro_batch
-    if micro_batch % clips:
-        fewer = max(n for n in range(1, clips) if micro_batch % n == 0)
-        message = (
-            f"{clips} clips of each video do not fill train.micro_batch={micro_batch}; "
-            f"use {fewer}, or train.micro_batch={-(-micro_batch // clips) * clips}"
-        )
-        yield ("data", "loader", "clips_per_video"), message
 
 
 def _what_needs_held_out_clips(recipe: Recipe) -> Iterator[Misfit]:

@@ -107,6 +107,34 @@ class ClipGroup:
         return replace(self, clips=function(self.clips), masks=masks)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Trajectories:
+    """Windows of episodes: observations, and what was done and found between them."""
+
+    observations: UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t d"]
+    actions: Float[Tensor, "b t-1 a"] | Int[Tensor, "b t-1 a"]
+    """Between two observations; integers count choices."""
+    states: Float[Tensor, "b t s"] | None = None
+    """What is true of the world at each observation."""
+    rewards: Float[Tensor, "b t-1"] | None = None
+    """The sum of what was received between two observations."""
+    ends: Bool[Tensor, "b t-1"] | None = None
+    """Whether the episode ended between two observations, at the later one."""
+    valid: Bool[Tensor, "b t"] | None = None
+    """False where an observation is padding; None when all count."""
+    samples: tuple[int, ...] = ()
+    """The position of each window in the run's order of samples."""
+
+    @property
+    def num_samples(self) -> int:
+        """Windows."""
+        return len(self.observations)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Trajectories":
+        """The same windows with `function` applied to each tensor."""
+        return map_tensors(self, function)
+
+
 class Skip(NamedTuple):
     """One sample that could not be used."""
 

@@ -27,7 +27,7 @@ def make(memory, value, shapes=SHAPES):
     )
     groups = tuple(
         ClipGroup(clips=clips.fill_(value), masks=(masks, masks), length_index=number)
-        for number, clips in enumerate(memory.clips(shapes))
+        for number, clips in enumerate(memory.tensors(shapes))
     )
     return Batch(content=MaskedClips(groups=groups), origin=Origin(first_sample=value))
 

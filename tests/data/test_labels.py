@@ -15,7 +15,7 @@ from worldmodel_train.data.config import (
 )
 from worldmodel_train.data.fixed import load_clips
 from worldmodel_train.data.labels import label_of
-from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 
@@ -40,7 +40,7 @@ def data_of(source, **changes):
 
 
 def read(data, count):
-    return list(islice(iter(build_loader(data, as_read, position=POSITION)), count))
+    return list(islice(iter(data.build_loader(as_read, POSITION)), count))
 
 
 @pytest.mark.parametrize("streams", [False, True])

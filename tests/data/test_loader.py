@@ -16,7 +16,7 @@ from worldmodel_train.data.config import (
     SourceConfig,
 )
 from worldmodel_train.data.health import BadDataError
-from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.masks import Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation, group_seed
 from worldmodel_train.types import Masks
@@ -76,7 +76,7 @@ NUMBERS = (EveryOtherToken(),)
 
 
 def batches(data, count, masks=NUMBERS, **place):
-    loader = build_loader(data, prepare(masks), position=position(**place))
+    loader = data.build_loader(prepare(masks), position(**place))
     return list(islice(iter(loader), count))
 
 
@@ -152,7 +152,7 @@ def test_workers_change_nothing(make_data, workers):
 
 
 def test_batches_that_are_held_stay_what_they_were_while_others_come_and_go(make_data):
-    loader = build_loader(make_data(1), prepare(NUMBERS), position=position())
+    loader = make_data(1).build_loader(prepare(NUMBERS), position())
     held = [batch for number, batch in enumerate(islice(iter(loader), 24)) if number % 3 == 0]
     for left, right in zip(held, batches(make_data(), 24)[::3], strict=True):
         assert_same(samples(left), samples(right))
@@ -304,7 +304,7 @@ def test_ranks_and_passes_tile_every_step_without_gap_or_overlap(
 
 
 def test_making_an_iterator_leaves_torchs_generator_alone(make_data):
-    loader = build_loader(make_data(), prepare([EveryOtherToken()]), position=position())
+    loader = make_data().build_loader(prepare([EveryOtherToken()]), position())
     before = torch.get_rng_state()
     next(iter(loader))
     assert torch.equal(torch.get_rng_state(), before)
@@ -318,18 +318,18 @@ def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do():
 def test_missing_shards_are_found_before_any_process_starts(make_data):
     source = SourceConfig(name="k710", shards="/no/such/*.tar", clip=ClipConfig(frames=2))
     with pytest.raises(ValueError, match="k710"):
-        build_loader(make_data(sources=(source,)), prepare([]), position=position())
+        make_data(sources=(source,)).build_loader(prepare([]), position())
 
 
 def test_decord_must_be_installed_where_it_is_asked_for(make_data, monkeypatch):
     monkeypatch.setattr("worldmodel_train.data.loader.decord_is_installed", lambda: False)
     data = make_data().model_copy(update={"decoder": DecoderConfig(name="decord")})
     with pytest.raises(ValueError, match="use auto or pyav"):
-        build_loader(data, prepare([]), position=position())
+        data.build_loader(prepare([]), position())
 
 
 def test_an_impossible_weight_is_refused_before_any_process_starts(make_data, sources):
     short, long = sources
     data = make_data(sources=(short, long.model_copy(update={"weight": 1e-5})))
     with pytest.raises(ValueError, match=r"data\.sources\[1\]"):
-        build_loader(data, prepare(NUMBERS), position=position())
+        data.build_loader(prepare(NUMBERS), position())

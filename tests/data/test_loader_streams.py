@@ -11,7 +11,7 @@ from worldmodel_train.data.config import (
     SourceConfig,
 )
 from worldmodel_train.data.health import DataAwayError
-from worldmodel_train.data.loader import LoaderPosition, build_loader
+from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
 from worldmodel_train.data.stream_positions import (
@@ -47,7 +47,7 @@ def loader_of(data, *, rank=0, world_size=1, micro_batch=4, first_step=0, stream
         first_step=first_step,
         streams=streams,
     )
-    return build_loader(data, prepare([]), position=position)
+    return data.build_loader(prepare([]), position)
 
 
 def batches(data, count, **place):

@@ -71,7 +71,10 @@ def export(
 
     recipe = load_stored_recipe(checkpoint / RECIPE)
     objective = trained_objective(checkpoint)
-    clip = ClipSize(recipe.data.sources[0].clip.frames, recipe.data.augment.size)
+    sources = recipe.data.facts().sources
+    if not sources:
+        raise ValueError(f"layout {layout} is of models of clips; use merged")
+    clip = ClipSize(sources[0].clip.frames, sources[0].clip.height)
     _say(export_checkpoint(objective, out, layout=layout, clip=clip))
 
 

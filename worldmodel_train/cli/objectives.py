@@ -28,7 +28,7 @@ def build_objective(recipe: Recipe) -> Objective[Content]:
         for name, part in recipe.method
         if isinstance(part, PartConfig)
     }
-    return recipe.method.build(recipe.data.facts(), **frozen)
+    return recipe.method.build(recipe.data.open_facts(), **frozen)
 
 
 def untrained_objective(recipe: Recipe) -> Objective[Content]:

@@ -38,8 +38,8 @@ class BatchMemory:
         self._most = most
         """Batches whose memory is kept; if more of them are held, the others' is given up."""
 
-    def clips(self, shapes: Sequence[Shape]) -> list[UInt8[Tensor, "..."]]:
-        """Clips of one batch, group by group, that hold anything; to be sent as a `Parcel`."""
+    def tensors(self, shapes: Sequence[Shape]) -> list[UInt8[Tensor, "..."]]:
+        """Tensors of one batch that hold anything; to be sent as a `Parcel`."""
         memory = self._take(sum(map(prod, shapes)) + 1)
         memory[-1] = _TAKEN
         return _split(memory, shapes)

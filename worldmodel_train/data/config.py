@@ -1,14 +1,23 @@
 """What a recipe says about data: sources, clips, augmentation, decoding, loading."""
 
 from collections import Counter
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.data.class_list import read_classes
-from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
+from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
+
+if TYPE_CHECKING:
+    # torch, which is not needed to read a recipe; whole names can be looked up where they are used
+    import worldmodel_train.data.fixed
+    import worldmodel_train.data.loader
+    import worldmodel_train.protocols
+    import worldmodel_train.types
 
 STREAM_PREFIXES = ("pipe:", "http://", "https://", "s3://", "gs://")
 _DAY = 86_400.0  # seconds; clocks of the system take no number at will
@@ -28,8 +37,8 @@ class ClipConfig(StrictConfig):
         return tuple(i / self.fps for i in range(self.frames))
 
 
-class SourceConfig(StrictConfig):
-    """One set of shards, and the clips cut from it."""
+class ShardsConfig(StrictConfig):
+    """One set of shards."""
 
     name: str = "videos"
     """Name in logs and errors; each source of a mixture has its own."""
@@ -37,8 +46,6 @@ class SourceConfig(StrictConfig):
     """Tar shards: a glob or brace range (`$DATA/k710/{000..127}.tar`), `assets:`, `pipe:`, URLs."""
     weight: float = Field(gt=0, default=1.0)
     """Share of the samples drawn from this source, relative to the other sources' weights."""
-    clip: ClipConfig
-    """Length and rate of this source's clips."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -51,7 +58,7 @@ class SourceConfig(StrictConfig):
         return self.patterns[0].startswith(STREAM_PREFIXES)
 
     @model_validator(mode="after")
-    def _one_way_of_reading(self) -> "SourceConfig":
+    def _one_way_of_reading(self) -> "ShardsConfig":
         streaming = [p for p in self.patterns if p.startswith(STREAM_PREFIXES)]
         if streaming and len(streaming) != len(self.patterns):
             raise ValueError(
@@ -59,6 +66,13 @@ class SourceConfig(StrictConfig):
                 "make two sources of them"
             )
         return self
+
+
+class SourceConfig(ShardsConfig):
+    """One set of shards, and the clips cut from it."""
+
+    clip: ClipConfig
+    """Length and rate of this source's clips."""
 
 
 class AugmentConfig(StrictConfig):
@@ -96,6 +110,14 @@ class DecoderConfig(StrictConfig):
     """Largest width x height that is decoded; larger pictures are skipped unread."""
 
 
+def require_names_differ(sources: Sequence[ShardsConfig]) -> None:
+    """Raises ValueError where two sources have one name."""
+    names = [source.name for source in sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"sources: two are named '{twice[0]}'; give each its own name")
+
+
 class LoaderConfig(StrictConfig):
     """How clips reach the training loop."""
 
@@ -131,8 +153,10 @@ def _names_of(classes: object) -> object:
 
 
 class DataConfig(StrictConfig):
-    """The training mixture, the held-out clips, and how both are read."""
+    """Clips of videos: the training mixture, the held-out clips, and how both are read."""
 
+    name: Literal["data/videos"] = "data/videos"
+    """The kind of data."""
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     """Sources, mixed by weight."""
     held_out: SourceConfig | None = None
@@ -184,10 +208,63 @@ class DataConfig(StrictConfig):
             raise ValueError("there are no classes; name some, or write null to read no labels")
         return classes
 
+    def open_facts(self) -> DataFacts:
+        """What a method may know once the data is opened: of videos no more than before."""
+        return self.facts()
+
+    def misfits(self, micro_batch: int) -> Iterator[Misfit]:
+        """What of the data does not go with that many samples at a time."""
+        clips = self.loader.clips_per_video
+        if micro_batch % clips:
+            fewer = max(n for n in range(1, clips) if micro_batch % n == 0)
+            message = (
+                f"{clips} clips of each video do not fill train.micro_batch={micro_batch}; "
+                f"use {fewer}, or train.micro_batch={-(-micro_batch // clips) * clips}"
+            )
+            yield ("data", "loader", "clips_per_video"), message
+
+    def check(self) -> None:
+        """Raises ValueError where shards are missing; opens none."""
+        from worldmodel_train.data.shards.resolve import resolve_shards
+
+        for source in (*self.sources, *([self.held_out] if self.held_out else [])):
+            resolve_shards(source)
+
+    def build_loader(
+        self,
+        preparation: "worldmodel_train.protocols.Preparation[Any] | None",
+        position: "worldmodel_train.data.loader.LoaderPosition",
+    ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
+        """This rank's micro-batches, forever; raises what `loader.build_loader` raises."""
+        from worldmodel_train.data.clip_batches import clip_feed
+        from worldmodel_train.data.loader import build_loader
+        from worldmodel_train.data.preparation import as_read
+
+        assert position.micro_batch % self.loader.clips_per_video == 0
+        return build_loader(clip_feed(self), preparation or as_read, position=position)
+
+    def held_out_clips(
+        self, source: SourceConfig, *, limit: int, clips_per_video: int
+    ) -> "worldmodel_train.data.fixed.FixedClips":
+        """Centre-cropped clips of a source, in the order of its shards."""
+        from worldmodel_train.data.fixed import load_clips
+
+        loaded = load_clips(
+            source,
+            size=self.augment.size,
+            limit=limit,
+            decoder=self.decoder,
+            clips_per_video=clips_per_video,
+            classes=self.classes,
+        )
+        return replace(loaded, length_index=self.length_index(source.clip.frames))
+
+    def held_out_content(self, limit: int) -> "worldmodel_train.types.Clips":
+        """Up to `limit` of the held-out clips, one of each video."""
+        assert self.held_out is not None, "the recipe was checked for them"
+        return self.held_out_clips(self.held_out, limit=limit, clips_per_video=1).as_read()
+
     @model_validator(mode="after")
     def _names_differ(self) -> "DataConfig":
-        names = [source.name for source in self.sources]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"sources: two are named '{twice[0]}'; give each its own name")
+        require_names_differ(self.sources)
         return self

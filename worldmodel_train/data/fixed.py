@@ -27,7 +27,7 @@ from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
-from worldmodel_train.types import Skip
+from worldmodel_train.types import Clips, Skip
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +48,16 @@ class FixedClips:
     """The numbers of the labels, where the classes are known."""
     length_index: int = 0
     """Which of the clip lengths that are trained on is theirs, or nearest."""
+
+    def as_read(self) -> Clips:
+        """The clips as a loader would give them."""
+        return Clips(
+            pixels=self.clips,
+            samples=tuple(range(len(self.clips))),
+            length_index=self.length_index,
+            labels=self.class_numbers,
+            times=self.times,
+        )
 
 
 def load_clips(

@@ -1,29 +1,25 @@
-"""Batches for training: clips of a mixture, prepared, in an order that can be resumed."""
+"""Batches for training: samples of a mixture, prepared, in an order that can be resumed."""
 
 import gc
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count
+from typing import Generic
 
-import numpy as np
 import torch
-from einops import rearrange
-from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from worldmodel_train.data.batch_memory import BatchMemory, Parcel, Shape
-from worldmodel_train.data.clip_reader import Clip, ClipReader
-from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.feed import EmptyTensors, Feed, MicroBatchReader, ReadT
 from worldmodel_train.data.mixture import block_counts
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
-from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS, VIDEOS
 from worldmodel_train.data.stream_positions import (
     StreamState,
     merge_streams,
@@ -32,7 +28,7 @@ from worldmodel_train.data.stream_positions import (
 )
 from worldmodel_train.data.worker_folder import remove_folder_as_an_orphan
 from worldmodel_train.protocols import Preparation
-from worldmodel_train.types import Batch, Clips, ContentT, Origin, Skip, StreamMark
+from worldmodel_train.types import Batch, ContentT, Origin, Skip, StreamMark
 
 _log = logging.getLogger(__name__)
 
@@ -79,34 +75,35 @@ class LoaderPosition:
         return count(self.first_step * self.accumulation + worker, workers)
 
 
-class MicroBatches(IterableDataset[Batch[ContentT]]):
+class MicroBatches(IterableDataset[Batch[ContentT]], Generic[ReadT, ContentT]):
     """Endless micro-batches of one rank; worker w of W makes every W-th of them."""
 
     def __init__(
-        self, data: DataConfig, prepare: Preparation[ContentT], position: LoaderPosition
+        self,
+        feed: Feed[ReadT],
+        prepare: Preparation[ContentT, ReadT],
+        position: LoaderPosition,
     ) -> None:
-        self._data = data
+        self._feed = feed
         self._prepare = prepare
         self._position = position
-        block_counts([source.weight for source in data.sources])  # refuses impossible weights
-        self._shards = [resolve_shards(source) for source in data.sources]
+        block_counts([source.weight for source in feed.sources])  # refuses impossible weights
+        self._shards = [resolve_shards(source) for source in feed.sources]
         self._require_shards_for_all()
-        assert position.micro_batch % data.loader.clips_per_video == 0
         self._starts = merge_streams([position.streams or {}])
         if position.rank == 0:
             self._tell_what_streams_repeat()
-        self._wanted = VIDEOS if data.classes is None else DESCRIBED_VIDEOS
         # Indexed once, here; the workers get copies.
         self._indexed: dict[int, IndexedSource] = {
-            i: IndexedSource(source.name, shards, seed=position.seed, number=i, wanted=self._wanted)
-            for i, (source, shards) in enumerate(zip(data.sources, self._shards, strict=True))
+            i: IndexedSource(source.name, shards, seed=position.seed, number=i, wanted=feed.wanted)
+            for i, (source, shards) in enumerate(zip(feed.sources, self._shards, strict=True))
             if not source.streams
         }
 
     def _require_shards_for_all(self) -> None:
         """Raises ValueError where a loading process would have no shard of a stream."""
-        consumers = self._position.world_size * max(1, self._data.loader.workers)
-        for source, shards in zip(self._data.sources, self._shards, strict=True):
+        consumers = self._position.world_size * max(1, self._feed.loader.workers)
+        for source, shards in zip(self._feed.sources, self._shards, strict=True):
             if source.streams and len(shards) < consumers:
                 raise ValueError(
                     f"data: source '{source.name}' streams {len(shards)} shards to {consumers} "
@@ -118,7 +115,7 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
         """Streams cannot go back to a sample: says, once, from where a resumed one goes on."""
         if not self._position.first_step:
             return
-        for source, shards in zip(self._data.sources, self._shards, strict=True):
+        for source, shards in zip(self._feed.sources, self._shards, strict=True):
             if source.streams:
                 _log.warning(
                     "source '%s' is a stream and cannot return to step %d exactly: %s",
@@ -130,18 +127,18 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
     def __iter__(self) -> Iterator[Batch[ContentT]]:
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        with DecodeProcess(self._data.decoder) as decoder, ExitStack() as stack:
+        with DecodeProcess(self._feed.decoder) as decoder, ExitStack() as stack:
             streams = {
                 i: stack.enter_context(closing(self._stream(i, worker, workers)))
-                for i, source in enumerate(self._data.sources)
+                for i, source in enumerate(self._feed.sources)
                 if source.streams
             }
             sources = [streams.get(i) or self._indexed[i] for i in range(len(self._shards))]
-            reader = ClipReader(self._data, sources, decoder, seed=self._position.seed)
-            empty_clips = _private_clips if info is None else self._memory().clips
+            reader = self._feed.open_reader(sources, decoder, self._position.seed)
+            empty = _private_tensors if info is None else self._memory().tensors
             found = self._empty_shards() if worker == 0 and self._position.rank == 0 else ()
             for number in self._position.micro_batches(worker, workers):
-                content, skipped = self._content(reader, number, empty_clips)
+                content, skipped = self._content(reader, number, empty)
                 origin = Origin(
                     first_sample=self._position.first_sample(number),
                     skipped=found + skipped,
@@ -152,7 +149,7 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
 
     def _memory(self) -> BatchMemory:
         """Memory of a loading process: for the batches in the queue, and those in use beyond it."""
-        return BatchMemory(most=self._data.loader.prefetch + _IN_USE)
+        return BatchMemory(most=self._feed.loader.prefetch + _IN_USE)
 
     def _stream(self, number: int, worker: int, workers: int) -> StreamSource:
         shards = self._shards[number]
@@ -160,18 +157,18 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
             consumer=self._position.rank * workers + worker,
             consumers=self._position.world_size * workers,
             seed=self._position.seed,
-            start=position_of(self._starts, self._data.sources[number].name, len(shards)),
+            start=position_of(self._starts, self._feed.sources[number].name, len(shards)),
         )
         limits = StreamLimits(
-            shuffle_buffer=self._data.loader.shuffle_buffer,
-            timeout_s=self._data.loader.stream_timeout_s,
-            retry_s=self._data.loader.stream_retry_s,
+            shuffle_buffer=self._feed.loader.shuffle_buffer,
+            timeout_s=self._feed.loader.stream_timeout_s,
+            retry_s=self._feed.loader.stream_retry_s,
         )
-        return StreamSource(shards, share, number=number, limits=limits, wanted=self._wanted)
+        return StreamSource(shards, share, number=number, limits=limits, wanted=self._feed.wanted)
 
     def _marks(self, streams: Mapping[int, StreamSource]) -> Iterator[StreamMark]:
         for number, stream in streams.items():
-            yield stream.mark(self._data.sources[number].name)
+            yield stream.mark(self._feed.sources[number].name)
 
     def _empty_shards(self) -> tuple[Skip, ...]:
         """Shards without samples, reported once, because no draw can ever meet them."""
@@ -182,81 +179,37 @@ class MicroBatches(IterableDataset[Batch[ContentT]]):
         )
 
     def _content(
-        self,
-        reader: ClipReader,
-        number: int,
-        empty_clips: Callable[[Sequence[Shape]], list[Tensor]],
+        self, reader: MicroBatchReader[ReadT], number: int, empty: EmptyTensors
     ) -> tuple[ContentT, tuple[Skip, ...]]:
         """What a micro-batch holds, and what was left out on the way to it."""
         first = self._position.first_sample(number)
-        by_length: dict[int, list[int]] = {}
-        for video in range(
-            first, first + self._position.micro_batch, self._data.loader.clips_per_video
-        ):
-            by_length.setdefault(reader.num_frames(video), []).append(video)
-        size, each = self._data.augment.size, self._data.loader.clips_per_video
-        lengths = sorted(by_length)
-        frames = empty_clips([(len(by_length[n]) * each, n, size, size, 3) for n in lengths])
-        made = [
-            self._read(reader, clips, by_length[length])
-            for length, clips in zip(lengths, frames, strict=True)
-        ]
-        content = self._prepare(
-            [clips for clips, _ in made],
-            seed=self._position.seed,
-            step=first // self._position.global_batch,
-        )
-        return content, tuple(skip for _, skipped in made for skip in skipped)
-
-    def _read(
-        self, reader: ClipReader, frames: UInt8[Tensor, "b t h w c"], videos: Sequence[int]
-    ) -> tuple[Clips, tuple[Skip, ...]]:
-        """The clips of the videos that begin with these samples, all of one length."""
-        rows = rearrange(frames.numpy(), "(v each) t h w c -> v each t h w c", v=len(videos))
-        clips = [
-            clip
-            for video, row in zip(videos, rows, strict=True)
-            for clip in reader.read(video, list(row))
-        ]
-        read = Clips(
-            pixels=frames,
-            samples=tuple(clip.sample for clip in clips),
-            length_index=self._data.length_index(frames.shape[1]),
-            labels=_labels(clips),
-            times=torch.from_numpy(np.stack([clip.times for clip in clips]).astype(np.float32)),
-        )
-        return read, tuple(skip for clip in clips for skip in clip.skipped)
+        read, skipped = reader.read(range(first, first + self._position.micro_batch), empty)
+        step = first // self._position.global_batch
+        return self._prepare(read, seed=self._position.seed, step=step), skipped
 
 
-def _labels(clips: Sequence[Clip]) -> Int64[Tensor, "b"] | None:
-    """The numbers of the clips' classes, if they have any."""
-    labels = [clip.label for clip in clips if clip.label is not None]
-    assert len(labels) in (0, len(clips)), "all have a label, or none"
-    return torch.tensor(labels) if labels else None
-
-
-def _private_clips(shapes: Sequence[Shape]) -> list[Tensor]:
-    """Memory for clips that stay in this process."""
+def _private_tensors(shapes: Sequence[Shape]) -> list[Tensor]:
+    """Memory for what stays in this process."""
     return [torch.empty(shape, dtype=torch.uint8) for shape in shapes]
 
 
 def build_loader(
-    data: DataConfig, prepare: Preparation[ContentT], *, position: LoaderPosition
+    feed: Feed[ReadT], prepare: Preparation[ContentT, ReadT], *, position: LoaderPosition
 ) -> DataLoader[Batch[ContentT]]:
     """An endless loader of this rank's micro-batches, starting at `position.first_step`.
 
     Raises ValueError for missing shards and impossible sizes before any process is started.
     """
-    if data.decoder.name == "decord" and not decord_is_installed():
+    if feed.decoder.name == "decord" and not decord_is_installed():
         raise ValueError("data.decoder.name=decord, but decord is not installed; use auto or pyav")
-    workers = data.loader.workers
+    workers = feed.loader.workers
     return DataLoader(
-        MicroBatches(data, prepare, position),
+        MicroBatches(feed, prepare, position),
         batch_size=None,
         # without batching it is given one item, and not a list as its type says
         collate_fn=Parcel if workers else None,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
-        prefetch_factor=data.loader.prefetch if workers else None,
+        prefetch_factor=feed.loader.prefetch if workers else None,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else each new iterator draws from the model's own generator

@@ -1,12 +1,12 @@
-"""What is done to the clips of a micro-batch where a method asks for nothing."""
+"""What is done to what a micro-batch holds where a method asks for nothing."""
 
 from collections.abc import Sequence
 
-from worldmodel_train.types import Clips
+from worldmodel_train.types import ContentT
 
 
-def as_read(clips: Sequence[Clips], *, seed: int, step: int) -> Clips:
-    """The clips as they are, a `Preparation`; the method has refused clips of several lengths."""
+def as_read(read: Sequence[ContentT], *, seed: int, step: int) -> ContentT:
+    """All of it as it is, a `Preparation`; the method has refused data of several shapes."""
     del seed, step
-    (one,) = clips
+    (one,) = read
     return one

@@ -1,10 +1,12 @@
 import json
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 
 from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.decoding.decode import ExactFrames
 from worldmodel_train.data.decoding.wire import Peer, pack_request, unpack_request
 
 
@@ -28,7 +30,9 @@ def test_a_request_survives_json(make_request):
     request = make_request(
         crop=Crop(shapes=((0.3, 1.2), (0.5, 0.8)), x=0.1, y=0.9, flip=True, aspect=(0.5, 2.0))
     )
-    assert unpack_request(json.loads(json.dumps(pack_request(request)))) == request
+    exact = replace(request, exact=ExactFrames(numbers=(0, 3, 6, 9), length=12))
+    for sent in (request, exact):
+        assert unpack_request(json.loads(json.dumps(pack_request(sent)))) == sent
 
 
 def test_silence_ends_in_a_timeout(line):

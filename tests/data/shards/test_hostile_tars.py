@@ -16,11 +16,12 @@ from tests.data.shards.hostile_tars import (
     long_name,
     pax,
 )
-from worldmodel_train.data.shards import shard_set, stream_samples
+from worldmodel_train.data.shards import stream_samples, wanted_files
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.stream_bytes import StreamBytes
 from worldmodel_train.data.shards.stream_outages import Outages
+from worldmodel_train.data.shards.wanted_files import VIDEOS
 from worldmodel_train.types import Skip
 
 
@@ -85,8 +86,7 @@ def videos(items):
 def test_a_hostile_tar_counts_the_same_read_locally_and_streamed(
     name, tmp_path, server, monkeypatch
 ):
-    for module in (shard_set, stream_samples):
-        monkeypatch.setattr(module, "MEMBER_LIMIT", 1000)
+    monkeypatch.setattr(wanted_files, "MEMBER_LIMIT", 1000)
     content, expected = HOSTILE[name]
     path, number = tmp_path / "a.tar", list(HOSTILE).index(name)
     path.write_bytes(content)
@@ -140,4 +140,4 @@ def test_any_damage_counts_the_same_by_position_and_forwards(
     path.write_bytes(content)
     local = [item for item in words(read_locally(path)) if item != "empty_shard "]
     stream = Memory(content, length=len(content) if says_length else None)
-    assert words(stream_samples._items("a", StreamBytes(stream))) == local
+    assert words(stream_samples._items("a", StreamBytes(stream), VIDEOS)) == local

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worldmodel_train.data.shards import shard_set
+from worldmodel_train.data.shards import wanted_files
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, IndexedShard, write_folder_index
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import SampleError
@@ -51,7 +51,7 @@ def test_a_copy_in_another_process_reads_the_same(paths, never_scanned):
 
 
 def test_a_json_too_large_to_be_parsed_is_not_read_and_its_video_is(paths, monkeypatch):
-    monkeypatch.setattr(shard_set, "JSON_LIMIT", 10)
+    monkeypatch.setattr(wanted_files, "JSON_LIMIT", 10)
     shards = ShardSet(list(map(str, paths)))
     with pytest.raises(SampleError) as error:
         shards.sample(0, DESCRIBED_VIDEOS).files["json"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from worldmodel_train.data.shards import stream_samples as module
+from worldmodel_train.data.shards import wanted_files
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import stream_samples
 from worldmodel_train.types import Skip
@@ -168,13 +168,13 @@ def test_files_that_no_sample_uses_are_never_held(monkeypatch, tmp_path):
             member = tarfile.TarInfo(name)
             member.size = size
             tar.addfile(member, io.BytesIO(bytes(size)))
-    monkeypatch.setattr(module, "MEMBER_LIMIT", 1000)
+    monkeypatch.setattr(wanted_files, "MEMBER_LIMIT", 1000)
     assert items(f"pipe:cat {path}") == ["1", "missing_video", "missing_json"]
 
 
 def test_a_sample_larger_than_a_video_may_be_costs_only_itself(monkeypatch, make_shard):
     path = make_shard("a.tar", {"1": b"v" * 1001, "2": b"v"})
-    monkeypatch.setattr(module, "MEMBER_LIMIT", 1000)
+    monkeypatch.setattr(wanted_files, "MEMBER_LIMIT", 1000)
     assert items(f"pipe:cat {path}") == ["too_large", "2"]
 
 

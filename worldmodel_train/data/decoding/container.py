@@ -64,7 +64,12 @@ class VideoTrack:
     """Whether the decoder may leave out frames that no other frame refers to."""
 
     def frames_of(self, request: ClipRequest) -> Int64[np.ndarray, "t"]:
-        """The number of the frame that each picture of the clip shows."""
+        """The number of the frame that each picture of the clip shows; raises DecodeError."""
+        if request.exact is not None:
+            if len(self.seconds) != request.exact.length:
+                detail = f"{len(self.seconds)} frames, not {request.exact.length}"
+                raise DecodeError("length_mismatch", detail)
+            return np.array(request.exact.numbers, dtype=np.int64)
         times = clip_times(
             float(self.seconds[0]),
             self.end,

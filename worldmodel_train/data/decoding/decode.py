@@ -39,6 +39,15 @@ class DecodeError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExactFrames:
+    """Frames of a video by their number, in the order in which they are shown."""
+
+    numbers: tuple[int, ...]
+    length: int
+    """Frames that the video must have."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipRequest:
     """The clip wanted of a video, in terms that need no knowledge of the video."""
 
@@ -51,6 +60,8 @@ class ClipRequest:
     crop: Crop
     max_pixels: int
     """Largest picture that may be decoded."""
+    exact: ExactFrames | None = None
+    """The frames wanted, whatever `fps` and `start`; as many as `frames`."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from worldmodel_train.data.decoding.crop import Crop
-from worldmodel_train.data.decoding.decode import ClipRequest
+from worldmodel_train.data.decoding.decode import ClipRequest, ExactFrames
 
 _HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
 _JSON_LIMIT = 1 << 20
@@ -79,7 +79,8 @@ class Peer:
 
 def pack_request(request: ClipRequest) -> Message:
     """The request as JSON can carry it."""
-    return {**vars(request), "crop": vars(request.crop)}  # asdict copies every number
+    exact = request.exact and vars(request.exact)
+    return {**vars(request), "crop": vars(request.crop), "exact": exact}  # asdict copies numbers
 
 
 def unpack_request(message: Message) -> ClipRequest:
@@ -87,4 +88,7 @@ def unpack_request(message: Message) -> ClipRequest:
     crop = dict(message["crop"])
     crop["shapes"] = tuple((area, aspect) for area, aspect in crop["shapes"])
     crop["aspect"] = tuple(crop["aspect"])
-    return ClipRequest(**{**message, "crop": Crop(**crop)})
+    exact = message["exact"]
+    if exact is not None:
+        exact = ExactFrames(numbers=tuple(exact["numbers"]), length=exact["length"])
+    return ClipRequest(**{**message, "crop": Crop(**crop), "exact": exact})

@@ -4,12 +4,15 @@ import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from worldmodel_train.data.atomic_file import sync_folder
 from worldmodel_train.data.packing.prepare import CHUNK, Prepared
 
 BLOCK = tarfile.BLOCKSIZE
+Files = Mapping[str, bytes]
+"""Contents by suffix."""
 
 
 class ShardWriter:
@@ -37,6 +40,12 @@ class ShardWriter:
         self._tar.addfile(_member(f"{key}.json", len(description)), io.BytesIO(description))
         self.samples += 1
         self.seconds += sample.info.duration
+
+    def add_files(self, key: str, files: Files) -> None:
+        """Append `<key><suffix>` for each suffix."""
+        for suffix, content in files.items():
+            self._tar.addfile(_member(key + suffix, len(content)), io.BytesIO(content))
+        self.samples += 1
 
     def finish(self) -> tuple[int, str]:
         """Bytes and SHA-256 of the finished shard, which now has its final name."""

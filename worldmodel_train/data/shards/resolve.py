@@ -8,7 +8,7 @@ from itertools import islice
 
 import fsspec
 
-from worldmodel_train.data.config import STREAM_PREFIXES, SourceConfig
+from worldmodel_train.data.config import STREAM_PREFIXES, ShardsConfig
 from worldmodel_train.data.shards.braces import MAX_SHARDS, expand_braces, expand_ranges
 from worldmodel_train.data.shards.find_files import find_files
 from worldmodel_train.data.shards.shard_files import FolderFiles, ShardFiles
@@ -18,7 +18,7 @@ _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
 
 
-def resolve_shards(source: SourceConfig) -> Sequence[str]:
+def resolve_shards(source: ShardsConfig) -> Sequence[str]:
     """Paths or stream addresses of a source's shards, each once, in the order written.
 
     Raises ValueError naming the pattern where a file is missing or nothing matches. Large folders
@@ -35,7 +35,7 @@ def resolve_shards(source: SourceConfig) -> Sequence[str]:
     return ShardFiles(part for p in source.patterns for part in _local_shards(source, p))
 
 
-def _stream_shards(source: SourceConfig, pattern: str) -> Iterator[str]:
+def _stream_shards(source: ShardsConfig, pattern: str) -> Iterator[str]:
     # The shell of a pipe expands its own variables and lists.
     if pattern.startswith("pipe:"):
         return expand_ranges(pattern)
@@ -51,7 +51,7 @@ def _require_protocol(pattern: str) -> None:
         raise ValueError(f"data: '{pattern}' cannot be opened: {error}") from error
 
 
-def _local_shards(source: SourceConfig, pattern: str) -> Iterator[FolderFiles]:
+def _local_shards(source: ShardsConfig, pattern: str) -> Iterator[FolderFiles]:
     location = _expand_variables(source, pattern)
     if location.startswith(STREAM_PREFIXES):
         raise ValueError(
@@ -72,14 +72,14 @@ def _local_shards(source: SourceConfig, pattern: str) -> Iterator[FolderFiles]:
         raise ValueError(_missing(source, pattern, str(error))) from None
 
 
-def _missing(source: SourceConfig, pattern: str, what: str) -> str:
+def _missing(source: ShardsConfig, pattern: str, what: str) -> str:
     return (
         f"data: shards of source '{source.name}' are missing: {what} (from shards: '{pattern}'). "
         "Correct the path, or make shards with `wmt data pack SRC OUT`"
     )
 
 
-def _expand_variables(source: SourceConfig, pattern: str) -> str:
+def _expand_variables(source: ShardsConfig, pattern: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name not in os.environ:

@@ -1,0 +1,108 @@
+"""What a recipe says about data in which something acts."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.data.config import (
+    DecoderConfig,
+    LoaderConfig,
+    ShardsConfig,
+    require_names_differ,
+)
+from worldmodel_train.facts import DataFacts, Misfit
+
+if TYPE_CHECKING:
+    # torch, which is not needed to read a recipe; whole names can be looked up where they are used
+    import worldmodel_train.data.loader
+    import worldmodel_train.protocols
+    import worldmodel_train.types
+
+
+class TrajectoriesConfig(StrictConfig):
+    """Windows of episodes: what was observed, and what was done in between."""
+
+    name: Literal["data/trajectories"]
+    """The kind of data."""
+    sources: tuple[ShardsConfig, ...] = Field(min_length=1)
+    """Sources, mixed by weight."""
+    held_out: ShardsConfig | None = None
+    """Episodes never trained on."""
+    steps: int = Field(ge=1)
+    """Observations of a window; between them lie `steps` - 1 actions."""
+    frameskip: int = Field(ge=1, default=1)
+    """Every so many-th observation is kept. The actions between two that are kept lie behind each
+    other in one, their rewards are added."""
+    size: int | None = Field(ge=1, default=None)
+    """Height and width to which the frames of `<key>.mp4` are cut; null where frames lie in the
+    `<key>.npz`, which are taken as they are."""
+    episode_mb: int = Field(ge=1, le=1 << 20, default=1024)
+    """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
+    decoder: DecoderConfig = DecoderConfig()
+    """Decoding of `<key>.mp4`."""
+    loader: LoaderConfig = LoaderConfig()
+    """Loading."""
+
+    @property
+    def classes(self) -> None:
+        """Episodes have no labels."""
+
+    @property
+    def span(self) -> int:
+        """Observations from a window's first to its last, those passed over included."""
+        return (self.steps - 1) * self.frameskip + 1
+
+    def facts(self) -> DataFacts:
+        """What a method may know before an episode is opened."""
+        return DataFacts(sources=(), kind="trajectories")
+
+    def open_facts(self) -> DataFacts:
+        """The same with the shapes of the first good episode; raises ValueError without any."""
+        from worldmodel_train.data.trajectories.facts import first_shapes
+
+        return replace(self.facts(), episodes=first_shapes(self).facts(self))
+
+    def misfits(self, micro_batch: int) -> Iterator[Misfit]:
+        """Any number of windows goes."""
+        del micro_batch
+        yield from ()
+
+    def check(self) -> None:
+        """Raises ValueError where shards are missing; opens none."""
+        from worldmodel_train.data.shards.resolve import resolve_shards
+
+        for source in (*self.sources, *([self.held_out] if self.held_out else [])):
+            resolve_shards(source)
+
+    def build_loader(
+        self,
+        preparation: "worldmodel_train.protocols.Preparation[Any, Any] | None",
+        position: "worldmodel_train.data.loader.LoaderPosition",
+    ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
+        """This rank's micro-batches, forever; raises what `loader.build_loader` raises."""
+        from worldmodel_train.data.loader import build_loader
+        from worldmodel_train.data.preparation import as_read
+        from worldmodel_train.data.trajectories.facts import first_shapes
+        from worldmodel_train.data.trajectories.windows import window_feed
+
+        feed = window_feed(self, first_shapes(self))
+        return build_loader(feed, preparation or as_read, position=position)
+
+    def held_out_content(self, limit: int) -> "worldmodel_train.types.Trajectories":
+        """A window of each of up to `limit` held-out episodes, the same on every call."""
+        from worldmodel_train.data.trajectories.windows import fixed_windows
+
+        assert self.held_out is not None, "the recipe was checked for them"
+        return fixed_windows(self, self.held_out, limit=limit)
+
+    @model_validator(mode="after")
+    def _one_window_of_an_episode(self) -> "TrajectoriesConfig":
+        require_names_differ(self.sources)
+        if self.loader.clips_per_video != 1:
+            raise ValueError(
+                f"loader.clips_per_video={self.loader.clips_per_video} is for videos; leave it out"
+            )
+        return self

@@ -1,0 +1,108 @@
+"""The shapes that all episodes of a run share, taken from the first good one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worldmodel_train.data.config import ShardsConfig
+from worldmodel_train.data.health import shown
+from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.data.shards.shard_set import ShardSet
+from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.shards.stream_outages import Outages
+from worldmodel_train.data.shards.stream_samples import stream_samples
+from worldmodel_train.data.shards.wanted_files import WantedFiles
+from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.data.trajectories.episode import (
+    EPISODES,
+    FILMED_EPISODES,
+    Episode,
+    read_episode,
+)
+from worldmodel_train.facts import EpisodeFacts
+from worldmodel_train.types import Skip
+
+_MOST_TRIED = 100  # samples without an episode, after which there is likely none
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeShapes:
+    """What an episode has, and how wide."""
+
+    observation: tuple[int, ...]
+    action_width: int
+    """Of one action, whatever the frameskip."""
+    discrete_actions: bool
+    state_width: int | None
+    has_rewards: bool
+    has_ends: bool
+
+    @classmethod
+    def of(cls, episode: Episode, config: TrajectoriesConfig) -> "EpisodeShapes":
+        """The shapes of an episode, as windows have them."""
+        frames = episode.observations
+        size = config.size
+        filmed = () if size is None else (size, size, 3)
+        return cls(
+            observation=filmed if frames is None else frames.shape[1:],
+            action_width=episode.actions.shape[1],
+            discrete_actions=episode.actions.dtype.kind == "i",
+            state_width=None if episode.states is None else episode.states.shape[1],
+            has_rewards=episode.rewards is not None,
+            has_ends=episode.ends is not None,
+        )
+
+    def facts(self, config: TrajectoriesConfig) -> EpisodeFacts:
+        """What a method may know of them."""
+        return EpisodeFacts(
+            steps=config.steps,
+            observation=self.observation,
+            action_width=self.action_width * config.frameskip,
+            discrete_actions=self.discrete_actions,
+            state_width=self.state_width,
+        )
+
+
+def first_shapes(config: TrajectoriesConfig) -> EpisodeShapes:
+    """The shapes of the first good episode of the first source; ValueError where there is none."""
+    source = config.sources[0]
+    last: Skip | None = None
+    for number, sample in enumerate(_samples(source, config)):
+        try:
+            if isinstance(sample, Skip):
+                raise SampleError(sample)
+            return EpisodeShapes.of(episode_in(sample, config), config)
+        except SampleError as error:
+            last = error.skip
+        if number == _MOST_TRIED:
+            break
+    why = "it is empty" if last is None else f"the last is {shown(last)}"
+    raise ValueError(f"data: source '{source.name}' begins with no episode; {why}")
+
+
+def episode_in(sample: EncodedSample, config: TrajectoriesConfig) -> Episode:
+    """The episode of a sample; raises SampleError where its frames are neither here nor there."""
+    episode = read_episode(sample, most_bytes=config.episode_mb << 20)
+    if episode.observations is None and config.size is None:
+        raise SampleError(Skip("missing_array", sample.shard, sample.key))
+    return episode
+
+
+def _samples(source: ShardsConfig, config: TrajectoriesConfig) -> Iterator[EncodedSample | Skip]:
+    """The samples of a source in the order of its shards."""
+    wanted, shards = wanted_files(config), resolve_shards(source)
+    if source.streams:
+        for shard in shards:
+            outages = Outages(config.loader.stream_retry_s)
+            yield from stream_samples(shard, config.loader.stream_timeout_s, outages, wanted)
+        return
+    files = ShardSet(shards)
+    for number in range(len(files)):
+        try:
+            yield files.sample(number, wanted)
+        except SampleError as error:
+            yield error.skip
+
+
+def wanted_files(config: TrajectoriesConfig) -> WantedFiles:
+    """What is read of each sample: the video only where a size for its frames is given."""
+    return EPISODES if config.size is None else FILMED_EPISODES

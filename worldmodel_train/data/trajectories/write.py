@@ -1,0 +1,88 @@
+"""Writes episodes as indexed shards, as `data/trajectories` reads them."""
+
+import io
+import json
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+
+from worldmodel_train.data.packing.shard_writer import ShardWriter
+from worldmodel_train.data.shards.folder_index import (
+    INDEX_FILE,
+    IndexedShard,
+    write_folder_index,
+)
+from worldmodel_train.data.shards.tar_index import read_shard_table
+from worldmodel_train.data.trajectories.episode import ARRAYS, Episode, episode_of
+from worldmodel_train.data.trajectories.npz import BadArraysError
+
+_SHARD = re.compile(r"episodes_(\d{6})\.tar")
+
+
+def write_episodes(
+    folder: Path, episodes: Iterable[Episode], *, per_shard: int = 100
+) -> list[Path]:
+    """Add episodes to a folder, `per_shard` to a shard; the new shards, in order.
+
+    Shards that are there stay. The folder's index has all of them at the end; a shard that is left
+    by a crash before that is read without it.
+
+    Raises:
+        ValueError: An episode is none that could be read again; shards before it are written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    left = iter(episodes)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".episodes_") as scratch:
+        for number in _free_numbers(folder):
+            group = list(islice(left, per_shard))
+            if not group:
+                break
+            path = folder / f"episodes_{number:06}.tar"
+            _write_shard(path, Path(scratch), group, number * per_shard)
+            written.append(path)
+    if written:
+        _index(folder)
+    return written
+
+
+def _write_shard(path: Path, scratch: Path, group: list[Episode], first: int) -> None:
+    writer = ShardWriter(path, scratch)
+    try:
+        for number, episode in enumerate(group, start=first):
+            description = json.dumps(dict(episode.metadata)).encode()
+            writer.add_files(f"{number:09}", {".npz": _npz(episode), ".json": description})
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.finish()
+
+
+def _npz(episode: Episode) -> bytes:
+    """The arrays of an episode; raises ValueError where they could not be read again."""
+    arrays = {name: getattr(episode, name) for name in ARRAYS}
+    given = {name: array for name, array in arrays.items() if array is not None}
+    try:
+        episode_of(given)
+    except BadArraysError as error:
+        raise ValueError(f"an episode cannot be written: {error}") from error
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **given)
+    return file.getvalue()
+
+
+def _free_numbers(folder: Path) -> Iterator[int]:
+    """Numbers behind those of the shards that are there."""
+    matches = (_SHARD.fullmatch(path.name) for path in folder.iterdir())
+    taken = [int(match[1]) for match in matches if match]
+    return iter(range(max(chain(taken, (-1,))) + 1, 1_000_000))
+
+
+def _index(folder: Path) -> None:
+    paths = sorted(folder.glob("*.tar"))
+    shards = (IndexedShard(p.name, p.stat().st_size, read_shard_table(p)) for p in paths)
+    write_folder_index(folder / INDEX_FILE, shards)
