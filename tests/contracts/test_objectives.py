@@ -1,4 +1,4 @@
-"""What training and evaluation rely on, for every method under jepa/."""
+"""What training and evaluation rely on, for every masked method under jepa/."""
 
 import importlib
 import pkgutil
@@ -19,7 +19,7 @@ MODULES = [
 METHODS = {
     module.__name__.split(".")[-1]: module.Config.tiny()
     for module in MODULES
-    if hasattr(module, "Config")
+    if hasattr(module, "Config") and "masks" in module.Config.model_fields
 }
 # V-JEPA 1 lives in the file of V-JEPA 2.
 V_JEPA_1 = {
