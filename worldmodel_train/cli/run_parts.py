@@ -67,7 +67,7 @@ class _LoaderFactory:
             first_step=first_step,
             streams=streams,
         )
-        return build_loader(self._recipe.data, _preparation(self._recipe), position=position)
+        return self._recipe.data.build_loader(self._recipe.method.preparation(), position)
 
 
 def _pictured(recipe: Recipe) -> Content:

@@ -1,0 +1,223 @@
+"""LeWorldModel: predict the next frame's latent from the action (arXiv 2603.19312).
+
+Encoder and predictor learn together, end to end. Neither a slow copy nor a stopped gradient keeps
+the latents from collapsing, but SIGReg, which holds them to an isotropic Gaussian.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float, UInt8
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.jepa.monitored_tokens import monitored_tokens
+from worldmodel_train.jepa.parameter_groups import parameter_groups
+from worldmodel_train.losses.sigreg import SigReg
+from worldmodel_train.models.action_predictor import ActionPredictor, ActionPredictorConfig
+from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.sincos import SinCos2d
+from worldmodel_train.models.token_fit import not_a_multiple
+from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.types import LatentPair, Losses, Trajectories
+
+
+class Config(StrictConfig):
+    """The defaults are the published ones."""
+
+    actions: int = Field(gt=0)
+    """Numbers in an action: those of one step, times the steps that one action stands for."""
+    encoder: EncoderConfig = EncoderConfig(
+        size="vit_tiny", patch=14, tubelet=1, position=SinCos2d()
+    )
+    """Sees each frame by itself. A latent is the mean of its tokens; the published one is that of a
+    class token, which our encoders lack."""
+    predictor: ActionPredictorConfig = ActionPredictorConfig()
+    history: int = Field(default=3, gt=0)
+    """Frames that a prediction is made from, at most."""
+    projector_width: int = Field(default=2048, gt=0)
+    """Hidden channels of the two maps into the space of latents."""
+    sigreg: SigReg = SigReg()
+    sigreg_weight: float = Field(default=0.09, gt=0)
+    """Of SIGReg, which grows with the micro-batches of all ranks; published for 128 in all."""
+
+    @model_validator(mode="after")
+    def _frames_are_seen_alone(self) -> "Config":
+        if self.encoder.tubelet != 1:
+            raise ValueError(
+                f"encoder.tubelet={self.encoder.tubelet}, but there is an action after each frame; "
+                "use 1"
+            )
+        return self
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """A model that trains in moments on a CPU, for tests."""
+        return cls(
+            actions=2,
+            encoder=EncoderConfig(
+                size=BlocksConfig(width=32, depth=1, heads=2),
+                patch=8,
+                tubelet=1,
+                position=SinCos2d(),
+            ),
+            predictor=ActionPredictorConfig(depth=1, heads=2, head_width=16, mlp_width=64),
+            projector_width=64,
+            sigreg=SigReg(directions=64),
+        )
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Frames that are no whole patches, and stretches that are too short or too long."""
+        for source in facts.data:
+            side, frames = source.clip.height, source.clip.frames
+            if side % self.encoder.patch:
+                message = not_a_multiple(side, self.encoder.patch, "method.encoder.patch")
+                yield facts.data.size_key, message
+                return
+            if not 2 <= frames <= self.history + 1:
+                message = f"{frames} frames are not 2 to method.history={self.history} and the next"
+                yield (*source.key, "clip", "frames"), f"{message}; use {self.history + 1}"
+
+    def preparation(self) -> None:
+        """Trajectories are taken as they are read."""
+
+    def cost(self, facts: RecipeFacts) -> None:
+        """Not counted."""
+
+    def build(self) -> "LeWorldModel":
+        """A freshly initialised objective, drawn from torch's global generator."""
+        return LeWorldModel(self)
+
+
+@dataclass(frozen=True)
+class History:
+    """The belief: the last few latents, and the actions between them."""
+
+    latents: Float[Tensor, "b k d"]
+    actions: Float[Tensor, "b k-1 a"]
+
+    def __len__(self) -> int:
+        """The batch."""
+        return len(self.latents)
+
+
+class LeWorldModel(nn.Module):
+    """An encoder of single frames, and a predictor of its next output; a `LatentDynamics`."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        width = config.encoder.blocks.width
+        self.history = config.history
+        self.sigreg = config.sigreg
+        self.sigreg_weight = config.sigreg_weight
+        self.encoder = FrameEncoder(config.encoder.build(), width, config.projector_width)
+        self.predictor = NextLatent(
+            config.predictor.build(width, actions=config.actions, history=config.history),
+            width,
+            config.projector_width,
+        )
+
+    def training_losses(self, content: Trajectories) -> Losses:
+        """The squared error of the next latents, and how far latents are from a Gaussian."""
+        if content.valid is not None:
+            raise ValueError("jepa/leworldmodel takes stretches without padding; cut them equally")
+        latents = self.encoder(content.observations)
+        predicted, target = self.predictor(latents[:, :-1], content.actions), latents[:, 1:]
+        prediction = functional.mse_loss(predicted, target)
+        sigreg = self.sigreg.loss(rearrange(latents, "b t d -> t b d"))
+        pair = LatentPair(predicted=predicted[:, None], target=target[:, None].detach())
+        watched_prediction, watched_target = monitored_tokens([pair])
+        return Losses(
+            total=prediction + self.sigreg_weight * sigreg,
+            terms={"prediction": prediction.detach(), "sigreg": sigreg.detach()},
+            latents={"predicted": watched_prediction, "target": watched_target},
+        )
+
+    def encode(
+        self, observations: UInt8[Tensor, "b t h w c"], actions: Float[Tensor, "b t-1 a"]
+    ) -> History:
+        """What the predictor looks back on at the last observation."""
+        assert not self.training, "batch norms would mix what is planned; call eval() first"
+        latents = self.encoder(observations[:, -self.history :])
+        first = actions.shape[1] + 1 - latents.shape[1]
+        return History(latents, actions[:, first:])
+
+    def step(self, belief: History, action: Float[Tensor, "b a"]) -> History:
+        """The belief after one action."""
+        assert not self.training, "batch norms would mix what is planned; call eval() first"
+        actions = torch.cat((belief.actions, action[:, None]), dim=1)
+        following = self.predictor(belief.latents, actions)[:, -1:]
+        latents = torch.cat((belief.latents, following), dim=1)[:, -self.history :]
+        return History(latents, actions[:, actions.shape[1] + 1 - latents.shape[1] :])
+
+    def rollout(
+        self, belief: History, actions: Float[Tensor, "b s h a"]
+    ) -> Float[Tensor, "b s h d"]:
+        """The latent after each action, for `s` candidates of each belief."""
+        candidates = actions.shape[1]
+        now = History(
+            repeat(belief.latents, "b k d -> (b s) k d", s=candidates),
+            repeat(belief.actions, "b k a -> (b s) k a", s=candidates),
+        )
+        latents = []
+        for action in rearrange(actions, "b s h a -> h (b s) a"):
+            now = self.step(now, action)
+            latents.append(now.latents[:, -1])
+        return rearrange(torch.stack(latents), "h (b s) d -> b s h d", s=candidates)
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """No copy follows."""
+        return []
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Encoder and predictor, each with and without weight decay."""
+        return parameter_groups(encoder=self.encoder, predictor=self.predictor)
+
+
+class FrameEncoder(nn.Module):
+    """Each frame to one latent."""
+
+    def __init__(self, transformer: VisionTransformer, width: int, hidden: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.projector = projector(width, hidden)
+
+    def forward(self, frames: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b t d"]:
+        """In fp32."""
+        batch = len(frames)
+        (tokens,) = self.transformer(rearrange(frames, "b t h w c -> (b t) 1 h w c"))
+        return self.projector(tokens.mean(dim=1)).float().unflatten(0, (batch, -1))
+
+
+class NextLatent(nn.Module):
+    """Latents and actions to the latents one step on, by a map like the encoder's last."""
+
+    def __init__(self, transformer: ActionPredictor, width: int, hidden: int) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.projector = projector(width, hidden)
+
+    def forward(
+        self, latents: Float[Tensor, "b t d"], actions: Float[Tensor, "b t a"]
+    ) -> Float[Tensor, "b t d"]:
+        """In fp32."""
+        outputs = self.transformer(latents, actions)
+        return self.projector(outputs.flatten(0, 1)).float().unflatten(0, (len(latents), -1))
+
+
+def projector(width: int, hidden: int) -> nn.Sequential:
+    """Two linear maps with batch norm between them.
+
+    The norm of layers before it would keep latents on a sphere, which no Gaussian is. Each rank
+    takes the mean of its own micro-batch.
+    """
+    return nn.Sequential(
+        Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), Linear(hidden, width)
+    )
