@@ -20,6 +20,8 @@ def import_(
     ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
+    from torch import nn
+
     from worldmodel_train.cli.run_parts import built_objective
     from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
     from worldmodel_train.recipe import load_recipe, resolved_yaml
@@ -31,6 +33,7 @@ def import_(
     if folder.last() is not None:
         raise ValueError(f"{out} holds a run already; choose another directory")
     objective = built_objective(loaded)
+    assert isinstance(objective, nn.Module)
     parts = ENCODERS if encoder_only else ALL_PARTS
     _say(import_checkpoint(source, objective, parts=parts))
     _say(f"wrote {save_imported(folder, objective.state_dict(), resolved_yaml(loaded))}")
@@ -60,6 +63,8 @@ def export(
 
         _say(export_merged(read_weights(checkpoint), out))
         return
+    from torch import nn
+
     from worldmodel_train.cli.run_parts import built_objective
     from worldmodel_train.interop import ClipSize, export_checkpoint
     from worldmodel_train.recipe import load_stored_recipe
@@ -67,6 +72,7 @@ def export(
 
     recipe = load_stored_recipe(checkpoint / RECIPE)
     objective = built_objective(recipe)
+    assert isinstance(objective, nn.Module)
     load_weights(objective, read_weights(checkpoint))
     sources = recipe.data.facts().sources
     if not sources:
