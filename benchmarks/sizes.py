@@ -38,5 +38,5 @@ def recipes_of(
 
 
 def _title(name: str, recipe: Recipe) -> str:
-    frames, train = recipe.data.sources[0].clip.frames, recipe.train
-    return f"{name}, {frames}f {recipe.data.augment.size}px B{train.micro_batch}"
+    clip, train = recipe.facts.data.sources[0].clip, recipe.train
+    return f"{name}, {clip.frames}f {clip.height}px B{train.micro_batch}"

@@ -168,7 +168,8 @@ class OurStep:
 
 def _draw_batch(recipe: Recipe, step: int, size: int) -> Batch[MaskedClips]:
     encoder = recipe.method.encoder
-    clip, pixels = recipe.data.sources[0].clip, recipe.data.augment.size
+    clip = recipe.facts.data.sources[0].clip
+    pixels = clip.height
     generator = torch.Generator().manual_seed(step)
     shape = (size, clip.frames, pixels, pixels, 3)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)

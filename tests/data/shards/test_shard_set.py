@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worldmodel_train.data.shards import wanted_files
+from worldmodel_train.data.shards import shard_set, wanted_files
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, IndexedShard, write_folder_index
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import SampleError

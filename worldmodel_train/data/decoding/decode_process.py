@@ -208,7 +208,7 @@ def _receive_times(
     peer: Peer, times: Float64[np.ndarray, "_"], ends: Int64[np.ndarray, "_"]
 ) -> tuple[Float64[np.ndarray, "_"], ...]:
     """The times of each clip's pictures, read into `times`."""
-    peer.receive_into(memoryview(times).cast("B"))
+    peer.receive_into(times.data.cast("B"))
     if not np.isfinite(times).all():
         raise ConnectionError("an answer with times that are no numbers")
     return tuple(np.split(times, ends))

@@ -58,6 +58,7 @@ def read_arrays(content: bytes, names: Sequence[str], *, most_bytes: int) -> dic
             if archive.getinfo(f"{name}.npy").compress_type not in _PACKINGS:
                 raise ValueError(f"{name} is compressed as numpy never does")
             with archive.open(f"{name}.npy") as file:
+                assert isinstance(file, zipfile.ZipExtFile)
                 header = _header(file)
                 left -= header.num_bytes
                 if left < 0:

@@ -57,7 +57,9 @@ def window_of(episode: Episode, *, start: int, steps: int, frameskip: int) -> Wi
         actions=rearrange(episode.actions[between], "(t k) a -> t (k a)", k=frameskip),
         states=None if episode.states is None else episode.states[_shown(start, steps, frameskip)],
         rewards=None if rewards is None else rewards[between].reshape(-1, frameskip).sum(axis=1),
-        ends=None if ends is None else ends[between].reshape(-1, frameskip).any(axis=1),
+        ends=None
+        if ends is None
+        else np.logical_or.reduce(ends[between].reshape(-1, frameskip), axis=1),
     )
 
 
