@@ -38,7 +38,7 @@ class Config(StrictConfig):
         size="vit_tiny", patch=14, tubelet=1, position=SinCos2d()
     )
     """Sees each frame by itself. A latent is the mean of its tokens; the published one is that of a
-    class token, which our encoders lack."""
+    class token, which our encoders lack. A mean tells less of where things are."""
     predictor: ActionPredictorConfig = ActionPredictorConfig()
     history: int = Field(default=3, gt=0)
     """Frames that a prediction is made from, at most."""
