@@ -194,32 +194,6 @@ class MaskedClips:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trajectories:
-    """Stretches of episodes: what was seen, and what was done between two observations."""
-
-    observations: UInt8[Tensor, "b t h w c"]
-    actions: Float[Tensor, "b t-1 a"]
-    states: Float[Tensor, "b t s"] | None = None
-    """What is truly there, where the world tells it."""
-    rewards: Float[Tensor, "b t-1"] | None = None
-    """What each action earned."""
-    ends: Bool[Tensor, "b t-1"] | None = None
-    """Whether the episode ended with this action."""
-    valid: Bool[Tensor, "b t"] | None = None
-    """False where an observation is padding, None where all count."""
-
-    @property
-    def num_samples(self) -> int:
-        """Stretches."""
-        return len(self.observations)
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> "Trajectories":
-        """The same trajectories with `function` applied to each tensor."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: function(v) for k, v in tensors.items() if v is not None})
-
-
-@dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where in the data a batch comes from."""
 

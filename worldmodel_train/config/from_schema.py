@@ -4,9 +4,7 @@ They know keys, types, choices and bounds, not what validators say. What a schem
 pydantic does (unions that no name tells apart) may hold anything.
 """
 
-from functools import reduce
-from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -52,7 +50,7 @@ class _Maker:
         if "$ref" in of:
             return self._named(of["$ref"].rpartition("/")[2])
         if "discriminator" in of:
-            choice = reduce(or_, (self._type(one) for one in of["oneOf"]))
+            choice = Union[tuple(self._type(one) for one in of["oneOf"])]
             return Annotated[choice, Field(discriminator=of["discriminator"]["propertyName"])]
         if "anyOf" in of:
             return self._optional(of["anyOf"])

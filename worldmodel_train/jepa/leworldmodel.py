@@ -17,11 +17,11 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
-from worldmodel_train.jepa.parameter_groups import parameter_groups
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.models.action_predictor import ActionPredictor, ActionPredictorConfig
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.sincos import SinCos2d
 from worldmodel_train.models.token_fit import not_a_multiple
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
