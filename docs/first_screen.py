@@ -57,7 +57,7 @@ def _row_of(sheet: Path, row: int, height: int) -> np.ndarray:
 def _draw_loss(axes, run: Path) -> None:  # noqa: ANN001 - matplotlib's axes have no stable type
     steps, losses = zip(*read_curves(run)["loss"], strict=True)
     axes.plot(steps, losses, color="#b3206f", lw=1.6)
-    axes.set_title("loss of the demo, over optimizer steps", fontsize=9, loc="left")
+    axes.set_title("loss, over optimizer steps", fontsize=9, loc="left")
     axes.grid(visible=True, alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)

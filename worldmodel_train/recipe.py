@@ -22,6 +22,7 @@ from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.models.token_fit import not_a_multiple
 from worldmodel_train.recipe_document import (
+    DEFAULT_KIND,
     named_method,
     read_document,
     read_stored_document,
@@ -36,9 +37,6 @@ FAMILIES = (jepa, renderers, probes)
 """Packages whose files with a `Config` are methods, `<family>/<file>` by name."""
 
 MethodT = TypeVar("MethodT", bound=StrictConfig)
-
-
-DEFAULT_KIND = "data/videos"
 
 
 def _kind_of(data: object) -> object:

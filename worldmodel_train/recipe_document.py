@@ -18,6 +18,9 @@ from worldmodel_train.config.overrides import apply_overrides
 from worldmodel_train.config.suggest import did_you_mean
 from worldmodel_train.config.yaml_reader import read_yaml
 
+DEFAULT_KIND = "data/videos"
+"""The kind of data where a recipe names none."""
+
 _MOVED: Mapping[KeyPath, KeyPath] = {("masks",): ("method", "masks")}
 """Keys of older recipes, and where they are now."""
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
 from worldmodel_train.cli.run_parts import held_out_clips, pretrain_parts
-from worldmodel_train.data.config import SourceConfig
+from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.probes.attentive import AttentiveProbe
 from worldmodel_train.probes.linear import linear_accuracy
@@ -100,7 +100,7 @@ def _of_pixels(recipe: Recipe) -> float:
     )  # fmt: skip
 
 
-def _clips(recipe: Recipe, source: SourceConfig | None) -> FixedClips:
+def _clips(recipe: Recipe, source: ShardsConfig | None) -> FixedClips:
     assert source is not None, "the recipe has held-out clips"
     return held_out_clips(recipe, source, limit=MOST_CLIPS, clips_per_video=1)
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor
 
 from worldmodel_train.cli.run_parts import held_out_clips
-from worldmodel_train.data.config import SourceConfig
+from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.recipe import Recipe, load_stored_recipe
 from worldmodel_train.renderers.rectified_flow import noised
@@ -141,7 +141,7 @@ def _objective(recipe: Recipe) -> VideoDiffusion:
     return objective.eval()
 
 
-def _tubelets(objective: VideoDiffusion, recipe: Recipe, source: SourceConfig) -> Tensor:
+def _tubelets(objective: VideoDiffusion, recipe: Recipe, source: ShardsConfig) -> Tensor:
     clips = held_out_clips(recipe, source, limit=1000, clips_per_video=CLIPS_PER_VIDEO)
     return objective.tubelets(clips.clips)
 

@@ -7,7 +7,7 @@ import torch
 from worldmodel_train.config.components import component_configs
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.recipe import FAMILIES
-from worldmodel_train.types import ClipGroup, Clips, MaskedClips, Masks
+from worldmodel_train.types import ClipGroup, Clips, MaskedClips, Masks, Trajectories
 
 # A probe has no weights without another run's; what it needs is in its own tests.
 METHODS = {
@@ -45,7 +45,17 @@ def masked_clips(config):
     return MaskedClips(groups=(masked_group(config, 2, 1), masked_group(config, 3, 2)))
 
 
-CONTENTS = {Clips: clips, MaskedClips: masked_clips}
+def trajectories(config):
+    """Random pictures with random actions between them."""
+    generator = torch.Generator().manual_seed(10)
+    observations = torch.randint(
+        0, 256, (6, config.history + 1, 16, 16, 3), dtype=torch.uint8, generator=generator
+    )
+    actions = torch.randn(6, config.history, config.actions, generator=generator)
+    return Trajectories(observations=observations, actions=actions)
+
+
+CONTENTS = {Clips: clips, MaskedClips: masked_clips, Trajectories: trajectories}
 
 
 def losses_of(objective, content):

@@ -39,6 +39,10 @@ def test_the_map_has_every_protocol():
     assert [name for name in protocols if f"| `{name}` |" not in page] == []
 
 
+def test_the_first_screen_is_small():
+    assert (ROOT / "docs" / "first_screen.png").stat().st_size <= 200 * 1024
+
+
 def spelled_out(name):
     """`a_{b,c}_d` is a_b_d and a_c_d."""
     match = re.fullmatch(r"(\w*)\{(.*)\}(\w*)", name)

@@ -5,11 +5,18 @@ import pytest
 import torch
 from einops import rearrange
 
+from benchmarks.learning.leworldmodel import Settings
+from benchmarks.learning.two_room_episodes import episodes
+from worldmodel_train.cli.run_parts import pretrain_parts
+from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
-from worldmodel_train.facts import ClipShape, DataFacts, RecipeFacts, SourceFacts
+from worldmodel_train.facts import DataFacts, EpisodeFacts
 from worldmodel_train.jepa.leworldmodel import Config
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import LatentDynamics, LatentPredictor, Objective
+from worldmodel_train.recipe import load_recipe
+from worldmodel_train.training.checkpoints.reader import read_weights
+from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import Trajectories
 
 TINY = Config.tiny()
@@ -187,20 +194,51 @@ def test_an_encoder_of_several_frames_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("frames", "side", "message"),
+    ("other", "message"),
     [
-        (4, 32, None),
-        (2, 32, None),
-        (5, 32, "5 frames are not 2 to method.history=3 and the next; use 4"),
-        (1, 32, "1 frames are not 2 to method.history=3 and the next; use 4"),
-        (4, 30, "30 is not a multiple of method.encoder.patch=8; use 24 or 32"),
+        ({}, None),
+        ({"steps": 2}, None),
+        ({"steps": 5}, r"data\.steps=5 is not 2 to method\.history=3 and the next; use 4"),
+        ({"steps": 1}, r"data\.steps=1 is not 2 to"),
+        (
+            {"observation": (30, 32, 3)},
+            r"30 is not a multiple of method\.encoder\.patch=8; use 24 or",
+        ),
+        ({"observation": (7,)}, r"observations of shape \(7,\) and continuous actions"),
+        ({"action_width": 6}, r"method\.actions=2, but an action of a window has 6 numbers"),
+        ({"discrete_actions": True}, "discrete actions"),
     ],
 )
-def test_stretches_that_do_not_fit_are_found_before_anything_is_built(frames, side, message):
-    clip = ClipShape(frames, side, side)
-    data = DataFacts(sources=(SourceFacts(key=("data",), clip=clip, share=1.0),))
-    facts = RecipeFacts(data=data, seed=0, micro_batch=2, activation_checkpointing="none")
-    assert [text for _, text in TINY.misfits(facts)] == ([] if message is None else [message])
+def test_episodes_that_do_not_fit_are_refused_before_anything_is_built(other, message):
+    shapes = {"steps": 4, "observation": (32, 32, 3), "action_width": 2,
+              "discrete_actions": False, "state_width": None}  # fmt: skip
+    facts = DataFacts(sources=(), kind="trajectories", episodes=EpisodeFacts(**(shapes | other)))
+    if message is None:
+        assert TINY.build(facts).history == 3
+        return
+    with pytest.raises(ValueError, match=message):
+        TINY.build(facts)
+
+
+def test_it_trains_from_its_recipe_and_is_resumed_exactly(tmp_path, monkeypatch):
+    monkeypatch.setenv("WMT_DATA", str(tmp_path))
+    write_episodes(tmp_path / "two_rooms", episodes(Settings(walks=12, walk_length=5)))
+    small = ("train.micro_batch=8", "train.global_batch=8", "checkpoint.every_steps=2",
+             "optim.lr={name: constant, value: 1e-3}", "data.loader.workers=0", "log.every_steps=1",
+             "method.sigreg.directions=16")  # fmt: skip
+
+    def run(folder, steps):
+        more = (f"train.steps={steps}", f"run_dir={tmp_path / folder}")
+        recipe = load_recipe("leworldmodel_two_rooms", (*small, *more))
+        return pretrain(pretrain_parts(recipe, "auto"))
+
+    whole = run("whole", 4)
+    run("resumed", 2)
+    resumed = run("resumed", 4)
+    assert resumed.step == 4
+    one, other = (read_weights(result.checkpoint) for result in (whole, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert "monitors/target_rankme" in resumed.last_reading.values
 
 
 def test_the_published_model_has_about_fifteen_million_parameters():

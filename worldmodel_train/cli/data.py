@@ -85,7 +85,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     timeout: PatienceOption = 60.0,
     part: PartOption = None,
 ) -> None:
-    """Pack videos into tar shards; the same command again goes on where it was stopped.
+    """Pack videos into tar shards; the same command again resumes where it was stopped.
 
     A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
     the name of a video's subfolder is its label. Any of --preset, --short-side, --gop, --codec,
@@ -127,7 +127,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
 
 @app.command()
 def merge(out: OutArgument) -> None:
-    """Make one set of the parts that `wmt data pack --part` made; stopped, it goes on."""
+    """Make one set of the parts that `wmt data pack --part` made; may be stopped and resumed."""
     from worldmodel_train.data.packing.parts import merge_parts
     from worldmodel_train.data.packing.summary import merge_lines
 
@@ -284,7 +284,7 @@ def _one_line_errors(out: Path) -> Iterator[None]:
             _fail(f"{out}: the disk is full; finished shards are intact. Free space and repeat")
         _fail(f"{error.filename or out}: {error.strerror or error}")
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on", err=True)
+        typer.echo("stopped; the same command resumes", err=True)
         raise typer.Exit(130) from None
 
 

@@ -8,4 +8,4 @@ FAILED = 1
 USER_ERROR = 2
 """Starting again changes nothing: somebody has to fix it first."""
 TRY_AGAIN = 75
-"""EX_TEMPFAIL: a rank or a loading process was lost; the run goes on from its last checkpoint."""
+"""EX_TEMPFAIL: a rank or a loading process was lost; the run resumes from its last checkpoint."""

@@ -17,7 +17,12 @@ from worldmodel_train.config.errors import RecipeError
 from worldmodel_train.config.from_schema import model_from_schema
 from worldmodel_train.config.origins import Document
 from worldmodel_train.config.read import read_model
-from worldmodel_train.recipe_document import named_method, read_document, refuse_method
+from worldmodel_train.recipe_document import (
+    DEFAULT_KIND,
+    named_method,
+    read_document,
+    refuse_method,
+)
 
 PACKAGE = Path(worldmodel_train.__file__).parent
 STORED = PACKAGE / "assets" / "recipe_schema.json"
@@ -44,12 +49,24 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 
+def _kind_of_data(document: Document, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of what the document has under `data`; anything goes where that is no kind."""
+    written = document.values.get("data")
+    name = written.get("name", DEFAULT_KIND) if isinstance(written, dict) else DEFAULT_KIND
+    for kind in schema["properties"]["data"]["oneOf"]:
+        definition = schema["$defs"][kind["$ref"].rpartition("/")[2]]
+        if definition["properties"]["name"]["const"] == name:
+            return {**schema["properties"]["data"], **kind}
+    return {"description": schema["properties"]["data"]["description"]}
+
+
 def _check(document: Document, schema: dict[str, Any]) -> None:
     name = named_method(document)
     methods = schema["properties"]["method"]["discriminator"]["mapping"]
     if name in methods:
         method = {**schema["properties"]["method"], "$ref": methods[name]}
         properties = {**schema["properties"], "method": method}
+        properties["data"] = _kind_of_data(document, schema)
         read_model(model_from_schema({**schema, "properties": properties}), document)
     elif name is None or not (PACKAGE / f"{name}.py").is_file():  # a new one is not in the schema
         refuse_method(document, methods)

@@ -28,7 +28,7 @@ def pretrain(
     *,
     resume: Annotated[
         Literal["auto", "never"],
-        typer.Option(help="auto: go on with the run in run_dir if there is one."),
+        typer.Option(help="auto: resume the run in run_dir if there is one."),
     ] = "auto",
     processes: Annotated[
         int, typer.Option(min=1, help="Processes on this machine, one for each GPU.")
@@ -40,7 +40,7 @@ def pretrain(
         int | None, typer.Option(min=1, help="Trace so many steps into run_dir/profile, once warm.")
     ] = None,
 ) -> None:
-    """Train a recipe; the same command goes on with a run that was stopped or killed."""
+    """Train a recipe; the same command resumes a run that was stopped or killed."""
     _log_to_terminal()
     first_look(recipe, overrides or ())
     from worldmodel_train.recipe import load_recipe

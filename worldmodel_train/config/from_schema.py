@@ -4,7 +4,7 @@ They know keys, types, choices and bounds, not what validators say. What a schem
 pydantic does (unions that no name tells apart) may hold anything.
 """
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -50,7 +50,10 @@ class _Maker:
         if "$ref" in of:
             return self._named(of["$ref"].rpartition("/")[2])
         if "discriminator" in of:
-            choice = Union[tuple(self._type(one) for one in of["oneOf"])]
+            first, *others = of["oneOf"]
+            choice = self._type(first)
+            for one in others:
+                choice = choice | self._type(one)
             return Annotated[choice, Field(discriminator=of["discriminator"]["propertyName"])]
         if "anyOf" in of:
             return self._optional(of["anyOf"])

@@ -6,6 +6,7 @@ the latents from collapsing, but SIGReg, which holds them to an isotropic Gaussi
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from einops import rearrange, repeat
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.models.action_predictor import ActionPredictor, ActionPredictorConfig
@@ -31,6 +32,8 @@ from worldmodel_train.types import LatentPair, Losses, Trajectories
 
 class Config(StrictConfig):
     """The defaults are the published ones."""
+
+    takes: ClassVar[str] = "trajectories"
 
     actions: int = Field(gt=0)
     """Numbers in an action: those of one step, times the steps that one action stands for."""
@@ -74,16 +77,9 @@ class Config(StrictConfig):
         )
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
-        """Frames that are no whole patches, and stretches that are too short or too long."""
-        for source in facts.data:
-            side, frames = source.clip.height, source.clip.frames
-            if side % self.encoder.patch:
-                message = not_a_multiple(side, self.encoder.patch, "method.encoder.patch")
-                yield facts.data.size_key, message
-                return
-            if not 2 <= frames <= self.history + 1:
-                message = f"{frames} frames are not 2 to method.history={self.history} and the next"
-                yield (*source.key, "clip", "frames"), f"{message}; use {self.history + 1}"
+        """Nothing before an episode is opened; `build` looks at what it is given."""
+        del facts
+        yield from ()
 
     def preparation(self) -> None:
         """Trajectories are taken as they are read."""
@@ -91,9 +87,40 @@ class Config(StrictConfig):
     def cost(self, facts: RecipeFacts) -> None:
         """Not counted."""
 
-    def build(self) -> "LeWorldModel":
-        """A freshly initialised objective, drawn from torch's global generator."""
+    def build(self, data: DataFacts | None = None) -> "LeWorldModel":
+        """A freshly initialised objective, drawn from torch's global generator.
+
+        Raises:
+            ValueError: The episodes are not of such pictures, actions or windows.
+        """
+        if data is not None and data.episodes is not None:
+            self._refuse_other_episodes(data.episodes)
         return LeWorldModel(self)
+
+    def _refuse_other_episodes(self, episodes: EpisodeFacts) -> None:
+        if len(episodes.observation) != 3 or episodes.discrete_actions:
+            raise ValueError(
+                "jepa/leworldmodel learns from pictures and continuous actions, and the episodes "
+                f"have observations of shape {episodes.observation} and "
+                f"{'discrete' if episodes.discrete_actions else 'continuous'} actions"
+            )
+        for side in episodes.observation[:2]:
+            if side % self.encoder.patch:
+                raise ValueError(
+                    "pictures of the episodes: "
+                    + not_a_multiple(side, self.encoder.patch, "method.encoder.patch")
+                )
+        if episodes.action_width != self.actions:
+            raise ValueError(
+                f"method.actions={self.actions}, but an action of a window has "
+                f"{episodes.action_width} numbers (those of all frames that data.frameskip passes "
+                f"over); use {episodes.action_width}"
+            )
+        if not 2 <= episodes.steps <= self.history + 1:
+            raise ValueError(
+                f"data.steps={episodes.steps} is not 2 to method.history={self.history} and the "
+                f"next; use {self.history + 1}"
+            )
 
 
 @dataclass(frozen=True)
