@@ -231,7 +231,7 @@ def test_the_peak_is_that_of_a_whole_vitl_step(live_bytes, monkeypatch, policy, 
 def test_the_peak_of_a_mixed_plan_is_predicted_on_the_safe_side(live_bytes, monkeypatch, plan):
     *peaks, copies = vitl_peaks(live_bytes, monkeypatch, VIT_LARGE, plan, "bf16")
     how = {"precision": "bf16", "checkpointing": plan}
-    expected = predicted(Config(**VIT_LARGE), 24, 2048, VJEPA2_GROUPS, **how)
+    expected = predicted(Config(**VIT_LARGE, masks=MASKS), 24, 2048, VJEPA2_GROUPS, **how)
     backward_copies = copies if plan.lighter == "none" else 0
     most = max(expected.forward + copies, expected.backward + backward_copies)
     assert max(peaks) <= most <= 1.05 * max(peaks)
