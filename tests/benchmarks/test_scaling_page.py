@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from worldmodel_train.cli.memory import recipe_memory
-from worldmodel_train.models.memory import LAYOUTS
+from worldmodel_train.cli.memory import cost_of, recipe_memory
+from worldmodel_train.models.memory import LAYOUTS, Sharding
 from worldmodel_train.recipe import load_recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
@@ -26,6 +26,8 @@ def test_the_page_has_what_the_command_computes():
     for model, policy, *numbers in written:
         recipe = load_recipe(RECIPES[model], [f"train.activation_checkpointing={policy}"])
         layouts = recipe_memory(recipe, 128).layouts
-        kept = layouts["ddp"].activations.kept
+        ddp = Sharding(layout="ddp", world_size=128)
+        step = cost_of(recipe).step_memory(policy, ddp, recipe.train.precision)
+        kept = step.activations.kept
         computed = [kept, *(layouts[layout].total for layout in LAYOUTS)]
         assert [float(number) for number in numbers] == [round(one / 1e9, 1) for one in computed]

@@ -36,7 +36,7 @@ STUCK = """
     import time
     from torch.utils.data import DataLoader, IterableDataset
     from worldmodel_train.training.clock import Clock
-from worldmodel_train.training.timed_batches import TimedBatches
+    from worldmodel_train.training.timed_batches import TimedBatches
     from worldmodel_train.training.ranks.signals import StopSignals
     from worldmodel_train.types import Batch, MaskedClips, Origin
 

@@ -94,7 +94,8 @@ def test_ranks_that_would_begin_from_different_checkpoints_do_not(tmp_path):
         for step in (2, 4):
             save(tmp_path, step, rank)
         mine = CheckpointFolder(tmp_path).at(2 if rank else 4)
-        agree_to_begin(Stored(mine, {"w": (6,)}, moments=False), Agreement(30.0))
+        stored = Stored(mine, {"w": (6,)}, moments=False)
+        agree_to_begin(stored.identity, {}, Agreement(30.0))
         return "began"
 
     for answer in on_two_ranks(work):
