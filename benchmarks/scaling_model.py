@@ -121,7 +121,8 @@ def fitting_recipe(name: str, num_gpus: int) -> Recipe:
 
 def plan(title: str, recipe: Recipe, num_gpus: int, cluster: Cluster) -> Plan:
     """What a run of `recipe` on so many GPUs asks of the cluster."""
-    cost = masked_cost(recipe)
+    cost = recipe.method.cost(recipe.facts)
+    assert isinstance(cost, MaskedCost)
     gpu = find_gpu(cluster.gpu)
     memory = recipe_memory(recipe, num_gpus)
     layout = memory.fitting(0.9e9 * gpu.memory_gb) or "zero3"
@@ -166,13 +167,6 @@ def plan(title: str, recipe: Recipe, num_gpus: int, cluster: Cluster) -> Plan:
         checkpoint_one_rank=size / (cluster.writer * 1e9),
         checkpoint_sharded=size / (min(cluster.writer * num_gpus, cluster.storage) * 1e9),
     )
-
-
-def masked_cost(recipe: Recipe) -> MaskedCost:
-    """What a step of a joint-embedding recipe costs."""
-    cost = recipe.method.cost(recipe.facts)
-    assert isinstance(cost, MaskedCost)
-    return cost
 
 
 def num_shards(hours: float, cluster: Cluster) -> float:

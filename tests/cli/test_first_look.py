@@ -39,6 +39,15 @@ WRONG = {
 }
 
 
+def refused(*arguments):
+    """What the first look says, if it says anything."""
+    try:
+        first_look(*arguments)
+    except RecipeError as error:
+        return error.problems
+    return ()
+
+
 def said(check, *arguments):
     with pytest.raises(RecipeError) as caught:
         check(*arguments)
@@ -56,7 +65,7 @@ def test_it_says_the_same_of_a_recipe_that_is_not_there():
 
 @pytest.mark.parametrize("recipe", recipe_names())
 def test_it_passes_what_ships(recipe):
-    first_look(recipe)
+    assert refused(recipe) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,7 @@ def test_it_passes_what_ships(recipe):
      "train.compile=true", "train.init={checkpoint: a, optimizer: true}", "optim.ema=null"],
 )  # fmt: skip
 def test_it_passes_all_ways_of_writing_a_value(override):
-    first_look("demo", [override])
+    assert refused("demo", [override]) == ()
 
 
 def test_the_stored_schema_is_that_of_the_configurations():
@@ -77,11 +86,12 @@ def test_the_stored_schema_is_that_of_the_configurations():
 
 def test_a_source_that_has_changed_leaves_the_word_to_the_full_check(monkeypatch):
     monkeypatch.setattr(module, "digest", lambda _: "another")
-    first_look("demo", ["train.a_new_key=3"])
+    assert refused("demo", ["train.a_new_key=3"]) == ()
 
 
 def test_a_method_in_a_new_file_is_left_to_the_full_check():
-    first_look("demo", ["method.name=jepa/mask_misfits"])  # a file that the schema does not know
+    # a file that the schema does not know
+    assert refused("demo", ["method.name=jepa/mask_misfits"]) == ()
 
 
 def test_a_wrong_key_is_answered_without_torch():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from worldmodel_train.facts import Misfit, RecipeFacts
-from worldmodel_train.models.token_fit import encoder_misfits, grid_of, shape_of
+from worldmodel_train.models.token_fit import grid_of, shape_of
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import MaskSampler
 
@@ -14,8 +14,6 @@ def mask_misfits(
     encoder: EncoderConfig, masks: Sequence[MaskSampler], facts: RecipeFacts
 ) -> Iterator[Misfit]:
     """Draws a few masks: samplers refuse what can never work; empty sets teach nothing."""
-    if any(encoder_misfits(encoder, facts.data)):
-        return  # there are no tokens to mask
     grids = {grid_of(encoder, source.clip): None for source in facts.data}
     samples = range(min(facts.micro_batch, _SAMPLES))
     for index, sampler in enumerate(masks):

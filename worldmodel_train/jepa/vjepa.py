@@ -64,8 +64,10 @@ class Config(StrictConfig):
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips that are no whole tokens, and masks that do not suit them or the predictor."""
-        yield from encoder_misfits(self.encoder, facts.data)
-        yield from mask_misfits(self.encoder, self.masks, facts)
+        not_tokens = list(encoder_misfits(self.encoder, facts.data))
+        yield from not_tokens
+        if not not_tokens:  # else there is nothing to mask
+            yield from mask_misfits(self.encoder, self.masks, facts)
         yield from self._mask_token_misfits(facts)
 
     def preparation(self) -> MaskPreparation:

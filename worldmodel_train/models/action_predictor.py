@@ -14,10 +14,14 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import INIT_STD, init_linear
-from worldmodel_train.models.layer_norm import LastNorm, at_least_fp32
+from worldmodel_train.models.layer_norm import (
+    ADALN_EPS,
+    LastNorm,
+    at_least_fp32,
+    modulated,
+)
 from worldmodel_train.models.linear import Linear
 
-EPS = 1e-6
 ACTION_MLP_RATIO = 4
 
 
@@ -54,7 +58,7 @@ class ActionPredictor(nn.Module):
             Linear(ACTION_MLP_RATIO * width, width),
         )
         self.blocks = nn.ModuleList(ConditionalBlock(config, width) for _ in range(config.depth))
-        self.norm = LastNorm(width, eps=EPS)
+        self.norm = LastNorm(width, eps=ADALN_EPS)
         self.apply(init_linear)
         for block in self.blocks:
             assert isinstance(block, ConditionalBlock)
@@ -96,9 +100,9 @@ class ConditionalBlock(nn.Module):
         vectors = self.modulation(functional.silu(condition).flatten(0, 1)).unflatten(0, shape)
         # next to 1, bf16 has steps of a hundredth
         shift, scale, gate, *mlp = vectors.to(at_least_fp32(vectors)).chunk(6, dim=-1)
-        tokens = tokens + gate * self.attn(_modulated(tokens, shift, scale))
+        tokens = tokens + gate * self.attn(modulated(tokens, shift, scale))
         shift, scale, gate = mlp
-        read = _modulated(tokens, shift, scale)
+        read = modulated(tokens, shift, scale)
         return tokens + gate * self.mlp(read.flatten(0, 1)).unflatten(0, shape)
 
 
@@ -130,11 +134,3 @@ class CausalAttention(nn.Module):
         )
         flat = self.proj(rearrange(gathered, "b h t e -> (b t) (h e)"))
         return self.dropout(flat).unflatten(0, (batch, -1))
-
-
-def _modulated(
-    tokens: Float[Tensor, "b t d"], shift: Float[Tensor, "b t d"], scale: Float[Tensor, "b t d"]
-) -> Float[Tensor, "b t d"]:
-    """Each token with mean 0 and variance 1, then scaled by 1 + `scale` and shifted."""
-    tokens = tokens.to(at_least_fp32(tokens))
-    return functional.layer_norm(tokens, tokens.shape[-1:], eps=EPS) * (1 + scale) + shift

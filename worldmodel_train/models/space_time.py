@@ -16,10 +16,8 @@ from torch.nn import functional
 from worldmodel_kernels.factorized_attention import space_attention, time_attention
 from worldmodel_train.models.blocks import BlocksConfig, Mlp
 from worldmodel_train.models.checkpointing import CheckpointingPlan, block_policies, run_block
-from worldmodel_train.models.layer_norm import at_least_fp32
+from worldmodel_train.models.layer_norm import at_least_fp32, modulated
 from worldmodel_train.models.linear import Linear
-
-EPS = 1e-6
 
 
 class FactorizedAttention(nn.Module):
@@ -100,16 +98,6 @@ class SpaceTimeBlocks(nn.ModuleList):
     def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
         """Choose what the blocks keep for the backward pass."""
         self.activation_checkpointing = plan
-
-
-def modulated(
-    tokens: Float[Tensor, "b t s d"],
-    shift: Float[Tensor, "b 1 1 d"],
-    scale: Float[Tensor, "b 1 1 d"],
-) -> Float[Tensor, "b t s d"]:
-    """Each token with mean 0 and variance 1, then scaled by 1 + `scale` and shifted."""
-    tokens = tokens.to(at_least_fp32(tokens))
-    return functional.layer_norm(tokens, tokens.shape[-1:], eps=EPS) * (1 + scale) + shift
 
 
 def close(linear: nn.Linear) -> None:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.layer_norm import modulated
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.noise_level import LevelEmbed
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.sincos import SinCos3d
-from worldmodel_train.models.space_time import Modulation, SpaceTimeBlocks, close, modulated
+from worldmodel_train.models.space_time import Modulation, SpaceTimeBlocks, close
 from worldmodel_train.models.token_fit import one_length, token_misfits
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.protocols import EmaPair, ParameterGroup

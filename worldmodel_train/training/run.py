@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import lightning.pytorch as pl
 from torch import nn
@@ -17,15 +16,13 @@ from worldmodel_train.data.worker_folder import worker_folder
 from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.frozen import fingerprints
 from worldmodel_train.models.strict_state import shapes_of
-from worldmodel_train.protocols import Objective
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.checkpoints.files import RECIPE, read_meta, write_text
-from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
-from worldmodel_train.training.checkpoints.init_parts import InitParts, require_teachers
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.init_parts import InitParts
 from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.compilation import choose_compilation, compile_regions
-from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.contact import contact_with_others
 from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.guard import Guard
@@ -42,7 +39,7 @@ from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.readings.profile import obstacle_to_profile
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.shortages import shortages_in_words
-from worldmodel_train.training.start import find_last
+from worldmodel_train.training.start import find_last, first_weights, said
 from worldmodel_train.training.strategies.auto_checkpointing import (
     agree_on_checkpointing,
     choose_checkpointing,
@@ -52,7 +49,6 @@ from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.strategy import choose_place, refuse_unsuited
 from worldmodel_train.training.timed_batches import TimedBatches
 from worldmodel_train.training.watch import Watch
-from worldmodel_train.types import Content
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +78,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
     parts = _with_room_to_profile(parts, train.steps - step, goes_on=last is not None)
     checkpointing = choose_checkpointing(train, place, parts.cost)
     if processes.rank == 0:
-        logger.info("starting from %s", last or _said(init) or f"new weights, seed {train.seed}")
+        logger.info("starting from %s", last or said(init) or f"new weights, seed {train.seed}")
     clock = Clock(train.global_batch, fastest=_fastest(parts, place))
     with (
         deterministic_algorithms(train),
@@ -97,7 +93,7 @@ def pretrain(parts: PretrainParts) -> PretrainResult:
         )
         if goes_on is not None:
             goes_on.require_frozen(frozen)
-        begins = goes_on or _begins(init, objective)
+        begins = goes_on or first_weights(init, objective)
         streams = goes_on.streams if goes_on is not None else None
         watch = Watch(
             guard=Guard(parts.guard),
@@ -192,26 +188,6 @@ def _plan(parts: PretrainParts, micro_batches: int) -> Plan:
         accumulation=micro_batches,
         precision=parts.train.precision,
     )
-
-
-def _said(init: InitConfig | None) -> str | None:
-    """What a run begins from, for the log."""
-    if init is None:
-        return None
-    parts = [f"{name}: {part.part} of {part.checkpoint}" for name, part in init.parts.items()]
-    return str(init.checkpoint or ", ".join(parts))
-
-
-def _begins(init: InitConfig | None, objective: nn.Module) -> Stored | InitParts | None:
-    """What a new run begins from; None where all weights are drawn."""
-    if init is None:
-        return None
-    shapes = shapes_of(objective.state_dict())
-    if init.checkpoint is not None:
-        checkpoint = find_checkpoint(init.checkpoint, "train.init.checkpoint")
-        return Stored(checkpoint, shapes, moments=bool(init.optimizer))
-    require_teachers(init.parts, cast("Objective[Content]", objective))
-    return InitParts(init.parts, shapes)
 
 
 def _beginning(

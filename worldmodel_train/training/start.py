@@ -2,18 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import yaml
+from torch import nn
 
 from worldmodel_train.config import RecipeError
-from worldmodel_train.models.strict_state import CheckpointError
+from worldmodel_train.models.strict_state import CheckpointError, shapes_of
+from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.files import (
     RECIPE,
     read_meta,
     verify_file,
 )
-from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
+from worldmodel_train.training.checkpoints.init_parts import InitParts, require_teachers
+from worldmodel_train.training.checkpoints.stored import Stored
+from worldmodel_train.training.config import InitConfig
 from worldmodel_train.training.parts import PretrainParts
+from worldmodel_train.types import Content
 
 # What may change when a run goes on: none of it changes the samples, the model or the loss.
 # train.steps is among them because a run is often prolonged; schedules that end with the run move.
@@ -71,6 +78,26 @@ def differing_keys(old_yaml: str, new_yaml: str) -> list[str]:
         for key in sorted(old.keys() | new.keys())
         if old.get(key, absent) != new.get(key, absent) and not _is_free(key)
     ]
+
+
+def said(init: InitConfig | None) -> str | None:
+    """What a run begins from, for the log."""
+    if init is None:
+        return None
+    parts = [f"{name}: {part.part} of {part.checkpoint}" for name, part in init.parts.items()]
+    return str(init.checkpoint or ", ".join(parts))
+
+
+def first_weights(init: InitConfig | None, objective: nn.Module) -> Stored | InitParts | None:
+    """What a new run begins from; None where all weights are drawn."""
+    if init is None:
+        return None
+    shapes = shapes_of(objective.state_dict())
+    if init.checkpoint is not None:
+        checkpoint = find_checkpoint(init.checkpoint, "train.init.checkpoint")
+        return Stored(checkpoint, shapes, moments=bool(init.optimizer))
+    require_teachers(init.parts, cast("Objective[Content]", objective))
+    return InitParts(init.parts, shapes)
 
 
 def _is_free(key: str) -> bool:

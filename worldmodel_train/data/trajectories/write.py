@@ -5,6 +5,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 
@@ -52,13 +53,12 @@ def write_episodes(
 
 def _write_shard(path: Path, scratch: Path, group: list[Episode], first: int) -> None:
     writer = ShardWriter(path, scratch)
-    try:
+    with ExitStack() as unless_finished:
+        unless_finished.callback(writer.abandon)
         for number, episode in enumerate(group, start=first):
             description = json.dumps(dict(episode.metadata)).encode()
             writer.add_files(f"{number:09}", {".npz": _npz(episode), ".json": description})
-    except BaseException:
-        writer.abandon()
-        raise
+        unless_finished.pop_all()
     writer.finish()
 
 

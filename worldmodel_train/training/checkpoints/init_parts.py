@@ -1,16 +1,17 @@
 """`train.init.parts`: parts of an objective that begin as parts of other runs."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from worldmodel_train.models.frozen import PartConfig
 from worldmodel_train.models.strict_state import CheckpointError, differences, refuse_differences
 from worldmodel_train.protocols import Objective
-from worldmodel_train.training.checkpoints.files import Shapes, verify
+from worldmodel_train.training.checkpoints.files import Shapes
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
 from worldmodel_train.training.checkpoints.reader import CheckpointReader
+from worldmodel_train.training.checkpoints.stored import read_together
 from worldmodel_train.training.layouts.layout import Layout, fill_weights
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.types import Content
@@ -21,10 +22,12 @@ class InitParts:
 
     def __init__(self, parts: Mapping[str, PartConfig], shapes: Shapes) -> None:
         self._parts = parts
-        self._readers = {
-            name: CheckpointReader(find_checkpoint(part.checkpoint, _key(name)))
-            for name, part in parts.items()
+        found_at = {
+            name: find_checkpoint(part.checkpoint, _key(name)) for name, part in parts.items()
         }
+        # several parts may come from one checkpoint, which is then opened and verified once
+        by_path = {path: CheckpointReader(path) for path in found_at.values()}
+        self._readers = {name: by_path[path] for name, path in found_at.items()}
         for name, part in parts.items():
             expected = _inside(shapes, name)
             if not expected:
@@ -40,14 +43,11 @@ class InitParts:
         Raises:
             CheckpointError: A checkpoint is damaged or cannot be read; on all ranks.
         """
-        problem = None
-        try:
-            fill_weights(layout, dict(self._weights()))
-        except (CheckpointError, OSError, SafetensorError) as error:
-            problem = str(error)
-        problems = [found for found in agreement.gather(problem) if found is not None]
-        if problems:
-            raise CheckpointError(problems[0])
+        readers = {id(reader): reader for reader in self._readers.values()}.values()
+        fill = partial(self._fill, layout)
+        problem = read_together(readers, fill, agreement)
+        if problem is not None:
+            raise CheckpointError(problem)
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -56,10 +56,12 @@ class InitParts:
         paths = ", ".join(str(reader.checkpoint) for reader in readers)
         return paths, "".join(reader.meta.model_dump_json() for reader in readers)
 
+    def _fill(self, layout: Layout) -> None:
+        fill_weights(layout, dict(self._weights()))
+
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
         for name, part in self._parts.items():
             reader = self._readers[name]
-            verify(reader.checkpoint, reader.meta)
             for inside, tensor in reader.weights(f"{part.part}.").items():
                 yield f"{name}.{inside.removeprefix(f'{part.part}.')}", tensor
 

@@ -1,7 +1,8 @@
 """A run's state as its layout has it, filled from a checkpoint, strictly and by all ranks."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch.distributed as dist
@@ -54,20 +55,14 @@ class Stored:
         Raises:
             CheckpointError: The checkpoint is damaged or cannot be read; on all ranks.
         """
-        rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        problem = None
-        try:
-            verify(self._reader.checkpoint, self._reader.meta, share=rank, shares=ranks)
-            self._read(layout, rank)
-        except (CheckpointError, OSError, SafetensorError) as error:
-            problem = str(error)
-        problems = [found for found in agreement.gather(problem) if found is not None]
-        if problems:
+        problem = read_together([self._reader], partial(self._read, layout), agreement)
+        if problem is not None:
             folder = CheckpointFolder(self._reader.checkpoint.parent.parent)
-            raise CheckpointError(f"{problems[0]}. {folder.remedy()}")
+            raise CheckpointError(f"{problem}. {folder.remedy()}")
         layout.publish()
 
-    def _read(self, layout: Layout, rank: int) -> None:
+    def _read(self, layout: Layout) -> None:
+        rank, _ = _place()
         kept = [p for p in layout.pieces() if self._moments or p.kind == "weights"]
         self._reader.fill(kept, rank)
         if self._moments:
@@ -79,6 +74,26 @@ class Stored:
         """The checkpoint's path, and what tells its contents from another's."""
         meta = self._reader.meta
         return str(self._reader.checkpoint), meta.model_dump_json()
+
+
+def read_together(
+    readers: Iterable[CheckpointReader], fill: Callable[[], None], agreement: Agreement
+) -> str | None:
+    """What went wrong on any rank, told to all; each verifies a share of the files, then fills."""
+    rank, ranks = _place()
+    problem = None
+    try:
+        for reader in readers:
+            verify(reader.checkpoint, reader.meta, share=rank, shares=ranks)
+        fill()
+    except (CheckpointError, OSError, SafetensorError) as error:
+        problem = str(error)
+    return next((found for found in agreement.gather(problem) if found is not None), None)
+
+
+def _place() -> tuple[int, int]:
+    """This rank, and how many there are."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def agree_to_begin(
