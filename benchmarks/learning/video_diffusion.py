@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from worldmodel_train.cli.objectives import trained_objective, untrained_objective
 from worldmodel_train.cli.run_parts import held_out_clips
 from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.evaluation.machine import describe_machine
@@ -28,9 +29,6 @@ from worldmodel_train.renderers.rectified_flow import noised
 from worldmodel_train.renderers.video_diffusion import VideoDiffusion
 from worldmodel_train.training.checkpoints.files import RECIPE
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
-from worldmodel_train.training.checkpoints.reader import read_weights
-from worldmodel_train.training.checkpoints.stored import load_weights
-from worldmodel_train.training.randomness import seed_weights
 
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 CLIPS_PER_VIDEO = 4
@@ -45,11 +43,12 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3, help="draws of noise")
     arguments = parser.parse_args()
     recipe = load_stored_recipe(arguments.run / RECIPE)
-    trained, untrained = _objective(recipe), _objective(recipe)
     checkpoint = CheckpointFolder(arguments.run).last()
     if checkpoint is None:
         raise SystemExit(f"{arguments.run} has no checkpoint; run `wmt pretrain {recipe.name}`")
-    load_weights(trained, read_weights(checkpoint))
+    trained, untrained = (
+        _diffusion(one) for one in (trained_objective(checkpoint), untrained_objective(recipe))
+    )
     held_out = recipe.data.held_out
     if held_out is None:
         raise SystemExit(f"{arguments.run} held no clips out; give its recipe data.held_out")
@@ -133,11 +132,10 @@ def _errors(denoise: Denoise, clean: Tensor, level: float, draws: int) -> Tensor
     return torch.stack(found)
 
 
-def _objective(recipe: Recipe) -> VideoDiffusion:
-    seed_weights(recipe.train.seed)
-    objective = recipe.method.build(recipe.data.facts())
+def _diffusion(objective: object) -> VideoDiffusion:
     if not isinstance(objective, VideoDiffusion):
-        raise SystemExit(f"a run of {recipe.method.name}; name one of renderers/video_diffusion")
+        kind = type(objective).__name__
+        raise SystemExit(f"a run of {kind}; name one of renderers/video_diffusion")
     return objective.eval()
 
 

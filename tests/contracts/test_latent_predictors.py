@@ -15,12 +15,6 @@ def config(request):
 
 
 @pytest.fixture
-def objective(config):
-    torch.manual_seed(0)
-    return config.build()
-
-
-@pytest.fixture
 def batch(config):
     return masked_clips(config)
 

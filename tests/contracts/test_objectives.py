@@ -19,12 +19,6 @@ def config(request):
 
 
 @pytest.fixture
-def objective(config):
-    torch.manual_seed(0)
-    return config.build()
-
-
-@pytest.fixture
 def content(config, objective):
     return content_for(config, objective)
 
