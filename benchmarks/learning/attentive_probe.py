@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import nn
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
-from worldmodel_train.cli.run_parts import held_out_clips, pretrain_parts
+from worldmodel_train.cli.run_spec import held_out_clips, pretrain_parts
 from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.probes.attentive import AttentiveProbe

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch import Tensor
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
-from worldmodel_train.cli.run_parts import held_out_clips
+from worldmodel_train.cli.run_spec import held_out_clips
 from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.recipe import Recipe, load_stored_recipe

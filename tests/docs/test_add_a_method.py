@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from worldmodel_train import jepa, recipe
-from worldmodel_train.cli.run_parts import pretrain_parts
+from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.training.run import pretrain
 
 PAGE = Path(__file__).parents[2] / "docs" / "add_a_method.md"

@@ -7,7 +7,7 @@ from einops import rearrange
 
 from benchmarks.learning.leworldmodel import Settings
 from benchmarks.learning.two_room_episodes import episodes
-from worldmodel_train.cli.run_parts import pretrain_parts
+from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
 from worldmodel_train.facts import DataFacts, EpisodeFacts
@@ -238,7 +238,7 @@ def test_it_trains_from_its_recipe_and_is_resumed_exactly(tmp_path, monkeypatch)
     assert resumed.step == 4
     one, other = (read_weights(result.checkpoint) for result in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert "monitors/target_rankme" in resumed.last_reading.values
+    assert "monitors/target_rankme" in resumed.last_metrics.values
 
 
 def test_the_published_model_has_about_fifteen_million_parameters():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from worldmodel_train.cli.objectives import build_objective, trained_objective
-from worldmodel_train.cli.run_parts import pretrain_parts
+from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.models.frozen import FrozenPart
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.probes.attentive import Config
@@ -42,8 +42,8 @@ def recipe(encoder, tmp_path):
 def test_it_trains_from_its_recipe_and_saves_no_encoder(recipe):
     result = pretrain(pretrain_parts(recipe(), "auto"))
     assert result.step == 2
-    assert "terms/accuracy" in result.last_reading.values
-    assert "monitors/target_rankme" not in result.last_reading.values
+    assert "terms/accuracy" in result.last_metrics.values
+    assert "monitors/target_rankme" not in result.last_metrics.values
     probe = trained_objective(result.checkpoint)
     assert {name.partition(".")[0] for name in probe.state_dict()} == {"pooler", "classifier"}
 

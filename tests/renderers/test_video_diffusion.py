@@ -10,7 +10,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from worldmodel_train.cli.run_parts import pretrain_parts
+from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.config import RecipeError
 from worldmodel_train.recipe import load_recipe
 from worldmodel_train.renderers.rectified_flow import SMALLEST_LEVEL

@@ -23,7 +23,7 @@ from worldmodel_train.training.checkpoints import writer
 from worldmodel_train.training.checkpoints.files import write_tensors
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.training.strategies.strategy import choose_place  # noqa: F401  # imported before
+from worldmodel_train.training.strategies.strategy import choose_runtime  # noqa: F401  # imported before
 
 OPTIONS = {
     "steps": 150,

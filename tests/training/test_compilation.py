@@ -9,16 +9,16 @@ from worldmodel_train.training.compilation import choose_compilation
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy, TrainConfig
 from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.training.strategies.places import Place
 from worldmodel_train.training.strategies.processes import Processes
-from worldmodel_train.training.strategies.strategy import choose_place
+from worldmodel_train.training.strategies.runtime import Runtime
+from worldmodel_train.training.strategies.strategy import choose_runtime
 
 
-def place(**changes) -> Place:
+def runtime(**changes) -> Runtime:
     """On a CPU, but for what is changed."""
     train = TrainConfig(steps=1, global_batch=4, micro_batch=4, accelerator="cpu")
     alone = Processes(rank=0, world_size=1, num_nodes=1, environment=LightningEnvironment())
-    made = choose_place(train, alone, clip=None, build_objective=Config.tiny().build)
+    made = choose_runtime(train, alone, clip=None, build_objective=Config.tiny().build)
     return replace(made, **changes)
 
 
@@ -43,7 +43,7 @@ def test_an_objective_without_regions_is_not_left_uncompiled_in_silence(toy, tmp
 def test_auto_compiles_on_a_gpu_and_says_so(objective, able, caplog, chosen):
     caplog.set_level("INFO")
     changes = {"accelerator": "gpu"} | ({"chosen": chosen} if chosen else {})
-    assert choose_compilation("auto", objective, place(**changes))
+    assert choose_compilation("auto", objective, runtime(**changes))
     assert "train.compile=auto compiles the blocks" in caplog.text
 
 
@@ -58,7 +58,7 @@ def test_auto_does_not_compile_where_it_would_not_do_and_says_why(
     objective, able, caplog, changes, reason
 ):
     caplog.set_level("INFO")
-    assert not choose_compilation("auto", objective, place(**changes))
+    assert not choose_compilation("auto", objective, runtime(**changes))
     assert f"train.compile=auto does not compile: {reason}" in caplog.text
 
 
@@ -66,7 +66,7 @@ def test_auto_does_not_compile_what_offers_no_regions_or_without_a_compiler(
     toy, objective, able, caplog, monkeypatch
 ):
     caplog.set_level("INFO")
-    gpu = place(accelerator="gpu")
+    gpu = runtime(accelerator="gpu")
     assert not choose_compilation("auto", toy.ToyJepa(), gpu)
     assert "ToyJepa has no module that offers regions" in caplog.text
     monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
@@ -76,12 +76,12 @@ def test_auto_does_not_compile_what_offers_no_regions_or_without_a_compiler(
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_what_a_recipe_says_of_compiling_is_done(objective, asked):
-    assert choose_compilation(asked, objective, place()) is asked
+    assert choose_compilation(asked, objective, runtime()) is asked
 
 
 def test_auto_does_not_compile_a_deterministic_run(objective, able, caplog):
     caplog.set_level("INFO")
     train = TrainConfig(steps=1, global_batch=4, micro_batch=4, deterministic=True)
     with deterministic_algorithms(train):
-        assert not choose_compilation("auto", objective, place(accelerator="gpu"))
+        assert not choose_compilation("auto", objective, runtime(accelerator="gpu"))
     assert "train.deterministic; compiled code may round" in caplog.text

@@ -9,7 +9,7 @@ from worldmodel_train.training.contact import LostContactError, contact_with_oth
 from worldmodel_train.training.guard import Guard, GuardConfig
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.ranks.signals import StopSignals
-from worldmodel_train.training.watch import Watch
+from worldmodel_train.training.run_context import RunContext
 
 # what gloo says, without the path in PyTorch's build
 CLOSED = "[/x/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:1. This is bad"
@@ -22,7 +22,7 @@ def watch():
         clock = Clock(1, fastest=8.0)
         clock.begin(120)
         signals.catch()
-        yield Watch(
+        yield RunContext(
             guard=Guard(GuardConfig()),
             clock=clock,
             signals=signals,

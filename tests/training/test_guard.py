@@ -3,12 +3,12 @@ import json
 import pytest
 
 from worldmodel_train.training.guard import BrokenRunError, Guard, GuardConfig
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.step_metrics import StepMetrics
 
 
-def reading(step=1, *, loss=1.0, rank=20.0, std=1.0, non_finite=False) -> Reading:
+def reading(step=1, *, loss=1.0, rank=20.0, std=1.0, non_finite=False) -> StepMetrics:
     values = {"loss": loss, "monitors/target_rankme": rank, "monitors/target_std": std}
-    return Reading(step=step, values=values, non_finite=non_finite)
+    return StepMetrics(step=step, values=values, non_finite=non_finite)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_with_advice():

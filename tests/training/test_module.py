@@ -112,9 +112,9 @@ def test_clipping_bounds_the_gradients_only_where_asked(toy, tmp_path, clip, lim
     result = pretrain(parts)
     handle.remove()
     norm = torch.nn.utils.get_total_norm(list(grads.values())).item()
-    assert result.last_reading.values["grad_norm"] > 1e-2  # reported before clipping
+    assert result.last_metrics.values["grad_norm"] > 1e-2  # reported before clipping
     if limit is None:
-        assert norm == pytest.approx(result.last_reading.values["grad_norm"])
+        assert norm == pytest.approx(result.last_metrics.values["grad_norm"])
     else:
         assert norm == pytest.approx(limit, rel=1e-3)
 

@@ -53,7 +53,7 @@ def test_a_signal_saves_leaves_and_says_how_to_go_on(toy, tmp_path, caplog, name
     assert result.exit_code == code
     assert result.checkpoint == CheckpointFolder(tmp_path).at(result.step)
     assert f"stopped by {name} and saved at step {result.step} of 8" in caplog.text
-    assert "the same command goes on" in caplog.text
+    assert "the same command resumes" in caplog.text
 
 
 def terminate_and_stall() -> None:

@@ -24,8 +24,8 @@ from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
-from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.run import pretrain
+from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Batch, ClipGroup, Losses, MaskedClips, Masks, Origin, Skip
 
 OPTIM = {
@@ -132,7 +132,7 @@ def make_batch(first: int, count: int, skipped: tuple[Skip, ...] = ()) -> Batch[
     )
 
 
-def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
+def toy_parts(run_dir: Path, **options: Any) -> RunSpec:
     """Parts of a toy run; options are TrainConfig fields or one of those named below."""
     at_batch = options.pop("at_batch", lambda step: None)
     objective = options.pop("objective", None)
@@ -168,7 +168,7 @@ def toy_parts(run_dir: Path, **options: Any) -> PretrainParts:
         "read_recipe": Path.read_text,
         "cost": ToyCost(),
     }
-    return PretrainParts(
+    return RunSpec(
         build_objective=objective or (lambda: ToyJepa(dropout)),
         build_loader=loader,
         ledger=SkipLedger(max_bad_share=0.5),

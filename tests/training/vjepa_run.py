@@ -24,8 +24,8 @@ from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.models.blocks import Block
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.optim import OptimConfig
-from worldmodel_train.training.parts import PretrainParts
 from worldmodel_train.training.run import pretrain
+from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, TokenGrid
 
 GRID = TokenGrid(frames=2, height=4, width=4)
@@ -74,7 +74,7 @@ def _assert_fp32(block: Block, inputs: tuple[torch.Tensor, Any]) -> None:
     assert inputs[0].dtype == torch.float32, inputs[0].dtype
 
 
-def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> PretrainParts:
+def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> RunSpec:
     """Parts of a run; `kill` = [signal name, step] sends the first rank a signal at a step."""
     kill, stream = options.pop("kill", None), options.pop("stream", "train")
     build = Config.tiny().build if stream == "train" else with_fp32_streams
@@ -95,7 +95,7 @@ def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> PretrainParts
     return dataclasses.replace(parts, build_loader=loader)
 
 
-def keeping(parts: PretrainParts, built: list[Any]) -> Any:
+def keeping(spec: RunSpec, built: list[Any]) -> Any:
     """The parts' factory, which puts what it makes into `built`."""
 
     def build() -> Any:

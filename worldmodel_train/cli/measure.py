@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from worldmodel_train.cli.objectives import untrained_objective
-from worldmodel_train.cli.run_parts import held_out_clips
+from worldmodel_train.cli.run_spec import held_out_clips
 from worldmodel_train.evaluation.evaluate import evaluate
 from worldmodel_train.evaluation.frozen import Contestants
 from worldmodel_train.evaluation.report import write_report
@@ -15,7 +15,7 @@ from worldmodel_train.protocols import LatentPredictor
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.reader import read_weights
-from worldmodel_train.training.checkpoints.stored import load_weights
+from worldmodel_train.training.checkpoints.restore import load_weights
 
 
 def measure(recipe: Recipe) -> EvaluationResult:

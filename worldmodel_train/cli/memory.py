@@ -10,7 +10,7 @@ from worldmodel_train.models.memory import LAYOUTS, Layout, Precision, Sharding
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.config import DeepSpeedConfig
 from worldmodel_train.training.strategies.auto_checkpointing import ROOM, fastest_that_fits
-from worldmodel_train.training.strategies.places import accumulation
+from worldmodel_train.training.strategies.runtime import accumulation
 
 
 @dataclass(frozen=True, kw_only=True)

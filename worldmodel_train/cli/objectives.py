@@ -12,7 +12,7 @@ from worldmodel_train.recipe import Recipe, load_stored_recipe
 from worldmodel_train.training.checkpoints.files import RECIPE
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
 from worldmodel_train.training.checkpoints.reader import read_weights
-from worldmodel_train.training.checkpoints.stored import load_weights
+from worldmodel_train.training.checkpoints.restore import load_weights
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import Content
 

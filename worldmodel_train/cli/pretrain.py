@@ -10,7 +10,7 @@ from rich.logging import RichHandler
 
 from worldmodel_train.cli.first_look import first_look
 from worldmodel_train.config.printable import printable
-from worldmodel_train.training.readings.terminal import PrintableFormatter, terminal
+from worldmodel_train.training.metrics.terminal import PrintableFormatter, terminal
 
 if TYPE_CHECKING:
     from worldmodel_train.evaluation.result import EvaluationResult
@@ -62,7 +62,7 @@ def pretrain(
             restarts=restarts,
         )
         raise typer.Exit(launch(what, loaded.run_path))
-    from worldmodel_train.cli.run_parts import pretrain_parts
+    from worldmodel_train.cli.run_spec import pretrain_parts
     from worldmodel_train.training.run import pretrain as run
     from worldmodel_train.training.strategies.processes import Processes
 

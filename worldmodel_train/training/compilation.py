@@ -11,7 +11,7 @@ from torch._dynamo import config as dynamo
 from torch.utils._triton import has_triton
 
 from worldmodel_train.training.config import DeepSpeedConfig
-from worldmodel_train.training.strategies.places import Place
+from worldmodel_train.training.strategies.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -32,25 +32,25 @@ class HasRegions(Protocol):
 def choose_compilation(
     asked: Literal["auto"] | bool,  # noqa: FBT001 - the recipe's value
     objective: nn.Module,
-    place: Place,
+    runtime: Runtime,
 ) -> bool:
     """Whether regions are compiled: as the recipe says, or for `auto` where nothing is against."""
     if asked != "auto":
         return asked
-    obstacle = _obstacle(objective, place)
-    if place.processes.rank == 0:
+    obstacle = _obstacle(objective, runtime)
+    if runtime.processes.rank == 0:
         choice = "compiles the blocks" if obstacle is None else f"does not compile: {obstacle}"
         logger.info("train.compile=auto %s", choice)
     return obstacle is None
 
 
-def _obstacle(objective: nn.Module, place: Place) -> str | None:
+def _obstacle(objective: nn.Module, runtime: Runtime) -> str | None:
     """Why nothing is compiled by default; None where that is tested and pays."""
-    if place.accelerator == "cpu":
+    if runtime.accelerator == "cpu":
         return "compiling takes minutes on a CPU"
     if torch.are_deterministic_algorithms_enabled():
         return "train.deterministic; compiled code may round by the sizes that a start met first"
-    if isinstance(place.chosen, DeepSpeedConfig) and place.chosen.zero_stage == 3:
+    if isinstance(runtime.chosen, DeepSpeedConfig) and runtime.chosen.zero_stage == 3:
         return "ZeRO 3 gathers weights inside of what would be compiled"
     if not any(isinstance(module, HasRegions) for module in objective.modules()):
         return f"{type(objective).__name__} has no module that offers regions to compile"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worldmodel_train.training.ranks.signals import StopSignals
-    from worldmodel_train.training.watch import Watch
+    from worldmodel_train.training.run_context import RunContext
 
 # gloo raises plain RuntimeErrors
 _GLOO = ("gloo/transport/", "Application timeout caused pair closure")
 
 
 class LostContactError(ConnectionError):
-    """Another rank has ended or does not answer; the run can go on from its last checkpoint."""
+    """Another rank has ended or does not answer; the run can resume from its last checkpoint."""
 
     def __init__(self, message: str, signals: "StopSignals") -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class LostContactError(ConnectionError):
 
 
 @contextmanager
-def contact_with_others(rank: int, run_dir: Path, watch: "Watch") -> Iterator[None]:
+def contact_with_others(rank: int, run_dir: Path, context: "RunContext") -> Iterator[None]:
     """Says where the run was when a collective inside fails.
 
     Raises:
@@ -42,8 +42,8 @@ def contact_with_others(rank: int, run_dir: Path, watch: "Watch") -> Iterator[No
     except RuntimeError as error:
         if not is_lost_contact(error):
             raise
-        complaint = _complaint(error, rank, run_dir, watch)
-        raise LostContactError(complaint, watch.signals) from error
+        complaint = _complaint(error, rank, run_dir, context)
+        raise LostContactError(complaint, context.signals) from error
 
 
 def is_lost_contact(error: RuntimeError) -> bool:
@@ -53,7 +53,7 @@ def is_lost_contact(error: RuntimeError) -> bool:
     return isinstance(error, dist.DistError) or any(mark in str(error) for mark in _GLOO)
 
 
-def _complaint(error: RuntimeError, rank: int, run_dir: Path, watch: "Watch") -> str:
+def _complaint(error: RuntimeError, rank: int, run_dir: Path, context: "RunContext") -> str:
     from worldmodel_train.models.strict_state import CheckpointError
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
     from worldmodel_train.training.ranks.stall_notes import DOING
@@ -64,8 +64,8 @@ def _complaint(error: RuntimeError, rank: int, run_dir: Path, watch: "Watch") ->
     except (CheckpointError, OSError) as problem:
         where = f"the last checkpoint cannot be read ({problem})"
     return (
-        f"rank {rank} ended: lost contact with another rank after step {watch.clock.step}, "
-        f"{DOING[watch.clock.phase.activity]}; {where}, and the same command goes on. The rank "
+        f"rank {rank} ended: lost contact with another rank after step {context.clock.step}, "
+        f"{DOING[context.clock.phase.activity]}; {where}, and the same command resumes. The rank "
         f"that ended first says why in its log, unless it was killed (memory? node?); one that is "
         f"only slow needs a longer train.timeout_s. [{_short(error)}]"
     )

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, PositiveInt
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.json_text import parse_model
 from worldmodel_train.training.ranks.stalls import StallConfig
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.step_metrics import StepMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +71,17 @@ class Guard:
         self._recent: dict[str, list[float]] = {"loss": [], _RANK: []}
         self._low_in_a_row = 0
 
-    def check(self, reading: Reading) -> None:
+    def check(self, metrics: StepMetrics) -> None:
         """Looks at one reading.
 
         Raises:
             BrokenRunError: The run is broken and the configuration says stop.
         """
-        if reading.non_finite:
-            self._act(self._config.non_finite, _NON_FINITE.format(step=reading.step))
+        if metrics.non_finite:
+            self._act(self._config.non_finite, _NON_FINITE.format(step=metrics.step))
             return
-        if self._config.collapse != "ignore" and _RANK in reading.values:
-            problem = self._collapse(reading)
+        if self._config.collapse != "ignore" and _RANK in metrics.values:
+            problem = self._collapse(metrics)
             if problem:
                 self._act(self._config.collapse, problem)
 
@@ -114,18 +114,18 @@ class Guard:
         self._first, self._recent = dict(saved.first), {k: list(v) for k, v in saved.recent.items()}
         self._low_in_a_row = saved.low
 
-    def _collapse(self, reading: Reading) -> str | None:
-        now = {name: reading.values[name] for name in (_RANK, _STD)}
+    def _collapse(self, metrics: StepMetrics) -> str | None:
+        now = {name: metrics.values[name] for name in (_RANK, _STD)}
         self._first = self._first or now
         low = self._is_low(now)
         self._low_in_a_row = self._low_in_a_row + 1 if low else 0
-        dropped = self._dropped(reading)
-        self._remember(reading)
+        dropped = self._dropped(metrics)
+        self._remember(metrics)
         if self._low_in_a_row < self._config.patience and not dropped:
             return None
         how = "fell suddenly together with the loss" if dropped else "lost most of their variety"
         return _COLLAPSED.format(
-            how=how, step=reading.step, loss=reading.loss,
+            how=how, step=metrics.step, loss=metrics.loss,
             rank=now[_RANK], first_rank=self._first[_RANK],
             std=now[_STD], first_std=self._first[_STD],
         )  # fmt: skip
@@ -134,7 +134,7 @@ class Guard:
         limits = {_RANK: self._config.min_rank_share, _STD: self._config.min_std_share}
         return any(now[name] < share * self._first[name] for name, share in limits.items())
 
-    def _dropped(self, reading: Reading) -> bool:
+    def _dropped(self, metrics: StepMetrics) -> bool:
         """Whether loss and rank are both far below their recent medians.
 
         The loss alone may fall: that is learning. The rank alone may fall early on.
@@ -142,13 +142,13 @@ class Guard:
         if len(self._recent["loss"]) < _RECENT:
             return False
         return all(
-            reading.values[name] < self._config.sudden_drop * statistics.median(values)
+            metrics.values[name] < self._config.sudden_drop * statistics.median(values)
             for name, values in self._recent.items()
         )
 
-    def _remember(self, reading: Reading) -> None:
+    def _remember(self, metrics: StepMetrics) -> None:
         for name, values in self._recent.items():
-            self._recent[name] = [*values, reading.values[name]][-_RECENT:]
+            self._recent[name] = [*values, metrics.values[name]][-_RECENT:]
 
     def _act(self, action: str, problem: str) -> None:
         if action == "stop":

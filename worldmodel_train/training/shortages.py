@@ -37,7 +37,7 @@ _SMALLER = (
 
 
 class LostWorkerError(ConnectionError):
-    """A loading process was killed; the run can go on from its last checkpoint."""
+    """A loading process was killed; the run can resume from its last checkpoint."""
 
 
 class NoMemoryError(OSError):
@@ -102,6 +102,6 @@ def _lost_worker(what: str) -> LostWorkerError:
     else:
         why, remedy = "killed, mostly for memory", f"give the job more, or {_LESS_LOADING}"
     return LostWorkerError(
-        f"a loading process was lost ({why}); the same command goes on from the last checkpoint; "
+        f"a loading process was lost ({why}); the same command resumes from the last checkpoint; "
         f"if it happens again, {remedy} [{what}]"
     )

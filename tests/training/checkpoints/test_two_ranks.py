@@ -14,7 +14,7 @@ import torch.distributed as dist
 from worldmodel_train.training.checkpoints import writer as writer_module
 from worldmodel_train.training.checkpoints.files import Progress
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
-from worldmodel_train.training.checkpoints.stored import Stored, agree_to_begin
+from worldmodel_train.training.checkpoints.restore import StoredState, agree_to_begin
 from worldmodel_train.training.checkpoints.writer import CheckpointWriter
 from worldmodel_train.training.layouts.layout import Piece
 from worldmodel_train.training.ranks.agreement import Agreement
@@ -94,7 +94,7 @@ def test_ranks_that_would_begin_from_different_checkpoints_do_not(tmp_path):
         for step in (2, 4):
             save(tmp_path, step, rank)
         mine = CheckpointFolder(tmp_path).at(2 if rank else 4)
-        stored = Stored(mine, {"w": (6,)}, moments=False)
+        stored = StoredState(mine, {"w": (6,)}, moments=False)
         agree_to_begin(stored.identity, {}, Agreement(30.0))
         return "began"
 
@@ -106,7 +106,7 @@ def test_ranks_that_would_begin_from_different_checkpoints_do_not(tmp_path):
 def test_a_damaged_file_is_heard_of_by_the_rank_that_did_not_read_it(tmp_path):
     def work(rank: int) -> str:
         path = save(tmp_path, 2, rank)
-        stored = Stored(path, {"w": (6,)}, moments=False)
+        stored = StoredState(path, {"w": (6,)}, moments=False)
         agreement = Agreement(30.0)
         agreement.gather(None)
         if rank == 1:

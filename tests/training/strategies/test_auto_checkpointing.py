@@ -17,8 +17,8 @@ from worldmodel_train.training.strategies.auto_checkpointing import (
     fastest_that_fits,
     sharding_of,
 )
-from worldmodel_train.training.strategies.places import Launch
 from worldmodel_train.training.strategies.processes import Processes
+from worldmodel_train.training.strategies.runtime import Launch
 
 GB = 10**9
 NEEDS = {"none": 60, "selective": 40, "full": 20}
@@ -130,12 +130,12 @@ def test_on_a_gpu_its_own_whole_gigabytes_count_and_the_choice_is_logged_by_the_
             accelerator="cpu",
             chosen=SingleStrategy(),
         )
-        place = replace(launch.place(), accelerator="gpu")
+        runtime = replace(launch.runtime(), accelerator="gpu")
         with caplog.at_level(logging.INFO):
-            chosen = choose_checkpointing(train, place, toy.ToyCost(estimate))
+            chosen = choose_checkpointing(train, runtime, toy.ToyCost(estimate))
             assert chosen == mixed("none", "selective", 75)
         with pytest.raises(ValueError, match="use none, selective or full"):
-            choose_checkpointing(train, place, None)
+            choose_checkpointing(train, runtime, None)
     assert caplog.text.count("auto takes selective for the first 75 %") == 1
 
 

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.training.config import DeepSpeedConfig, TrainConfig
 from worldmodel_train.training.optim import ClipGradConfig
-from worldmodel_train.training.strategies.places import Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
-from worldmodel_train.training.strategies.strategy import choose_place
+from worldmodel_train.training.strategies.runtime import Runtime, accumulation
+from worldmodel_train.training.strategies.strategy import choose_runtime
 
 sizes = st.integers(1, 64)
 
@@ -48,27 +48,27 @@ def test_an_uneven_batch_names_values_that_work(global_batch, micro, world):
             accumulation(int(number), micro, world)
 
 
-def choose(processes: Processes, **changes) -> Place:
+def choose(processes: Processes, **changes) -> Runtime:
     return place_of(train(accelerator="cpu", **changes), processes)
 
 
 def place_of(
     settings: TrainConfig, processes: Processes, clip: ClipGradConfig | None = None
-) -> Place:
+) -> Runtime:
     build = Config.tiny().build
-    return choose_place(settings, processes, clip=clip, build_objective=build)
+    return choose_runtime(settings, processes, clip=clip, build_objective=build)
 
 
 def test_one_process_runs_on_one_device():
-    place = choose(processes())
-    assert isinstance(place.strategy, SingleDeviceStrategy)
-    assert place.accelerator == "cpu"
+    runtime = choose(processes())
+    assert isinstance(runtime.strategy, SingleDeviceStrategy)
+    assert runtime.accelerator == "cpu"
 
 
 def test_several_processes_run_ddp():
-    place = choose(processes(2))
-    assert isinstance(place.strategy, DDPStrategy)
-    assert place.strategy.process_group_backend == "gloo"
+    runtime = choose(processes(2))
+    assert isinstance(runtime.strategy, DDPStrategy)
+    assert runtime.strategy.process_group_backend == "gloo"
 
 
 def test_a_name_alone_is_a_strategy():
@@ -81,8 +81,8 @@ def test_a_name_alone_is_a_strategy():
 def test_deepspeed_sums_and_averages_gradients_in_fp32(precision):
     strategy = {"name": "deepspeed", "zero_stage": 2, "offload": "cpu"}
     sizes = {"global_batch": 16, "precision": precision}
-    place = choose(processes(2), strategy=strategy, **sizes)
-    config = place.strategy.config
+    runtime = choose(processes(2), strategy=strategy, **sizes)
+    config = runtime.strategy.config
     assert config["communication_data_type"] == "fp32"
     assert config["data_types"]["grad_accum_dtype"] in ("fp32", None)
     assert (config["data_types"]["grad_accum_dtype"] is None) == (precision == "fp32")

@@ -1,4 +1,4 @@
-"""What a packing run has finished, so that the same command goes on after a kill."""
+"""What a packing run has finished, so that the same command resumes after a kill."""
 
 import fcntl
 import hashlib

@@ -1,1 +1,1 @@
-"""What a run needs to go on: written by all ranks, read into any layout."""
+"""What a run needs to resume: written by all ranks, read into any layout."""

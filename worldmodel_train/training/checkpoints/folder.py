@@ -55,7 +55,7 @@ class CheckpointFolder:
         self._pointer = self.path / "last"
 
     def last(self) -> Path | None:
-        """The checkpoint to go on from, None where the run has none.
+        """The checkpoint to resume from, None where the run has none.
 
         Raises:
             CheckpointError: `last` is no file, or names something that is not there.
@@ -96,9 +96,9 @@ class CheckpointFolder:
         return self.path / f"step_{step:08d}"
 
     def remedy(self) -> str:
-        """How to go on from another checkpoint."""
+        """How to resume from another checkpoint."""
         names = " ".join(self.at(step).name for step in self.steps())
-        return f"To go on from one, write its name into {self._pointer}; there are: {names}"
+        return f"To resume from one, write its name into {self._pointer}; there are: {names}"
 
     def prepare(self, step: int) -> Path:
         """An empty folder beside the checkpoints, for all ranks to write into.

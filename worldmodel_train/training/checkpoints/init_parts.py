@@ -11,7 +11,7 @@ from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.files import Shapes
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
 from worldmodel_train.training.checkpoints.reader import CheckpointReader
-from worldmodel_train.training.checkpoints.stored import read_together
+from worldmodel_train.training.checkpoints.restore import read_together
 from worldmodel_train.training.layouts.layout import Layout, fill_weights
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.types import Content

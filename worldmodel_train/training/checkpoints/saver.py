@@ -15,8 +15,8 @@ from worldmodel_train.training.guard import BrokenRunError
 from worldmodel_train.training.layouts.layout import all_finite
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.ranks.told_to_leave import LeftWaitingError
+from worldmodel_train.training.run_context import RunContext
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.training.watch import Watch
 from worldmodel_train.types import Batch, Content
 
 logger = logging.getLogger(__name__)
@@ -30,40 +30,40 @@ class Saver(StepCallback):
 
     def __init__(
         self, *, config: CheckpointConfig, folder: CheckpointFolder, writer: CheckpointWriter,
-        global_batch: int, watch: Watch, settle: Callable[[], None],
+        global_batch: int, context: RunContext, settle: Callable[[], None],
     ) -> None:  # fmt: skip
         self._config = config
         self._folder = folder
         self._writer = writer
         self._global_batch = global_batch
-        self._watch = watch
+        self._context = context
         self._settle = settle
         self._prunes = False
         self._begun_at: int | None = None  # the step of the last checkpoint that has begun
         self._asked: Callable[[], tuple[int, ...]] | None = None
-        self._streams = watch.streams.state()  # as the last step left them
+        self._streams = context.streams.state()  # as the last step left them
         self.stopped_by = 0
         """The signal that ended the run, 0 for none."""
 
     def on_batch(self, batch: Batch[Content]) -> None:
         """Remembers how far the batch's streams had been read."""
-        self._watch.streams.add(batch)
+        self._context.streams.add(batch)
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Saves when it is time to; leaves after a signal."""
-        watch = self._watch
-        watch.signals.catch()  # from the first step on there is something to save
-        self._streams = watch.streams.state()
+        context = self._context
+        context.signals.catch()  # from the first step on there is something to save
+        self._streams = context.streams.state()
         before = self._asked
-        self._asked = watch.agreement.ask(watch.signals.received, -self._writer.written)
+        self._asked = context.agreement.ask(context.signals.received, -self._writer.written)
         # several ranks hear the answer a step later, so that none waits for the slowest one's word
-        answer = self._asked if watch.agreement.alone else before
+        answer = self._asked if context.agreement.alone else before
         self.stopped_by, least_written = answer() if answer is not None else (0, 0)
         is_last = module.step == module.plan.steps or bool(self.stopped_by)
         if self._writer.pending and (-least_written == self._writer.begun or is_last):
             self._finish(trainer)
         if is_last or module.step % self._config.every_steps == 0:
-            with watch.clock.stopped():
+            with context.clock.stopped():
                 self._save(trainer, module, is_last=is_last)
         if is_last:
             self._asked()  # nothing is left on its way
@@ -80,8 +80,8 @@ class Saver(StepCallback):
         saved as the last step left it.
         """
         together = isinstance(exception, (BrokenRunError, TooMuchBadDataError))
-        together = together or self._watch.agreement.alone
-        if isinstance(exception, LeftWaitingError) and self._watch.agreement.alone:
+        together = together or self._context.agreement.alone
+        if isinstance(exception, LeftWaitingError) and self._context.agreement.alone:
             assert isinstance(pl_module, TrainingModule)
             self._save_as_left(trainer, pl_module)
         if together and isinstance(exception, Exception) and self._writer.pending:
@@ -90,14 +90,14 @@ class Saver(StepCallback):
     def _save_as_left(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Makes sure that the last step is saved; what is saved already is not touched."""
         if self._begun_at != module.step:
-            with self._watch.clock.stopped():
+            with self._context.clock.stopped():
                 self._save(trainer, module, is_last=True)
         elif self._writer.pending:
             self._finish(trainer)
 
     def _save(self, trainer: pl.Trainer, module: TrainingModule, *, is_last: bool) -> None:
         self._settle()
-        (bad,) = self._watch.agreement.greatest(int(not all_finite(module.layout)))
+        (bad,) = self._context.agreement.greatest(int(not all_finite(module.layout)))
         if bad:
             self._refuse(module.step)
             return
@@ -105,7 +105,7 @@ class Saver(StepCallback):
             # the disk is slower than checkpoint.every_steps
             self._finish(trainer)
         # a checkpoint that may hold a collapsed model takes nobody's place
-        self._prunes = not self._watch.guard.suspicious
+        self._prunes = not self._context.guard.suspicious
         self._writer.begin(module.layout.pieces(), self._progress(module))
         self._begun_at = module.step
         if is_last or not self._config.asynchronous:
@@ -117,13 +117,13 @@ class Saver(StepCallback):
             samples_seen=module.step * self._global_batch,
             optimizer_step=module.layout.moments.step(),
             shapes=module.shapes,
-            watch=self._watch.guard.state(),
-            streams=merge_streams(self._watch.agreement.gather(self._streams)),
+            watch=self._context.guard.state(),
+            streams=merge_streams(self._context.agreement.gather(self._streams)),
             frozen=fingerprints(module.objective),
         )
 
     def _finish(self, trainer: pl.Trainer) -> None:
-        with self._watch.clock.stopped():
+        with self._context.clock.stopped():
             path = self._writer.finish()
         if trainer.is_global_zero:
             if self._prunes:
@@ -135,6 +135,6 @@ class Saver(StepCallback):
             f"weights are NaN or infinite after step {step}, so nothing was saved; the last "
             f"checkpoint is {self._folder.last()}"
         )
-        if self._watch.guard.stops_on_non_finite:
+        if self._context.guard.stops_on_non_finite:
             raise BrokenRunError(f"{problem}. Lower optim.lr or set optim.clip_grad_norm")
         logger.warning("%s", problem)

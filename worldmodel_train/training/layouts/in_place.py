@@ -13,7 +13,7 @@ from worldmodel_train.protocols import EmaPair
 from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.layouts.layout import Piece
 from worldmodel_train.training.layouts.moments import MOMENTS, Kind, Moments
-from worldmodel_train.training.layouts.roles import roles_of
+from worldmodel_train.training.layouts.state_tensors import state_tensors
 from worldmodel_train.training.optim import ClipGradConfig
 
 
@@ -23,12 +23,12 @@ class InPlace:
     def __init__(
         self, objective: nn.Module, pairs: Sequence[EmaPair], optimizer: Optimizer
     ) -> None:
-        self._roles = roles_of(objective, pairs)
-        self.moments = Moments(optimizer, list(self._roles.trained.values()))
+        self._tensors = state_tensors(objective, pairs)
+        self.moments = Moments(optimizer, list(self._tensors.trained.values()))
         self._ema = Ema(
-            [_local(entry.student.data) for entry in self._roles.followed],
-            [_local(entry.teacher.data) for entry in self._roles.followed],
-            [entry.momentum for entry in self._roles.followed],
+            [_local(entry.student.data) for entry in self._tensors.followed],
+            [_local(entry.teacher.data) for entry in self._tensors.followed],
+            [entry.momentum for entry in self._tensors.followed],
         )
         self._norm: Tensor | None = None
 
@@ -43,12 +43,12 @@ class InPlace:
     def update_teachers(self, momentum: float | None) -> None:
         """One pass over all weights, without communication."""
         self._ema.update(momentum)
-        self._roles.copy_buffers()
+        self._tensors.copy_buffers()
 
     def clip_gradients(self, clip: ClipGradConfig | None) -> None:
         """Measures and clips; Lightning's own clipping refuses a fused optimizer under bf16."""
         apart = clip is not None and clip.of == "each_part"
-        parts = self._parts() if apart else [list(self._roles.trained.values())]
+        parts = self._parts() if apart else [list(self._tensors.trained.values())]
         norms = [_clip(part, None if clip is None else clip.norm) for part in parts]
         self._norm = torch.stack(norms).norm() if apart else norms[0]
 
@@ -60,16 +60,21 @@ class InPlace:
     def _parts(self) -> list[list[nn.Parameter]]:
         """What is trained, by the child of the objective that it belongs to."""
         parts: dict[str, list[nn.Parameter]] = {}
-        for name, parameter in self._roles.trained.items():
+        for name, parameter in self._tensors.trained.items():
             parts.setdefault(name.partition(".")[0], []).append(parameter)
         return list(parts.values())
 
     def _pieces(self) -> Iterator[Piece]:
-        roles = self._roles
-        teachers = {entry.name: entry.teacher for entry in roles.followed}
-        for name, tensor in {**roles.trained, **teachers, **roles.frozen, **roles.buffers}.items():
+        tensors = self._tensors
+        teachers = {entry.name: entry.teacher for entry in tensors.followed}
+        for name, tensor in {
+            **tensors.trained,
+            **teachers,
+            **tensors.frozen,
+            **tensors.buffers,
+        }.items():
             yield _piece("weights", name, tensor.data)
-        for name, parameter in roles.trained.items():
+        for name, parameter in tensors.trained.items():
             for kind in MOMENTS:
                 yield _piece(kind, name, self.moments.of(parameter, kind))
 

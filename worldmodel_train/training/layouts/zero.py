@@ -10,7 +10,7 @@ from worldmodel_train.protocols import EmaPair
 from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.layouts.layout import Piece
 from worldmodel_train.training.layouts.moments import Moments
-from worldmodel_train.training.layouts.roles import Roles, roles_of
+from worldmodel_train.training.layouts.state_tensors import StateTensors, state_tensors
 from worldmodel_train.training.optim import ClipGradConfig
 
 
@@ -28,10 +28,11 @@ class Zero:
         masters: Sequence[Tensor],
     ) -> None:
         self.engine = engine
-        self.roles: Roles = roles_of(objective, pairs)
-        if self.roles.frozen:
+        self.tensors: StateTensors = state_tensors(objective, pairs)
+        if self.tensors.frozen:
+            name = next(iter(self.tensors.frozen))
             raise ValueError(
-                f"train.strategy=deepspeed: {next(iter(self.roles.frozen))} is neither trained nor "
+                f"train.strategy=deepspeed: {name} is neither trained nor "
                 "a teacher's, so no rank would keep it in fp32; use train.strategy=ddp"
             )
         # some stages have taken a step with zero gradients; new moments undo that
@@ -51,7 +52,7 @@ class Zero:
         """A lerp of this rank's slices, which are then published."""
         self.ema.update(momentum)
         self.publish_teachers()
-        self.roles.copy_buffers()
+        self.tensors.copy_buffers()
 
     def publish_teachers(self) -> None:
         """Makes the teachers compute with the EMA, in the model's dtype."""
@@ -59,5 +60,5 @@ class Zero:
 
     def buffer_pieces(self) -> Iterator[Piece]:
         """The buffers, the same on every rank."""
-        for name, buffer in self.roles.buffers.items():
+        for name, buffer in self.tensors.buffers.items():
             yield Piece(kind="weights", name=name, start=0, values=buffer.view(-1), replicated=True)

@@ -62,9 +62,10 @@ class ZeroFlat(Zero):
     def __init__(self, objective: nn.Module, pairs: Sequence[EmaPair], engine: Any) -> None:  # noqa: ANN401  # see Zero
         self._groups = flat_groups(engine.optimizer)
         super().__init__(objective, pairs, engine, [group.master for group in self._groups])
-        self._names = {id(p): (name, p.numel()) for name, p in self.roles.trained.items()}
+        self._names = {id(p): (name, p.numel()) for name, p in self.tensors.trained.items()}
         self._teachers = {
-            id(entry.student): (entry.name, entry.student.numel()) for entry in self.roles.followed
+            id(entry.student): (entry.name, entry.student.numel())
+            for entry in self.tensors.followed
         }
         self._teacher_groups = [_lay_out_teacher(group, self) for group in self._followed_groups()]
         masters = [group.student.master.data for group in self._teacher_groups]
@@ -152,7 +153,7 @@ def _lay_out_teacher(group: FlatGroup, layout: Zero) -> TeacherGroup:
     """Moves the teachers of a group into one flat tensor; their values stay."""
     flat = torch.zeros_like(group.flat)
     momenta: set[float | None] = set()
-    for entry in layout.roles.followed:
+    for entry in layout.tensors.followed:
         offset = group.offsets.get(id(entry.student))
         if offset is not None:
             momenta.add(entry.momentum)

@@ -24,8 +24,8 @@ class ZeroPartitioned(Zero):
 
     def __init__(self, objective: nn.Module, pairs: Sequence[EmaPair], engine: Any) -> None:  # noqa: ANN401  # see Zero
         super().__init__(objective, pairs, engine, engine.optimizer.fp32_partitioned_groups_flat)
-        self._masters = {name: self._own(p) for name, p in self.roles.trained.items()}
-        followed = self.roles.followed
+        self._masters = {name: self._own(p) for name, p in self.tensors.trained.items()}
+        followed = self.tensors.followed
         students = [self._own(entry.student) for entry in followed]
         self._emas = [
             _slice(entry.teacher).to(device=student.device, dtype=torch.float32, copy=True)
@@ -40,23 +40,23 @@ class ZeroPartitioned(Zero):
     @torch.no_grad()
     def publish(self) -> None:
         """Copies masters and EMA to the slices in the model's dtype; nothing is sent."""
-        for name, parameter in self.roles.trained.items():
+        for name, parameter in self.tensors.trained.items():
             _slice(parameter).copy_(self._masters[name])
         self.publish_teachers()
 
     def publish_teachers(self) -> None:
         """Copies the EMA to the slices; nothing is sent."""
-        slices = [_slice(entry.teacher) for entry in self.roles.followed]
+        slices = [_slice(entry.teacher) for entry in self.tensors.followed]
         if slices:
             torch._foreach_copy_(slices, self._emas)  # pyright: ignore[reportPrivateImportUsage]  # no public name
 
     def _pieces(self) -> Iterator[Piece]:
         yield from self.buffer_pieces()
-        for name, parameter in self.roles.trained.items():
+        for name, parameter in self.tensors.trained.items():
             yield from _piece("weights", name, parameter, self._masters[name])
             for kind in MOMENTS:
                 yield from _piece(kind, name, parameter, self._own(parameter, kind))
-        for entry, ema in zip(self.roles.followed, self._emas, strict=True):
+        for entry, ema in zip(self.tensors.followed, self._emas, strict=True):
             yield from _piece("weights", entry.name, entry.teacher, ema)
 
     def _own(self, parameter: nn.Parameter, moment: Kind | None = None) -> Tensor:

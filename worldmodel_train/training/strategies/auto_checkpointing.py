@@ -23,7 +23,7 @@ from worldmodel_train.models.cost import StepCost
 from worldmodel_train.models.memory import LAYOUTS, Layout, Sharding
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy, TrainConfig
 from worldmodel_train.training.ranks.agreement import Agreement
-from worldmodel_train.training.strategies.places import Chosen, Place, accumulation
+from worldmodel_train.training.strategies.runtime import Chosen, Runtime, accumulation
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ MemoryEstimate = Callable[[CheckpointingPlan, Sharding], int]
 
 
 def choose_checkpointing(
-    train: TrainConfig, place: Place, cost: StepCost | None
+    train: TrainConfig, runtime: Runtime, cost: StepCost | None
 ) -> CheckpointingPlan:
     """The recipe's policy, or for `auto` the plan for this device; none on a CPU.
 
@@ -47,17 +47,17 @@ def choose_checkpointing(
     if train.activation_checkpointing != "auto":
         return train.activation_checkpointing
     plan, why = "none", "train.activation_checkpointing=auto takes none on a CPU"
-    if place.accelerator == "gpu":
+    if runtime.accelerator == "gpu":
         if cost is None:
             raise ValueError(
                 "train.activation_checkpointing=auto needs a method that says what memory it "
                 "takes, and this one does not; use none, selective or full"
             )
-        sharding = sharding_of(place.chosen, train, place.processes.world_size)
-        size = torch.cuda.get_device_properties(place.device).total_memory
+        sharding = sharding_of(runtime.chosen, train, runtime.processes.world_size)
+        size = torch.cuda.get_device_properties(runtime.device).total_memory
         # GPUs alike may differ by the megabytes that their drivers take, and must choose alike
         plan, why = auto_checkpointing(_estimate(cost, train), sharding, size // GB * GB)
-    if place.processes.rank == 0:
+    if runtime.processes.rank == 0:
         logger.info("%s", why)
     return plan
 

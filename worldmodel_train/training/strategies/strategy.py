@@ -18,19 +18,19 @@ from worldmodel_train.training.config import (
 )
 from worldmodel_train.training.optim import ClipGradConfig
 from worldmodel_train.training.strategies.auto import auto_strategy, model_size
-from worldmodel_train.training.strategies.places import Chosen, Launch, Place, accumulation
 from worldmodel_train.training.strategies.processes import Processes
+from worldmodel_train.training.strategies.runtime import Chosen, Launch, Runtime, accumulation
 
 logger = logging.getLogger(__name__)
 
 
-def choose_place(
+def choose_runtime(
     train: TrainConfig,
     processes: Processes,
     *,
     clip: ClipGradConfig | None,
     build_objective: Callable[[], Objective],
-) -> Place:
+) -> Runtime:
     """The devices and the strategy of a run; `build_objective` is asked for its size alone.
 
     Raises:
@@ -60,7 +60,7 @@ def choose_place(
             "training on %d x %s in %s; strategy: %s",
             processes.world_size, accelerator, train.precision, settings.removeprefix("name "),
         )  # fmt: skip
-    return launch.place()
+    return launch.runtime()
 
 
 def refuse_unsuited(objective: nn.Module, chosen: Chosen) -> None:

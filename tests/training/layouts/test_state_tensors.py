@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from worldmodel_train.protocols import EmaPair
-from worldmodel_train.training.layouts.roles import roles_of
+from worldmodel_train.training.layouts.state_tensors import state_tensors
 
 
 def objective() -> nn.ModuleDict:
@@ -21,22 +21,22 @@ def pair(parts: nn.ModuleDict) -> EmaPair:
 
 def test_every_tensor_of_the_state_has_one_role():
     parts = objective()
-    roles = roles_of(parts, [pair(parts)])
-    followed = [entry.name for entry in roles.followed]
-    names = [*roles.trained, *followed, *roles.frozen, *roles.buffers]
+    tensors = state_tensors(parts, [pair(parts)])
+    followed = [entry.name for entry in tensors.followed]
+    names = [*tensors.trained, *followed, *tensors.frozen, *tensors.buffers]
     assert sorted(names) == sorted(parts.state_dict())
-    assert list(roles.frozen) == ["fixed.weight"]
-    assert all(name.startswith("student.") for name in roles.trained)
+    assert list(tensors.frozen) == ["fixed.weight"]
+    assert all(name.startswith("student.") for name in tensors.trained)
     assert all(name.startswith("teacher.") for name in followed)
 
 
 def test_teachers_and_students_are_the_tensors_themselves():
     parts = objective()
-    roles = roles_of(parts, [pair(parts)])
-    for entry in roles.followed:
+    tensors = state_tensors(parts, [pair(parts)])
+    for entry in tensors.followed:
         assert entry.teacher is dict(parts.named_parameters())[entry.name]
-        assert entry.student is roles.trained[entry.name.replace("teacher", "student")]
-    for student, teacher in roles.followed_buffers:
+        assert entry.student is tensors.trained[entry.name.replace("teacher", "student")]
+    for student, teacher in tensors.followed_buffers:
         assert student is not teacher
         assert torch.equal(student, teacher)
 
@@ -45,10 +45,10 @@ def test_a_teacher_that_would_be_trained_is_refused():
     parts = objective()
     parts["teacher"].requires_grad_(requires_grad=True)
     with pytest.raises(AssertionError, match="trained"):
-        roles_of(parts, [pair(parts)])
+        state_tensors(parts, [pair(parts)])
 
 
 def test_a_teacher_of_another_structure_is_refused():
     parts = objective()
     with pytest.raises(AssertionError, match="structure"):
-        roles_of(parts, [EmaPair(student=parts["student"], teacher=parts["teacher"][0])])
+        state_tensors(parts, [EmaPair(student=parts["student"], teacher=parts["teacher"][0])])

@@ -17,12 +17,12 @@ from worldmodel_train.training.checkpoints.files import (
 )
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
 from worldmodel_train.training.checkpoints.init_parts import InitParts, require_teachers
-from worldmodel_train.training.checkpoints.stored import Stored
+from worldmodel_train.training.checkpoints.restore import StoredState
 from worldmodel_train.training.config import InitConfig
-from worldmodel_train.training.parts import PretrainParts
+from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Content
 
-# What may change when a run goes on: none of it changes the samples, the model or the loss.
+# What may change when a run is resumed: none of it changes the samples, the model or the loss.
 # train.steps is among them because a run is often prolonged; schedules that end with the run move.
 _FREE = (
     "source", "run_dir", "checkpoint", "log", "guard", "evaluation", "data.held_out",
@@ -34,20 +34,20 @@ _FREE = (
 )  # fmt: skip
 
 
-def find_last(parts: PretrainParts) -> Path | None:
-    """The checkpoint of this run to go on from, None to begin.
+def find_last(spec: RunSpec) -> Path | None:
+    """The checkpoint of this run to resume, None to begin.
 
     Raises:
         ValueError: `run_dir` holds another recipe's run, or any run when `resume` is never, or
-            what it would go on from is damaged.
+            what it would resume is damaged.
     """
-    folder = CheckpointFolder(parts.run_dir)
+    folder = CheckpointFolder(spec.run_dir)
     last = folder.last()
     if last is None:
         return None
-    if parts.resume == "never":
+    if spec.resume == "never":
         raise ValueError(
-            f"run_dir={parts.run_dir} holds a run already ({last.name}); use --resume auto to go "
+            f"run_dir={spec.run_dir} holds a run already ({last.name}); use --resume auto to go "
             f"on with it, or another run_dir"
         )
     try:
@@ -56,14 +56,14 @@ def find_last(parts: PretrainParts) -> Path | None:
     except CheckpointError as error:
         raise CheckpointError(f"{error}. {folder.remedy()}") from None
     try:
-        differing = differing_keys(parts.read_recipe(last / RECIPE), parts.recipe_yaml)
+        differing = differing_keys(spec.read_recipe(last / RECIPE), spec.recipe_yaml)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecipeError) as error:
         raise CheckpointError(
             f"{last / RECIPE} cannot be read: {error}. {folder.remedy()}"
         ) from error
     if differing:
         raise ValueError(
-            f"run_dir={parts.run_dir} holds a run of another recipe; use another run_dir, or undo:"
+            f"run_dir={spec.run_dir} holds a run of another recipe; use another run_dir, or undo:"
             "\n  " + "\n  ".join(differing)
         )
     return last
@@ -88,14 +88,14 @@ def said(init: InitConfig | None) -> str | None:
     return str(init.checkpoint or ", ".join(parts))
 
 
-def first_weights(init: InitConfig | None, objective: nn.Module) -> Stored | InitParts | None:
+def first_weights(init: InitConfig | None, objective: nn.Module) -> StoredState | InitParts | None:
     """What a new run begins from; None where all weights are drawn."""
     if init is None:
         return None
     shapes = shapes_of(objective.state_dict())
     if init.checkpoint is not None:
         checkpoint = find_checkpoint(init.checkpoint, "train.init.checkpoint")
-        return Stored(checkpoint, shapes, moments=bool(init.optimizer))
+        return StoredState(checkpoint, shapes, moments=bool(init.optimizer))
     require_teachers(init.parts, cast("Objective[Content]", objective))
     return InitParts(init.parts, shapes)
 

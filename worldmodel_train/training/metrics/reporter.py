@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import lightning.pytorch as pl
 
 from worldmodel_train.data.health import SkipLedger, Tally
+from worldmodel_train.training.metrics.measure import Measurement, begin, finish
+from worldmodel_train.training.metrics.progress import ProgressView
+from worldmodel_train.training.metrics.sinks import Sink
+from worldmodel_train.training.metrics.stragglers import Stragglers
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.readings.measure import Measurement, begin, finish
-from worldmodel_train.training.readings.progress import ProgressView
-from worldmodel_train.training.readings.sinks import Sink
-from worldmodel_train.training.readings.stragglers import Stragglers
+from worldmodel_train.training.run_context import RunContext
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.training.watch import Watch
+from worldmodel_train.training.step_metrics import StepMetrics
 from worldmodel_train.types import Batch, Content
 
 LATE_STEPS = {"cpu": 0, "cuda": 5}
@@ -41,21 +41,26 @@ class Reporter(StepCallback):
     """
 
     def __init__(
-        self, watch: Watch, *, ledger: SkipLedger, view: ProgressView | None, sinks: Sequence[Sink]
+        self,
+        context: RunContext,
+        *,
+        ledger: SkipLedger,
+        view: ProgressView | None,
+        sinks: Sequence[Sink],
     ) -> None:
-        self._watch = watch
+        self._context = context
         self._ledger = ledger
         self._view = view
         self._sinks = sinks
         self._stragglers = Stragglers()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reading")
         self._underway: _Underway | None = None
-        self.last_reading: Reading | None = None
+        self.last_metrics: StepMetrics | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
         assert isinstance(pl_module, TrainingModule)
-        self._watch.clock.begin(pl_module.step)
+        self._context.clock.begin(pl_module.step)
 
     def on_batch(self, batch: Batch[Content]) -> None:
         """Counts what the batch had to leave out."""
@@ -63,7 +68,7 @@ class Reporter(StepCallback):
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Reports when it is time to."""
-        self._watch.clock.count_step()
+        self._context.clock.count_step()
         if self._view is not None:
             self._view.step(module.step)
         if module.plan.observed(module.step):
@@ -82,12 +87,12 @@ class Reporter(StepCallback):
         underway, self._underway = self._underway, None
         if underway is None:
             return
-        ranks = self._watch.agreement.gather((underway.values(), underway.tally))
-        reading = finish(underway.measurement, [values for values, _ in ranks])
-        self._report(reading, [tally for _, tally in ranks])
+        ranks = self._context.agreement.gather((underway.values(), underway.tally))
+        metrics = finish(underway.measurement, [values for values, _ in ranks])
+        self._report(metrics, [tally for _, tally in ranks])
 
     def _begin(self, module: TrainingModule) -> _Underway:
-        measurement = begin(module, self._watch.clock.read())
+        measurement = begin(module, self._context.clock.read())
         late = LATE_STEPS[module.device.type]
         values = self._thread.submit(measurement.values).result if late else measurement.values
         return _Underway(
@@ -97,12 +102,12 @@ class Reporter(StepCallback):
             due=module.step + late,
         )
 
-    def _report(self, reading: Reading, tallies: Sequence[Tally]) -> None:
-        self.last_reading = reading
+    def _report(self, metrics: StepMetrics, tallies: Sequence[Tally]) -> None:
+        self.last_metrics = metrics
         self._ledger.settle(tallies)
         for sink in self._sinks:
-            sink.write(reading, self._ledger.counts)
+            sink.write(metrics, self._ledger.counts)
         if self._view is not None:
-            self._view.reading(reading, self._ledger.counts)
-            self._stragglers.look(reading)
-        self._watch.guard.check(reading)
+            self._view.reading(metrics, self._ledger.counts)
+            self._stragglers.look(metrics)
+        self._context.guard.check(metrics)

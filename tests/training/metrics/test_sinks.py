@@ -5,13 +5,13 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.readings.sinks import MetricsFile, TensorBoard
+from worldmodel_train.training.metrics.sinks import MetricsFile, TensorBoard
+from worldmodel_train.training.step_metrics import StepMetrics
 
 
-def reading(step: int, loss: float = 0.5) -> Reading:
+def reading(step: int, loss: float = 0.5) -> StepMetrics:
     values = {"loss": loss, "monitors/target_rankme": 3.0, "lr": 0.1}
-    return Reading(step=step, values=values, non_finite=False)
+    return StepMetrics(step=step, values=values, non_finite=False)
 
 
 def lines(run_dir) -> list[dict]:

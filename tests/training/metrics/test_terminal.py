@@ -6,7 +6,7 @@ import logging
 from rich.console import Console
 from rich.logging import RichHandler
 
-from worldmodel_train.training.readings.terminal import PrintableFormatter
+from worldmodel_train.training.metrics.terminal import PrintableFormatter
 
 
 def test_messages_hold_no_codes_and_no_markup():

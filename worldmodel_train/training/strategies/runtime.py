@@ -34,7 +34,7 @@ Chosen = SingleStrategy | DdpStrategy | DeepSpeedConfig | Fsdp2Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Runtime:
     """Where the Trainer runs."""
 
     processes: Processes
@@ -100,7 +100,7 @@ class Launch:
             "timeout": timedelta(seconds=self.train.timeout_s),
         }
 
-    def place(self) -> Place:
+    def runtime(self) -> Runtime:
         """Where the Trainer runs under the chosen strategy."""
         match self.chosen:
             case DeepSpeedConfig():
@@ -123,7 +123,7 @@ class Launch:
             **self._exchange,
         )
 
-    def _fsdp2(self) -> Place:
+    def _fsdp2(self) -> Runtime:
         strategy = ModelParallelStrategy(
             data_parallel_size=self.processes.world_size, tensor_parallel_size=1, **self._exchange
         )
@@ -131,7 +131,7 @@ class Launch:
         strategy.parallel_devices = self._devices
         return self._place(strategy, lay_out=_in_place, shard=self._shard)
 
-    def _deepspeed(self, config: DeepSpeedConfig) -> Place:
+    def _deepspeed(self, config: DeepSpeedConfig) -> Runtime:
         on_cpu = self.accelerator == "cpu"
         if on_cpu:
             # read when DeepSpeed is imported
@@ -183,9 +183,9 @@ class Launch:
         lay_out: Callable[[TrainingModule], Layout],
         shard: Callable[[TrainingModule], None] = lambda module: None,
         precision: Precision | None = None,
-    ) -> Place:
+    ) -> Runtime:
         per_node, on_gpu = self.processes.per_node, self.accelerator == "gpu"
-        return Place(
+        return Runtime(
             processes=self.processes,
             accelerator=self.accelerator,
             device=self._devices[self.processes.environment.local_rank()],

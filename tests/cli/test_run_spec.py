@@ -1,5 +1,5 @@
 from worldmodel_train.cli.objectives import build_objective
-from worldmodel_train.cli.run_parts import pretrain_parts
+from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.facts import DataFacts
 from worldmodel_train.jepa import vjepa
 from worldmodel_train.protocols import Objective

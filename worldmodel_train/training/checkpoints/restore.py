@@ -22,14 +22,14 @@ from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.ranks.agreement import Agreement
 
 
-class Stored:
+class StoredState:
     """A checkpoint to begin from; what can be wrong with it is found before anything is loaded."""
 
     def __init__(self, checkpoint: Path, shapes: Shapes, *, moments: bool) -> None:
         self._reader = CheckpointReader(checkpoint)
         self._moments = moments
         self.step = self._reader.meta.step
-        self.watch = self._reader.meta.watch
+        self.guard = self._reader.meta.watch
         self.streams = self._reader.meta.streams
         refuse_differences("the checkpoint", differences(shapes, self._reader.meta.shapes))
         if moments and self._reader.meta.optimizer_step is None:

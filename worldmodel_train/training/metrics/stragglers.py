@@ -3,7 +3,7 @@
 import logging
 import statistics
 
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.step_metrics import StepMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +18,9 @@ class Stragglers:
         self._slowest: int | None = None
         self._times = 0
 
-    def look(self, reading: Reading) -> None:
+    def look(self, metrics: StepMetrics) -> None:
         """Warns when the same rank has waited much longer than the median rank for a while."""
-        waits = reading.data_waits
+        waits = metrics.data_waits
         if len(waits) < 2:
             return
         rank = max(range(len(waits)), key=waits.__getitem__)
@@ -32,5 +32,5 @@ class Stragglers:
             logger.warning(
                 "rank %d waits for data %.0f %% of its time at step %d, the median rank %.0f %%: "
                 "the others wait for rank %d; look at the disk, network and cores of its node",
-                rank, 100 * waits[rank], reading.step, 100 * median, rank,
+                rank, 100 * waits[rank], metrics.step, 100 * median, rank,
             )  # fmt: skip

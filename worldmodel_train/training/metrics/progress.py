@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.step_metrics import StepMetrics
 
 
 @runtime_checkable
@@ -18,7 +18,7 @@ class ProgressView(Protocol):
         """Shows that `step` steps are done."""
         ...
 
-    def reading(self, reading: Reading, skipped: Mapping[str, int]) -> None:
+    def reading(self, metrics: StepMetrics, skipped: Mapping[str, int]) -> None:
         """Shows the numbers of a reading."""
         ...
 
@@ -52,9 +52,9 @@ class Bar:
         """Moves the bar."""
         self._progress.update(self._task, completed=step)
 
-    def reading(self, reading: Reading, skipped: Mapping[str, int]) -> None:
+    def reading(self, metrics: StepMetrics, skipped: Mapping[str, int]) -> None:
         """Renews the numbers beside the bar."""
-        self._progress.update(self._task, numbers=_numbers(reading, skipped))
+        self._progress.update(self._task, numbers=_numbers(metrics, skipped))
 
     def close(self) -> None:
         """Stops the live display."""
@@ -72,14 +72,14 @@ class Lines:
     def step(self, step: int) -> None:
         """Shows nothing: a log would drown."""
 
-    def reading(self, reading: Reading, skipped: Mapping[str, int]) -> None:
+    def reading(self, metrics: StepMetrics, skipped: Mapping[str, int]) -> None:
         """Writes the line."""
-        done = reading.step - self._first_step
-        seconds = (time.perf_counter() - self._start) * (self._steps - reading.step) / max(done, 1)
+        done = metrics.step - self._first_step
+        seconds = (time.perf_counter() - self._start) * (self._steps - metrics.step) / max(done, 1)
         left = time.strftime("%H:%M:%S", time.gmtime(seconds % 86400))
         days = f"{int(seconds // 86400)}d " if seconds >= 86400 else ""
         self._console.print(
-            f"step {reading.step}/{self._steps}  {_numbers(reading, skipped)}  eta {days}{left}",
+            f"step {metrics.step}/{self._steps}  {_numbers(metrics, skipped)}  eta {days}{left}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
 
@@ -87,11 +87,11 @@ class Lines:
         """Nothing is open."""
 
 
-def _numbers(reading: Reading, skipped: Mapping[str, int]) -> str:
-    values = reading.values
+def _numbers(metrics: StepMetrics, skipped: Mapping[str, int]) -> str:
+    values = metrics.values
     mfu = f"mfu {values['mfu']:.1%}  " if "mfu" in values else ""
     text = (
-        f"loss {reading.loss:.4f}  {values['clips_per_s']:.1f} clips/s  "
+        f"loss {metrics.loss:.4f}  {values['clips_per_s']:.1f} clips/s  "
         f"{values['step_ms']:.0f} ms/step  {mfu}data wait {values['data_wait']:.0%}"
     )
     return f"{text}  skipped {sum(skipped.values())}" if skipped else text

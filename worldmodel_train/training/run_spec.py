@@ -13,7 +13,7 @@ from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.step_metrics import StepMetrics
 from worldmodel_train.types import Batch, Content
 
 
@@ -26,13 +26,13 @@ class LoaderFactory(Protocol):
     ) -> Iterable[Batch[Content]]:
         """Micro-batches of `rank` from optimizer step `first_step` on, forever.
 
-        Sources that stream go on where `streams` says.
+        Sources that stream resume where `streams` says.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainParts:
+class RunSpec:
     """All that a run is made of. Factories are called after every check has passed."""
 
     build_objective: Callable[[], Objective[Content]]
@@ -60,7 +60,7 @@ class PretrainParts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainResult:
+class RunResult:
     """How a run ended."""
 
     step: int
@@ -70,7 +70,7 @@ class PretrainResult:
     """The last checkpoint."""
     stopped_by: int = 0
     """The signal that ended it early, 0 for none."""
-    last_reading: Reading | None = None
+    last_metrics: StepMetrics | None = None
 
     @property
     def exit_code(self) -> int:

@@ -10,18 +10,16 @@ from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
-from worldmodel_train.training.parts import PretrainParts
+from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Batch, Content
 
 PICTURED_CLIPS = 4
 
 
-def pretrain_parts(
-    recipe: Recipe, resume: str, *, profile_steps: int | None = None
-) -> PretrainParts:
+def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = None) -> RunSpec:
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
-    return PretrainParts(
+    return RunSpec(
         build_objective=lambda: build_objective(recipe),
         build_loader=_LoaderFactory(recipe),
         load_pictures=None if recipe.log.image_every is None else lambda: _pictured(recipe),

@@ -6,7 +6,7 @@ import torch
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
 from worldmodel_train.training.checkpoints.imported import save_imported
-from worldmodel_train.training.start import differing_keys, find_last
+from worldmodel_train.training.resume import differing_keys, find_last
 
 OLD = "train: {steps: 8, seed: 1}\ndata: {loader: {workers: 2, shuffle_buffer: 9}}\nmasks: [1]\n"
 

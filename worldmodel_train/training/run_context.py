@@ -1,4 +1,4 @@
-"""What the observers of a run share."""
+"""What a run and its callbacks share."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from worldmodel_train.training.ranks.signals import StopSignals
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watch:
+class RunContext:
     """What stops a broken run, the clock, what ends a run, and what all ranks decide together."""
 
     guard: Guard

@@ -1,14 +1,14 @@
 import logging
 
-from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.readings.stragglers import Stragglers
+from worldmodel_train.training.metrics.stragglers import Stragglers
+from worldmodel_train.training.step_metrics import StepMetrics
 
 
 def look(caplog, *all_waits) -> list[str]:
     caplog.set_level(logging.WARNING, logger="worldmodel_train")
     stragglers = Stragglers()
     for step, waits in enumerate(all_waits, start=1):
-        stragglers.look(Reading(step=step, values={}, non_finite=False, data_waits=waits))
+        stragglers.look(StepMetrics(step=step, values={}, non_finite=False, data_waits=waits))
     return [record.getMessage() for record in caplog.records]
 
 

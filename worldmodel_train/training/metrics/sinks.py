@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from worldmodel_train.config.plain_file import PlainFileError, read_plain
-from worldmodel_train.training.reading import Reading
+from worldmodel_train.training.step_metrics import StepMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _REMEDY = "move the file away and start again: the run itself is whole, and begi
 class Sink(Protocol):
     """Takes readings."""
 
-    def write(self, reading: Reading, skipped: Mapping[str, int]) -> None:
+    def write(self, metrics: StepMetrics, skipped: Mapping[str, int]) -> None:
         """Stores one reading, and the samples skipped so far by reason."""
         ...
 
@@ -41,10 +41,10 @@ class MetricsFile:
         self._path = run_dir / METRICS
         _cut(self._path, first_step)
 
-    def write(self, reading: Reading, skipped: Mapping[str, int]) -> None:
+    def write(self, metrics: StepMetrics, skipped: Mapping[str, int]) -> None:
         """Appends one line; what is not finite becomes null, which every JSON reader knows."""
-        line: dict[str, object] = {"step": reading.step}
-        for name, value in reading.values.items():
+        line: dict[str, object] = {"step": metrics.step}
+        for name, value in metrics.values.items():
             _put(line, name, value if math.isfinite(value) else None)
         line["skipped"] = dict(skipped)
         with self._path.open("a") as file:
@@ -61,12 +61,12 @@ class TensorBoard:
         # purge_step hides what an interrupted start wrote after the checkpoint
         self.writer = SummaryWriter(str(run_dir / TENSORBOARD), purge_step=first_step + 1)
 
-    def write(self, reading: Reading, skipped: Mapping[str, int]) -> None:
+    def write(self, metrics: StepMetrics, skipped: Mapping[str, int]) -> None:
         """One point on each curve."""
-        for name, value in reading.values.items():
-            self.writer.add_scalar(name, value, reading.step)
+        for name, value in metrics.values.items():
+            self.writer.add_scalar(name, value, metrics.step)
         for reason, count in skipped.items():
-            self.writer.add_scalar(f"data/skipped/{reason}", count, reading.step)
+            self.writer.add_scalar(f"data/skipped/{reason}", count, metrics.step)
 
     def close(self) -> None:
         """Flushes and closes the event file."""

@@ -21,7 +21,7 @@ class Followed(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Roles:
+class StateTensors:
     """All tensors of an objective by what happens to them in training."""
 
     trained: Mapping[str, nn.Parameter]
@@ -39,14 +39,14 @@ class Roles:
             teacher.copy_(student)
 
 
-def roles_of(objective: nn.Module, pairs: Sequence[EmaPair]) -> Roles:
-    """The roles; call it when the tensors are on their device, for moving replaces buffers."""
+def state_tensors(objective: nn.Module, pairs: Sequence[EmaPair]) -> StateTensors:
+    """The tensors; call it when the tensors are on their device, for moving replaces buffers."""
     state = objective.state_dict(keep_vars=True)
     parameters = {name: t for name, t in state.items() if isinstance(t, nn.Parameter)}
     names = {id(parameter): name for name, parameter in parameters.items()}
     followed = [entry for pair in pairs for entry in _followed(pair, names)]
     teachers = {entry.name for entry in followed}
-    return Roles(
+    return StateTensors(
         trained={name: p for name, p in parameters.items() if p.requires_grad},
         followed=followed,
         frozen={

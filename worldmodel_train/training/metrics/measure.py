@@ -8,9 +8,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from worldmodel_train.training.clock import Pace
+from worldmodel_train.training.metrics.monitors import latent_monitors, spread_rows
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.training.reading import Reading
-from worldmodel_train.training.readings.monitors import latent_monitors, spread_rows
+from worldmodel_train.training.step_metrics import StepMetrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +62,14 @@ def begin(module: TrainingModule, pace: Pace) -> Measurement:
     return measurement
 
 
-def finish(measurement: Measurement, ranks: Sequence[dict[str, float]]) -> Reading:
+def finish(measurement: Measurement, ranks: Sequence[dict[str, float]]) -> StepMetrics:
     """The reading over all ranks, given the values of each; the same on all of them."""
     rows = torch.tensor([list(values.values()) for values in ranks], dtype=torch.float64)
     values = dict(zip(ranks[0], rows.mean(dim=0).tolist(), strict=True))
     waits = [values["data_wait"] for values in ranks]
     non_finite = values.pop("non_finite") > 0
     values |= measurement.schedules | _slowest(waits)
-    return Reading(
+    return StepMetrics(
         step=measurement.step, values=values, non_finite=non_finite, data_waits=tuple(waits)
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class StepMetrics:
     """Numbers of one step, the same on every rank; names with `/` are nested in the logs."""
 
     step: int

@@ -11,7 +11,7 @@ from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import BrokenRunError, GuardConfig
-from worldmodel_train.training.readings import measure, reporter
+from worldmodel_train.training.metrics import measure, reporter
 from worldmodel_train.training.run import pretrain
 
 LATE = 3
