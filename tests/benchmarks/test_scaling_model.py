@@ -1,6 +1,5 @@
 """The plan for internet scale agrees with closed forms for small cases."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -8,43 +7,34 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import scaling_model as scaling
 from worldmodel_train.cli.memory import cost_of
 from worldmodel_train.models.memory import LAYOUTS
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scaling_model.py"
 
 
-@pytest.fixture(scope="module")
-def scaling():
-    spec = importlib.util.spec_from_file_location("scaling_model", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scaling_model"] = module  # dataclasses look themselves up here
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["scaling_model"]
-
-
 @pytest.mark.parametrize(
     ("num_gpus", "micro_batch"), [(1, 24), (16, 24), (128, 24), (192, 16), (1024, 3)]
 )
-def test_the_micro_batch_fills_the_global_batch(scaling, num_gpus, micro_batch):
+def test_the_micro_batch_fills_the_global_batch(num_gpus, micro_batch):
     recipe = scaling.fitting_recipe("vjepa2_vitl", num_gpus)
     assert recipe.train.micro_batch == micro_batch
     assert recipe.train.global_batch % (micro_batch * num_gpus) == 0
 
 
-def test_gpus_that_cannot_share_the_batch_are_refused(scaling):
+def test_gpus_that_cannot_share_the_batch_are_refused():
     with pytest.raises(ValueError, match="3072 clips do not split over 1000"):
         scaling.fitting_recipe("vjepa2_vitl", 1000)
 
 
-def test_a_ring_is_as_fast_as_its_slowest_link(scaling):
+def test_a_ring_is_as_fast_as_its_slowest_link():
     cluster = scaling.Cluster(nvlink=450.0, network=50.0, gpus_per_node=8, reached=0.5)
     assert cluster.bandwidth(8) == 0.5 * 450e9
     assert cluster.bandwidth(16) == 0.5 * 8 * 50e9
 
 
-def test_a_plan_follows_from_flops_and_bytes(scaling):
+def test_a_plan_follows_from_flops_and_bytes():
     cluster = scaling.Cluster(
         mfu=0.5, reached=1.0, network=10.0, decoding=10.0, writer=1.0, storage=4.0
     )
@@ -68,12 +58,12 @@ def test_a_plan_follows_from_flops_and_bytes(scaling):
     assert plan.checkpoint_sharded == plan.checkpoint_bytes / 4e9
 
 
-def test_shards_hold_the_hours(scaling):
+def test_shards_hold_the_hours():
     # a megabit a second is 450 MB an hour
     assert scaling.num_shards(10.0, scaling.Cluster(video=1.0, shard=0.45)) == pytest.approx(10)
 
 
-def test_assumptions_are_changed_by_name(scaling):
+def test_assumptions_are_changed_by_name():
     assert scaling.assumed(["mfu=0.5", "gpu=h200"]) == scaling.Cluster(mfu=0.5, gpu="h200")
     with pytest.raises(ValueError, match='"netwrk" is not assumed; did you mean "network"'):
         scaling.assumed(["netwrk=3"])

@@ -1,23 +1,13 @@
 """The tables and the picture of a disturbed run say what its metrics say."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks import scaling_trial as trial
+
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scaling_trial.py"
-
-
-@pytest.fixture(scope="module")
-def trial():
-    spec = importlib.util.spec_from_file_location("scaling_trial", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scaling_trial"] = module  # dataclasses look themselves up here
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["scaling_trial"]
 
 
 def write_run(directory: Path, losses: list[float], first_step: int = 1) -> Path:
@@ -35,7 +25,7 @@ def write_run(directory: Path, losses: list[float], first_step: int = 1) -> Path
 
 
 @pytest.fixture
-def runs(trial, tmp_path):
+def runs(tmp_path):
     """A run that was killed after step 6, went on from 4, and differs from there."""
     whole = trial.Trained.read(write_run(tmp_path / "two_tasks", [1.0] * 8))
     stopped = trial.Trained.read(write_run(tmp_path / "disturbed", [1.0] * 4 + [1.001, 1.002] * 2))
@@ -43,18 +33,18 @@ def runs(trial, tmp_path):
     return stopped, whole, event
 
 
-def test_each_start_has_its_largest_difference(trial, runs):
+def test_each_start_has_its_largest_difference(runs):
     stopped, whole, event = runs
     table = trial.deviations(stopped, [whole], [event]).splitlines()
     assert table[0] == "| steps | from two tasks |"
     assert table[2:] == ["| 1 to 4 | 0, bit for bit |", "| 5 to 8 | 2.0e-03 |"]
 
 
-def test_an_event_costs_the_steps_since_the_checkpoint(trial, runs):
+def test_an_event_costs_the_steps_since_the_checkpoint(runs):
     assert "| kill -9 | 6 | 4 | 2 | 1.2 s | 9.5 s |" in trial.ends([runs[2]])
 
 
-def test_costs_are_those_of_the_steps_and_files_that_are_there(trial, runs):
+def test_costs_are_those_of_the_steps_and_files_that_are_there(runs):
     stopped, whole, event = runs
     table = trial.costs(stopped, [whole], [event])
     assert "| two tasks | 45 ms |" in table
@@ -62,7 +52,7 @@ def test_costs_are_those_of_the_steps_and_files_that_are_there(trial, runs):
     assert "| last checkpoint, disturbed | 1,500 bytes | 2 files |" in table
 
 
-def test_the_picture_has_an_event_where_the_run_went_on(trial, runs, tmp_path):
+def test_the_picture_has_an_event_where_the_run_went_on(runs, tmp_path):
     stopped, whole, event = runs
     figure = trial.draw(stopped, [whole], [event])
     above, below = figure.axes
@@ -73,7 +63,7 @@ def test_the_picture_has_an_event_where_the_run_went_on(trial, runs, tmp_path):
     assert (tmp_path / "picture.png").stat().st_size < 150_000
 
 
-def test_runs_that_cannot_be_compared_are_refused(trial, tmp_path, runs):
+def test_runs_that_cannot_be_compared_are_refused(tmp_path, runs):
     with pytest.raises(ValueError, match=r"lacks steps; train with log.every_steps=1"):
         trial.Trained.read(write_run(tmp_path / "late", [1.0], first_step=2))
     shorter = trial.Trained.read(write_run(tmp_path / "shorter", [1.0]))

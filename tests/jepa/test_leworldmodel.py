@@ -33,7 +33,7 @@ def objective():
 def model(objective):
     """One that has learned something, ready to plan with."""
     for block in objective.predictor.transformer.blocks:
-        torch.nn.init.normal_(block.modulation.weight, std=GATES)
+        torch.nn.init.normal_(block.modulation.proj.weight, std=GATES)
     _train(objective, steps=1)
     return objective.eval()
 

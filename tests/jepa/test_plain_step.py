@@ -1,9 +1,7 @@
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
+from tests.jepa.plain_step import PlainStep
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.training.ema import Ema
@@ -21,15 +19,6 @@ OPTIM = OptimConfig.model_validate(
         "ema": {"name": "constant", "value": MOMENTUM},
     }
 )
-
-
-def load_plain_step():
-    spec = importlib.util.spec_from_file_location(
-        "plain_step", Path(__file__).with_name("plain_step.py")
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.PlainStep
 
 
 def group(step):
@@ -55,9 +44,7 @@ def objective():
 
 @pytest.mark.slow
 def test_fifty_steps_give_the_losses_of_the_plain_step(objective):
-    plain = load_plain_step()(
-        objective, place=GRID.width, lr=LR, weight_decay=DECAY, momentum=MOMENTUM
-    )
+    plain = PlainStep(objective, place=GRID.width, lr=LR, weight_decay=DECAY, momentum=MOMENTUM)
     optimizer = build_optimizer(objective.parameter_groups(), OPTIM)
     (pair,) = objective.ema_pairs()
     ema = Ema(list(pair.student.parameters()), list(pair.teacher.parameters()))

@@ -38,7 +38,7 @@ def stacks(policy="none"):
     """The same blocks twice, the second compiled."""
     torch.manual_seed(0)
     eager = Blocks(BlocksConfig(width=48, depth=4, heads=3))
-    eager.activation_checkpointing = policy
+    eager.set_activation_checkpointing(policy)
     compiled = copy.deepcopy(eager)
     compiled.compile_regions()
     assert list(compiled.state_dict()) == list(eager.state_dict())

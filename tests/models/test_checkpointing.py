@@ -36,7 +36,7 @@ def _run(policy, groups=ONE_GROUP, *, bf16=False):
     """Gradients, and the operations of the backward pass."""
     torch.manual_seed(0)
     blocks = Blocks(BlocksConfig(width=24, depth=3, heads=2))
-    blocks.activation_checkpointing = policy
+    blocks.set_activation_checkpointing(policy)
     tokens = torch.randn(14, 24, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
         output = blocks(tokens, groups)
@@ -59,7 +59,7 @@ def test_blocks_can_run_twice_before_the_backward_pass(policy):
     def gradients(policy):
         torch.manual_seed(0)
         blocks = Blocks(BlocksConfig(width=24, depth=2, heads=2))
-        blocks.activation_checkpointing = policy
+        blocks.set_activation_checkpointing(policy)
         tokens = torch.randn(14, 24)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             # autocast would cast the weights in the first pass only

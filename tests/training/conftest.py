@@ -1,38 +1,11 @@
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
 from worldmodel_train.training.checkpoints.reader import read_weights
-
-
-def _program(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def toy() -> ModuleType:
-    """The module toy_run.py, which is a program as well."""
-    return _program("toy_run")
-
-
-@pytest.fixture(scope="session")
-def vjepa() -> ModuleType:
-    """The module vjepa_run.py, which is a program as well."""
-    return _program("vjepa_run")
-
-
-@pytest.fixture(scope="session")
-def sharded() -> ModuleType:
-    """The module test_sharded.py, which launches vjepa_run.py on several processes."""
-    return _program("test_sharded")
 
 
 @pytest.fixture

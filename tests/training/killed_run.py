@@ -1,4 +1,6 @@
-"""Kills a run on two processes again and again: `killed_run.py RUN_DIR KILLS SEED`.
+"""Kills a run on two processes again and again.
+
+`python -m tests.training.killed_run RUN_DIR KILLS SEED`
 
 Every start is a fork of this program, which has imported everything: it then takes a moment, and
 the kills can be many. Prints one JSON line for each kill.
@@ -17,13 +19,13 @@ from typing import Any
 
 import deepspeed  # noqa: F401  # imported before the forks
 import torch
-import toy_run
 
+from tests.training import toy_run
 from worldmodel_train.training.checkpoints import writer
 from worldmodel_train.training.checkpoints.files import write_tensors
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.training.strategies.strategy import choose_runtime  # noqa: F401  # imported before
+from worldmodel_train.training.strategies.strategy import choose_runtime  # noqa: F401  # before forks
 
 OPTIONS = {
     "steps": 150,

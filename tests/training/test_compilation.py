@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
+from tests.training import toy_run as toy
 from worldmodel_train.jepa.vjepa import Config
 from worldmodel_train.training import compilation
 from worldmodel_train.training.compilation import choose_compilation
@@ -34,7 +35,7 @@ def objective():
     return Config.tiny().build()
 
 
-def test_an_objective_without_regions_is_not_left_uncompiled_in_silence(toy, tmp_path):
+def test_an_objective_without_regions_is_not_left_uncompiled_in_silence(tmp_path):
     with pytest.raises(ValueError, match=r"train\.compile=true, but ToyJepa has no module"):
         pretrain(toy.toy_parts(tmp_path, compile=True))
 
@@ -63,7 +64,7 @@ def test_auto_does_not_compile_where_it_would_not_do_and_says_why(
 
 
 def test_auto_does_not_compile_what_offers_no_regions_or_without_a_compiler(
-    toy, objective, able, caplog, monkeypatch
+    objective, able, caplog, monkeypatch
 ):
     caplog.set_level("INFO")
     gpu = runtime(accelerator="gpu")

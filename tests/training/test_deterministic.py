@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils import deterministic
 
+from tests.training import toy_run as toy
 from worldmodel_train.training.config import TrainConfig
 from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.run import pretrain
@@ -29,7 +30,7 @@ def train_config(**options):
 
 
 def test_a_deterministic_run_has_the_same_losses_and_leaves_pytorch_as_it_was(
-    toy, tmp_path, losses, weights
+    tmp_path, losses, weights
 ):
     before, within = state(), []
     one, two = tmp_path / "one", tmp_path / "two"
@@ -58,7 +59,7 @@ def test_pytorch_is_left_as_it_was_by_a_run_that_fails():
     ],
 )
 def test_what_cannot_be_deterministic_is_refused_before_anything_is_written(
-    toy, tmp_path, monkeypatch, name, value, message
+    tmp_path, monkeypatch, name, value, message
 ):
     monkeypatch.setenv(name, value)
     before = state()
@@ -75,7 +76,7 @@ def test_a_workspace_that_was_chosen_is_kept(monkeypatch):
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
-def test_a_run_may_go_on_with_or_without(toy, tmp_path):
+def test_a_run_may_go_on_with_or_without(tmp_path):
     pretrain(toy.toy_parts(tmp_path, steps=2))
     assert pretrain(toy.toy_parts(tmp_path, steps=3, deterministic=True)).step == 3
 

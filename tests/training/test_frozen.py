@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.training import toy_run as toy
 from worldmodel_train.models.frozen import PartConfig
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.files import read_meta
@@ -14,7 +15,7 @@ from worldmodel_train.training.run import pretrain
 
 
 @pytest.fixture
-def held(toy, tmp_path):
+def held(tmp_path):
     """A run of two steps whose objective computes with a frozen part of this seed."""
 
     def run(seed, **options):
@@ -28,7 +29,7 @@ def held(toy, tmp_path):
 
 
 @pytest.fixture
-def finished(toy, tmp_path):
+def finished(tmp_path):
     """The directory of a finished run of the toy."""
     pretrain(toy.toy_parts(tmp_path / "finished", steps=2))
     return tmp_path / "finished"
@@ -38,7 +39,7 @@ def last(run_dir):
     return CheckpointFolder(run_dir).last()
 
 
-def test_a_frozen_part_stays_as_it_is_and_is_not_saved(held, toy, tmp_path):
+def test_a_frozen_part_stays_as_it_is_and_is_not_saved(held, tmp_path):
     frozen = held(seed=1)
     meta = read_meta(last(tmp_path / "held"))
     assert meta.frozen == {"frozen": toy.frozen_part(1).fingerprint}
@@ -53,7 +54,7 @@ def test_a_run_is_resumed_with_the_same_part_only(held):
         held(seed=2, steps=4)
 
 
-def test_fingerprints_tell_values_names_and_types_apart(toy):
+def test_fingerprints_tell_values_names_and_types_apart():
     one, other = toy.frozen_part(), toy.frozen_part()
     assert one.fingerprint == other.fingerprint
     network = toy.frozen_part().on(torch.device("cpu"))
@@ -64,7 +65,7 @@ def test_fingerprints_tell_values_names_and_types_apart(toy):
     assert len({one.fingerprint, changed.fingerprint, as_bf16.fingerprint}) == 3
 
 
-def begun(toy, run_dir, **parts):
+def begun(run_dir, **parts):
     """The weights of a run before its first step."""
     init = InitConfig(parts={name: PartConfig(**part) for name, part in parts.items()})
     drawn = {}
@@ -78,11 +79,9 @@ def begun(toy, run_dir, **parts):
     return drawn, read_weights(last(run_dir))
 
 
-def test_a_part_begins_as_the_part_it_names_and_the_others_as_they_are_drawn(
-    toy, finished, tmp_path
-):
+def test_a_part_begins_as_the_part_it_names_and_the_others_as_they_are_drawn(finished, tmp_path):
     source = {"checkpoint": finished, "part": "teacher"}
-    drawn, after = begun(toy, tmp_path / "begun", encoder=source, teacher=source)
+    drawn, after = begun(tmp_path / "begun", encoder=source, teacher=source)
     stored = read_weights(last(finished))
     for name, tensor in after.items():
         part, _, inside = name.partition(".")
@@ -100,11 +99,11 @@ def test_a_part_begins_as_the_part_it_names_and_the_others_as_they_are_drawn(
     ],
 )
 def test_parts_that_cannot_be_filled_are_named_before_the_first_step(
-    toy, finished, tmp_path, parts, message
+    finished, tmp_path, parts, message
 ):
     named = {name: {"checkpoint": finished, "part": part} for name, part in parts.items()}
     with pytest.raises(ValueError, match=message):
-        begun(toy, tmp_path / "begun", **named)
+        begun(tmp_path / "begun", **named)
 
 
 @pytest.mark.parametrize(

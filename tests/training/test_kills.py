@@ -11,13 +11,13 @@ import pytest
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 
-PROGRAM = Path(__file__).parent / "killed_run.py"
+PROGRAM = ("-m", "tests.training.killed_run")
 KILLS = 10
 
 
 def run(run_dir: Path, kills: int) -> list[dict]:
     ended = subprocess.run(
-        [sys.executable, str(PROGRAM), str(run_dir), str(kills), "0"],
+        [sys.executable, *PROGRAM, str(run_dir), str(kills), "0"],
         env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"},
         capture_output=True,
         text=True,

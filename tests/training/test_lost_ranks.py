@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parent / "toy_run.py"
+PROGRAM = ("-m", "tests.training.toy_run")
 STALL = {"stall": {"factor": 2.0, "seconds": 1.0}}
 
 pytestmark = pytest.mark.distributed
@@ -36,7 +36,7 @@ class Two:
             ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             with log.open("w") as file:
                 self.processes.append(
-                    subprocess.Popen([sys.executable, str(PROGRAM), arguments],
+                    subprocess.Popen([sys.executable, *PROGRAM, arguments],
                                      env={**os.environ, **common, **ranks}, stderr=file)
                 )  # fmt: skip
 

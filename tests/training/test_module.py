@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from tests.training import toy_run as toy
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.ema import Ema
@@ -12,7 +13,7 @@ from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
 
 
-def test_accumulated_micro_batches_equal_the_big_batch(toy, tmp_path, losses, weights):
+def test_accumulated_micro_batches_equal_the_big_batch(tmp_path, losses, weights):
     one, four = tmp_path / "one", tmp_path / "four"
     pretrain(toy.toy_parts(one, dropout=0.0, micro_batch=4))
     pretrain(toy.toy_parts(four, dropout=0.0, micro_batch=1))
@@ -23,7 +24,7 @@ def test_accumulated_micro_batches_equal_the_big_batch(toy, tmp_path, losses, we
             torch.testing.assert_close(tensor, weights(four)[name], rtol=1e-4, atol=1e-5)
 
 
-def test_gradients_are_averaged_over_micro_batches_not_summed(toy, tmp_path):
+def test_gradients_are_averaged_over_micro_batches_not_summed(tmp_path):
     seen = {}
 
     def record(micro_batch):
@@ -45,7 +46,7 @@ def test_gradients_are_averaged_over_micro_batches_not_summed(toy, tmp_path):
 
 
 def test_the_teacher_moves_once_per_optimizer_step_and_is_saved_in_step(
-    toy, tmp_path, weights, monkeypatch
+    tmp_path, weights, monkeypatch
 ):
     momenta = []
     real = Ema.update
@@ -57,7 +58,7 @@ def test_the_teacher_moves_once_per_optimizer_step_and_is_saved_in_step(
     assert saved["encoder.passes"] == saved["teacher.passes"] == 12
 
 
-def test_the_saved_teacher_is_the_running_average_of_the_saved_students(toy, tmp_path):
+def test_the_saved_teacher_is_the_running_average_of_the_saved_students(tmp_path):
     pretrain(toy.toy_parts(tmp_path, steps=4, save_every=1))
     saved = [read_weights(tmp_path / "checkpoints" / f"step_{n:08d}") for n in range(1, 5)]
     teacher = saved[0]["teacher.0.weight"]
@@ -67,7 +68,7 @@ def test_the_saved_teacher_is_the_running_average_of_the_saved_students(toy, tmp
         torch.testing.assert_close(state["teacher.0.weight"], teacher)
 
 
-def test_the_host_does_not_wait_for_the_device_between_readings(toy, tmp_path, monkeypatch):
+def test_the_host_does_not_wait_for_the_device_between_readings(tmp_path, monkeypatch):
     """Counts every way from a tensor to a Python value inside the training loop."""
     waits: list[str] = []
     for name in ("item", "tolist", "__bool__", "__float__", "__int__", "numpy"):
@@ -100,7 +101,7 @@ def test_the_host_does_not_wait_for_the_device_between_readings(toy, tmp_path, m
         ({"clip_grad": {"norm": 1e-3, "from_step": 1}}, None),
     ],
 )
-def test_clipping_bounds_the_gradients_only_where_asked(toy, tmp_path, clip, limit):
+def test_clipping_bounds_the_gradients_only_where_asked(tmp_path, clip, limit):
     optim = OptimConfig.model_validate(toy.OPTIM | clip)
     grads = {}
     parts = toy.toy_parts(tmp_path, steps=1, optim=optim, dropout=0.0)
@@ -119,13 +120,13 @@ def test_clipping_bounds_the_gradients_only_where_asked(toy, tmp_path, clip, lim
         assert norm == pytest.approx(limit, rel=1e-3)
 
 
-def test_a_method_with_a_teacher_needs_a_momentum(toy, tmp_path):
+def test_a_method_with_a_teacher_needs_a_momentum(tmp_path):
     optim = OptimConfig.model_validate(toy.OPTIM | {"ema": None})
     with pytest.raises(ValueError, match=r"optim\.ema is null"):
         pretrain(toy.toy_parts(tmp_path, optim=optim))
 
 
-def test_a_method_without_a_teacher_refuses_a_momentum(toy, tmp_path):
+def test_a_method_without_a_teacher_refuses_a_momentum(tmp_path):
     def build():
         objective = toy.ToyJepa()
         objective.ema_pairs = list
@@ -135,14 +136,14 @@ def test_a_method_without_a_teacher_refuses_a_momentum(toy, tmp_path):
         pretrain(toy.toy_parts(tmp_path, objective=build))
 
 
-def test_bf16_keeps_weights_moments_and_teacher_in_fp32(toy, tmp_path, weights):
+def test_bf16_keeps_weights_moments_and_teacher_in_fp32(tmp_path, weights):
     result = pretrain(toy.toy_parts(tmp_path, steps=2, precision="bf16"))
     moments = load_file(result.checkpoint / "moments-00000.safetensors")
     tensors = [*weights(tmp_path).values(), *moments.values()]
     assert {tensor.dtype for tensor in tensors} == {torch.float32}
 
 
-def test_the_seed_alone_decides_the_weights(toy, tmp_path, weights, assert_same):
+def test_the_seed_alone_decides_the_weights(tmp_path, weights, assert_same):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.manual_seed(len(name) + 10 * seed)
         pretrain(toy.toy_parts(tmp_path / name, steps=1, seed=seed))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.training import toy_run as toy
 from worldmodel_train.training import prefetch
 from worldmodel_train.training.prefetch import ArrivingBatch, on_the_way
 from worldmodel_train.training.run import pretrain
@@ -20,7 +21,7 @@ def test_on_a_cpu_nothing_is_copied_or_wrapped():
     assert on_the_way(batches, CPU) is batches
 
 
-def test_lightning_asks_for_the_next_batch_before_a_step_and_for_no_further_one(toy, tmp_path):
+def test_lightning_asks_for_the_next_batch_before_a_step_and_for_no_further_one(tmp_path):
     told = []
 
     class Told(toy.ToyJepa):
@@ -54,7 +55,7 @@ def no_gpu(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_batches_keep_their_order_and_what_they_say_and_are_asked_for_one_by_one(toy):
+def test_batches_keep_their_order_and_what_they_say_and_are_asked_for_one_by_one():
     asked = []
 
     def loader():
@@ -76,7 +77,7 @@ def test_batches_keep_their_order_and_what_they_say_and_are_asked_for_one_by_one
 
 
 @pytest.mark.gpu
-def test_values_arrive_whole_however_late_the_copy_is(toy):
+def test_values_arrive_whole_however_late_the_copy_is():
     """The copying stream is held up, and the computing one has to wait for it."""
     sent = [toy.make_batch(first, 64).pin_memory() for first in (0, 64, 128)]
     batches = iter(on_the_way(sent, CUDA))
@@ -91,7 +92,7 @@ def test_values_arrive_whole_however_late_the_copy_is(toy):
 
 
 @pytest.mark.gpu
-def test_the_copy_runs_on_another_stream_while_the_device_computes(toy):
+def test_the_copy_runs_on_another_stream_while_the_device_computes():
     batches = iter(on_the_way([toy.make_batch(0, 64).pin_memory()], CUDA))
     torch.cuda.synchronize()
     torch.cuda._sleep(2_000_000_000)  # about a second on the stream that computes
@@ -104,7 +105,7 @@ def test_the_copy_runs_on_another_stream_while_the_device_computes(toy):
 
 
 @pytest.mark.gpu
-def test_the_memory_of_a_batch_in_use_is_not_given_to_a_later_copy(toy):
+def test_the_memory_of_a_batch_in_use_is_not_given_to_a_later_copy():
     sent = [toy.make_batch(first, 64).pin_memory() for first in range(0, 64 * 6, 64)]
     sums, batches = [], iter(on_the_way(sent, CUDA))
     for _ in sent:

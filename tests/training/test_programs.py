@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-PROGRAM = Path(__file__).parent / "toy_run.py"
+PROGRAM = ("-m", "tests.training.toy_run")
 
 
 def start(run_dir: Path, environment: dict[str, str] | None = None, **options) -> subprocess.Popen:
     arguments = json.dumps({"run_dir": str(run_dir), **options})
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), arguments],
+        [sys.executable, *PROGRAM, arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
     )
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tests.training import toy_run as toy
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
 from worldmodel_train.training.checkpoints.imported import save_imported
@@ -18,7 +19,7 @@ def run_dir(tmp_path):
 
 
 @pytest.fixture
-def find(toy):
+def find():
     """find_last as a run of a recipe does it, with `added` to what an older version wrote."""
 
     def call(run_dir, recipe_yaml, resume="auto", added=""):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from tests.training import toy_run as toy
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training import observers
 from worldmodel_train.training.checkpoints.files import read_meta
@@ -32,7 +33,7 @@ def terminate() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"micro_batch": 2}, {"precision": "bf16"}])
-def test_a_resumed_run_equals_an_unbroken_one(toy, tmp_path, losses, weights, options):
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path, losses, weights, options):
     one, two = tmp_path / "one", tmp_path / "two"
     pretrain(toy.toy_parts(one, **options))
     first = pretrain(toy.toy_parts(two, **options, at_batch=at(4, terminate)))
@@ -47,7 +48,7 @@ def test_a_resumed_run_equals_an_unbroken_one(toy, tmp_path, losses, weights, op
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 138)])
-def test_a_signal_saves_leaves_and_says_how_to_go_on(toy, tmp_path, caplog, name, code):
+def test_a_signal_saves_leaves_and_says_how_to_go_on(tmp_path, caplog, name, code):
     stop = at(2, lambda: signal.raise_signal(signal.Signals[name]))
     result = pretrain(toy.toy_parts(tmp_path, at_batch=stop))
     assert result.exit_code == code
@@ -63,7 +64,7 @@ def terminate_and_stall() -> None:
 
 @pytest.mark.parametrize("save_every", [100, 3])
 def test_a_signal_ends_a_run_whose_data_does_not_come_and_saves_what_was_trained_once(
-    toy, tmp_path, losses, weights, monkeypatch, save_every
+    tmp_path, losses, weights, monkeypatch, save_every
 ):
     monkeypatch.setattr(told_to_leave, "_MORE_PATIENCE", 0.0)
     monkeypatch.setattr(told_to_leave, "_LOOK_EVERY", 0.05)
@@ -88,9 +89,7 @@ def test_a_signal_ends_a_run_whose_data_does_not_come_and_saves_what_was_trained
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in weights(one).items())
 
 
-def test_a_crash_goes_on_from_the_last_regular_checkpoint(
-    toy, tmp_path, losses, weights, assert_same
-):
+def test_a_crash_goes_on_from_the_last_regular_checkpoint(tmp_path, losses, weights, assert_same):
     def crash():
         raise OSError("disk on fire")
 
@@ -103,7 +102,7 @@ def test_a_crash_goes_on_from_the_last_regular_checkpoint(
     assert_same(weights(tmp_path / "one"), weights(tmp_path / "two"))
 
 
-def test_a_finished_run_is_not_run_again(toy, tmp_path):
+def test_a_finished_run_is_not_run_again(tmp_path):
     pretrain(toy.toy_parts(tmp_path, steps=2))
 
     def build():
@@ -114,7 +113,7 @@ def test_a_finished_run_is_not_run_again(toy, tmp_path):
     assert again.checkpoint == CheckpointFolder(tmp_path).at(2)
 
 
-def test_a_run_dir_of_another_recipe_is_refused_before_the_model_is_built(toy, tmp_path):
+def test_a_run_dir_of_another_recipe_is_refused_before_the_model_is_built(tmp_path):
     pretrain(toy.toy_parts(tmp_path, steps=2))
 
     def build():
@@ -124,16 +123,14 @@ def test_a_run_dir_of_another_recipe_is_refused_before_the_model_is_built(toy, t
         pretrain(toy.toy_parts(tmp_path, steps=2, seed=4, objective=build))
 
 
-def test_a_damaged_last_checkpoint_is_refused_and_the_others_are_named(toy, tmp_path):
+def test_a_damaged_last_checkpoint_is_refused_and_the_others_are_named(tmp_path):
     pretrain(toy.toy_parts(tmp_path, steps=4, save_every=2))
     (tmp_path / "checkpoints/step_00000004/moments-00000.safetensors").write_bytes(b"rubbish")
     with pytest.raises(CheckpointError, match=r"moments.*damaged.*there are: step_00000002"):
         pretrain(toy.toy_parts(tmp_path, steps=5))
 
 
-def test_a_checkpoint_written_while_training_goes_on_keeps_the_guards_memory_of_its_step(
-    toy, tmp_path
-):
+def test_a_checkpoint_written_while_training_goes_on_keeps_the_guards_memory_of_its_step(tmp_path):
     guard = GuardConfig(collapse="warn")
     pretrain(toy.toy_parts(tmp_path, steps=6, save_every=1, guard=guard))
     folder = CheckpointFolder(tmp_path)
@@ -144,7 +141,7 @@ def test_a_checkpoint_written_while_training_goes_on_keeps_the_guards_memory_of_
 
 
 @pytest.mark.parametrize("optimizer", [True, False])
-def test_a_cooldown_starts_from_another_run(toy, tmp_path, weights, optimizer):
+def test_a_cooldown_starts_from_another_run(tmp_path, weights, optimizer):
     first = pretrain(toy.toy_parts(tmp_path / "one"))
     init = {"checkpoint": str(tmp_path / "one"), "optimizer": optimizer}
     frozen = {"name": "constant", "value": 0.0}
@@ -158,9 +155,7 @@ def test_a_cooldown_starts_from_another_run(toy, tmp_path, weights, optimizer):
     assert steps == [8, 9 if optimizer else 1]
 
 
-def test_weights_that_do_not_fit_are_refused_with_what_is_missing_extra_and_mis_shaped(
-    toy, tmp_path
-):
+def test_weights_that_do_not_fit_are_refused_with_what_is_missing_extra_and_mis_shaped(tmp_path):
     pretrain(toy.toy_parts(tmp_path / "one", steps=1))
 
     def other():
@@ -175,7 +170,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_is_missing_extra_and_mis_
     assert "predictor.1.weight: file has 8x8, model needs 8x9" in str(caught.value)
 
 
-def poisoned(toy, *, step: int):
+def poisoned(*, step: int):
     def build():
         objective = toy.ToyJepa()
         real, calls = objective.training_losses, []
@@ -193,8 +188,8 @@ def poisoned(toy, *, step: int):
 
 
 @pytest.mark.parametrize("log_every", [1, 100])
-def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(toy, tmp_path, weights, log_every):
-    options = {"objective": poisoned(toy, step=6), "log": LogConfig(every_steps=log_every)}
+def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(tmp_path, weights, log_every):
+    options = {"objective": poisoned(step=6), "log": LogConfig(every_steps=log_every)}
     with pytest.raises(BrokenRunError, match="NaN or infinite"):
         pretrain(toy.toy_parts(tmp_path, save_every=2, **options))
     folder = CheckpointFolder(tmp_path)
@@ -202,15 +197,15 @@ def test_nan_stops_the_run_and_the_last_good_checkpoint_stays(toy, tmp_path, wei
     assert all(t.isfinite().all() for t in weights(tmp_path).values())
 
 
-def test_weights_that_are_not_finite_are_never_saved_even_if_nan_is_only_a_warning(toy, tmp_path):
+def test_weights_that_are_not_finite_are_never_saved_even_if_nan_is_only_a_warning(tmp_path):
     guard = GuardConfig(non_finite="warn", collapse="ignore")
-    options = {"objective": poisoned(toy, step=6), "guard": guard}
+    options = {"objective": poisoned(step=6), "guard": guard}
     result = pretrain(toy.toy_parts(tmp_path, save_every=2, **options))
     assert result.step == 8
     assert result.checkpoint == CheckpointFolder(tmp_path).at(4)
 
 
-def test_collapsed_targets_stop_the_run(toy, tmp_path):
+def test_collapsed_targets_stop_the_run(tmp_path):
     def build():
         objective = toy.ToyJepa()
         real, calls = objective.training_losses, []
@@ -233,7 +228,7 @@ def test_collapsed_targets_stop_the_run(toy, tmp_path):
     assert CheckpointFolder(tmp_path).steps() == [4, 6]
 
 
-def test_an_objective_without_latents_trains_and_has_no_monitors(toy, tmp_path):
+def test_an_objective_without_latents_trains_and_has_no_monitors(tmp_path):
     def build():
         objective = toy.ToyJepa()
         real = objective.training_losses
@@ -245,7 +240,7 @@ def test_an_objective_without_latents_trains_and_has_no_monitors(toy, tmp_path):
     assert not any("monitors" in json.loads(line) for line in lines)
 
 
-def test_a_group_may_scale_the_rate_and_a_pair_name_its_momentum(toy, tmp_path, weights):
+def test_a_group_may_scale_the_rate_and_a_pair_name_its_momentum(tmp_path, weights):
     """With a momentum of 0 the teacher is the student, and at a rate of 0 both stay as drawn."""
 
     class Slow(toy.ToyJepa):
@@ -275,7 +270,7 @@ def test_a_group_may_scale_the_rate_and_a_pair_name_its_momentum(toy, tmp_path, 
     assert line["lr"] == pytest.approx(1e-2)
 
 
-def test_an_objective_puts_its_weights_in_order_after_each_step(toy, tmp_path, weights):
+def test_an_objective_puts_its_weights_in_order_after_each_step(tmp_path, weights):
     class UnitNorm(toy.ToyJepa):
         def after_step(self):
             for layer in (self.encoder[0], self.encoder[2]):
@@ -289,12 +284,12 @@ def test_an_objective_puts_its_weights_in_order_after_each_step(toy, tmp_path, w
         pretrain(toy.toy_parts(tmp_path / "cut", objective=UnitNorm, strategy="fsdp2"))
 
 
-def test_a_method_that_does_not_say_what_it_costs_has_no_mfu(toy, tmp_path, capsys):
+def test_a_method_that_does_not_say_what_it_costs_has_no_mfu(tmp_path, capsys):
     pretrain(toy.toy_parts(tmp_path, steps=1, cost=None))
     assert "mfu" not in (tmp_path / "metrics.jsonl").read_text() + capsys.readouterr().err
 
 
-def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
+def test_a_reading_holds_all_that_the_report_needs(tmp_path):
     skip = toy.Skip(reason="truncated", shard="a.tar", key="k")
     parts = toy.toy_parts(tmp_path, steps=2)
     real = parts.build_loader
@@ -320,7 +315,7 @@ def test_a_reading_holds_all_that_the_report_needs(toy, tmp_path):
     assert 0 <= line["data_wait"] <= 1
 
 
-def test_without_a_terminal_each_reading_is_a_line(toy, tmp_path, monkeypatch):
+def test_without_a_terminal_each_reading_is_a_line(tmp_path, monkeypatch):
     out = io.StringIO()
     monkeypatch.setattr(observers, "terminal", lambda: Console(file=out, width=200))
     pretrain(toy.toy_parts(tmp_path, steps=4, log=LogConfig(every_steps=2)))
@@ -331,7 +326,7 @@ def test_without_a_terminal_each_reading_is_a_line(toy, tmp_path, monkeypatch):
     )
 
 
-def test_a_terminal_gets_a_bar(toy, tmp_path, monkeypatch):
+def test_a_terminal_gets_a_bar(tmp_path, monkeypatch):
     out = io.StringIO()
     console = Console(file=out, width=150, force_terminal=True)
     monkeypatch.setattr(observers, "terminal", lambda: console)
@@ -340,7 +335,7 @@ def test_a_terminal_gets_a_bar(toy, tmp_path, monkeypatch):
     assert "clips/s" in out.getvalue()
 
 
-def test_lightning_prints_nothing_and_keeps_its_settings(toy, tmp_path, capfd, recwarn):
+def test_lightning_prints_nothing_and_keeps_its_settings(tmp_path, capfd, recwarn):
     level = logging.getLogger("lightning.pytorch").level
     pretrain(toy.toy_parts(tmp_path, steps=1))
     out, err = capfd.readouterr()
@@ -351,7 +346,7 @@ def test_lightning_prints_nothing_and_keeps_its_settings(toy, tmp_path, capfd, r
     assert not (tmp_path / "lightning_logs").exists()
 
 
-def test_the_loader_is_let_go_when_the_run_ends(toy, tmp_path):
+def test_the_loader_is_let_go_when_the_run_ends(tmp_path):
     ended = []
     parts = toy.toy_parts(tmp_path, steps=2)
     real = parts.build_loader
@@ -367,13 +362,13 @@ def test_the_loader_is_let_go_when_the_run_ends(toy, tmp_path):
     assert ended == [True]
 
 
-def test_old_checkpoints_go(toy, tmp_path):
+def test_old_checkpoints_go(tmp_path):
     config = CheckpointConfig(every_steps=1, keep_last=2, keep_every=5)
     pretrain(toy.toy_parts(tmp_path, checkpoint=config))
     assert CheckpointFolder(tmp_path).steps() == [5, 7, 8]
 
 
-def test_activation_checkpointing_reaches_the_modules_that_offer_it(toy, tmp_path):
+def test_activation_checkpointing_reaches_the_modules_that_offer_it(tmp_path):
     policies = []
 
     def build():

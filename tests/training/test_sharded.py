@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-PROGRAM = Path(__file__).parent / "vjepa_run.py"
+PROGRAM = ("-m", "tests.training.vjepa_run")
 STRATEGIES = {
     "ddp": "ddp",
     "fsdp2": "fsdp2",
@@ -43,7 +43,7 @@ def launch(runs: list[dict], processes: int, log: Path) -> None:
     for rank in range(processes):
         place = {"RANK": str(rank), "LOCAL_RANK": str(rank)} | common if processes > 1 else {}
         with (log.parent / f"{log.name}_{rank}").open("w") as output:
-            command = [sys.executable, str(PROGRAM), json.dumps(runs)]
+            command = [sys.executable, *PROGRAM, json.dumps(runs)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", **place}
             started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
     codes = [process.wait(timeout=850) for process in started]

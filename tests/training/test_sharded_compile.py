@@ -2,13 +2,13 @@
 
 import pytest
 
+from tests.training import test_sharded as sharded
+
 COMPILED = ["ddp", "fsdp2", "zero1"]  # ZeRO 2 keeps its state as ZeRO 1
 pytestmark = [pytest.mark.distributed, pytest.mark.compile, pytest.mark.timeout(900)]
 
 
-def test_every_strategy_that_may_be_compiled_has_the_losses_of_eager_blocks(
-    sharded, tmp_path, losses
-):
+def test_every_strategy_that_may_be_compiled_has_the_losses_of_eager_blocks(tmp_path, losses):
     base = {"steps": 2, "micro_batch": 2, "global_batch": 8, "activation_checkpointing": "full"}
     runs = [{"run_dir": str(tmp_path / "eager"), "strategy": "ddp", **base}]
     runs += [

@@ -1,4 +1,7 @@
-"""A toy objective and loader, and a program that trains them: `toy_run.py OPTIONS_AS_JSON`."""
+"""A toy objective and loader, and a program that trains them.
+
+`python -m tests.training.toy_run OPTIONS_AS_JSON`
+"""
 
 import copy
 import json

@@ -1,24 +1,23 @@
 """A tiny V-JEPA 2 on random clips, and a program that trains it many times over.
 
-`vjepa_run.py RUNS_AS_JSON`: a list of options, one run after the other in the same processes: to
-import what a sharded run needs takes longer than the run.
+`python -m tests.training.vjepa_run RUNS_AS_JSON`: a list of options, one run after the other in the
+same processes: to import what a sharded run needs takes longer than the run.
 """
 
 import dataclasses
-import importlib.util
 import json
 import os
 import signal
 import sys
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
+from tests.training import toy_run as toy
 from worldmodel_train.jepa.vjepa import Config, VJepa
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.models.blocks import Block
@@ -29,16 +28,6 @@ from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, TokenGrid
 
 GRID = TokenGrid(frames=2, height=4, width=4)
-
-
-def load_toy() -> ModuleType:
-    """The module toy_run.py beside this file."""
-    spec = importlib.util.spec_from_file_location("toy_run", Path(__file__).parent / "toy_run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def group(step: int, samples: range) -> ClipGroup:
@@ -74,7 +63,7 @@ def _assert_fp32(block: Block, inputs: tuple[torch.Tensor, Any]) -> None:
     assert inputs[0].dtype == torch.float32, inputs[0].dtype
 
 
-def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> RunSpec:
+def vjepa_parts(run_dir: Path, **options: Any) -> RunSpec:
     """Parts of a run; `kill` = [signal name, step] sends the first rank a signal at a step."""
     kill, stream = options.pop("kill", None), options.pop("stream", "train")
     build = Config.tiny().build if stream == "train" else with_fp32_streams
@@ -96,10 +85,10 @@ def vjepa_parts(toy: ModuleType, run_dir: Path, **options: Any) -> RunSpec:
 
 
 def keeping(spec: RunSpec, built: list[Any]) -> Any:
-    """The parts' factory, which puts what it makes into `built`."""
+    """The run's factory, which puts what it makes into `built`."""
 
     def build() -> Any:
-        built.append(parts.build_objective())
+        built.append(spec.build_objective())
         return built[-1]
 
     return build
@@ -123,7 +112,6 @@ def assert_teacher_is_the_rounded_ema(objective: Any, checkpoint: Path) -> None:
 
 def main(runs: list[dict[str, Any]]) -> None:
     """Trains each run; those that end early are meant to. What is compiled needs no C++."""
-    toy = load_toy()
     torch.compile = partial(torch.compile, backend="aot_eager")
     for options in runs:
         run_dir, teacherless = Path(options.pop("run_dir")), options.pop("teacherless", False)
@@ -133,7 +121,7 @@ def main(runs: list[dict[str, Any]]) -> None:
             parts = toy.toy_parts(run_dir, objective=toy.TeacherlessToy, optim=optim, **options)
         else:
             optim = OptimConfig.model_validate(toy.OPTIM | clip)
-            parts = vjepa_parts(toy, run_dir, optim=optim, **options)
+            parts = vjepa_parts(run_dir, optim=optim, **options)
         built: list[Any] = []
         result = pretrain(dataclasses.replace(parts, build_objective=keeping(parts, built)))
         if result.exit_code == 0 and not teacherless:

@@ -14,13 +14,9 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import INIT_STD, init_linear
-from worldmodel_train.models.layer_norm import (
-    ADALN_EPS,
-    LastNorm,
-    at_least_fp32,
-    modulated,
-)
+from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.modulation import ADALN_EPS, Modulation, close, modulated
 
 ACTION_MLP_RATIO = 4
 
@@ -62,7 +58,7 @@ class ActionPredictor(nn.Module):
         self.apply(init_linear)
         for block in self.blocks:
             assert isinstance(block, ConditionalBlock)
-            nn.init.zeros_(block.modulation.weight)
+            close(block.modulation.proj)
 
     def forward(
         self, latents: Float[Tensor, "b t d"], actions: Float[Tensor, "b t a"]
@@ -90,16 +86,14 @@ class ConditionalBlock(nn.Module):
             Linear(config.mlp_width, width),
             nn.Dropout(config.dropout),
         )
-        self.modulation = Linear(width, 6 * width)
+        self.modulation = Modulation(width, 6)
 
     def forward(
         self, tokens: Float[Tensor, "b t d"], condition: Float[Tensor, "b t d"]
     ) -> Float[Tensor, "b t d"]:
         """The tokens after one more block."""
         shape = tokens.shape[:2]
-        vectors = self.modulation(functional.silu(condition).flatten(0, 1)).unflatten(0, shape)
-        # next to 1, bf16 has steps of a hundredth
-        shift, scale, gate, *mlp = vectors.to(at_least_fp32(vectors)).chunk(6, dim=-1)
+        shift, scale, gate, *mlp = self.modulation(condition)
         tokens = tokens + gate * self.attn(modulated(tokens, shift, scale))
         shift, scale, gate = mlp
         read = modulated(tokens, shift, scale)

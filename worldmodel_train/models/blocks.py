@@ -1,11 +1,9 @@
 """The stack of pre-norm transformer blocks that encoder and predictor share."""
 
-import copy
 import math
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -13,14 +11,9 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.attention import SelfAttention
-from worldmodel_train.models.checkpointing import (
-    ActivationCheckpointing,
-    CheckpointingPlan,
-    block_policies,
-    run_block,
-)
 from worldmodel_train.models.layer_norm import LayerNorm, at_least_fp32
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.stack import Stack
 from worldmodel_train.models.token_sets import AttentionGroup
 
 INIT_STD = 0.02
@@ -92,52 +85,11 @@ class Block(nn.Module):
         return tokens + self.mlp(self.norm2(tokens))
 
 
-class Blocks(nn.ModuleList):
-    """Blocks one after the other."""
+class Blocks(Stack):
+    """Blocks of tokens in groups; tokens that are not valid are seen by no other token."""
 
     def __init__(self, config: BlocksConfig) -> None:
         super().__init__(Block(config) for _ in range(config.depth))
-        self.activation_checkpointing: CheckpointingPlan = "none"
-
-    def forward(
-        self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
-    ) -> Float[Tensor, "n d"]:
-        """The tokens after all blocks; tokens that are not valid are seen by no other token."""
-        policies = block_policies(self.activation_checkpointing, len(self))
-        for block, policy in zip(self, policies, strict=True):
-            tokens = run_block(block, (tokens, groups), policy)
-        return tokens
-
-    def compile_regions(self) -> None:
-        """Compiles each block in place; one graph serves a policy, and all numbers of tokens.
-
-        Activation checkpointing, which is chosen before, becomes part of the graph: from outside,
-        `selective` sees no products to keep. The hooks of strategies stay outside.
-        """
-        policies = block_policies(self.activation_checkpointing, len(self))
-        for block, policy in zip(self, policies, strict=True):
-            block.forward = _CompiledForward(block, policy)
-        self.activation_checkpointing = "none"
-
-
-class _CompiledForward:
-    """The compiled forward pass of one block; a copy of the block gets one of its own."""
-
-    def __init__(self, block: nn.Module, policy: ActivationCheckpointing) -> None:
-        self._block = block
-        self._policy: ActivationCheckpointing = policy
-        forward = type(block).forward.__get__(block)
-
-        def run(tokens: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
-            return run_block(forward, (tokens, groups), policy)
-
-        self._run = torch.compile(run)
-
-    def __call__(self, tokens: Tensor, groups: Sequence[AttentionGroup]) -> Tensor:
-        return self._run(tokens, groups)
-
-    def __deepcopy__(self, memo: dict[int, object]) -> "_CompiledForward":
-        return _CompiledForward(copy.deepcopy(self._block, memo), self._policy)
 
 
 def begin_stream(tokens: Float[Tensor, "*b d"], stream: Stream) -> Float[Tensor, "*b d"]:

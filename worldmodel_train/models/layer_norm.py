@@ -5,8 +5,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-ADALN_EPS = 1e-6
-
 
 class LayerNorm(nn.LayerNorm):
     """Layer normalisation in the precision that the linear maps after it compute in.
@@ -28,16 +26,6 @@ class LastNorm(nn.LayerNorm):
     def forward(self, input: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Each token with mean 0 and variance 1, scaled and shifted."""
         return _normalised(self, input, at_least_fp32(input))
-
-
-def modulated(
-    tokens: Float[Tensor, "*b d"],
-    shift: Float[Tensor, "*#b d"],
-    scale: Float[Tensor, "*#b d"],
-) -> Float[Tensor, "*b d"]:
-    """Each token with mean 0 and variance 1, then scaled by 1 + `scale` and shifted (AdaLN)."""
-    tokens = tokens.to(at_least_fp32(tokens))
-    return functional.layer_norm(tokens, tokens.shape[-1:], eps=ADALN_EPS) * (1 + scale) + shift
 
 
 def kernel_precision(tokens: Tensor) -> torch.dtype:

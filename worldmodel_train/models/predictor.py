@@ -16,7 +16,6 @@ from worldmodel_train.models.blocks import (
     init_linear,
     rescale_residuals,
 )
-from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.position import Places
@@ -103,10 +102,6 @@ class Predictor(nn.Module):
             tokens = torch.cat((copies, blank.to(context.dtype)), dim=1)
             joined.append(self.places.add(tokens, index, grid))
         return lay_flat(joined)
-
-    def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
-        """Choose what the blocks keep for the backward pass."""
-        self.blocks.activation_checkpointing = plan
 
 
 def _join_ids(masks: Masks) -> tuple[Int[Tensor, "s n"], Bool[Tensor, "s n"] | None]:

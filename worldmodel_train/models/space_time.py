@@ -11,13 +11,12 @@ from functools import partial
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldmodel_kernels.factorized_attention import space_attention, time_attention
 from worldmodel_train.models.blocks import BlocksConfig, Mlp
-from worldmodel_train.models.checkpointing import CheckpointingPlan, block_policies, run_block
-from worldmodel_train.models.layer_norm import at_least_fp32, modulated
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.modulation import Modulation, modulated
+from worldmodel_train.models.stack import Stack
 
 
 class FactorizedAttention(nn.Module):
@@ -39,21 +38,6 @@ class FactorizedAttention(nn.Module):
         return self.proj(gathered).unflatten(0, (b, t, s))
 
 
-class Modulation(nn.Module):
-    """From a condition to vectors that act on all tokens of its clip; zero at the start."""
-
-    def __init__(self, width: int, vectors: int) -> None:
-        super().__init__()
-        self.vectors = vectors
-        self.proj = Linear(width, vectors * width)
-        close(self.proj)
-
-    def forward(self, condition: Float[Tensor, "b d"]) -> tuple[Float[Tensor, "b 1 1 d"], ...]:
-        """The vectors, in fp32: next to 1, bf16 has steps of a hundredth."""
-        vectors = self.proj(functional.silu(condition))
-        return vectors.to(at_least_fp32(vectors))[:, None, None].chunk(self.vectors, dim=-1)
-
-
 class SpaceTimeBlock(nn.Module):
     """Attention over space, attention over time, MLP."""
 
@@ -69,7 +53,7 @@ class SpaceTimeBlock(nn.Module):
         self, tokens: Float[Tensor, "b t s d"], condition: Float[Tensor, "b d"]
     ) -> Float[Tensor, "b t s d"]:
         """The tokens after one more block."""
-        vectors = self.modulation(condition)
+        vectors = [vector[:, None, None] for vector in self.modulation(condition)]
         for index, layer in enumerate((self.over_space, self.over_time, self._transformed)):
             shift, scale, gate = vectors[3 * index : 3 * index + 3]
             tokens = tokens + gate * layer(modulated(tokens, shift, scale))
@@ -79,28 +63,8 @@ class SpaceTimeBlock(nn.Module):
         return self.mlp(tokens.flatten(0, 2)).unflatten(0, tokens.shape[:3])
 
 
-class SpaceTimeBlocks(nn.ModuleList):
-    """Blocks one after the other."""
+class SpaceTimeBlocks(Stack):
+    """Blocks one after the other, all led by one condition."""
 
     def __init__(self, config: BlocksConfig) -> None:
         super().__init__(SpaceTimeBlock(config) for _ in range(config.depth))
-        self.activation_checkpointing: CheckpointingPlan = "none"
-
-    def forward(
-        self, tokens: Float[Tensor, "b t s d"], condition: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b t s d"]:
-        """The tokens after all blocks."""
-        policies = block_policies(self.activation_checkpointing, len(self))
-        for block, policy in zip(self, policies, strict=True):
-            tokens = run_block(block, (tokens, condition), policy)
-        return tokens
-
-    def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
-        """Choose what the blocks keep for the backward pass."""
-        self.activation_checkpointing = plan
-
-
-def close(linear: nn.Linear) -> None:
-    """Make a linear map answer zero until it has learned."""
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)

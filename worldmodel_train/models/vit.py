@@ -17,7 +17,6 @@ from worldmodel_train.models.blocks import (
     init_linear,
     rescale_residuals,
 )
-from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.position import Places, Position
 from worldmodel_train.models.rope import Rope3d
@@ -112,7 +111,3 @@ class VisionTransformer(nn.Module):
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""
         return self.patch_embed.grid(clips)
-
-    def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
-        """Choose what the blocks keep for the backward pass."""
-        self.blocks.activation_checkpointing = plan

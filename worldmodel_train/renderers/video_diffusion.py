@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
-from worldmodel_train.models.layer_norm import modulated
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.modulation import Modulation, close, modulated
 from worldmodel_train.models.noise_level import LevelEmbed
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.sincos import SinCos3d
-from worldmodel_train.models.space_time import Modulation, SpaceTimeBlocks, close
+from worldmodel_train.models.space_time import SpaceTimeBlocks
 from worldmodel_train.models.token_fit import one_length, token_misfits
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -105,7 +105,8 @@ class Denoiser(nn.Module):
         tokens = self.position.add(tokens.float(), index, grid)
         tokens = tokens.unflatten(1, (grid.frames, grid.height * grid.width))
         condition = self.level_embed(level)
-        tokens = modulated(self.blocks(tokens, condition), *self.modulation(condition))
+        shift, scale = (vector[:, None, None] for vector in self.modulation(condition))
+        tokens = modulated(self.blocks(tokens, condition), shift, scale)
         return self.head(tokens.flatten(0, 2)).float().view_as(point)
 
 

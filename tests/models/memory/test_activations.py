@@ -58,8 +58,8 @@ def batch(size: int, grid: tuple[int, int, int], patch: int, groups) -> MaskedCl
 
 def objective(config: Config, policy: str):
     model = config.build()
-    model.context_encoder.set_activation_checkpointing(policy)
-    model.predictor.set_activation_checkpointing(policy)
+    model.context_encoder.blocks.set_activation_checkpointing(policy)
+    model.predictor.blocks.set_activation_checkpointing(policy)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad = torch.zeros_like(parameter)

@@ -98,8 +98,8 @@ def _masks(group: MaskTokens, clips: int, tokens: int) -> Masks:
 def _steps(config: Config, batch: MicroBatch) -> None:
     """Two steps as `ddp` takes them: the second has the first one's gradients and moments."""
     model = config.build().cuda()
-    model.context_encoder.set_activation_checkpointing(batch.checkpointing)
-    model.predictor.set_activation_checkpointing(batch.checkpointing)
+    model.context_encoder.blocks.set_activation_checkpointing(batch.checkpointing)
+    model.predictor.blocks.set_activation_checkpointing(batch.checkpointing)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, fused=True)
     clips = torch.zeros(batch.clips, 16, 256, 256, 3, dtype=torch.uint8)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.training import toy_run as toy
 from worldmodel_train.training.run import pretrain
 
 
@@ -14,7 +15,7 @@ def profiled(parts, steps=3):
 
 
 def test_the_trace_opens_as_json_and_holds_the_operators_of_the_steps_asked_for(
-    toy, tmp_path, caplog, losses
+    tmp_path, caplog, losses
 ):
     pretrain(toy.toy_parts(tmp_path / "plain", steps=9))
     with caplog.at_level("INFO"):
@@ -34,7 +35,7 @@ def test_the_trace_opens_as_json_and_holds_the_operators_of_the_steps_asked_for(
 @pytest.mark.parametrize(
     ("steps", "remedy"), [(7, "use --profile 2 or raise"), (4, r"to train; raise train\.steps")]
 )
-def test_a_run_of_too_few_steps_says_so_before_the_model_is_built(toy, tmp_path, steps, remedy):
+def test_a_run_of_too_few_steps_says_so_before_the_model_is_built(tmp_path, steps, remedy):
     def build():
         raise AssertionError("the model was built")
 
@@ -43,7 +44,7 @@ def test_a_run_of_too_few_steps_says_so_before_the_model_is_built(toy, tmp_path,
         pretrain(profiled(parts))
 
 
-def test_a_run_that_goes_on_with_too_few_steps_left_is_trained_to_its_end(toy, tmp_path, caplog):
+def test_a_run_that_goes_on_with_too_few_steps_left_is_trained_to_its_end(tmp_path, caplog):
     pretrain(toy.toy_parts(tmp_path, steps=2))
     assert pretrain(profiled(toy.toy_parts(tmp_path, steps=9))).step == 9
     assert "nothing is traced: --profile 3 takes 5 steps" in caplog.text
@@ -51,7 +52,7 @@ def test_a_run_that_goes_on_with_too_few_steps_left_is_trained_to_its_end(toy, t
     assert not (tmp_path / "profile").exists()
 
 
-def test_a_signal_in_the_middle_leaves_no_half_a_trace_and_the_next_start_may_trace(toy, tmp_path):
+def test_a_signal_in_the_middle_leaves_no_half_a_trace_and_the_next_start_may_trace(tmp_path):
     def stop(step):
         if step == 7:
             signal.raise_signal(signal.SIGTERM)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.training import toy_run as toy
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import LogConfig
@@ -30,7 +31,7 @@ def read(run_dir):
     return [{name: line[name] for name in line if name not in PACE} for line in lines]
 
 
-def parts(toy, run_dir, **options):
+def parts(run_dir, **options):
     shared = {"steps": 11, "log": LogConfig(every_steps=4), "save_every": 2, "guard": GuardConfig()}
     return toy.toy_parts(run_dir, **shared | options)
 
@@ -41,30 +42,28 @@ def guards(run_dir):
     return {step: read_meta(folder.at(step)).watch for step in folder.steps()}
 
 
-def test_metrics_and_what_the_guard_saves_are_those_of_prompt_readings(toy, tmp_path, late):
-    pretrain(parts(toy, tmp_path / "prompt"))
+def test_metrics_and_what_the_guard_saves_are_those_of_prompt_readings(tmp_path, late):
+    pretrain(parts(tmp_path / "prompt"))
     late()
-    pretrain(parts(toy, tmp_path / "late"))
+    pretrain(parts(tmp_path / "late"))
     assert [line["step"] for line in read(tmp_path / "late")] == [1, 4, 8, 11]
     assert read(tmp_path / "late") == read(tmp_path / "prompt")
     assert guards(tmp_path / "late") == guards(tmp_path / "prompt")
 
 
-def test_a_run_that_is_stopped_with_a_reading_under_way_goes_on_as_an_unbroken_one(
-    toy, tmp_path, late
-):
+def test_a_run_that_is_stopped_with_a_reading_under_way_goes_on_as_an_unbroken_one(tmp_path, late):
     late()
-    pretrain(parts(toy, tmp_path / "one", save_every=100))
+    pretrain(parts(tmp_path / "one", save_every=100))
     stop = lambda step: signal.raise_signal(signal.SIGTERM) if step == 5 else None  # noqa: E731
-    stopped = pretrain(parts(toy, tmp_path / "two", save_every=100, at_batch=stop))
+    stopped = pretrain(parts(tmp_path / "two", save_every=100, at_batch=stop))
     assert 4 < stopped.step < 4 + LATE
-    pretrain(parts(toy, tmp_path / "two", save_every=100))
+    pretrain(parts(tmp_path / "two", save_every=100))
     assert read(tmp_path / "two") == read(tmp_path / "one")
     assert guards(tmp_path / "two")[11] == guards(tmp_path / "one")[11]
 
 
 def test_steps_go_on_while_latents_are_read_and_the_report_has_a_step_of_its_own(
-    toy, tmp_path, late, monkeypatch
+    tmp_path, late, monkeypatch
 ):
     late()
     real, reached, reported = measure.latent_monitors, threading.Event(), {}
@@ -81,13 +80,13 @@ def test_steps_go_on_while_latents_are_read_and_the_report_has_a_step_of_its_own
 
     monkeypatch.setattr(measure, "latent_monitors", latent_monitors)
     options = {"save_every": 100, "log": LogConfig(every_steps=100)}
-    pretrain(parts(toy, tmp_path, at_batch=at_batch, **options))
+    pretrain(parts(tmp_path, at_batch=at_batch, **options))
     assert [reported[1], reported[LATE], reported[3 + LATE]] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("save_every", [100, 6])
 def test_the_guard_stops_a_broken_run_in_time_and_nothing_is_saved_after(
-    toy, tmp_path, late, save_every
+    tmp_path, late, save_every
 ):
     late()
 
@@ -106,6 +105,6 @@ def test_the_guard_stops_a_broken_run_in_time_and_nothing_is_saved_after(
 
     log, guard = LogConfig(every_steps=5), GuardConfig(patience=1)
     with pytest.raises(BrokenRunError, match="lost most of their variety by step 5"):
-        pretrain(parts(toy, tmp_path, objective=build, log=log, guard=guard, save_every=save_every))
+        pretrain(parts(tmp_path, objective=build, log=log, guard=guard, save_every=save_every))
     assert CheckpointFolder(tmp_path).steps() == []
     assert read(tmp_path)[-1]["step"] == 5

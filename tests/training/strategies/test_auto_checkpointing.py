@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.training import toy_run as toy
 from worldmodel_train.models.checkpointing import POLICIES, MixedCheckpointing, policies_of
 from worldmodel_train.models.memory import Sharding
 from worldmodel_train.training.config import SingleStrategy, TrainConfig
@@ -117,7 +118,7 @@ def test_the_estimate_is_of_the_strategy_that_was_chosen(strategy, layout, offlo
 
 @pytest.mark.parametrize("total_memory", [50 * GB, 50 * GB + 300 * 10**6])
 def test_on_a_gpu_its_own_whole_gigabytes_count_and_the_choice_is_logged_by_the_first_rank(
-    toy, monkeypatch, caplog, total_memory
+    monkeypatch, caplog, total_memory
 ):
     properties = SimpleNamespace(total_memory=total_memory)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
@@ -139,7 +140,7 @@ def test_on_a_gpu_its_own_whole_gigabytes_count_and_the_choice_is_logged_by_the_
     assert caplog.text.count("auto takes selective for the first 75 %") == 1
 
 
-def test_a_run_on_a_cpu_keeps_everything(toy, tmp_path, caplog):
+def test_a_run_on_a_cpu_keeps_everything(tmp_path, caplog):
     def never(policy, sharding):
         raise AssertionError("estimated")
 
