@@ -9,6 +9,8 @@ from itertools import count
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.config import RecipeError
@@ -18,7 +20,7 @@ from worldmodel_train.renderers.video_diffusion import Config
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.types import Clips
+from worldmodel_train.types import Clips, TokenGrid
 
 SMALL = (
     "method.size={width: 24, depth: 1, heads: 2}", "method.sample_steps=2", "data.augment.size=16",
@@ -31,6 +33,18 @@ SMALL = (
 def objective():
     torch.manual_seed(0)
     return Config.tiny().build()
+
+
+def test_the_operations_said_are_those_that_pytorch_counts(objective, monkeypatch):
+    monkeypatch.setenv("WMT_KERNELS", "reference")  # whose operations it knows
+    grid = TokenGrid(frames=2, height=2, width=3)
+    point = torch.randn(1, *grid, 3 * 2 * 8 * 8)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        objective.denoiser(point, torch.tensor([0.5]))
+    said = objective.denoiser.flops(grid)
+    products = counter.get_flop_counts()["Global"]
+    assert said.attention == products[torch.ops.aten.bmm]
+    assert said.total == counter.get_total_flops()
 
 
 @pytest.fixture

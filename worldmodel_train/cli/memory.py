@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from worldmodel_train.models.checkpointing import POLICIES, CheckpointingPlan
-from worldmodel_train.models.cost import MemoryUse, StepCost
+from worldmodel_train.models.cost import HasMemory, MemoryUse, StepCost
 from worldmodel_train.models.memory import LAYOUTS, Layout, Precision, Sharding
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.config import DeepSpeedConfig
@@ -45,11 +45,13 @@ def recipe_memory(
     that is `auto` is what it would be on a GPU of `gpu_bytes`, or `full` where nothing fits.
 
     Raises:
-        ValueError: The global batch cannot be split evenly.
+        ValueError: The global batch cannot be split evenly, or the method does not say.
     """
     train = recipe.train
     micro_batches = accumulation(train.global_batch, train.micro_batch, num_gpus)
     cost, precision = cost_of(recipe), precision or train.precision
+    if not isinstance(cost, HasMemory):
+        raise ValueError(f"method {recipe.method.name} does not say what memory a step takes")
     strategy = train.strategy
     offload = isinstance(strategy, DeepSpeedConfig) and strategy.offload == "cpu"
 

@@ -56,11 +56,30 @@ class StepCost(Protocol):
         """What there is to say beside parameters and operations."""
         ...
 
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """A cost that knows what memory a step takes as well."""
+
     def memory(
         self, plan: CheckpointingPlan, sharding: Sharding, precision: Precision
     ) -> MemoryUse:
         """The memory of a GPU that takes a step with its micro-batch."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainCost:
+    """A `StepCost` of numbers that are known, with nothing computed twice."""
+
+    parameters: Mapping[str, int]
+    flops: Mapping[str, Flops]
+    tables: Sequence[CostTable] = ()
+
+    @property
+    def model_flops(self) -> float:
+        """All operations."""
+        return total_flops(self)
 
 
 def total_flops(cost: StepCost) -> float:

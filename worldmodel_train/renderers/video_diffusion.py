@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import Flops
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.modulation import Modulation, close, modulated
 from worldmodel_train.models.noise_level import LevelEmbed
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.sincos import SinCos3d
 from worldmodel_train.models.space_time import SpaceTimeBlocks
-from worldmodel_train.models.token_fit import one_length, token_misfits
+from worldmodel_train.models.token_fit import grid_of, one_length, token_misfits
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.renderers.rectified_flow import (
@@ -67,8 +69,16 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Clips are taken as they are read; noise is drawn where the loss is computed."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip; what memory a step takes is not said."""
+        with torch.device("meta"):
+            denoiser = Denoiser(self)
+        parameters = sum(parameter.numel() for parameter in denoiser.parameters())
+        forward = denoiser.flops(grid_of(self, facts.data.sources[0].clip))
+        return PlainCost(
+            parameters={"denoiser": parameters, "EMA of the denoiser": parameters},
+            flops={"denoiser, forward + backward": forward.with_backward()},
+        )
 
     def build(self, data: DataFacts | None = None) -> "VideoDiffusion":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
@@ -108,6 +118,18 @@ class Denoiser(nn.Module):
         shift, scale = (vector[:, None, None] for vector in self.modulation(condition))
         tokens = modulated(self.blocks(tokens, condition), shift, scale)
         return self.head(tokens.flatten(0, 2)).float().view_as(point)
+
+    def flops(self, grid: TokenGrid) -> Flops:
+        """Operations of a clip's forward pass."""
+        weights = {n: m.weight.numel() for n, m in self.named_modules() if isinstance(m, nn.Linear)}
+        of_a_clip = sum(n for name, n in weights.items() if "modulation" in name or "level" in name)
+        of_a_token = sum(weights.values()) - of_a_clip
+        seen = grid.height * grid.width + grid.frames  # by each token, over space and over time
+        width = self.head.in_features
+        return Flops(
+            linear=2.0 * (grid.num_tokens * of_a_token + of_a_clip),
+            attention=4.0 * len(self.blocks) * grid.num_tokens * seen * width,
+        )
 
 
 class VideoDiffusion(nn.Module):

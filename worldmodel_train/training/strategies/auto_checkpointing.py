@@ -19,7 +19,7 @@ from worldmodel_train.models.checkpointing import (
     MixedCheckpointing,
     policies_of,
 )
-from worldmodel_train.models.cost import StepCost
+from worldmodel_train.models.cost import HasMemory, StepCost
 from worldmodel_train.models.memory import LAYOUTS, Layout, Sharding
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy, TrainConfig
 from worldmodel_train.training.ranks.agreement import Agreement
@@ -48,7 +48,7 @@ def choose_checkpointing(
         return train.activation_checkpointing
     plan, why = "none", "train.activation_checkpointing=auto takes none on a CPU"
     if runtime.accelerator == "gpu":
-        if cost is None:
+        if not isinstance(cost, HasMemory):
             raise ValueError(
                 "train.activation_checkpointing=auto needs a method that says what memory it "
                 "takes, and this one does not; use none, selective or full"
@@ -62,7 +62,7 @@ def choose_checkpointing(
     return plan
 
 
-def _estimate(cost: StepCost, train: TrainConfig) -> MemoryEstimate:
+def _estimate(cost: HasMemory, train: TrainConfig) -> MemoryEstimate:
     return lambda plan, sharding: cost.memory(plan, sharding, train.precision).total
 
 
