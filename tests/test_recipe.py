@@ -185,6 +185,12 @@ def test_a_missing_method_lists_the_methods(recipe_file):
             "100 is not a multiple of method.encoder.patch=8; use 96 or 104",
         ),
         (
+            "data.augment.size=[90, 100]",
+            "data.augment.size",
+            "height 90 is not a multiple of method.encoder.patch=8; use 88 or 96; "
+            "width 100 is not a multiple of method.encoder.patch=8; use 96 or 104",
+        ),
+        (
             "optim.lr.warmup_steps=21",
             "optim.lr.warmup_steps",
             "a warmup of 21 steps does not fit train.steps=20; use fewer",

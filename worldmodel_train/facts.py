@@ -10,6 +10,13 @@ Misfit: TypeAlias = tuple[KeyPath, str]
 """The key of a value that is fine by itself and does not go with others, and what to write."""
 
 
+class FrameSize(NamedTuple):
+    """A picture in pixels."""
+
+    height: int
+    width: int
+
+
 class ClipShape(NamedTuple):
     """A clip in pixels."""
 

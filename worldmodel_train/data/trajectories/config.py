@@ -13,7 +13,8 @@ from worldmodel_train.data.config import (
     ShardsConfig,
     require_names_differ,
 )
-from worldmodel_train.facts import DataFacts, Misfit
+from worldmodel_train.data.picture_size import PictureSize, frame_size
+from worldmodel_train.facts import DataFacts, FrameSize, Misfit
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
@@ -36,9 +37,9 @@ class TrajectoriesConfig(StrictConfig):
     frameskip: int = Field(ge=1, default=1)
     """Every so many-th observation is kept. The actions between two that are kept lie behind each
     other in one, their rewards are added."""
-    size: int | None = Field(ge=1, default=None)
-    """Height and width to which the frames of `<key>.mp4` are cut; null where frames lie in the
-    `<key>.npz`, which are taken as they are."""
+    size: PictureSize | None = None
+    """Height and width to which the frames of `<key>.mp4` are cut, one number for both or `[height,
+    width]`; null where frames lie in the `<key>.npz`, which are taken as they are."""
     episode_mb: int = Field(ge=1, le=1 << 20, default=1024)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
     decoder: DecoderConfig = DecoderConfig()
@@ -49,6 +50,11 @@ class TrajectoriesConfig(StrictConfig):
     @property
     def classes(self) -> None:
         """Episodes have no labels."""
+
+    @property
+    def frame_size(self) -> FrameSize | None:
+        """Height and width of frames from videos, however they are spelled."""
+        return None if self.size is None else frame_size(self.size)
 
     @property
     def span(self) -> int:

@@ -40,8 +40,8 @@ class EpisodeShapes:
     def of(cls, episode: Episode, config: TrajectoriesConfig) -> "EpisodeShapes":
         """The shapes of an episode, as windows have them."""
         frames = episode.observations
-        size = config.size
-        filmed = () if size is None else (size, size, 3)
+        size = config.frame_size
+        filmed = () if size is None else (*size, 3)
         return cls(
             observation=filmed if frames is None else frames.shape[1:],
             action_width=episode.actions.shape[1],

@@ -175,12 +175,13 @@ class _Cutter:
         return window_of(episode, start=start, steps=config.steps, frameskip=config.frameskip)
 
     def _request(self, exact: ExactFrames) -> ClipRequest:
-        assert self._config.size is not None, "videos are read only where a size is given"
+        size = self._config.frame_size
+        assert size is not None, "videos are read only where a size is given"
         return ClipRequest(
             frames=self._config.steps,
             fps=1.0,
             start=0.0,
-            size=self._config.size,
+            size=size,
             crop=CENTER_CROP,
             max_pixels=self._config.decoder.max_pixels,
             exact=exact,
