@@ -181,19 +181,26 @@ def check(
 ) -> None:
     """Verify shards against index.json: sizes, hashes, counts, json, and that videos open.
 
-    Ends with status 1 and the reasons when something is wrong.
+    Of episodes (KEY.npz) there is no index.json: each is read, and compared with the first good
+    one. Ends with status 1 and the reasons when something is wrong.
     """
     from rich.console import Console
 
     from worldmodel_train.data.packing.check import check_shards
     from worldmodel_train.data.packing.probe import probe_all, probe_ends
     from worldmodel_train.data.packing.summary import summary_table
+    from worldmodel_train.data.trajectories.check import check_episodes, holds_episodes
+    from worldmodel_train.data.trajectories.summary import episodes_table
 
+    probe = probe_all if decode else probe_ends
     with _one_line_errors(out):
-        report = check_shards(
-            out, probe_all if decode else probe_ends, workers=workers, timeout_s=timeout
-        )
-    Console().print(summary_table(report, out))
+        if not (out / "index.json").is_file() and holds_episodes(out):
+            report = check_episodes(out, probe, workers=workers, timeout_s=timeout)
+            table = episodes_table(report, out)
+        else:
+            report = check_shards(out, probe, workers=workers, timeout_s=timeout)
+            table = summary_table(report, out)
+    Console().print(table)
     for problem in report.problems:
         typer.echo(f"wrong: {printable(problem)}", err=True)
     if report.problems:

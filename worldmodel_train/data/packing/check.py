@@ -4,9 +4,8 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BufferedIOBase, BufferedReader
+from io import BufferedReader
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_model
@@ -14,7 +13,7 @@ from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.journal import Index, ShardRecord
 from worldmodel_train.data.packing.pool import Lost, WorkerPool
 from worldmodel_train.data.packing.prepare import file_sha256
-from worldmodel_train.data.packing.probe import Beat, VideoInfo
+from worldmodel_train.data.packing.probe import Beat, Probe
 from worldmodel_train.data.packing.read import (
     RawSample,
     compressed_shards,
@@ -26,8 +25,6 @@ from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 LONGEST_NAME = 100  # characters of a label or codec
-
-Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
 
 
 @dataclass

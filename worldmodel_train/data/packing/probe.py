@@ -36,6 +36,9 @@ class VideoInfo:
     codec: str
 
 
+Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
+
+
 @contextmanager
 def open_video(file: Path | BufferedIOBase) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its best video stream; whatever FFmpeg dislikes becomes a BadVideo."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import worldmodel_train.types
 
 
+EPISODE_MB = 1024
+"""MiB that the arrays of an episode may take, by default."""
+
+
 class TrajectoriesConfig(StrictConfig):
     """Windows of episodes: what was observed, and what was done in between."""
 
@@ -40,7 +44,7 @@ class TrajectoriesConfig(StrictConfig):
     size: PictureSize | None = None
     """Height and width to which the frames of `<key>.mp4` are cut, one number for both or `[height,
     width]`; null where frames lie in the `<key>.npz`, which are taken as they are."""
-    episode_mb: int = Field(ge=1, le=1 << 20, default=1024)
+    episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding of `<key>.mp4`."""

@@ -10,15 +10,13 @@ from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import stream_samples
-from worldmodel_train.data.shards.wanted_files import WantedFiles
+from worldmodel_train.data.shards.wanted_files import EPISODES, FILMED_EPISODES, WantedFiles
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import (
-    EPISODES,
-    FILMED_EPISODES,
     Episode,
     read_episode,
 )
-from worldmodel_train.facts import EpisodeFacts
+from worldmodel_train.facts import EpisodeFacts, FrameSize
 from worldmodel_train.types import Skip
 
 _MOST_TRIED = 100  # samples without an episode, after which there is likely none
@@ -37,11 +35,10 @@ class EpisodeShapes:
     has_ends: bool
 
     @classmethod
-    def of(cls, episode: Episode, config: TrajectoriesConfig) -> "EpisodeShapes":
-        """The shapes of an episode, as windows have them."""
+    def of(cls, episode: Episode, frame_size: FrameSize | None) -> "EpisodeShapes":
+        """The shapes of an episode, as windows have them; of frames in a video, cut to a size."""
         frames = episode.observations
-        size = config.frame_size
-        filmed = () if size is None else (*size, 3)
+        filmed = () if frame_size is None else (*frame_size, 3)
         return cls(
             observation=filmed if frames is None else frames.shape[1:],
             action_width=episode.actions.shape[1],
@@ -50,6 +47,12 @@ class EpisodeShapes:
             has_rewards=episode.rewards is not None,
             has_ends=episode.ends is not None,
         )
+
+    def differences(self, other: "EpisodeShapes") -> Iterator[str]:
+        """What is not the other's, one item each."""
+        for name, value in vars(self).items():
+            if value != getattr(other, name):
+                yield f"{name} {value}, not {getattr(other, name)}"
 
     def facts(self, config: TrajectoriesConfig) -> EpisodeFacts:
         """What a method may know of them."""
@@ -70,7 +73,7 @@ def first_shapes(config: TrajectoriesConfig) -> EpisodeShapes:
         try:
             if isinstance(sample, Skip):
                 raise SampleError(sample)
-            return EpisodeShapes.of(episode_in(sample, config), config)
+            return EpisodeShapes.of(episode_in(sample, config), config.frame_size)
         except SampleError as error:
             last = error.skip
         if number == _MOST_TRIED:

@@ -159,7 +159,7 @@ class _Cutter:
         """A window of the sample's episode, its observations in `row`; raises SampleError."""
         config = self._config
         episode = episode_in(sample, config)
-        if EpisodeShapes.of(episode, config) != self._shapes:
+        if EpisodeShapes.of(episode, config.frame_size) != self._shapes:
             raise SampleError(Skip("other_shape", sample.shard, sample.key))
         room = episode.length - config.span
         if room < 0:
