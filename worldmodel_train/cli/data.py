@@ -190,17 +190,19 @@ def check(
     from worldmodel_train.data.packing.probe import probe_all, probe_ends
     from worldmodel_train.data.packing.summary import summary_table
     from worldmodel_train.data.trajectories.check import check_episodes, holds_episodes
-    from worldmodel_train.data.trajectories.summary import episodes_table
+    from worldmodel_train.data.trajectories.summary import episodes_table, scale_lines
 
     probe = probe_all if decode else probe_ends
     with _one_line_errors(out):
         if not (out / "index.json").is_file() and holds_episodes(out):
             report = check_episodes(out, probe, workers=workers, timeout_s=timeout)
-            table = episodes_table(report, out)
+            table, lines = episodes_table(report, out), scale_lines(report)
         else:
             report = check_shards(out, probe, workers=workers, timeout_s=timeout)
-            table = summary_table(report, out)
+            table, lines = summary_table(report, out), iter(())
     Console().print(table)
+    for line in lines:
+        typer.echo(line)
     for problem in report.problems:
         typer.echo(f"wrong: {printable(problem)}", err=True)
     if report.problems:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from worldmodel_train.cli.commands import app
@@ -20,7 +21,10 @@ from worldmodel_train.data.trajectories.check import (
 )
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.moments import Moments
+from worldmodel_train.data.trajectories.scaling import normalised
+from worldmodel_train.data.trajectories.summary import scale_lines
 from worldmodel_train.data.trajectories.write import write_episodes
+from worldmodel_train.recipe import load_recipe
 
 
 def episode(number, length=6, width=2):
@@ -119,6 +123,23 @@ def test_a_shard_that_is_cut_off_is_wrong(tmp_path):
     assert report.bad
 
 
+def test_what_is_printed_for_a_recipe_scales_actions_to_mean_0_and_spread_1(tmp_path):
+    episodes = [replace(episode(n), actions=_with_a_constant(episode(n))) for n in range(4)]
+    (report,) = checked(*write_episodes(tmp_path, episodes))
+    (line,) = scale_lines(report)
+    scale = load_recipe("leworldmodel_two_rooms", [line]).data.actions
+    done = torch.cat([torch.from_numpy(one.actions) for one in episodes])
+    scaled = normalised(done, scale)
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        scaled.std(0, correction=0), torch.tensor([1.0, 1, 0]), atol=1e-4, rtol=0
+    )
+
+
+def _with_a_constant(one):
+    return np.pad(one.actions, ((0, 0), (0, 1)), constant_values=0.1)
+
+
 @pytest.mark.parametrize("parts", [[7], [1, 6], [2, 3, 2]])
 def test_moments_of_parts_are_those_of_the_whole(parts):
     rows = np.random.default_rng(0).normal(1e3, 1e-2, (7, 3))
@@ -138,7 +159,13 @@ def test_the_command_tells_episodes_from_videos_and_ends_with_one_where_some_are
     outcome = CliRunner().invoke(app, ["data", "check", str(tmp_path), "--workers", "1"])
     assert outcome.exit_code == 1
     assert "wrong: z.tar: bad: not_finite, actions" in outcome.output
-    for shown in ("2 numbers each", "action 1", "1 wrong", "not_finite (1)"):
+    for shown in (
+        "data.actions={mean: [",
+        "2 numbers each",
+        "action 1",
+        "1 wrong",
+        "not_finite (1)",
+    ):
         assert shown in outcome.output
 
 

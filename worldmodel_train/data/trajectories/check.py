@@ -135,7 +135,7 @@ def check_episodes(folder: Path, probe: Probe, *, workers: int, timeout_s: float
 
 def check_shard(job: ShardOfEpisodes, beat: Beat) -> EpisodesReport:
     """What one shard holds and what is wrong with it."""
-    report = EpisodesReport(shards=1)
+    report = EpisodesReport(shards=1, shapes=job.shapes)
     try:
         with open_shard(job.path):
             report.bytes = job.path.stat().st_size

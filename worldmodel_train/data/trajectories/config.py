@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.config import (
@@ -27,6 +27,25 @@ EPISODE_MB = 1024
 """MiB that the arrays of an episode may take, by default."""
 
 
+class ActionScale(StrictConfig):
+    """What actions are scaled by: less `mean`, over `std`, each number of an action by its own.
+
+    Part of the recipe, so that a run and whoever acts by its model scale alike wherever the
+    episodes have gone; `wmt data check` prints it for a folder of episodes.
+    """
+
+    mean: tuple[FiniteFloat, ...] = Field(min_length=1)
+    """Of each number of one action, whatever the frameskip."""
+    std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = Field(min_length=1)
+    """The standard deviation of each; 1 for one that never changes."""
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> "ActionScale":
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"{len(self.mean)} of mean and {len(self.std)} of std; give as many")
+        return self
+
+
 class TrajectoriesConfig(StrictConfig):
     """Windows of episodes: what was observed, and what was done in between."""
 
@@ -41,6 +60,9 @@ class TrajectoriesConfig(StrictConfig):
     frameskip: int = Field(ge=1, default=1)
     """Every so many-th observation is kept. The actions between two that are kept lie behind each
     other in one, their rewards are added."""
+    actions: ActionScale | None = None
+    """How actions are scaled; null takes them as they are. What a planner finds for a model is
+    scaled back with `data.trajectories.scaling.real`."""
     size: PictureSize | None = None
     """Height and width to which the frames of `<key>.mp4` are cut, one number for both or `[height,
     width]`; null where frames lie in the `<key>.npz`, which are taken as they are."""

@@ -73,13 +73,29 @@ def first_shapes(config: TrajectoriesConfig) -> EpisodeShapes:
         try:
             if isinstance(sample, Skip):
                 raise SampleError(sample)
-            return EpisodeShapes.of(episode_in(sample, config), config.frame_size)
+            shapes = EpisodeShapes.of(episode_in(sample, config), config.frame_size)
+            _require_suiting_scale(config, shapes)
+            return shapes
         except SampleError as error:
             last = error.skip
         if number == _MOST_TRIED:
             break
     why = "it is empty" if last is None else f"the last is {shown(last)}"
     raise ValueError(f"data: source '{source.name}' begins with no episode; {why}")
+
+
+def _require_suiting_scale(config: TrajectoriesConfig, shapes: EpisodeShapes) -> None:
+    """Raises ValueError where data.actions is of other actions."""
+    if config.actions is None:
+        return
+    if shapes.discrete_actions:
+        raise ValueError("data.actions scales numbers, and these actions are choices; write null")
+    given = len(config.actions.mean)
+    if given != shapes.action_width:
+        raise ValueError(
+            f"data.actions scales {given} numbers, and an action has {shapes.action_width}; "
+            "use what `wmt data check` prints"
+        )
 
 
 def episode_in(sample: EncodedSample, config: TrajectoriesConfig) -> Episode:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Float64
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +26,20 @@ def episodes_table(report: EpisodesReport, folder: Path) -> Table:
     verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]ok[/green]"
     table.add_row("verdict", verdict)
     return table
+
+
+def scale_lines(report: EpisodesReport) -> Iterator[str]:
+    """What scales the actions to mean 0 and spread 1, as a recipe writes it; none for choices."""
+    actions, shapes = report.actions, report.shapes
+    if actions is None or shapes is None or shapes.discrete_actions:
+        return
+    # of what never changes the spread is 0, or what rounding leaves of that
+    stds = np.where(actions.least == actions.most, 1.0, actions.std)
+    yield f"data.actions={{mean: {_listed(actions.mean)}, std: {_listed(stds)}}}"
+
+
+def _listed(numbers: Float64[np.ndarray, "a"]) -> str:
+    return f"[{', '.join(f'{number:.6g}' for number in numbers)}]"
 
 
 def _rows(report: EpisodesReport) -> Iterator[tuple[str, str]]:
