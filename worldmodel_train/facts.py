@@ -50,6 +50,9 @@ class EpisodeFacts:
     """Whether actions are integers that count choices."""
     state_width: int | None
     """None where states are not known."""
+    has_rewards: bool = False
+    has_ends: bool = False
+    """Whether it is known where episodes end, and where they are cut off."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -162,6 +162,8 @@ def _names_of(classes: object) -> object:
 class DataConfig(StrictConfig):
     """Clips of videos: the training mixture, the held-out clips, and how both are read."""
 
+    gives: ClassVar[Literal["clips"]] = "clips"
+
     name: Literal["data/videos"] = "data/videos"
     """The kind of data."""
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
@@ -241,12 +243,14 @@ class DataConfig(StrictConfig):
         self,
         preparation: "worldmodel_train.protocols.Preparation[Any] | None",
         position: "worldmodel_train.data.loader.LoaderPosition",
+        opened: DataFacts | None = None,
     ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
         """This rank's micro-batches, forever; raises what `loader.build_loader` raises."""
         from worldmodel_train.data.clip_batches import clip_feed
         from worldmodel_train.data.loader import build_loader
         from worldmodel_train.data.preparation import as_read
 
+        del opened  # the same as before
         assert position.micro_batch % self.loader.clips_per_video == 0
         return build_loader(clip_feed(self), preparation or as_read, position=position)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
 
@@ -49,6 +49,8 @@ class ActionScale(StrictConfig):
 class TrajectoriesConfig(StrictConfig):
     """Windows of episodes: what was observed, and what was done in between."""
 
+    gives: ClassVar[Literal["trajectories"]] = "trajectories"
+
     name: Literal["data/trajectories"]
     """The kind of data."""
     sources: tuple[ShardsConfig, ...] = Field(min_length=1)
@@ -89,7 +91,7 @@ class TrajectoriesConfig(StrictConfig):
 
     def facts(self) -> DataFacts:
         """What a method may know before an episode is opened."""
-        return DataFacts(sources=(), kind="trajectories")
+        return DataFacts(sources=(), kind=self.gives)
 
     def open_facts(self) -> DataFacts:
         """The same with the shapes of the first good episode; raises ValueError without any."""
@@ -113,14 +115,20 @@ class TrajectoriesConfig(StrictConfig):
         self,
         preparation: "worldmodel_train.protocols.Preparation[Any, Any] | None",
         position: "worldmodel_train.data.loader.LoaderPosition",
+        opened: DataFacts | None = None,
     ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
-        """This rank's micro-batches, forever; raises what `loader.build_loader` raises."""
+        """This rank's micro-batches, forever; raises what `loader.build_loader` raises.
+
+        With what `open_facts` gave, no episode is opened for that again.
+        """
         from worldmodel_train.data.loader import build_loader
         from worldmodel_train.data.preparation import as_read
-        from worldmodel_train.data.trajectories.facts import first_shapes
+        from worldmodel_train.data.trajectories.facts import EpisodeShapes
         from worldmodel_train.data.trajectories.windows import window_feed
 
-        feed = window_feed(self, first_shapes(self))
+        episodes = (opened or self.open_facts()).episodes
+        assert episodes is not None, "they have been opened"
+        feed = window_feed(self, EpisodeShapes.known(episodes, self))
         return build_loader(feed, preparation or as_read, position=position)
 
     def held_out_content(self, limit: int) -> "worldmodel_train.types.Trajectories":

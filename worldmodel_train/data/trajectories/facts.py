@@ -62,6 +62,20 @@ class EpisodeShapes:
             action_width=self.action_width * config.frameskip,
             discrete_actions=self.discrete_actions,
             state_width=self.state_width,
+            has_rewards=self.has_rewards,
+            has_ends=self.has_ends,
+        )
+
+    @classmethod
+    def known(cls, facts: EpisodeFacts, config: TrajectoriesConfig) -> "EpisodeShapes":
+        """The shapes of which these are the facts."""
+        return cls(
+            observation=facts.observation,
+            action_width=facts.action_width // config.frameskip,
+            discrete_actions=facts.discrete_actions,
+            state_width=facts.state_width,
+            has_rewards=facts.has_rewards,
+            has_ends=facts.has_ends,
         )
 
 
