@@ -66,7 +66,7 @@ class ClipRequest:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the clip: t, h, w, c."""
-        return self.frames, *self.size, 3
+        return self.frames, self.size.height, self.size.width, 3
 
 
 @dataclass(frozen=True, kw_only=True)
