@@ -22,7 +22,7 @@ from worldmodel_train.data.packing.read import (
 )
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
-from worldmodel_train.data.video_files import VIDEO_SUFFIXES
+from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 LONGEST_NAME = 100  # characters of a label or codec
 
@@ -190,7 +190,7 @@ def _verified(sample: RawSample, probe: Probe, beat: Beat) -> SampleInfo:
     """The sample's information, once its json, hash and video agree."""
     if not sample.description:
         raise BadVideo("json", "missing")
-    if sample.suffix not in VIDEO_SUFFIXES:
+    if sample.suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
         raise BadVideo("video", f"missing (found {sample.suffix})")
     try:
         info = parse_model(SampleInfo, sample.description, f"{sample.key}.json")
