@@ -137,8 +137,8 @@ def _instead_of_index(out: Path) -> str:
         return "repeat the pack command to finish it"
     if any(out.glob("*.tar")):
         return (
-            f"check and show know sets of `wmt data pack` alone. For training on others' shards, "
-            f"`wmt data index {out}` looks for what cannot be used"
+            "of videos, check and show know sets of `wmt data pack` alone. For training on others' "
+            f"shards, `wmt data index {out}` looks for what cannot be used"
         )
     return compressed_shards(out) or "is it a packed folder?"
 
