@@ -145,7 +145,7 @@ def plain_clips(
     indexed = IndexedSource(source.name, resolve_shards(source), seed=SEED, number=0)
     reader = ClipReader(plan.data, [indexed], make_decoder(decoder), seed=SEED)
     for sample in samples:
-        frames = np.empty((source.clip.frames, *[plan.data.augment.size] * 2, 3), dtype=np.uint8)
+        frames = np.empty((source.clip.frames, *plan.data.augment.frame_size, 3), dtype=np.uint8)
         reader.read(sample, [frames])
         yield frames
 

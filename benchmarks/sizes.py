@@ -39,4 +39,5 @@ def recipes_of(
 
 def _title(name: str, recipe: Recipe) -> str:
     clip, train = recipe.facts.data.sources[0].clip, recipe.train
-    return f"{name}, {clip.frames}f {clip.height}px B{train.micro_batch}"
+    pixels = f"{clip.height}" if clip.height == clip.width else f"{clip.height}x{clip.width}"
+    return f"{name}, {clip.frames}f {pixels}px B{train.micro_batch}"

@@ -169,9 +169,8 @@ class OurStep:
 def _draw_batch(recipe: Recipe, step: int, size: int) -> Batch[MaskedClips]:
     encoder = recipe.method.encoder
     clip = recipe.facts.data.sources[0].clip
-    pixels = clip.height
     generator = torch.Generator().manual_seed(step)
-    shape = (size, clip.frames, pixels, pixels, 3)
+    shape = (size, *clip, 3)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     grid = TokenGrid.of(*shape[1:4], tubelet=encoder.tubelet, patch=encoder.patch)
     samples = range(step * size, (step + 1) * size)

@@ -185,6 +185,12 @@ def test_a_missing_method_lists_the_methods(recipe_file):
             "100 is not a multiple of method.encoder.patch=8; use 96 or 104",
         ),
         (
+            "data.augment.size=[90, 100]",
+            "data.augment.size",
+            "height 90 is not a multiple of method.encoder.patch=8; use 88 or 96; "
+            "width 100 is not a multiple of method.encoder.patch=8; use 96 or 104",
+        ),
+        (
             "optim.lr.warmup_steps=21",
             "optim.lr.warmup_steps",
             "a warmup of 21 steps does not fit train.steps=20; use fewer",
@@ -292,7 +298,7 @@ def test_data_is_of_videos_where_an_older_recipe_does_not_say(recipe_file, tmp_p
         ),
         (
             "data={name: data/trajectories, sources: [{shards: a.tar}], steps: 4}",
-            "data.name: gives trajectories, but jepa/vjepa takes clips; use others",
+            "data.name: gives trajectories, but jepa/vjepa takes clips; use data/videos",
         ),
         (
             "data={name: data/trajectories, sources: [{shards: a.tar}], frames: 4, steps: 4}",
@@ -303,6 +309,12 @@ def test_data_is_of_videos_where_an_older_recipe_does_not_say(recipe_file, tmp_p
 def test_a_kind_of_data_that_does_not_go_is_told_in_one_line(recipe_file, override, problem):
     (found,) = problems(override)
     assert found.startswith(f'override "{override}": {problem}')
+
+
+def test_a_method_of_episodes_names_the_kind_of_data_that_has_them():
+    data = "data={sources: [{shards: a.tar, clip: {frames: 2}}], augment: {size: 32}}"
+    with pytest.raises(RecipeError, match=r"takes trajectories; use data/trajectories"):
+        load_recipe("leworldmodel_two_rooms", ["data.name=data/videos", data])
 
 
 def test_micro_batches_that_do_not_fill_the_global_batch_are_refused(recipe_file):

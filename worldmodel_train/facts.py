@@ -10,6 +10,13 @@ Misfit: TypeAlias = tuple[KeyPath, str]
 """The key of a value that is fine by itself and does not go with others, and what to write."""
 
 
+class FrameSize(NamedTuple):
+    """A picture in pixels."""
+
+    height: int
+    width: int
+
+
 class ClipShape(NamedTuple):
     """A clip in pixels."""
 
@@ -43,6 +50,9 @@ class EpisodeFacts:
     """Whether actions are integers that count choices."""
     state_width: int | None
     """None where states are not known."""
+    has_rewards: bool = False
+    has_ends: bool = False
+    """Whether it is known where episodes end, and where they are cut off."""
 
 
 @dataclass(frozen=True, kw_only=True)

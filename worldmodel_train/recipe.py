@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
@@ -180,14 +180,20 @@ def _misfits(recipe: Recipe) -> Iterator[Misfit]:
     """Keys whose values are each fine but cannot be used together, and what to write instead."""
     kind, takes = recipe.facts.data.kind, getattr(recipe.method, "takes", "clips")
     if kind != takes:
-        message = f"gives {kind}, but {recipe.method.name} takes {takes}; use others"
-        yield ("data", "name"), message
+        message = f"gives {kind}, but {recipe.method.name} takes {takes}; use "
+        yield ("data", "name"), message + " or ".join(_kinds_that_give(takes))
         return
     yield from recipe.method.misfits(recipe.facts)
     yield from _schedules_that_do_not_fit(recipe)
     yield from recipe.data.misfits(recipe.train.micro_batch)
     yield from _what_needs_held_out_clips(recipe)
     yield from _what_the_method_cannot_give(recipe)
+
+
+def _kinds_that_give(what: str) -> list[str]:
+    """The names of the kinds of data that give it."""
+    kinds = [get_args(kind) for kind in get_args(get_args(AnyData)[0])]
+    return [tag.tag for config, tag in kinds if config.gives == what]
 
 
 def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:

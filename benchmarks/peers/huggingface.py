@@ -83,7 +83,7 @@ def build_model(objective: VJepa, group: ClipGroup) -> Any:  # noqa: ANN401 - an
         raise ValueError("transformers is not installed; pip install transformers, or --no-peers")
     from transformers import VJEPA2Config, VJEPA2Model
 
-    clip = ClipSize(frames=group.clips.shape[1], size=group.clips.shape[2])
+    clip = ClipSize(*group.clips.shape[1:4])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "exported"
         export_checkpoint(objective, path, layout="huggingface", clip=clip)

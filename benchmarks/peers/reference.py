@@ -148,7 +148,7 @@ def _build(setting: Setting, objective: VJepa) -> tuple[nn.Module, nn.Module]:
         use_mask_tokens=True, num_mask_tokens=len(parts.predictor.mask_tokens), **shared,
     )  # fmt: skip
     wrapped = wrappers.MultiSeqWrapper(encoder), wrappers.PredictorMultiSeqWrapper(predictor)
-    _load(wrapped, objective, ClipSize(frames=clip.shape[1], size=clip.shape[2]))
+    _load(wrapped, objective, ClipSize(*clip.shape[1:4]))
     return wrapped
 
 

@@ -1,9 +1,11 @@
 import json
 
+import cv2
 import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from worldmodel_train.cartography.tiling import GAP
 from worldmodel_train.cli import _message
 from worldmodel_train.cli.commands import app
 from worldmodel_train.recipe import load_recipe
@@ -13,6 +15,7 @@ SHORT = (
     "log.every_steps=1", "log.image_every=4", "data.loader.workers=0", "checkpoint.every_steps=2",
     "evaluation={max_clips: 6, mask_seeds: [0], picture_clips: 2, neighbours: 1, probes: null}",
 )  # fmt: skip
+WIDE = "data.augment.size=[64, 96]"
 
 
 def wmt(*arguments):
@@ -26,7 +29,7 @@ def pretrain_demo(run_dir, *more):
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("run")
-    outcome = pretrain_demo(path)
+    outcome = pretrain_demo(path, WIDE)
     assert outcome.exit_code == 0, outcome.exception
     assert f"report: {path / 'report.html'}" in outcome.output.replace("\n", "")
     return path
@@ -43,16 +46,23 @@ def test_a_run_leaves_checkpoint_metrics_numbers_and_report(run_dir):
 
 
 @pytest.mark.slow
+def test_clips_that_are_not_square_are_trained_on_measured_and_drawn(run_dir):
+    features = cv2.imread(str(run_dir / "evaluation" / "features_00.png"))
+    rows, columns = 3, 4  # frames, trained, untrained; tubelets
+    assert features.shape == (rows * (64 + GAP) + GAP, columns * (96 + GAP) + GAP, 3)
+
+
+@pytest.mark.slow
 def test_a_finished_run_is_neither_trained_nor_measured_again(run_dir):
     files = [run_dir / "evaluation.json", run_dir / "checkpoints" / "step_00000004" / "meta.json"]
     before = [path.stat().st_mtime_ns for path in files]
-    assert pretrain_demo(run_dir).exit_code == 0
+    assert pretrain_demo(run_dir, WIDE).exit_code == 0
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
 @pytest.mark.slow
 def test_the_directory_of_another_recipe_is_refused_with_the_keys_that_differ(run_dir):
-    outcome = pretrain_demo(run_dir, "optim.lr.peak=2e-3")
+    outcome = pretrain_demo(run_dir, WIDE, "optim.lr.peak=2e-3")
     assert isinstance(outcome.exception, ValueError)
     assert "optim.lr.peak: 0.001 -> 0.002" in str(outcome.exception)
 

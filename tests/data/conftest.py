@@ -15,6 +15,7 @@ import pytest
 
 from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop
 from worldmodel_train.data.decoding.decode import ClipRequest
+from worldmodel_train.data.picture_size import frame_size
 
 VIDEOS = Path(__file__).parent / "video"
 
@@ -94,12 +95,17 @@ def make_request() -> Callable[..., ClipRequest]:
         fps: float = 10.0,
         *,
         start: float = 0.0,
-        size: int = 32,
+        size: int | tuple[int, int] = 32,
         crop: Crop = CENTER_CROP,
         max_pixels: int = 1 << 24,
     ) -> ClipRequest:
         return ClipRequest(
-            frames=frames, fps=fps, start=start, size=size, crop=crop, max_pixels=max_pixels
+            frames=frames,
+            fps=fps,
+            start=start,
+            size=frame_size(size),
+            crop=crop,
+            max_pixels=max_pixels,
         )
 
     return make

@@ -8,6 +8,7 @@ from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.fixed import load_clips
 from worldmodel_train.data.shards.shard_set import ShardSet
+from worldmodel_train.facts import FrameSize
 
 
 @pytest.fixture
@@ -22,7 +23,8 @@ def source(make_shard, make_video):
 
 
 def load(source, **changes):
-    return load_clips(source, **{"size": 16, "limit": 10, "decoder": DecoderConfig(), **changes})
+    given = {"size": FrameSize(16, 16), "limit": 10, "decoder": DecoderConfig(), **changes}
+    return load_clips(source, **given)
 
 
 def test_clips_come_in_shard_order_with_their_labels(source):
@@ -32,6 +34,10 @@ def test_clips_come_in_shard_order_with_their_labels(source):
     assert fixed.clips.shape == (3, 4, 16, 16, 3)
     means = fixed.clips.float().mean((1, 2, 3, 4))
     assert (means.diff() > 30).all()
+
+
+def test_clips_need_not_be_square(source):
+    assert load(source, size=FrameSize(16, 40), limit=2).clips.shape == (2, 4, 16, 40, 3)
 
 
 def test_bad_samples_are_left_out_and_named(source):

@@ -18,6 +18,7 @@ from worldmodel_train.data.labels import label_of
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.facts import FrameSize
 
 CLASSES = ("label of a", "label of b", "label of c")
 POSITION = LoaderPosition(seed=3, rank=0, world_size=1, micro_batch=4, global_batch=4, first_step=0)
@@ -89,7 +90,12 @@ def test_content_without_classes_has_no_labels(source):
 
 def test_held_out_clips_have_the_same_numbers(source):
     fixed = load_clips(
-        source, size=16, limit=10, decoder=DecoderConfig(), clips_per_video=2, classes=CLASSES
+        source,
+        size=FrameSize(16, 16),
+        limit=10,
+        decoder=DecoderConfig(),
+        clips_per_video=2,
+        classes=CLASSES,
     )
     assert fixed.class_numbers.tolist() == [0, 0, 1, 1, 2, 2]
     assert fixed.times.shape == (6, 2)

@@ -16,8 +16,8 @@ from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.tubelet_embed import IMAGENET_MEAN, IMAGENET_STD
 from worldmodel_train.types import Masks
 
-CLIP = ClipSize(frames=4, size=32)
-IMAGE = ClipSize(frames=1, size=32)
+CLIP = ClipSize(frames=4, height=32, width=32)
+IMAGE = ClipSize(frames=1, height=32, width=32)
 ENCODERS = ("context_encoder", "target_encoder")
 
 
@@ -289,8 +289,30 @@ def test_nothing_is_overwritten(exported, build_objective):
 def test_a_clip_of_broken_tubelets_is_refused(tmp_path, build_objective):
     with pytest.raises(CheckpointError, match="do not split into tubelets of 2 frames of 8 px"):
         export_checkpoint(
-            build_objective(), tmp_path / "out", layout="huggingface", clip=ClipSize(5, 32)
+            build_objective(), tmp_path / "out", layout="huggingface", clip=ClipSize(5, 32, 32)
         )
+
+
+def test_images_that_are_not_square_give_the_same_latents_in_transformers(
+    tmp_path, build_objective
+):
+    objective = build_objective("sincos2d")
+    wide = ClipSize(frames=1, height=16, width=40)
+    export_checkpoint(objective, tmp_path / "out", layout="huggingface", clip=wide)
+    theirs = IJepaModel.from_pretrained(tmp_path / "out", add_pooling_layer=False).eval()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, *wide, 3), generator=generator, dtype=torch.uint8)
+    with torch.no_grad():
+        (latents,) = objective.target_encoder(images)
+        expected = theirs(pixels(images)[:, 0]).last_hidden_state
+    torch.testing.assert_close(latents, expected, rtol=1e-5, atol=1e-5)
+    import_checkpoint(tmp_path / "out", build_objective("sincos2d", seed=3), parts=ENCODERS)
+
+
+def test_video_models_of_transformers_take_squares_alone(tmp_path, build_objective):
+    wide = ClipSize(frames=4, height=16, width=40)
+    with pytest.raises(CheckpointError, match="misplace tokens of clips of 16x40 px"):
+        export_checkpoint(build_objective(), tmp_path / "out", layout="huggingface", clip=wide)
 
 
 def test_a_path_that_is_not_there_names_both_layouts(tmp_path, build_objective):

@@ -8,8 +8,8 @@ from worldmodel_train.interop import (
     import_checkpoint,
 )
 
-CLIP = ClipSize(frames=4, size=32)
-IMAGE = ClipSize(frames=1, size=32)
+CLIP = ClipSize(frames=4, height=32, width=32)
+IMAGE = ClipSize(frames=1, height=32, width=32)
 PARTS = ("context_encoder", "target_encoder", "predictor")
 
 

@@ -14,7 +14,7 @@ from worldmodel_train.jepa.vjepa import Config
 
 def test_a_video_method_made_from_a_config_imports_its_weights(tmp_path, build_objective):
     export_checkpoint(
-        build_objective(), tmp_path / "out", layout="huggingface", clip=ClipSize(4, 32)
+        build_objective(), tmp_path / "out", layout="huggingface", clip=ClipSize(4, 32, 32)
     )
     fields = method_of_config(tmp_path / "out")
     fields["masks"] = [{"name": "multiblock3d"}]
@@ -25,7 +25,10 @@ def test_a_video_method_made_from_a_config_imports_its_weights(tmp_path, build_o
 
 def test_an_image_method_made_from_a_config_imports_its_weights(tmp_path, build_objective):
     export_checkpoint(
-        build_objective("sincos2d"), tmp_path / "out", layout="huggingface", clip=ClipSize(1, 32)
+        build_objective("sincos2d"),
+        tmp_path / "out",
+        layout="huggingface",
+        clip=ClipSize(1, 32, 32),
     )
     fields = method_of_config(tmp_path / "out")
     fields["predictor"] = {"width": 24, "depth": 1, "heads": 2}

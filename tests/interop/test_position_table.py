@@ -7,8 +7,10 @@ from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.types import TokenGrid
 
 
-@pytest.mark.parametrize("grid", [TokenGrid(4, 3, 3), TokenGrid(1, 5, 5), TokenGrid(16, 2, 2)])
-def test_a_table_of_any_square_grid_is_recognised(grid):
+@pytest.mark.parametrize(
+    "grid", [TokenGrid(4, 3, 3), TokenGrid(1, 5, 5), TokenGrid(16, 2, 2), TokenGrid(2, 3, 5)]
+)
+def test_a_table_of_any_grid_is_recognised(grid):
     stored = table(SinCos3d(), grid, 48)
     assert is_our_table(stored, SinCos3d())
     assert is_our_table(stored, Rope3dVJepa2())

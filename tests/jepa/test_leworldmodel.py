@@ -1,3 +1,6 @@
+import json
+import shutil
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -7,14 +10,20 @@ from einops import rearrange
 
 from benchmarks.learning.leworldmodel import Settings
 from benchmarks.learning.two_room_episodes import episodes
+from worldmodel_train.cli.objectives import load_part, trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
+from worldmodel_train.config.sealed_json import sealed, unsealed
+from worldmodel_train.data.trajectories import facts
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
 from worldmodel_train.facts import DataFacts, EpisodeFacts
 from worldmodel_train.jepa.leworldmodel import Config
+from worldmodel_train.models.frozen import PartConfig
+from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import LatentDynamics, LatentPredictor, Objective
 from worldmodel_train.recipe import load_recipe
+from worldmodel_train.training.checkpoints.files import META
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import Trajectories
@@ -212,26 +221,69 @@ def test_an_encoder_of_several_frames_is_refused():
 def test_episodes_that_do_not_fit_are_refused_before_anything_is_built(other, message):
     shapes = {"steps": 4, "observation": (32, 32, 3), "action_width": 2,
               "discrete_actions": False, "state_width": None}  # fmt: skip
-    facts = DataFacts(sources=(), kind="trajectories", episodes=EpisodeFacts(**(shapes | other)))
+    told = DataFacts(sources=(), kind="trajectories", episodes=EpisodeFacts(**(shapes | other)))
     if message is None:
-        assert TINY.build(facts).history == 3
+        assert TINY.build(told).history == 3
         return
     with pytest.raises(ValueError, match=message):
-        TINY.build(facts)
+        TINY.build(told)
 
 
-def test_it_trains_from_its_recipe_and_is_resumed_exactly(tmp_path, monkeypatch):
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Trains the shipped recipe for some steps, in a folder, on a few short walks."""
     monkeypatch.setenv("WMT_DATA", str(tmp_path))
     write_episodes(tmp_path / "two_rooms", episodes(Settings(walks=12, walk_length=5)))
     small = ("train.micro_batch=8", "train.global_batch=8", "checkpoint.every_steps=2",
              "optim.lr={name: constant, value: 1e-3}", "data.loader.workers=0", "log.every_steps=1",
              "method.sigreg.directions=16")  # fmt: skip
 
-    def run(folder, steps):
+    def pretrained(folder, steps):
         more = (f"train.steps={steps}", f"run_dir={tmp_path / folder}")
         recipe = load_recipe("leworldmodel_two_rooms", (*small, *more))
         return pretrain(pretrain_parts(recipe, "auto"))
 
+    return pretrained
+
+
+def test_a_finished_run_is_loaded_where_its_episodes_have_gone(run, tmp_path):
+    checkpoint = run("run", 1).checkpoint
+    shutil.move(tmp_path / "two_rooms", tmp_path / "elsewhere")
+    trained = trained_objective(checkpoint)
+    assert trained.state_dict().keys() == read_weights(checkpoint).keys()
+    frozen = PartConfig(checkpoint=checkpoint, part="encoder")
+    assert load_part(frozen, key="method.encoder").origin.startswith("encoder of")
+
+
+def test_a_checkpoint_that_knows_nothing_of_its_episodes_has_them_opened(run, tmp_path):
+    checkpoint = run("run", 1).checkpoint
+    content = json.loads(unsealed((checkpoint / META).read_bytes()))
+    assert content.pop("episodes")["observation"] == [32, 32, 3]
+    (checkpoint / META).write_text(sealed(json.dumps(content, indent=2)))
+    trained_objective(checkpoint)
+    shutil.move(tmp_path / "two_rooms", tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="shards of source 'two_rooms' are missing"):
+        trained_objective(checkpoint)
+
+
+def test_a_run_is_not_resumed_with_episodes_of_other_shapes(run, tmp_path):
+    run("run", 1)
+    shutil.rmtree(tmp_path / "two_rooms")
+    without_states = (replace(e, states=None) for e in episodes(Settings(walks=3, walk_length=5)))
+    write_episodes(tmp_path / "two_rooms", without_states)
+    with pytest.raises(CheckpointError, match=r"other episodes.*state_width=2.*now.*None"):
+        run("run", 2)
+
+
+def test_episodes_are_opened_once_at_the_start(run, monkeypatch):
+    opened = []
+    first = facts.first_shapes
+    monkeypatch.setattr(facts, "first_shapes", lambda c: opened.append(c) or first(c))
+    run("run", 1)
+    assert len(opened) == 1
+
+
+def test_it_trains_from_its_recipe_and_is_resumed_exactly(run):
     whole = run("whole", 4)
     run("resumed", 2)
     resumed = run("resumed", 4)

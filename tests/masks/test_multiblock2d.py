@@ -45,6 +45,12 @@ def test_shares_are_those_of_the_released_sampler(batch, steps, context, target)
     assert measured == pytest.approx([context, target], abs=0.01)
 
 
+def test_the_context_of_a_wide_image_is_as_large_a_share_as_of_a_square_one():
+    sampler = Multiblock2D(num_targets=1, target_scale=(0.01, 0.01), context_scale=(0.9, 0.9))
+    wide = sampler.sample(TokenGrid(1, 16, 64), seed=0, step=0, samples=[0])
+    assert wide.context_index.shape[1] > 0.8 * 16 * 64
+
+
 def test_targets_are_rectangles_of_the_asked_size():
     for step in range(30):
         masks = Multiblock2D().sample(GRID, seed=0, step=step, samples=range(4))

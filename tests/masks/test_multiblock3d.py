@@ -41,6 +41,18 @@ def test_shares_are_those_of_the_released_sampler(blocks, batch, steps, context,
     assert measured == pytest.approx([context, target], abs=0.01)
 
 
+@pytest.mark.parametrize("grid", [TokenGrid(2, 12, 48), TokenGrid(2, 48, 12)])
+def test_blocks_of_frames_that_are_not_square_are_as_large_and_have_their_shape(grid):
+    sampler = Multiblock3D(num_blocks=1, spatial_scale=(0.7, 0.7), truncate="none")
+    for step in range(20):
+        (block,) = sampler.sample(grid, seed=0, step=step, samples=[0]).target_index
+        places = block.flatten() % (grid.height * grid.width)
+        rows, columns = (places // grid.width).unique(), (places % grid.width).unique()
+        assert len(rows) * len(columns) == pytest.approx(0.7 * 12 * 48, rel=0.15)
+        stretch = len(rows) / grid.height / (len(columns) / grid.width)
+        assert 0.65 < stretch < 1.6
+
+
 def grids():
     return st.builds(TokenGrid, st.integers(1, 6), st.integers(3, 9), st.integers(3, 9))
 

@@ -27,6 +27,7 @@ def watch():
             clock=clock,
             signals=signals,
             agreement=Agreement(60.0),
+            episodes=None,
             streams=StreamPositions(None),
         )
 

@@ -170,6 +170,7 @@ def toy_parts(run_dir: Path, **options: Any) -> RunSpec:
         "recipe_yaml": f"name: toy\ntrain: {train.model_dump_json()}\n",
         "read_recipe": Path.read_text,
         "cost": ToyCost(),
+        "open_episodes": lambda: None,
     }
     return RunSpec(
         build_objective=objective or (lambda: ToyJepa(dropout)),

@@ -74,7 +74,7 @@ def export(
     sources = recipe.data.facts().sources
     if not sources:
         raise ValueError(f"layout {layout} is of models of clips; use merged")
-    clip = ClipSize(sources[0].clip.frames, sources[0].clip.height)
+    clip = ClipSize(*sources[0].clip)
     _say(export_checkpoint(objective, out, layout=layout, clip=clip))
 
 

@@ -84,13 +84,17 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     workers: WorkersOption = _cores(),  # noqa: B008 - the cores of this machine, once
     timeout: PatienceOption = 60.0,
     part: PartOption = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Of a folder, pack the pictures and not the videos.")
+    ] = False,
 ) -> None:
     """Pack videos into tar shards; the same command again resumes where it was stopped.
 
     A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
     the name of a video's subfolder is its label. Any of --preset, --short-side, --gop, --codec,
-    --fps, --crf re-encodes. Bad videos, duplicates, folders that cannot be read and links that lead
-    nowhere or to a folder go to OUT/rejects.jsonl; hidden files are no part of the set.
+    --fps, --crf re-encodes. A picture is a video of one frame. Bad videos, duplicates, folders that
+    cannot be read and links that lead nowhere or to a folder go to OUT/rejects.jsonl; hidden files
+    are no part of the set.
     """
     from rich.console import Console
 
@@ -100,6 +104,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     from worldmodel_train.data.packing.parts import Part, begin_part
     from worldmodel_train.data.packing.progress import PackProgress
     from worldmodel_train.data.packing.summary import pack_lines
+    from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
     console = Console(stderr=True)
     with _one_line_errors(out):
@@ -107,7 +112,8 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             preset, {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
         )
         arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
-        entries = read_entries(source, root, _stdin())
+        suffixes = IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
+        entries = read_entries(source, root, _stdin(), suffixes=suffixes)
         folder = out
         if part is not None:
             folder, entries = begin_part(Part.parse(part), entries, out)
@@ -181,19 +187,28 @@ def check(
 ) -> None:
     """Verify shards against index.json: sizes, hashes, counts, json, and that videos open.
 
-    Ends with status 1 and the reasons when something is wrong.
+    Of episodes (KEY.npz) there is no index.json: each is read, and compared with the first good
+    one. Ends with status 1 and the reasons when something is wrong.
     """
     from rich.console import Console
 
     from worldmodel_train.data.packing.check import check_shards
     from worldmodel_train.data.packing.probe import probe_all, probe_ends
     from worldmodel_train.data.packing.summary import summary_table
+    from worldmodel_train.data.trajectories.check import check_episodes, holds_episodes
+    from worldmodel_train.data.trajectories.summary import episodes_table, scale_lines
 
+    probe = probe_all if decode else probe_ends
     with _one_line_errors(out):
-        report = check_shards(
-            out, probe_all if decode else probe_ends, workers=workers, timeout_s=timeout
-        )
-    Console().print(summary_table(report, out))
+        if not (out / "index.json").is_file() and holds_episodes(out):
+            report = check_episodes(out, probe, workers=workers, timeout_s=timeout)
+            table, lines = episodes_table(report, out), scale_lines(report)
+        else:
+            report = check_shards(out, probe, workers=workers, timeout_s=timeout)
+            table, lines = summary_table(report, out), iter(())
+    Console().print(table)
+    for line in lines:
+        typer.echo(line)
     for problem in report.problems:
         typer.echo(f"wrong: {printable(problem)}", err=True)
     if report.problems:

@@ -1,15 +1,17 @@
 """Objectives as recipes describe them, with the parts of other runs that they hold."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from worldmodel_train.facts import DataFacts
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, load_stored_recipe
-from worldmodel_train.training.checkpoints.files import RECIPE
+from worldmodel_train.training.checkpoints.files import RECIPE, read_meta
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.checkpoints.restore import load_weights
@@ -17,8 +19,10 @@ from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import Content
 
 
-def build_objective(recipe: Recipe) -> Objective[Content]:
+def build_objective(recipe: Recipe, opened: DataFacts | None = None) -> Objective[Content]:
     """The recipe's objective; its own weights are drawn from torch's global generator.
+
+    Without what is known of the data, it is opened.
 
     Raises:
         ValueError: A part of another run cannot be loaded.
@@ -28,7 +32,7 @@ def build_objective(recipe: Recipe) -> Objective[Content]:
         for name, part in recipe.method
         if isinstance(part, PartConfig)
     }
-    return recipe.method.build(recipe.data.open_facts(), **frozen)
+    return recipe.method.build(opened or recipe.data.open_facts(), **frozen)
 
 
 def untrained_objective(recipe: Recipe) -> Objective[Content]:
@@ -45,10 +49,22 @@ def trained_objective(checkpoint: Path) -> nn.Module:
     """
     # neither the device nor the random numbers of who asks are touched
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        objective = build_objective(load_stored_recipe(checkpoint / RECIPE))
+        recipe = load_stored_recipe(checkpoint / RECIPE)
+        objective = build_objective(recipe, known_facts(recipe, checkpoint))
     assert isinstance(objective, nn.Module)
     load_weights(objective, read_weights(checkpoint))
     return objective
+
+
+def known_facts(recipe: Recipe, checkpoint: Path) -> DataFacts:
+    """What a checkpoint knows of its run's data, which may have gone since.
+
+    One that is older than this knowledge has the data opened.
+    """
+    episodes = read_meta(checkpoint).episodes
+    if episodes is None:
+        return recipe.data.open_facts()
+    return replace(recipe.data.facts(), episodes=episodes)
 
 
 def load_part(config: PartConfig, *, key: str) -> FrozenPart:

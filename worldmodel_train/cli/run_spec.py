@@ -1,6 +1,7 @@
 """Composes a recipe's parts: what training and evaluation take, made from what a recipe says."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from worldmodel_train.cli.objectives import build_objective
 from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
@@ -9,6 +10,7 @@ from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.stream_positions import StreamState
+from worldmodel_train.facts import DataFacts
 from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
 from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Batch, Content
@@ -19,9 +21,10 @@ PICTURED_CLIPS = 4
 def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = None) -> RunSpec:
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
+    opened = cache(recipe.data.open_facts)
     return RunSpec(
-        build_objective=lambda: build_objective(recipe),
-        build_loader=_LoaderFactory(recipe),
+        build_objective=lambda: build_objective(recipe, opened()),
+        build_loader=_LoaderFactory(recipe, opened),
         load_pictures=None if recipe.log.image_every is None else lambda: _pictured(recipe),
         ledger=SkipLedger(max_bad_share=recipe.data.loader.max_bad_share),
         train=recipe.train,
@@ -30,6 +33,7 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
         log=recipe.log,
         guard=recipe.guard,
         recipe_yaml=resolved_yaml(recipe),
+        open_episodes=lambda: opened().episodes,
         read_recipe=lambda path: resolved_yaml(load_stored_recipe(path)),
         run_dir=recipe.run_path,
         cost=recipe.method.cost(recipe.facts),
@@ -49,8 +53,9 @@ def held_out_clips(
 
 
 class _LoaderFactory:
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, opened: Callable[[], DataFacts]) -> None:
         self._recipe = recipe
+        self._opened = opened
 
     def __call__(
         self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
@@ -65,7 +70,8 @@ class _LoaderFactory:
             first_step=first_step,
             streams=streams,
         )
-        return self._recipe.data.build_loader(self._recipe.method.preparation(), position)
+        preparation = self._recipe.method.preparation()
+        return self._recipe.data.build_loader(preparation, position, self._opened())
 
 
 def _pictured(recipe: Recipe) -> Content:

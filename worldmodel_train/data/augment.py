@@ -22,6 +22,6 @@ def draw_crop(augment: AugmentConfig, rng: np.random.Generator) -> Crop:
         shapes=tuple((float(a), exp(r)) for a, r in zip(areas, aspects, strict=True)),
         x=float(x),
         y=float(y),
-        aspect=augment.aspect,
+        stretch=augment.aspect,
         flip=bool(flip < augment.flip),
     )

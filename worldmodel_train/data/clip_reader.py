@@ -94,7 +94,7 @@ class ClipReader:
             frames=source.clip.frames,
             fps=source.clip.fps,
             start=start,
-            size=self._data.augment.size,
+            size=self._data.augment.frame_size,
             crop=draw_crop(self._data.augment, rng),
             max_pixels=self._data.decoder.max_pixels,
         )

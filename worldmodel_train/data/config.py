@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.data.class_list import read_classes
-from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
+from worldmodel_train.data.picture_size import PictureSize, frame_size
+from worldmodel_train.facts import ClipShape, DataFacts, FrameSize, Misfit, SourceFacts
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
@@ -78,14 +79,20 @@ class SourceConfig(ShardsConfig):
 class AugmentConfig(StrictConfig):
     """Random resized crop and flip, drawn once per clip."""
 
-    size: int = Field(ge=1)
-    """Height and width of a clip in pixels."""
+    size: PictureSize
+    """Height and width of a clip in pixels: one number for both, or `[height, width]`."""
     scale: tuple[float, float] = (0.3, 1.0)
     """Least and most share of the picture's area that a crop keeps."""
     aspect: tuple[float, float] = (0.75, 1.35)
-    """Least and most width / height of a crop."""
+    """Least and most width / height of a crop, relative to the clip's own: so much may a picture be
+    stretched."""
     flip: float = Field(ge=0, le=1, default=0.5)
     """Probability that a clip is mirrored left to right."""
+
+    @property
+    def frame_size(self) -> FrameSize:
+        """Height and width of a clip, however they are spelled."""
+        return frame_size(self.size)
 
     @model_validator(mode="after")
     def _ranges_are_ordered(self) -> "AugmentConfig":
@@ -155,6 +162,8 @@ def _names_of(classes: object) -> object:
 class DataConfig(StrictConfig):
     """Clips of videos: the training mixture, the held-out clips, and how both are read."""
 
+    gives: ClassVar[Literal["clips"]] = "clips"
+
     name: Literal["data/videos"] = "data/videos"
     """The kind of data."""
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
@@ -188,7 +197,7 @@ class DataConfig(StrictConfig):
         )
 
     def _facts(self, source: SourceConfig, key: KeyPath, share: float) -> SourceFacts:
-        clip = ClipShape(source.clip.frames, self.augment.size, self.augment.size)
+        clip = ClipShape(source.clip.frames, *self.augment.frame_size)
         return SourceFacts(key=key, clip=clip, share=share)
 
     def length_index(self, frames: int) -> int:
@@ -234,12 +243,14 @@ class DataConfig(StrictConfig):
         self,
         preparation: "worldmodel_train.protocols.Preparation[Any] | None",
         position: "worldmodel_train.data.loader.LoaderPosition",
+        opened: DataFacts | None = None,
     ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
         """This rank's micro-batches, forever; raises what `loader.build_loader` raises."""
         from worldmodel_train.data.clip_batches import clip_feed
         from worldmodel_train.data.loader import build_loader
         from worldmodel_train.data.preparation import as_read
 
+        del opened  # the same as before
         assert position.micro_batch % self.loader.clips_per_video == 0
         return build_loader(clip_feed(self), preparation or as_read, position=position)
 
@@ -251,7 +262,7 @@ class DataConfig(StrictConfig):
 
         loaded = load_clips(
             source,
-            size=self.augment.size,
+            size=self.augment.frame_size,
             limit=limit,
             decoder=self.decoder,
             clips_per_video=clips_per_video,

@@ -27,6 +27,7 @@ from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
+from worldmodel_train.facts import FrameSize
 from worldmodel_train.types import Clips, Skip
 
 _log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class FixedClips:
 def load_clips(
     source: SourceConfig,
     *,
-    size: int,
+    size: FrameSize,
     limit: int,
     decoder: DecoderConfig,
     clips_per_video: int = 1,
@@ -131,7 +132,7 @@ def _require_answers(source: str, skipped: Sequence[Skip]) -> None:
 
 
 def _requests(
-    source: SourceConfig, size: int, decoder: DecoderConfig, count: int
+    source: SourceConfig, size: FrameSize, decoder: DecoderConfig, count: int
 ) -> Sequence[ClipRequest]:
     return [
         ClipRequest(

@@ -7,6 +7,7 @@ VIDEO_SUFFIXES = frozenset(
     )
 )
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp"))
+"""Of pictures, which are videos of one frame."""
 
 MEMBER_LIMIT = 1 << 31  # bytes; a larger file is no clip's video
 JSON_LIMIT = 1 << 26  # bytes; read, it takes twenty times as many

@@ -69,8 +69,10 @@ def _new(destination: Path) -> Path:
 
 def _check_clip(modules: Parts, clip: ClipSize) -> None:
     embed = modules.target_encoder.patch_embed
-    if clip.frames < 1 or clip.frames % embed.tubelet or clip.size < 1 or clip.size % embed.patch:
+    rests = clip.frames % embed.tubelet, clip.height % embed.patch, clip.width % embed.patch
+    if min(clip) < 1 or any(rests):
         raise CheckpointError(
-            f"clips of {clip.frames} frames of {clip.size} px do not split into tubelets of "
-            f"{embed.tubelet} frames of {embed.patch} px; give the size of the training clips"
+            f"clips of {clip.frames} frames of {clip.height}x{clip.width} px do not split into "
+            f"tubelets of {embed.tubelet} frames of {embed.patch} px; give the size of the "
+            "training clips"
         )

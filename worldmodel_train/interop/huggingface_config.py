@@ -65,7 +65,7 @@ def check_config(path: Path, config: Mapping[str, object], parts: Parts) -> None
             f"{parts.target_encoder.position.name} is {model_type!r} in transformers; "
             "take the other recipe, or set method.encoder.position"
         )
-    ours = config_of(parts, ClipSize(frames=1, size=1))
+    ours = config_of(parts, ClipSize(frames=1, height=1, width=1))
     wrong = [
         f"    {key}: file has {config.get(key)!r}, recipe has {ours[key]!r} ({where})"
         for key, where in RECIPE_KEYS.items()
@@ -97,6 +97,11 @@ def _agree(key: str, value: object, ours: Mapping[str, object]) -> bool:
 
 
 def _vjepa2(parts: Parts, clip: ClipSize) -> Config:
+    if clip.height != clip.width:
+        raise CheckpointError(
+            "VJEPA2Model of transformers counts positions in squares and would misplace tokens "
+            f"of clips of {clip.height}x{clip.width} px; use layout merged or meta"
+        )
     encoder, predictor = size_of(parts.target_encoder), size_of(parts.predictor)
     embed = parts.target_encoder.patch_embed
     return {
@@ -105,7 +110,7 @@ def _vjepa2(parts: Parts, clip: ClipSize) -> Config:
         "dtype": "float32",
         "patch_size": embed.patch,
         "tubelet_size": embed.tubelet,
-        "crop_size": clip.size,
+        "crop_size": clip.height,
         "frames_per_clip": clip.frames,
         "in_chans": 3,
         "hidden_size": encoder.width,
@@ -125,12 +130,12 @@ def _vjepa2(parts: Parts, clip: ClipSize) -> Config:
 
 
 def _ijepa(parts: Parts, clip: ClipSize) -> Config:
-    encoder = size_of(parts.target_encoder)
+    encoder, square = size_of(parts.target_encoder), clip.height == clip.width
     return {
         "architectures": ["IJepaModel"],
         "model_type": "ijepa",
         "dtype": "float32",
-        "image_size": clip.size,
+        "image_size": clip.height if square else [clip.height, clip.width],
         "patch_size": parts.target_encoder.patch_embed.patch,
         "num_channels": 3,
         "hidden_size": encoder.width,

@@ -1,6 +1,7 @@
 """Sine-cosine position tables, which other layouts store and ours computes."""
 
 import math
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -16,12 +17,12 @@ class ClipSize(NamedTuple):
     """Frames of a clip, and its height and width in pixels."""
 
     frames: int
-    size: int
+    height: int
+    width: int
 
     def grid(self, *, patch: int, tubelet: int) -> TokenGrid:
         """The grid of tokens of such a clip."""
-        side = self.size // patch
-        return TokenGrid(self.frames // tubelet, side, side)
+        return TokenGrid(self.frames // tubelet, self.height // patch, self.width // patch)
 
 
 def table(position: SinCos2d | SinCos3d, grid: TokenGrid, width: int) -> Float[Tensor, "1 n d"]:
@@ -31,7 +32,7 @@ def table(position: SinCos2d | SinCos3d, grid: TokenGrid, width: int) -> Float[T
 
 
 def is_our_table(stored: Float[Tensor, "1 n d"], position: Position) -> bool:
-    """Whether a stored table says what `position` computes, for some grid of square frames.
+    """Whether a stored table says what `position` computes, for some grid.
 
     Released V-JEPA 2 files carry a table that their rotary models never read: for those any
     sine-cosine table will do. Learned positions never pass.
@@ -39,27 +40,33 @@ def is_our_table(stored: Float[Tensor, "1 n d"], position: Position) -> bool:
     _, num_tokens, width = stored.shape
     match position:
         case SinCos2d() | SinCos3d():
-            tables = [table(position, grid, width) for grid in _grids(num_tokens, position)]
+            grids = _grids(num_tokens, position)
+            tables = (table(position, grid, width) for grid in grids)
         case _:
             grids = _grids(num_tokens, SinCos3d())
-            tables = [table(SinCos3d(), grid, width) for grid in grids]
-            tables += [_half_for_time(grid, width) for grid in grids if width % 8 == 0]
+            tables = chain(
+                (table(SinCos3d(), grid, width) for grid in grids),
+                (_half_for_time(grid, width) for grid in grids if width % 8 == 0),
+            )
     return any(torch.allclose(stored.float(), ours, rtol=0, atol=1e-5) for ours in tables)
 
 
 def _grids(num_tokens: int, position: SinCos2d | SinCos3d) -> list[TokenGrid]:
-    """Grids of square frames with so many tokens."""
+    """Grids with so many tokens, those of square frames first: nearly all tables are theirs."""
     most = 1 if isinstance(position, SinCos2d) else num_tokens
-    sides = {
-        frames: math.isqrt(num_tokens // frames)
-        for frames in range(1, most + 1)
-        if num_tokens % frames == 0
-    }
-    return [
-        TokenGrid(frames, side, side)
-        for frames, side in sides.items()
-        if frames * side * side == num_tokens
+    grids = [
+        TokenGrid(frames, height, num_tokens // frames // height)
+        for frames in _divisors(num_tokens)
+        if frames <= most
+        for height in _divisors(num_tokens // frames)
     ]
+    return sorted(grids, key=lambda grid: grid.height != grid.width)
+
+
+def _divisors(number: int) -> list[int]:
+    """All that divide a number."""
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return sorted({*small, *(number // n for n in small)})
 
 
 def _half_for_time(grid: TokenGrid, width: int) -> Float[Tensor, "1 n d"]:

@@ -31,7 +31,11 @@ from worldmodel_train.types import LatentPair, Losses, Trajectories
 
 
 class Config(StrictConfig):
-    """The defaults are the published ones."""
+    """The defaults are the published ones.
+
+    The published code scales each number of an action to mean 0 and spread 1 over the data set:
+    give `data.actions` for that.
+    """
 
     takes: ClassVar[str] = "trajectories"
 

@@ -20,8 +20,12 @@ class BlockSize(NamedTuple):
     width: int
 
 
-def sides(area: int, aspect: float) -> tuple[int, int]:
-    """Height and width of the rectangle of about `area` tokens with `aspect` = height / width."""
+def sides(share: float, stretch: float, grid: TokenGrid) -> tuple[int, int]:
+    """Height and width of a block that takes that `share` of a frame; it may be larger than that.
+
+    One that is stretched by 1 has the frame's height / width, one by 2 twice that.
+    """
+    area, aspect = int(grid.height * grid.width * share), stretch * (grid.height / grid.width)
     return max(1, round(math.sqrt(area * aspect))), max(1, round(math.sqrt(area / aspect)))
 
 

@@ -31,9 +31,10 @@ class Multiblock2D(StrictConfig):
     target_scale: ShareRange = (0.15, 0.2)
     """Area of a target block as a share of the image."""
     target_aspect: PositiveRange = (0.75, 1.5)
-    """Height of a target block over its width."""
+    """Height of a target block over its width, relative to the image's."""
     context_scale: ShareRange = (0.85, 1.0)
-    """Area of the square context block as a share of the image, before targets are taken out."""
+    """Area of the context block, which has the image's shape, as a share of it, before targets are
+    taken out."""
     min_keep: int = Field(default=10, ge=0)
     """The context must keep more tokens than this, or the image's blocks are drawn again."""
     truncate: Truncate = "random"
@@ -109,8 +110,8 @@ class Multiblock2D(StrictConfig):
         )
 
 
-def _size(grid: TokenGrid, scale: float, aspect: float) -> BlockSize:
-    height, width = sides(int(grid.height * grid.width * scale), aspect)
+def _size(grid: TokenGrid, scale: float, stretch: float) -> BlockSize:
+    height, width = sides(scale, stretch, grid)
     height, width = min(height, grid.height - 1), min(width, grid.width - 1)
     return BlockSize(frames=1, height=height, width=width)
 

@@ -29,7 +29,7 @@ class Multiblock3D(StrictConfig):
     temporal_scale: ShareRange = (1.0, 1.0)
     """Length of a block as a share of the clip; 1 makes tubes."""
     aspect_ratio: PositiveRange = (0.75, 1.5)
-    """Height of a block over its width."""
+    """Height of a block over its width, relative to a frame's."""
     truncate: Truncate = "random"
     """How sets of different size fit one tensor: `late` drops the latest tokens, as the released
     V-JEPA code does, `random` drops without a bias, `none` pads."""
@@ -60,8 +60,8 @@ class Multiblock3D(StrictConfig):
         key = stream("size", self.name, seed)
         draws = uniforms(key, np.array([[step]]), np.arange(64)[:, None], np.arange(3))
         for temporal, spatial, aspect in draws.tolist():
-            area = int(grid.height * grid.width * within(self.spatial_scale, spatial))
-            height, width = sides(area, within(self.aspect_ratio, aspect))
+            share, stretch = within(self.spatial_scale, spatial), within(self.aspect_ratio, aspect)
+            height, width = sides(share, stretch, grid)
             size = BlockSize(
                 frames=max(1, int(grid.frames * within(self.temporal_scale, temporal))),
                 height=min(height, grid.height),

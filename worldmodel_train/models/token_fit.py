@@ -37,9 +37,9 @@ def token_misfits(size: TubeletSize, data: DataFacts, *, key: str) -> Iterator[M
     `key` is where the recipe has the size, such as method.encoder.
     """
     for source in data:
-        side = source.clip.height
-        if side % size.patch:
-            yield data.size_key, not_a_multiple(side, size.patch, f"{key}.patch")
+        sides = _sides_in_pieces(source.clip, size.patch, f"{key}.patch")
+        if sides:
+            yield data.size_key, "; ".join(sides)
             return
         frames_key, frames = (*source.key, "clip", "frames"), source.clip.frames
         if frames % size.tubelet:
@@ -49,6 +49,16 @@ def token_misfits(size: TubeletSize, data: DataFacts, *, key: str) -> Iterator[M
         if grid.num_tokens > MAX_TOKENS:
             message = f"{shape_of(grid)} are more than any model can attend to; "
             yield frames_key, message + "use shorter or smaller clips"
+
+
+def _sides_in_pieces(clip: ClipShape, patch: int, key: str) -> list[str]:
+    """What is wrong with height and width, once where they are the same."""
+    if clip.height == clip.width:
+        return [not_a_multiple(clip.height, patch, key)] if clip.height % patch else []
+    named = {"height": clip.height, "width": clip.width}
+    return [
+        f"{name} {not_a_multiple(side, patch, key)}" for name, side in named.items() if side % patch
+    ]
 
 
 def encoder_misfits(encoder: EncoderConfig, data: DataFacts) -> Iterator[Misfit]:

@@ -87,7 +87,7 @@ def pretrain(spec: RunSpec) -> RunResult:
         shortages_in_words(clock),
     ):
         objective = _build_objective(spec, checkpointing, runtime)
-        frozen = fingerprints(objective)
+        frozen, episodes = fingerprints(objective), spec.open_episodes()
         stored = (
             None
             if last is None
@@ -95,6 +95,7 @@ def pretrain(spec: RunSpec) -> RunResult:
         )
         if stored is not None:
             stored.require_frozen(frozen)
+            stored.require_episodes(episodes)
         begins = stored or first_weights(init, objective)
         streams = stored.streams if stored is not None else None
         context = RunContext(
@@ -102,6 +103,7 @@ def pretrain(spec: RunSpec) -> RunResult:
             clock=clock,
             signals=signals,
             agreement=Agreement(train.timeout_s),
+            episodes=episodes,
             streams=StreamPositions(streams),
         )
         if stored is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from worldmodel_train.data.stream_positions import StreamPositions
+from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.ranks.agreement import Agreement
@@ -17,5 +18,7 @@ class RunContext:
     clock: Clock
     signals: StopSignals
     agreement: Agreement
+    episodes: EpisodeFacts | None
+    """What the objective was told of episodes, if it learns from any."""
     streams: StreamPositions
     """How far sources that cannot seek have been read."""

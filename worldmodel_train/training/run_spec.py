@@ -7,6 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.stream_positions import StreamState
+from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.cost import StepCost
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
@@ -52,6 +53,8 @@ class RunSpec:
     read_recipe: Callable[[Path], str]
     """A stored recipe, resolved again: an older version did not write what has a default now."""
     run_dir: Path
+    open_episodes: Callable[[], EpisodeFacts | None]
+    """What the objective was told of episodes; None of data that holds none."""
     cost: StepCost | None
     """What a step costs; without it there is no MFU, and nothing can be `auto` that hangs on it."""
     resume: Literal["auto", "never"] = "auto"

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldmodel_train.data.decoding.crop import CENTER_CROP, Box, Crop, frame_crop
+from worldmodel_train.facts import FrameSize
 
+SMALL = FrameSize(16, 16)
 UNIT = st.floats(0, 1)
 SHAPES = st.lists(st.tuples(st.floats(0.05, 1), st.floats(0.3, 3)), max_size=4)
 SIDES = st.integers(1, 4000)
@@ -14,12 +16,13 @@ SIDES = st.integers(1, 4000)
     shapes=SHAPES,
     place=st.tuples(UNIT, UNIT),
     sides=st.tuples(SIDES, SIDES),
-    size=st.sampled_from([16, 96, 256]),
+    size=st.sampled_from([(16, 16), (96, 160), (256, 256), (48, 16)]),
 )
 def test_the_box_lies_inside_the_picture_before_and_after_scaling(shapes, place, sides, size):
     (width, height), (x, y) = sides, place
-    crop = Crop(shapes=tuple(shapes), x=x, y=y, aspect=(0.75, 1.35))
-    box = crop.box(width, height)
+    crop = Crop(shapes=tuple(shapes), x=x, y=y, stretch=(0.75, 1.35))
+    size = FrameSize(*size)
+    box = crop.box(width, height, size)
     framing = frame_crop(crop, width=width, height=height, size=size)
     for area, w, h in ((box, width, height), (framing.box, framing.width, framing.height)):
         assert area.left >= 0
@@ -29,35 +32,46 @@ def test_the_box_lies_inside_the_picture_before_and_after_scaling(shapes, place,
 
 
 def test_a_large_picture_is_scaled_before_it_is_copied():
-    framing = frame_crop(CENTER_CROP, width=1920, height=1080, size=256)
+    framing = frame_crop(CENTER_CROP, width=1920, height=1080, size=FrameSize(256, 256))
     assert framing.width * framing.height < 1920 * 1080 / 10
     assert (framing.box.width, framing.box.height) == (256, 256)
 
 
 def test_a_small_picture_is_decoded_as_it_is():
-    framing = frame_crop(CENTER_CROP, width=320, height=180, size=128)
+    framing = frame_crop(CENTER_CROP, width=320, height=180, size=FrameSize(128, 128))
     assert (framing.width, framing.height) == (320, 180)
 
 
 def test_the_centre_crop_is_the_middle_square():
     picture = np.zeros((20, 40, 3), dtype=np.uint8)
     picture[:, 10:30] = 255
-    cut = frame_crop(CENTER_CROP, width=40, height=20, size=16).cut(picture, 16)
+    cut = frame_crop(CENTER_CROP, width=40, height=20, size=SMALL).cut(picture, SMALL)
     assert cut.shape == (16, 16, 3)
     assert (cut == 255).all()
 
 
-@given(shapes=SHAPES, x=UNIT)
-def test_cuts_have_the_clip_size(shapes, x):
+@given(sides=st.tuples(st.integers(40, 4000), st.integers(40, 4000)))
+def test_the_centre_crop_of_a_wide_clip_is_the_largest_box_of_its_shape(sides):
+    box = CENTER_CROP.box(*sides, FrameSize(96, 160))
+    assert abs(box.width - box.height * 160 / 96) <= 1
+    assert (box.width == sides[0]) or (box.height == sides[1])
+
+
+@given(shapes=SHAPES, x=UNIT, sides=st.sampled_from([(24, 24), (8, 24), (40, 16)]))
+def test_cuts_have_the_clip_size(shapes, x, sides):
     crop = Crop(shapes=tuple(shapes), x=x)
     picture = np.zeros((37, 53, 3), dtype=np.uint8)
-    assert frame_crop(crop, width=53, height=37, size=24).cut(picture, 24).shape == (24, 24, 3)
+    size = FrameSize(*sides)
+    cut = frame_crop(crop, width=53, height=37, size=size).cut(picture, size)
+    assert cut.shape == (*sides, 3)
 
 
 def test_every_place_is_as_likely_and_the_last_is_reached():
-    lefts = [Crop(shapes=((0.25, 1.0),), x=(i + 0.5) / 100).box(8, 8).left for i in range(100)]
+    lefts = [
+        Crop(shapes=((0.25, 1.0),), x=(i + 0.5) / 100).box(8, 8, SMALL).left for i in range(100)
+    ]
     assert [lefts.count(left) for left in range(5)] == [20] * 5
-    assert Crop(shapes=((0.25, 1.0),), x=1.0).box(8, 8).left == 4
+    assert Crop(shapes=((0.25, 1.0),), x=1.0).box(8, 8, SMALL).left == 4
 
 
 @pytest.mark.parametrize(
@@ -69,7 +83,7 @@ def test_every_place_is_as_likely_and_the_last_is_reached():
     ],
 )
 def test_where_no_shape_fits_the_centre_is_cut_to_the_nearest_aspect_allowed(sides, box):
-    crop = Crop(shapes=((1.0, 9.0), (1.0, 0.1)), x=0.9, y=0.1, aspect=(0.75, 1.35))
-    found = crop.box(*sides)
+    crop = Crop(shapes=((1.0, 9.0), (1.0, 0.1)), x=0.9, y=0.1, stretch=(0.75, 1.35))
+    found = crop.box(*sides, SMALL)
     assert (found.width, found.height) == (box.width, box.height)
     assert abs(found.left - box.left) + abs(found.top - box.top) <= 1

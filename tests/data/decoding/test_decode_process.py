@@ -71,7 +71,7 @@ def test_the_child_gives_the_same_clip_as_the_decoder_itself(make_video, make_re
 
 
 def test_several_clips_come_back_in_one_answer(make_video, make_request):
-    video, requests = make_video(), [make_request(3), make_request(2, start=0.5, size=16)]
+    video, requests = make_video(), [make_request(3), make_request(2, start=0.5, size=(16, 24))]
     with DecodeProcess(DecoderConfig()) as process:
         together = [np.empty(request.shape, dtype=np.uint8) for request in requests]
         decoded = process.decode_into(video, requests, together)

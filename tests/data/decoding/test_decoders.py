@@ -198,7 +198,7 @@ def test_clips_decoded_together_are_those_decoded_alone(videos, make_request, de
     crops = (CENTER_CROP, Crop(flip=True), Crop(shapes=((0.4, 1.0),), x=0.1, y=0.9))
     requests = [
         make_request(4, 4.0, start=start, size=size, crop=crop)
-        for start, size, crop in zip((0.0, 0.1, 0.9), (64, 112, 64), crops, strict=True)
+        for start, size, crop in zip((0.0, 0.1, 0.9), (64, (48, 112), 64), crops, strict=True)
     ]
     clips = [np.empty(request.shape, dtype=np.uint8) for request in requests]
     make_decoder(decoder).decode_into(video, requests, clips)

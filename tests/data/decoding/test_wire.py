@@ -28,7 +28,8 @@ def test_a_message_and_its_body_arrive(line):
 
 def test_a_request_survives_json(make_request):
     request = make_request(
-        crop=Crop(shapes=((0.3, 1.2), (0.5, 0.8)), x=0.1, y=0.9, flip=True, aspect=(0.5, 2.0))
+        size=(96, 160),
+        crop=Crop(shapes=((0.3, 1.2), (0.5, 0.8)), x=0.1, y=0.9, flip=True, stretch=(0.5, 2.0)),
     )
     exact = replace(request, exact=ExactFrames(numbers=(0, 3, 6, 9), length=12))
     for sent in (request, exact):

@@ -3,6 +3,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import ColorRange
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,21 @@ def test_small_videos_are_not_enlarged(tmp_path, make_video):
     source = make_video(tmp_path / "a.mp4", size=(64, 48))
     _, facts = encoded(source, tmp_path / "b.mp4", short_side=320)
     assert facts[:2] == (64, 48)
+
+
+@pytest.mark.parametrize("color_range", ["MPEG", "JPEG"])
+def test_greys_stay_whatever_range_the_source_has(tmp_path, color_range):
+    # phones film in the full range of bytes, which players know by a note in the stream
+    picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 200, np.uint8), format="rgb24")
+    with av.open(str(tmp_path / "a.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=10, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.color_range = ColorRange[color_range].value
+        frame = picture.reformat(format="yuv420p", dst_color_range=color_range)
+        file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    (made,), _ = encoded(tmp_path / "a.mp4", tmp_path / "b.mp4", short_side=32)
+    assert abs(made.to_ndarray(format="rgb24").mean() - 200) < 3
 
 
 def test_hevc_has_fixed_keyframes_too(tmp_path, make_video):

@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from worldmodel_train.data.config import LoaderConfig, ShardsConfig
 from worldmodel_train.data.health import BadDataError
@@ -14,8 +15,9 @@ from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.wanted_files import WantedFiles
-from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
+from worldmodel_train.data.trajectories.scaling import real
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.types import Trajectories
 
@@ -187,6 +189,34 @@ def test_what_a_method_needs_is_known_once_an_episode_is_opened(folder):
     facts = config.open_facts().episodes
     assert (facts.observation, facts.action_width, facts.state_width) == ((4, 6, 3), 4, 2)
     assert not facts.discrete_actions
+
+
+SCALE = ActionScale(mean=(3.0, -1.0), std=(2.0, 0.5))
+
+
+def test_actions_are_scaled_and_scaled_back_each_number_by_its_own(folder):
+    held_out = ShardsConfig(shards=str(folder / "*.tar"))
+    plain, scaled = (config_of(folder, actions=one, held_out=held_out) for one in (None, SCALE))
+    pairs = [
+        (batches(plain, 1)[0].content, batches(scaled, 1)[0].content),
+        (plain.held_out_content(3), scaled.held_out_content(3)),
+    ]
+    for taken, content in pairs:
+        by_hand = (taken.actions - torch.tensor([3.0, -1, 3, -1])) / torch.tensor([2, 0.5, 2, 0.5])
+        assert torch.equal(content.actions, by_hand)
+        assert torch.equal(content.observations, taken.observations)
+        torch.testing.assert_close(real(content.actions, SCALE), taken.actions)
+
+
+def test_a_scale_of_other_actions_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"data\.actions scales 1 numbers, and an action has 2"):
+        config_of(folder, actions=ActionScale(mean=(0.0,), std=(1.0,))).open_facts()
+    write_episodes(tmp_path / "choices", [episode(0, discrete=True)])
+    with pytest.raises(ValueError, match="these actions are choices; write null"):
+        config_of(tmp_path / "choices", actions=SCALE).open_facts()
+    for mean, std in (((0.0, 1.0), (1.0,)), ((0.0,), (0.0,)), ((float("nan"),), (1.0,))):
+        with pytest.raises(ValidationError):
+            ActionScale(mean=mean, std=std)
 
 
 def test_held_out_episodes_give_the_same_windows_every_time(folder):

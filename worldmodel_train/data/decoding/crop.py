@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from worldmodel_train.facts import FrameSize
+
 _LARGE = 2.0  # boxes this many times the clip's size are scaled down by the decoder
 
 
@@ -23,29 +25,32 @@ class Box:
 class Crop:
     """A crop drawn before the picture's size is known.
 
-    The first of `shapes` (share of the area, width / height) that fits the picture is taken, `x`
-    and `y` in [0, 1) place it: 0 left or top. If none fits, the largest centred box whose shape is
-    within `aspect`: the whole picture, or the picture cut on one axis.
+    The first of `shapes` (share of the area, stretch) that fits the picture is taken, `x` and `y`
+    in [0, 1) place it: 0 left or top. If none fits, the largest centred box whose stretch is within
+    `stretch`: the whole picture, or the picture cut on one axis. A box that is stretched by 1 has
+    the clip's width / height, one by 2 twice that.
     """
 
     shapes: tuple[tuple[float, float], ...] = ()
     x: float = 0.5
     y: float = 0.5
-    aspect: tuple[float, float] = (1.0, 1.0)
-    """Least and most width / height of the box that is taken if no shape fits."""
+    stretch: tuple[float, float] = (1.0, 1.0)
+    """Least and most of the box that is taken if no shape fits."""
     flip: bool = False
 
-    def box(self, width: int, height: int) -> Box:
-        """The crop in a picture of this size."""
-        for area, aspect in self.shapes:
+    def box(self, width: int, height: int, clip: FrameSize) -> Box:
+        """The crop in a picture of this size, for a clip of that."""
+        upright = clip.width / clip.height
+        for area, stretch in self.shapes:
+            aspect = stretch * upright
             w = round((area * width * height * aspect) ** 0.5)
             h = round((area * width * height / aspect) ** 0.5)
             if 0 < w <= width and 0 < h <= height:
                 left, top = _place(self.x, width - w), _place(self.y, height - h)
                 return Box(left=left, top=top, width=w, height=h)
-        least, most = self.aspect
-        w = min(width, max(1, round(height * most)))
-        h = min(height, max(1, round(width / least)))
+        least, most = self.stretch
+        w = min(width, max(1, round(height * (most * upright))))
+        h = min(height, max(1, round(width / (least * upright))))
         return Box(left=(width - w) // 2, top=(height - h) // 2, width=w, height=h)
 
 
@@ -65,32 +70,34 @@ class Framing:
     height: int
     box: Box
 
-    def cut(self, picture: UInt8[np.ndarray, "h w c"], size: int) -> UInt8[np.ndarray, "s s c"]:
-        """The box of `picture`, resized to `size` x `size`."""
+    def cut(
+        self, picture: UInt8[np.ndarray, "h w c"], size: FrameSize
+    ) -> UInt8[np.ndarray, "{size.height} {size.width} c"]:
+        """The box of `picture`, resized to `size`."""
         box = self.box
         part = picture[box.top : box.top + box.height, box.left : box.left + box.width]
-        if part.shape[:2] == (size, size):
+        if part.shape[:2] == size:
             return part
-        shrinks = box.width * box.height > size * size
+        shrinks = box.width * box.height > size.width * size.height
         interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(part, (size, size), interpolation=interpolation)
+        return cv2.resize(part, (size.width, size.height), interpolation=interpolation)
 
 
-def frame_crop(crop: Crop, *, width: int, height: int, size: int) -> Framing:
-    """How to decode a `width` x `height` picture for a crop of `size` x `size`.
+def frame_crop(crop: Crop, *, width: int, height: int, size: FrameSize) -> Framing:
+    """How to decode a `width` x `height` picture for a crop of `size`.
 
     A box at least twice as large as the clip is scaled while decoding, so that no full-size RGB
     picture is made; below that, scaling the whole picture costs more than it saves.
     """
-    box = crop.box(width, height)
-    if min(box.width, box.height) < _LARGE * size:
+    box = crop.box(width, height, size)
+    if box.width < _LARGE * size.width or box.height < _LARGE * size.height:
         return Framing(width=width, height=height, box=box)
-    scaled_width = max(size, round(width * size / box.width))
-    scaled_height = max(size, round(height * size / box.height))
+    scaled_width = max(size.width, round(width * size.width / box.width))
+    scaled_height = max(size.height, round(height * size.height / box.height))
     scaled = Box(
-        left=min(round(box.left * size / box.width), scaled_width - size),
-        top=min(round(box.top * size / box.height), scaled_height - size),
-        width=size,
-        height=size,
+        left=min(round(box.left * size.width / box.width), scaled_width - size.width),
+        top=min(round(box.top * size.height / box.height), scaled_height - size.height),
+        width=size.width,
+        height=size.height,
     )
     return Framing(width=scaled_width, height=scaled_height, box=scaled)

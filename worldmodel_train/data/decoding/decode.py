@@ -9,6 +9,7 @@ from jaxtyping import Float64, UInt8
 
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.facts import FrameSize
 
 ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
 """t h w c; clips of one list differ in length and size."""
@@ -55,8 +56,7 @@ class ClipRequest:
     fps: float
     start: float
     """Where the clip starts, in [0, 1): a share of the moments that leave room for it."""
-    size: int
-    """Height and width of the clip."""
+    size: FrameSize
     crop: Crop
     max_pixels: int
     """Largest picture that may be decoded."""
@@ -66,7 +66,7 @@ class ClipRequest:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the clip: t, h, w, c."""
-        return self.frames, self.size, self.size, 3
+        return self.frames, self.size.height, self.size.width, 3
 
 
 @dataclass(frozen=True, kw_only=True)

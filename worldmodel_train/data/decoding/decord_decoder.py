@@ -68,7 +68,7 @@ class DecordDecoder:
         video: bytes,
         request: ClipRequest,
         index: Int64[np.ndarray, "t"],
-        clip: UInt8[np.ndarray, "t s s c"],
+        clip: UInt8[np.ndarray, "t h w c"],
     ) -> None:
         """Raises DecodeError if decord repeats a picture that PyAV does not.
 

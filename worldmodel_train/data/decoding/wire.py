@@ -12,6 +12,7 @@ from typing import Any
 
 from worldmodel_train.data.decoding.crop import Crop
 from worldmodel_train.data.decoding.decode import ClipRequest, ExactFrames
+from worldmodel_train.facts import FrameSize
 
 _HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
 _JSON_LIMIT = 1 << 20
@@ -86,9 +87,10 @@ def pack_request(request: ClipRequest) -> Message:
 def unpack_request(message: Message) -> ClipRequest:
     """The request that `pack_request` packed."""
     crop = dict(message["crop"])
-    crop["shapes"] = tuple((area, aspect) for area, aspect in crop["shapes"])
-    crop["aspect"] = tuple(crop["aspect"])
+    crop["shapes"] = tuple((area, stretch) for area, stretch in crop["shapes"])
+    crop["stretch"] = tuple(crop["stretch"])
     exact = message["exact"]
     if exact is not None:
         exact = ExactFrames(numbers=tuple(exact["numbers"]), length=exact["length"])
-    return ClipRequest(**{**message, "crop": Crop(**crop), "exact": exact})
+    size = FrameSize(*message["size"])
+    return ClipRequest(**{**message, "size": size, "crop": Crop(**crop), "exact": exact})

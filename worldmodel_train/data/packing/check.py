@@ -4,9 +4,8 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BufferedIOBase, BufferedReader
+from io import BufferedReader
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_model
@@ -14,7 +13,7 @@ from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.journal import Index, ShardRecord
 from worldmodel_train.data.packing.pool import Lost, WorkerPool
 from worldmodel_train.data.packing.prepare import file_sha256
-from worldmodel_train.data.packing.probe import Beat, VideoInfo
+from worldmodel_train.data.packing.probe import Beat, Probe
 from worldmodel_train.data.packing.read import (
     RawSample,
     compressed_shards,
@@ -23,11 +22,9 @@ from worldmodel_train.data.packing.read import (
 )
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
-from worldmodel_train.data.video_files import VIDEO_SUFFIXES
+from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 LONGEST_NAME = 100  # characters of a label or codec
-
-Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
 
 
 @dataclass
@@ -140,8 +137,8 @@ def _instead_of_index(out: Path) -> str:
         return "repeat the pack command to finish it"
     if any(out.glob("*.tar")):
         return (
-            f"check and show know sets of `wmt data pack` alone. For training on others' shards, "
-            f"`wmt data index {out}` looks for what cannot be used"
+            "of videos, check and show know sets of `wmt data pack` alone. For training on others' "
+            f"shards, `wmt data index {out}` looks for what cannot be used"
         )
     return compressed_shards(out) or "is it a packed folder?"
 
@@ -193,7 +190,7 @@ def _verified(sample: RawSample, probe: Probe, beat: Beat) -> SampleInfo:
     """The sample's information, once its json, hash and video agree."""
     if not sample.description:
         raise BadVideo("json", "missing")
-    if sample.suffix not in VIDEO_SUFFIXES:
+    if sample.suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
         raise BadVideo("video", f"missing (found {sample.suffix})")
     try:
         info = parse_model(SampleInfo, sample.description, f"{sample.key}.json")

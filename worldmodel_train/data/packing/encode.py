@@ -181,7 +181,11 @@ def _write(frames: Iterable[VideoFrame], target: Path, output: Output, beat: Bea
             if count == 0:
                 stream.width, stream.height = output.shape.of(frame)
             scaled = _upright(frame).reformat(
-                stream.width, stream.height, "yuv420p", interpolation="BICUBIC"
+                stream.width,
+                stream.height,
+                "yuv420p",
+                interpolation="BICUBIC",
+                dst_color_range="MPEG",  # the one that a file means which names none
             )
             scaled.pts, scaled.time_base = count, 1 / output.rate
             scaled.pict_type = 0  # the encoder places keyframes, not the source

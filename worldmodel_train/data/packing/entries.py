@@ -1,29 +1,37 @@
 """What to pack: a folder, a CSV or JSONL list, or paths on standard input -> entries."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_object
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.folder_entries import folder_entries
+from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 COLUMNS = ("path", "label", "caption", "start", "end")
 LATEST_S = 1e9  # thirty years; FFmpeg counts ticks in 64 bits and would overflow far beyond it
 
 
-def read_entries(source: str, root: Path | None, stdin: Iterable[str]) -> list[Entry]:
+def read_entries(
+    source: str,
+    root: Path | None,
+    stdin: Iterable[str],
+    *,
+    suffixes: Set[str] = VIDEO_SUFFIXES,
+) -> list[Entry]:
     """The entries of SRC: a folder, a `.csv` or `.jsonl` list, or `-` for paths on `stdin`.
 
     Relative paths of a list are looked up under `root` (default: the folder of the list; the
-    working folder for stdin). Raises PackError where nothing can be read.
+    working folder for stdin). `suffixes` are those wanted of a folder's files; a list may name any.
+    Raises PackError where nothing can be read.
     """
     if source == "-":
         return _with_root(({"path": line} for line in _lines(stdin)), root or Path.cwd(), "stdin")
     path = Path(source)
     if path.is_dir():
-        return folder_entries(path)
+        return folder_entries(path, suffixes)
     if not path.exists():
         raise PackError(f"{source}: no such folder or list")
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows}

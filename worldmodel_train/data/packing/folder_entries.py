@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Literal
 
@@ -11,20 +11,27 @@ from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 
-def folder_entries(folder: Path) -> list[Entry]:
+def folder_entries(folder: Path, suffixes: Set[str] = VIDEO_SUFFIXES) -> list[Entry]:
     """Every video under `folder` in sorted order; a subfolder's name is its videos' label.
+
+    Those of other suffixes are not looked at: there may be pictures beside videos that show them.
 
     Folders that cannot be listed, links to folders (never followed: they may lead round in a
     circle) and links that lead nowhere are entries too, `left_out` with the reason. Hidden files
     and folders are no part of the set.
     """
-    entries = sorted(_walk(folder), key=lambda entry: entry.path.relative_to(folder))
+    entries = sorted(_walk(folder, suffixes), key=lambda entry: entry.path.relative_to(folder))
     if not entries:
-        raise PackError(f"{folder}: holds no videos ({' '.join(sorted(VIDEO_SUFFIXES))})")
+        videos = suffixes is VIDEO_SUFFIXES
+        what, hint = ("videos", "add") if videos else ("pictures", "for videos leave out")
+        raise PackError(
+            f"{folder}: holds no {what} ({' '.join(sorted(suffixes))}); {hint} --images"
+            + (" for pictures" if videos else "")
+        )
     return entries
 
 
-def _walk(folder: Path) -> Iterator[Entry]:
+def _walk(folder: Path, suffixes: Set[str]) -> Iterator[Entry]:
     waiting = [folder]
     while waiting:
         place = waiting.pop()
@@ -43,7 +50,7 @@ def _walk(folder: Path) -> Iterator[Entry]:
                 waiting.append(path)
             elif kind == "link" and (left_out := _left_out(path)):
                 yield _entry(folder, path, left_out)
-            elif path.suffix.lower() in VIDEO_SUFFIXES:
+            elif path.suffix.lower() in suffixes:
                 yield _entry(folder, path, None)
 
 

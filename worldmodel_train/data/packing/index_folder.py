@@ -15,8 +15,9 @@ from worldmodel_train.data.shards.folder_index import (
     IndexedShard,
     write_folder_index,
 )
+from worldmodel_train.data.shards.shard_table import ShardSample
 from worldmodel_train.data.shards.tar_index import scan
-from worldmodel_train.data.shards.wanted_files import VIDEOS
+from worldmodel_train.data.shards.wanted_files import EPISODES, VIDEOS
 
 
 @dataclass
@@ -26,7 +27,7 @@ class IndexReport:
     shards: int = 0
     samples: int = 0
     unusable: Counter[str] = field(default_factory=Counter)
-    """Samples that training on videos will leave out, by reason."""
+    """Samples that training will leave out, by reason."""
     lost: list[str] = field(default_factory=list)
     """Shards that could not be scanned; they are not in the index."""
 
@@ -65,16 +66,21 @@ def index_folder(folder: Path, *, workers: int, timeout_s: float) -> IndexReport
 
 
 def scan_shard(path: Path, beat: Callable[[], None]) -> ScannedShard | Lost:
-    """The shard's size, samples and what keeps them from being videos."""
+    """The shard's size, samples and what keeps them from being videos, or episodes."""
     del beat
     with path.open("rb") as file:
         if packer := compression(file):
             return Lost(reason="compressed", detail=f"with {packer}: decompress it")
         num_bytes = os.fstat(file.fileno()).st_size
         table = scan(file)
-    problems = Counter(VIDEOS.problem(table[row]) for row in range(len(table)))
+    problems = Counter(_problem(table[row]) for row in range(len(table)))
     del problems[""]
     return ScannedShard(shard=IndexedShard(path.name, num_bytes, table), problems=problems)
+
+
+def _problem(sample: ShardSample) -> str:
+    """Why training leaves a sample out; one with arrays is an episode."""
+    return (EPISODES if "npz" in sample.spans else VIDEOS).problem(sample)
 
 
 def _kept(

@@ -10,7 +10,7 @@ from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
 from worldmodel_train.data.packing.probe import Beat, VideoInfo, probe_all, probe_ends
 from worldmodel_train.data.packing.sample import SampleInfo
-from worldmodel_train.data.video_files import MEMBER_LIMIT, VIDEO_SUFFIXES
+from worldmodel_train.data.video_files import IMAGE_SUFFIXES, MEMBER_LIMIT, VIDEO_SUFFIXES
 
 CHUNK = 1 << 20
 
@@ -81,8 +81,8 @@ def _encode(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
 
 def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
     suffix = job.entry.path.suffix.lower()
-    if suffix not in VIDEO_SUFFIXES:
-        raise BadVideo("suffix", f"{suffix or 'no suffix'}: not the name of a video container")
+    if suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
+        raise BadVideo("suffix", f"{suffix or 'no suffix'}: not the name of a video or a picture")
     _require_file(job.entry.path)
     _require_size(job.entry.path)
     try:

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
-from worldmodel_train.data.video_files import CONTAINERS
+from worldmodel_train.data.video_files import CONTAINERS, IMAGE_SUFFIXES
 
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 16384  # more is a lie in the header; believing it costs gigabytes a frame
@@ -34,6 +34,9 @@ class VideoInfo:
     height: int
     duration: float
     codec: str
+
+
+Probe = Callable[[BufferedIOBase, Beat], VideoInfo]
 
 
 @contextmanager
@@ -55,11 +58,18 @@ def open_video(file: Path | BufferedIOBase) -> Iterator[tuple[InputContainer, Vi
         raise BadVideo("undecodable", _words(error)) from error
 
 
-def _open(file: Path | BufferedIOBase) -> InputContainer:
+@contextmanager
+def _open(file: Path | BufferedIOBase) -> Iterator[InputContainer]:
+    if isinstance(file, Path) and file.suffix.lower() in IMAGE_SUFFIXES:
+        # by such a name FFmpeg takes a reader of series of files; without one it looks inside
+        with file.open("rb") as content, _open(content) as container:
+            yield container
+        return
     # "file:" keeps FFmpeg from taking the start of a name such as "12:30 take.mp4" for a protocol
     place, protocol = (f"file:{file}", "file") if isinstance(file, Path) else (file, "none")
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": protocol}
-    return av.open(place, mode="r", options=options, metadata_errors="replace")
+    with av.open(place, mode="r", options=options, metadata_errors="replace") as container:
+        yield container
 
 
 def _words(error: BaseException) -> str:

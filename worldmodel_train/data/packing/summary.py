@@ -32,7 +32,7 @@ def _lines(index: Index, rejects: Counter[str], out: Path) -> list[str]:
     size = decimal(sum(shard.bytes for shard in index.shards))
     lines = [
         f"{out}: {_count(index.samples, 'sample')} in {_count(len(index.shards), 'shard')}, "
-        f"{size}, {_duration(index.seconds)}"
+        f"{size}, {duration(index.seconds)}"
     ]
     if rejects:
         reasons = ", ".join(f"{n} {reason}" for reason, n in rejects.most_common())
@@ -48,12 +48,12 @@ def summary_table(report: CheckReport, out: Path) -> Table:
     table.add_row("shards", str(report.shards))
     table.add_row("samples", str(report.samples))
     table.add_row("bytes", decimal(report.bytes))
-    table.add_row("video", _duration(report.seconds))
-    table.add_row("frames/s", _histogram(report.frame_rates))
-    table.add_row("size", _histogram(report.sizes))
-    table.add_row("codec", Text(_histogram(report.codecs)))
+    table.add_row("video", duration(report.seconds))
+    table.add_row("frames/s", histogram(report.frame_rates))
+    table.add_row("size", histogram(report.sizes))
+    table.add_row("codec", Text(histogram(report.codecs)))
     unlabelled = report.samples - report.labels.total()
-    labels = f"{len(report.labels)} labels: {_histogram(report.labels)}" if report.labels else ""
+    labels = f"{len(report.labels)} labels: {histogram(report.labels)}" if report.labels else ""
     missing = f"{unlabelled} without a label" if unlabelled else ""
     table.add_row("labels", Text("; ".join(filter(None, (labels, missing))) or "-"))
     verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]ok[/green]"
@@ -61,7 +61,7 @@ def summary_table(report: CheckReport, out: Path) -> Table:
     return table
 
 
-def _histogram(counts: Counter[str]) -> str:
+def histogram(counts: Counter[str]) -> str:
     """Names from json files and how often they came; not markup, whatever they hold."""
     shown = [f"{printable(name, LONGEST_NAME)} ({n})" for name, n in counts.most_common(MOST_SHOWN)]
     rest = len(counts) - len(shown)
@@ -72,7 +72,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """Hours, or minutes and seconds where it is less than one hour."""
     if seconds >= 3600:
         return f"{seconds / 3600:.1f} hours"

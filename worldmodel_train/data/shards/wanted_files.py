@@ -45,6 +45,8 @@ class WantedFiles:
 
 VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO,))
 DESCRIBED_VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO, "json"))
+EPISODES = WantedFiles(needed=("npz",), read=("npz",))
+FILMED_EPISODES = WantedFiles(needed=("npz", VIDEO), read=("npz", VIDEO))
 
 
 def span_of(spans: Mapping[str, Span], name: str) -> Span | None:

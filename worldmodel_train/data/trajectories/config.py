@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.config import (
@@ -13,7 +13,8 @@ from worldmodel_train.data.config import (
     ShardsConfig,
     require_names_differ,
 )
-from worldmodel_train.facts import DataFacts, Misfit
+from worldmodel_train.data.picture_size import PictureSize, frame_size
+from worldmodel_train.facts import DataFacts, FrameSize, Misfit
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
@@ -22,8 +23,33 @@ if TYPE_CHECKING:
     import worldmodel_train.types
 
 
+EPISODE_MB = 1024
+"""MiB that the arrays of an episode may take, by default."""
+
+
+class ActionScale(StrictConfig):
+    """What actions are scaled by: less `mean`, over `std`, each number of an action by its own.
+
+    Part of the recipe, so that a run and whoever acts by its model scale alike wherever the
+    episodes have gone; `wmt data check` prints it for a folder of episodes.
+    """
+
+    mean: tuple[FiniteFloat, ...] = Field(min_length=1)
+    """Of each number of one action, whatever the frameskip."""
+    std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = Field(min_length=1)
+    """The standard deviation of each; 1 for one that never changes."""
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> "ActionScale":
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"{len(self.mean)} of mean and {len(self.std)} of std; give as many")
+        return self
+
+
 class TrajectoriesConfig(StrictConfig):
     """Windows of episodes: what was observed, and what was done in between."""
+
+    gives: ClassVar[Literal["trajectories"]] = "trajectories"
 
     name: Literal["data/trajectories"]
     """The kind of data."""
@@ -36,10 +62,13 @@ class TrajectoriesConfig(StrictConfig):
     frameskip: int = Field(ge=1, default=1)
     """Every so many-th observation is kept. The actions between two that are kept lie behind each
     other in one, their rewards are added."""
-    size: int | None = Field(ge=1, default=None)
-    """Height and width to which the frames of `<key>.mp4` are cut; null where frames lie in the
-    `<key>.npz`, which are taken as they are."""
-    episode_mb: int = Field(ge=1, le=1 << 20, default=1024)
+    actions: ActionScale | None = None
+    """How actions are scaled; null takes them as they are. What a planner finds for a model is
+    scaled back with `data.trajectories.scaling.real`."""
+    size: PictureSize | None = None
+    """Height and width to which the frames of `<key>.mp4` are cut, one number for both or `[height,
+    width]`; null where frames lie in the `<key>.npz`, which are taken as they are."""
+    episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding of `<key>.mp4`."""
@@ -51,13 +80,18 @@ class TrajectoriesConfig(StrictConfig):
         """Episodes have no labels."""
 
     @property
+    def frame_size(self) -> FrameSize | None:
+        """Height and width of frames from videos, however they are spelled."""
+        return None if self.size is None else frame_size(self.size)
+
+    @property
     def span(self) -> int:
         """Observations from a window's first to its last, those passed over included."""
         return (self.steps - 1) * self.frameskip + 1
 
     def facts(self) -> DataFacts:
         """What a method may know before an episode is opened."""
-        return DataFacts(sources=(), kind="trajectories")
+        return DataFacts(sources=(), kind=self.gives)
 
     def open_facts(self) -> DataFacts:
         """The same with the shapes of the first good episode; raises ValueError without any."""
@@ -81,14 +115,20 @@ class TrajectoriesConfig(StrictConfig):
         self,
         preparation: "worldmodel_train.protocols.Preparation[Any, Any] | None",
         position: "worldmodel_train.data.loader.LoaderPosition",
+        opened: DataFacts | None = None,
     ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
-        """This rank's micro-batches, forever; raises what `loader.build_loader` raises."""
+        """This rank's micro-batches, forever; raises what `loader.build_loader` raises.
+
+        With what `open_facts` gave, no episode is opened for that again.
+        """
         from worldmodel_train.data.loader import build_loader
         from worldmodel_train.data.preparation import as_read
-        from worldmodel_train.data.trajectories.facts import first_shapes
+        from worldmodel_train.data.trajectories.facts import EpisodeShapes
         from worldmodel_train.data.trajectories.windows import window_feed
 
-        feed = window_feed(self, first_shapes(self))
+        episodes = (opened or self.open_facts()).episodes
+        assert episodes is not None, "they have been opened"
+        feed = window_feed(self, EpisodeShapes.known(episodes, self))
         return build_loader(feed, preparation or as_read, position=position)
 
     def held_out_content(self, limit: int) -> "worldmodel_train.types.Trajectories":

@@ -8,12 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped, UInt8
 
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
-from worldmodel_train.data.shards.wanted_files import VIDEO, WantedFiles
+from worldmodel_train.data.shards.wanted_files import VIDEO
 from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays
 from worldmodel_train.types import Skip
 
-EPISODES = WantedFiles(needed=("npz",), read=("npz",))
-FILMED_EPISODES = WantedFiles(needed=("npz", VIDEO), read=("npz", VIDEO))
 ARRAYS = ("observations", "actions", "states", "rewards", "ends")
 
 
@@ -38,11 +36,19 @@ class Episode:
 
 def read_episode(sample: EncodedSample, *, most_bytes: int) -> Episode:
     """The arrays of a sample; raises SampleError where they are not those of an episode."""
-    names = ARRAYS[1:] if VIDEO in sample.files else ARRAYS
     try:
-        return episode_of(read_arrays(sample.files["npz"], names, most_bytes=most_bytes))
+        return episode_of(arrays_of(sample, most_bytes=most_bytes))
     except BadArraysError as error:
         raise SampleError(Skip(error.reason, sample.shard, sample.key)) from error
+
+
+def arrays_of(sample: EncodedSample, *, most_bytes: int) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """What a sample has of an episode's arrays, none of them checked; raises BadArraysError.
+
+    Beside a video there are no observations.
+    """
+    names = ARRAYS[1:] if VIDEO in sample.files else ARRAYS
+    return read_arrays(sample.files["npz"], names, most_bytes=most_bytes)
 
 
 def episode_of(arrays: dict[str, Shaped[np.ndarray, "..."]]) -> Episode:

@@ -10,15 +10,13 @@ from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import stream_samples
-from worldmodel_train.data.shards.wanted_files import WantedFiles
+from worldmodel_train.data.shards.wanted_files import EPISODES, FILMED_EPISODES, WantedFiles
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import (
-    EPISODES,
-    FILMED_EPISODES,
     Episode,
     read_episode,
 )
-from worldmodel_train.facts import EpisodeFacts
+from worldmodel_train.facts import EpisodeFacts, FrameSize
 from worldmodel_train.types import Skip
 
 _MOST_TRIED = 100  # samples without an episode, after which there is likely none
@@ -37,11 +35,10 @@ class EpisodeShapes:
     has_ends: bool
 
     @classmethod
-    def of(cls, episode: Episode, config: TrajectoriesConfig) -> "EpisodeShapes":
-        """The shapes of an episode, as windows have them."""
+    def of(cls, episode: Episode, frame_size: FrameSize | None) -> "EpisodeShapes":
+        """The shapes of an episode, as windows have them; of frames in a video, cut to a size."""
         frames = episode.observations
-        size = config.size
-        filmed = () if size is None else (size, size, 3)
+        filmed = () if frame_size is None else (*frame_size, 3)
         return cls(
             observation=filmed if frames is None else frames.shape[1:],
             action_width=episode.actions.shape[1],
@@ -51,6 +48,12 @@ class EpisodeShapes:
             has_ends=episode.ends is not None,
         )
 
+    def differences(self, other: "EpisodeShapes") -> Iterator[str]:
+        """What is not the other's, one item each."""
+        for name, value in vars(self).items():
+            if value != getattr(other, name):
+                yield f"{name} {value}, not {getattr(other, name)}"
+
     def facts(self, config: TrajectoriesConfig) -> EpisodeFacts:
         """What a method may know of them."""
         return EpisodeFacts(
@@ -59,6 +62,20 @@ class EpisodeShapes:
             action_width=self.action_width * config.frameskip,
             discrete_actions=self.discrete_actions,
             state_width=self.state_width,
+            has_rewards=self.has_rewards,
+            has_ends=self.has_ends,
+        )
+
+    @classmethod
+    def known(cls, facts: EpisodeFacts, config: TrajectoriesConfig) -> "EpisodeShapes":
+        """The shapes of which these are the facts."""
+        return cls(
+            observation=facts.observation,
+            action_width=facts.action_width // config.frameskip,
+            discrete_actions=facts.discrete_actions,
+            state_width=facts.state_width,
+            has_rewards=facts.has_rewards,
+            has_ends=facts.has_ends,
         )
 
 
@@ -70,13 +87,29 @@ def first_shapes(config: TrajectoriesConfig) -> EpisodeShapes:
         try:
             if isinstance(sample, Skip):
                 raise SampleError(sample)
-            return EpisodeShapes.of(episode_in(sample, config), config)
+            shapes = EpisodeShapes.of(episode_in(sample, config), config.frame_size)
+            _require_suiting_scale(config, shapes)
+            return shapes
         except SampleError as error:
             last = error.skip
         if number == _MOST_TRIED:
             break
     why = "it is empty" if last is None else f"the last is {shown(last)}"
     raise ValueError(f"data: source '{source.name}' begins with no episode; {why}")
+
+
+def _require_suiting_scale(config: TrajectoriesConfig, shapes: EpisodeShapes) -> None:
+    """Raises ValueError where data.actions is of other actions."""
+    if config.actions is None:
+        return
+    if shapes.discrete_actions:
+        raise ValueError("data.actions scales numbers, and these actions are choices; write null")
+    given = len(config.actions.mean)
+    if given != shapes.action_width:
+        raise ValueError(
+            f"data.actions scales {given} numbers, and an action has {shapes.action_width}; "
+            "use what `wmt data check` prints"
+        )
 
 
 def episode_in(sample: EncodedSample, config: TrajectoriesConfig) -> Episode:

@@ -31,6 +31,7 @@ class BadArraysError(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
+        self.detail = detail
 
 
 class _Header(NamedTuple):

@@ -23,7 +23,7 @@ from worldmodel_train.data.sample_reader import Drawn, SampleReader
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
-from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.facts import (
     EpisodeShapes,
@@ -31,6 +31,7 @@ from worldmodel_train.data.trajectories.facts import (
     first_shapes,
     wanted_files,
 )
+from worldmodel_train.data.trajectories.scaling import normalised
 from worldmodel_train.types import Skip, Trajectories
 
 _log = logging.getLogger(__name__)
@@ -100,14 +101,17 @@ def fixed_windows(config: TrajectoriesConfig, source: ShardsConfig, *, limit: in
                 break
     if not windows:
         raise ValueError(f"data: source '{source.name}' has no episode that can be used")
-    return _stacked(windows, frames[: len(windows)], range(len(windows)))
+    return _stacked(windows, frames[: len(windows)], range(len(windows)), config.actions)
 
 
 class Windows:
     """A `MicroBatchReader` of windows."""
 
-    def __init__(self, cutter: "_Cutter", samples: SampleReader, *, seed: int) -> None:
+    def __init__(
+        self, cutter: "_Cutter", samples: SampleReader, scale: ActionScale | None, *, seed: int
+    ) -> None:
         self._cutter = cutter
+        self._scale = scale
         self._samples = samples
         self._seed = seed
 
@@ -120,7 +124,8 @@ class Windows:
             self._samples.read(number, partial(self._cut, number, row))
             for number, row in zip(samples, frames.numpy(), strict=True)
         ]
-        windows = _stacked([window for window, _ in read], frames, samples)
+        cut = [window for window, _ in read]
+        windows = _stacked(cut, frames, samples, self._scale)
         return [windows], tuple(skip for _, skipped in read for skip in skipped)
 
     def _cut(self, number: int, row: Shaped[np.ndarray, "t ..."], drawn: Drawn) -> Window:
@@ -136,7 +141,7 @@ def _open(
     seed: int,
 ) -> Windows:
     samples = SampleReader(config.sources, config.loader, sources, seed=seed)
-    return Windows(_Cutter(config, shapes, decoder), samples, seed=seed)
+    return Windows(_Cutter(config, shapes, decoder), samples, config.actions, seed=seed)
 
 
 class _Cutter:
@@ -159,7 +164,7 @@ class _Cutter:
         """A window of the sample's episode, its observations in `row`; raises SampleError."""
         config = self._config
         episode = episode_in(sample, config)
-        if EpisodeShapes.of(episode, config) != self._shapes:
+        if EpisodeShapes.of(episode, config.frame_size) != self._shapes:
             raise SampleError(Skip("other_shape", sample.shard, sample.key))
         room = episode.length - config.span
         if room < 0:
@@ -175,12 +180,13 @@ class _Cutter:
         return window_of(episode, start=start, steps=config.steps, frameskip=config.frameskip)
 
     def _request(self, exact: ExactFrames) -> ClipRequest:
-        assert self._config.size is not None, "videos are read only where a size is given"
+        size = self._config.frame_size
+        assert size is not None, "videos are read only where a size is given"
         return ClipRequest(
             frames=self._config.steps,
             fps=1.0,
             start=0.0,
-            size=self._config.size,
+            size=size,
             crop=CENTER_CROP,
             max_pixels=self._config.decoder.max_pixels,
             exact=exact,
@@ -198,8 +204,10 @@ def _frames(shapes: EpisodeShapes, steps: int, count: int) -> Tensor:
     return torch.empty((count, steps, *shapes.observation), dtype=dtype)
 
 
-def _stacked(windows: Sequence[Window], frames: Tensor, samples: range) -> Trajectories:
-    """The windows of equal shapes as one."""
+def _stacked(
+    windows: Sequence[Window], frames: Tensor, samples: range, scale: ActionScale | None
+) -> Trajectories:
+    """The windows of equal shapes as one, their actions scaled."""
 
     def stack(name: str) -> Tensor | None:
         arrays = [getattr(window, name) for window in windows]
@@ -209,7 +217,7 @@ def _stacked(windows: Sequence[Window], frames: Tensor, samples: range) -> Traje
     assert actions is not None
     return Trajectories(
         observations=frames,
-        actions=actions,
+        actions=actions if scale is None else normalised(actions, scale),
         states=stack("states"),
         rewards=stack("rewards"),
         ends=stack("ends"),

@@ -30,6 +30,7 @@ from worldmodel_train.config.plain_file import PlainFileError, read_plain
 from worldmodel_train.config.sealed_json import SealError, sealed, unsealed
 from worldmodel_train.data.atomic_file import sync_folder
 from worldmodel_train.data.stream_positions import StreamState
+from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.staging import Staging
 from worldmodel_train.training.layouts.layout import Piece
@@ -74,6 +75,9 @@ class Progress(StrictConfig):
     """Steps that the moments have seen; None where there are none, as in imported weights."""
     shapes: Shapes
     """Of every tensor of the objective's state."""
+    episodes: EpisodeFacts | None = None
+    """What the objective was told of episodes: it can be built again where they have gone. None in
+    checkpoints of other data, and in older ones."""
     watch: dict[str, object]
     """What the collapse guard remembers."""
     streams: StreamState

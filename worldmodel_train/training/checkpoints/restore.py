@@ -9,6 +9,7 @@ import torch.distributed as dist
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.strict_state import (
     CheckpointError,
     differences,
@@ -48,6 +49,15 @@ class StoredState:
                     f"{begun.get(name, 'none')[:12]}, now {found.get(name, 'none')[:12]}): bring "
                     f"back what method.{name} named, or begin another run_dir"
                 )
+
+    def require_episodes(self, found: EpisodeFacts | None) -> None:
+        """Raises CheckpointError where the run has begun with episodes of other shapes."""
+        begun = self._reader.meta.episodes
+        if begun is not None and begun != found:
+            raise CheckpointError(
+                f"{self._reader.checkpoint} was trained on other episodes ({begun}, now {found}): "
+                "bring back what data.sources named, or begin another run_dir"
+            )
 
     def fill(self, layout: Layout, agreement: Agreement) -> None:
         """Fills the state; each rank verifies a share of the files, and all hear of damage.

@@ -117,6 +117,7 @@ class Saver(StepCallback):
             samples_seen=module.step * self._global_batch,
             optimizer_step=module.layout.moments.step(),
             shapes=module.shapes,
+            episodes=self._context.episodes,
             watch=self._context.guard.state(),
             streams=merge_streams(self._context.agreement.gather(self._streams)),
             frozen=fingerprints(module.objective),
