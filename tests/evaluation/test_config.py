@@ -1,5 +1,4 @@
 import pytest
-
 from worldmodel_train.evaluation.config import EvaluationConfig
 
 

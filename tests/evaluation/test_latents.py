@@ -1,8 +1,8 @@
 import pytest
 import torch
+from worldmodel_train.evaluation.config import EvaluationConfig
 
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.evaluation.latents import measure_latents
 from worldmodel_train.masks import Multiblock3D
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
-
 from worldmodel_train.evaluation.config import EvaluationConfig
-from worldmodel_train.evaluation.frozen import Contestants
 from worldmodel_train.evaluation.pen_strokes import probe_pen_strokes
+
+from worldmodel_train.evaluation.frozen import Contestants
 
 
 def test_both_encoders_and_pixels_are_probed_for_both_labels(patch_means):

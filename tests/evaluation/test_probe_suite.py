@@ -1,7 +1,7 @@
 import pytest
 import torch
-
 from worldmodel_train.evaluation.config import ProbeConfig
+
 from worldmodel_train.evaluation.probe_suite import LabelledFeatures, drawer_splits, run_probes
 
 DRAWERS = torch.arange(12).repeat(10)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-
 from worldmodel_train.evaluation.config import EvaluationConfig
+
 from worldmodel_train.evaluation.evaluate import evaluate
 from worldmodel_train.evaluation.frozen import Contestants
 from worldmodel_train.evaluation.report import write_report
