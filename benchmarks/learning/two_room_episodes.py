@@ -1,7 +1,8 @@
 """Writes random walks in two rooms as episodes.
 
-    python -m benchmarks.learning.two_room_episodes $WMT_DATA/two_rooms
-    python -m benchmarks.learning.two_room_episodes $WMT_DATA/two_rooms/held_out --walks 100 --seed 1
+    make="python -m benchmarks.learning.two_room_episodes"
+    $make $WMT_DATA/two_rooms
+    $make $WMT_DATA/two_rooms/held_out --walks 100 --seed 1
 
 The recipe `leworldmodel_two_rooms` reads both, and trains on the first.
 """

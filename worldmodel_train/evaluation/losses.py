@@ -8,16 +8,7 @@ from typing import Any
 import torch
 
 from worldmodel_train.evaluation.frozen import frozen
-from worldmodel_train.evaluation.shown import shown
-from worldmodel_train.evaluation.task_result import (
-    UNTRAINED,
-    Measured,
-    Number,
-    Section,
-    TaskResult,
-    Verdict,
-    contenders_tables,
-)
+from worldmodel_train.evaluation.task_result import Measured
 from worldmodel_train.protocols import Objective, Preparation
 from worldmodel_train.types import Clips, Content, Trajectories
 
@@ -69,47 +60,3 @@ def _means(
             sums[name] += count * float(value)
         total += count
     return {name: summed / total for name, summed in sums.items()}
-
-
-def loss_result(
-    trained: Mapping[str, Measured],
-    untrained: Mapping[str, Measured],
-    *,
-    method: str,
-    num_samples: int,
-) -> TaskResult:
-    """Both models' losses beside each other."""
-    # losses of different methods are of different things, and so are the numbers' names
-    numbers = tuple(
-        Number(name=f"{name} of {method}", trained=loss, baselines={UNTRAINED: untrained[name]})
-        for name, loss in trained.items()
-    )
-    after, before = trained[TOTAL], untrained[TOTAL]
-    fell = after.mean + after.spread < before.mean - before.spread
-    draws = f"{len(after.values)} draws of what {method} draws at random"
-    return TaskResult(
-        measured_on=f"{num_samples} held-out samples, with {draws}",
-        caption="The training loss and its terms; less than untrained is what training brought.",
-        numbers=numbers,
-        verdicts=(
-            Verdict(
-                good=fell,
-                claim="The held-out loss fell." if fell else "The held-out loss did not fall.",
-                text=f"It is {shown(after)}, and was {shown(before)} before training.",
-            ),
-        ),
-        sections=(
-            Section(
-                title="Loss on held-out data",
-                tables=contenders_tables(f"Mean ± spread over {draws}", numbers),
-                notes={
-                    "Loss": "What the recipe trains on, in evaluation mode and fp32, on samples "
-                    "that training never saw, the same draws for both. Its terms are named as in "
-                    "the training curves. A loss that falls says that training works; what the "
-                    "model is good for it does not say.",
-                    "“It fell”": "Its mean with its spread lies below the untrained model's less "
-                    "its spread.",
-                },
-            ),
-        ),
-    )

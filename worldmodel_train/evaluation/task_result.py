@@ -38,7 +38,7 @@ class Measured(Record):
         return sqrt(squares / max(1, len(self.values) - 1))
 
 
-def once(value: float) -> Measured:
+def once(value: float | int) -> Measured:
     """A number that was measured once."""
     return Measured(values=(float(value),))
 
