@@ -1,27 +1,33 @@
 import pytest
-import torch
-from worldmodel_train.evaluation.config import EvaluationConfig
-from worldmodel_train.evaluation.pen_strokes import probe_pen_strokes
 
-from worldmodel_train.evaluation.frozen import Contestants
+from worldmodel_train.evaluation.tasks.pen_strokes import Config
 
 
-def test_both_encoders_and_pixels_are_probed_for_both_labels(patch_means):
-    models = Contestants(
-        name="tiny", trained=patch_means(error=0.0), untrained=patch_means(error=0.0, seed=1)
-    )
-    probes = {"characters": 5, "splits": 1, "neighbours": 3}
-    config = EvaluationConfig.model_validate({"probes": probes})
-    suite = probe_pen_strokes(models, torch.zeros(1, 4, 16, 16, 3, dtype=torch.uint8), config)
-    assert [task.label for task in suite.tasks] == ["character", "alphabet"]
-    assert [row.features for row in suite.tasks[0].scores] == [
+def test_both_encoders_and_pixels_are_probed_for_both_labels(patch_means, subject):
+    models = subject(patch_means(error=0.0), patch_means(error=0.0, seed=1))
+    result = Config(characters=5, splits=1, neighbours=3).run(models)
+    (section,) = result.sections
+    assert [table.caption for table in section.tables] == [
+        "Character: 5 classes, the commonest 20.0 %",
+        "Alphabet: 5 classes, the commonest 20.0 %",
+    ]
+    assert [row.name for row in section.tables[0].rows] == [
         "trained encoder, mean",
         "trained encoder, 2x2x2",
         "untrained encoder, mean",
         "untrained encoder, 2x2x2",
         "pooled 8x8 pixels",
     ]
-    assert (suite.num_train, suite.num_test) == (75, 25)
-    assert suite.tasks[0].chance == pytest.approx(0.2)
-    pixels = suite.tasks[0].scores[-1]
-    assert pixels.knn.mean > 0.5  # five characters are told apart by their pixels
+    assert result.measured_on.startswith("75 drawings to learn from and 25 by other people")
+    assert [number.name for number in result.numbers][:2] == [
+        "character, k-NN, mean",
+        "character, k-NN, 2x2x2",
+    ]
+    pixels = result.numbers[0].baselines["pooled 8x8 pixels"]
+    assert pixels.mean > 0.5  # five characters are told apart by their pixels
+
+
+def test_a_drawer_is_left_to_train_on():
+    assert Config(held_out_drawers=19).held_out_drawers == 19
+    with pytest.raises(ValueError, match="less than 20"):
+        Config(held_out_drawers=20)
