@@ -7,6 +7,7 @@ from einops import rearrange
 
 from benchmarks.learning.leworldmodel import Settings
 from benchmarks.learning.two_room_episodes import episodes
+from worldmodel_train.cli.measure import measure
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
@@ -220,9 +221,11 @@ def test_episodes_that_do_not_fit_are_refused_before_anything_is_built(other, me
         TINY.build(facts)
 
 
-def test_it_trains_from_its_recipe_and_is_resumed_exactly(tmp_path, monkeypatch):
+def test_it_trains_from_its_recipe_is_resumed_exactly_and_measured(tmp_path, monkeypatch):
     monkeypatch.setenv("WMT_DATA", str(tmp_path))
     write_episodes(tmp_path / "two_rooms", episodes(Settings(walks=12, walk_length=5)))
+    held_out = episodes(Settings(seed=1, walks=3, walk_length=5))
+    write_episodes(tmp_path / "two_rooms" / "held_out", held_out)
     small = ("train.micro_batch=8", "train.global_batch=8", "checkpoint.every_steps=2",
              "optim.lr={name: constant, value: 1e-3}", "data.loader.workers=0", "log.every_steps=1",
              "method.sigreg.directions=16")  # fmt: skip
@@ -239,6 +242,12 @@ def test_it_trains_from_its_recipe_and_is_resumed_exactly(tmp_path, monkeypatch)
     one, other = (read_weights(result.checkpoint) for result in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert "monitors/target_rankme" in resumed.last_metrics.values
+    recipe = load_recipe("leworldmodel_two_rooms", [*small, f"run_dir={tmp_path / 'whole'}"])
+    (found,) = measure(recipe, recipe.evaluation, recipe.run_path, None).measurements
+    assert [number.name for number in found.result.numbers] == [
+        f"{name} of jepa/leworldmodel" for name in ("loss", "prediction", "sigreg")
+    ]
+    assert found.result.measured_on.startswith("3 held-out samples")
 
 
 def test_the_published_model_has_about_fifteen_million_parameters():
