@@ -240,6 +240,15 @@ def test_a_task_that_the_method_does_not_suit_is_refused_with_its_place(recipe, 
     )
 
 
+def test_held_out_clips_that_come_as_a_stream_are_refused_before_training():
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("demo", ["data.held_out.shards=https://a.org/a.tar"])
+    assert caught.value.problems == (
+        'override "data.held_out.shards=https://a.org/a.tar": data.held_out.shards: is a stream, '
+        "and tasks measure on shards of a file system; name such shards",
+    )
+
+
 def test_a_task_that_there_is_not_is_answered_with_file_and_line(recipe_file):
     Path("typo.yaml").write_text(f"{TEXT}evaluation:\n- {{name: latent_predictions}}\n")
     with pytest.raises(RecipeError) as caught:

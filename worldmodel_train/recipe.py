@@ -235,17 +235,16 @@ def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
 
 
 def _tasks_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
-    tasks = recipe.evaluation or ()
+    tasks, method, held_out = recipe.evaluation or (), recipe.method, recipe.data.held_out
     if not tasks:
         return
-    method, names = recipe.method, [task.name for task in tasks]
-    objective = get_type_hints(type(method).build)["return"]
+    objective = objective_class(type(method))
     offer = Offer(objective=objective, preparation=method.preparation(), data=recipe.data)
     for index, task in enumerate(tasks):
         key = ("evaluation", index, "name")
-        if task.name in names[:index]:
+        if task.name in [earlier.name for earlier in tasks[:index]]:
             yield key, f"{task.name} stands twice; leave one out"
-        if task.needs_held_out and recipe.data.held_out is None:
+        if task.needs_held_out and held_out is None:
             yield key, f"{task.name} measures on held-out data: give data.held_out, or leave it out"
         if issubclass(objective, task.needs):
             for message in task.misfits(offer):
@@ -253,3 +252,11 @@ def _tasks_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
         else:
             message = f"{task.name} measures a {task.needs.__name__}, which {method.name} is not"
             yield key, f"{message}; leave it out"
+    if held_out is not None and held_out.streams and any(task.needs_held_out for task in tasks):
+        message = "is a stream, and tasks measure on shards of a file system; name such shards"
+        yield ("data", "held_out", "shards"), message
+
+
+def objective_class(method: type[StrictConfig]) -> type:
+    """What a method's `build` says that it returns: known before anything is built."""
+    return get_type_hints(method.build)["return"]
