@@ -13,6 +13,7 @@ from matplotlib.image import imread
 
 from worldmodel_train.cartography.tiling import GAP
 from worldmodel_train.evaluation.curves import read_curves
+from worldmodel_train.evaluation.tasks.latent_prediction import PICTURES
 
 ROWS = ("video", "seen, and to predict", "features, trained", "features, untrained")
 
@@ -29,8 +30,8 @@ def main() -> None:
 
 def first_screen(run: Path, clip: int) -> Figure:
     """The figure: rows of frames on the left, the loss on the right."""
-    video, trained, untrained = _rows(run / f"evaluation/features_{clip:02d}.png", 3)
-    masked = _row_of(run / "evaluation/masks_00.png", clip, len(video))
+    video, trained, untrained = _rows(run / f"{PICTURES}/features_{clip:02d}.png", 3)
+    masked = _row_of(run / f"{PICTURES}/masks_00.png", clip, len(video))
     figure = Figure(figsize=(9.0, 3.7), layout="constrained")
     pictures, curve = figure.subplots(1, 2, width_ratios=(4.6, 4))
     pictures.imshow(np.concatenate([video, masked, trained, untrained]))

@@ -7,6 +7,7 @@ import pytest
 
 import worldmodel_train
 from worldmodel_train.config import RecipeError
+from worldmodel_train.config.yaml_reader import parse_value
 from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.jepa import vjepa
 from worldmodel_train.recipe import (
@@ -211,9 +212,14 @@ def test_a_missing_method_lists_the_methods(recipe_file):
             "3 clips of each video do not fill train.micro_batch=4; use 2, or train.micro_batch=6",
         ),
         (
-            "evaluation={}",
-            "evaluation",
-            "needs clips to measure on: give data.held_out, or write null here",
+            "evaluation=[{name: held_out_loss}]",
+            "evaluation.0.name",
+            "held_out_loss measures on held-out data: give data.held_out, or leave it out",
+        ),
+        (
+            "evaluation=[{name: pen_strokes}, {name: pen_strokes, splits: 1}]",
+            "evaluation.1.name",
+            "pen_strokes stands twice; leave one out",
         ),
         (
             "log.image_every=5",
@@ -228,9 +234,72 @@ def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
     assert problems(override) == [f'override "{override}": {key}: {message}']
 
 
-def test_a_method_without_masks_is_not_evaluated_as_if_it_had_some():
-    with pytest.raises(RecipeError, match="renderers/video_diffusion has none; write null here"):
-        load_recipe("video_diffusion_tiny", ["evaluation={}"])
+@pytest.mark.parametrize("task", ["latent_prediction", "pen_strokes"])
+@pytest.mark.parametrize("recipe", ["video_diffusion_tiny", "leworldmodel_two_rooms"])
+def test_a_task_that_the_method_does_not_suit_is_refused_with_its_place(recipe, task):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe, [f"evaluation=[{{name: held_out_loss}}, {{name: {task}}}]"])
+    method = load_recipe(recipe).method.name
+    assert caught.value.problems == (
+        f'override "evaluation=[{{name: held_out_loss}}, {{name: {task}}}]": evaluation.1.name: '
+        f"{task} measures a LatentPredictor, which {method} is not; leave it out",
+    )
+
+
+def test_held_out_clips_that_come_as_a_stream_are_refused_before_training():
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("demo", ["data.held_out.shards=https://a.org/a.tar"])
+    assert caught.value.problems == (
+        'override "data.held_out.shards=https://a.org/a.tar": data.held_out.shards: is a stream, '
+        "and tasks measure on shards of a file system; name such shards",
+    )
+
+
+def test_a_task_that_there_is_not_is_answered_with_file_and_line(recipe_file):
+    Path("typo.yaml").write_text(f"{TEXT}evaluation:\n- {{name: latent_predictions}}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("typo.yaml")
+    assert caught.value.problems == (
+        'typo.yaml:21: evaluation.0.name: "latent_predictions" is not a choice here; did you mean '
+        '"latent_prediction"?',
+    )
+    assert problems("evaluation=[{name: x}]") == [
+        'override "evaluation=[{name: x}]": evaluation.0.name: "x" is not a choice here; known: '
+        "held_out_loss, latent_prediction, pen_strokes"
+    ]
+
+
+def test_tasks_are_set_by_their_names():
+    recipe = load_recipe("demo", ["evaluation.pen_strokes.splits=1"])
+    assert [task.name for task in recipe.evaluation] == ["latent_prediction", "pen_strokes"]
+    assert recipe.evaluation[1].splits == 1
+
+
+OLD_EVALUATION = {"max_clips": 9, "batch_size": 2, "mask_seeds": [5], "probes": {"splits": 1}}
+SAME_TASKS = [
+    {"name": "latent_prediction", "max_clips": 9, "batch_size": 2, "mask_seeds": [5]},
+    {"name": "pen_strokes", "batch_size": 2, "splits": 1},
+]
+
+
+def test_an_older_form_of_evaluation_is_told_what_to_write_instead(recipe_file):
+    Path("old.yaml").write_text(f"{TEXT}evaluation: {json.dumps(OLD_EVALUATION)}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("old.yaml")
+    (problem,) = caught.value.problems
+    start = "old.yaml:20: evaluation: is a list of tasks; write "
+    assert problem.startswith(start)
+    assert parse_value(problem.removeprefix(start), name="test") == SAME_TASKS
+
+
+@pytest.mark.parametrize("probes", [True, False])
+def test_an_older_evaluation_that_a_run_has_stored_is_read_as_tasks(tmp_path, probes):
+    values = resolved_values(load_recipe("demo"))
+    values["evaluation"] = OLD_EVALUATION if probes else {**OLD_EVALUATION, "probes": None}
+    (tmp_path / "stored.yaml").write_text(write_yaml(values))
+    read = load_stored_recipe(tmp_path / "stored.yaml")
+    tasks = SAME_TASKS if probes else SAME_TASKS[:1]
+    assert read == load_recipe("demo", [f"evaluation={json.dumps(tasks)}"])
 
 
 def test_each_mask_group_needs_a_mask_token(recipe_file):

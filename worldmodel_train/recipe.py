@@ -1,11 +1,11 @@
 """The recipe: everything that defines a run, composed of the parts' own configurations."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
@@ -18,7 +18,8 @@ from worldmodel_train.config.read import read_model
 from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
-from worldmodel_train.evaluation.config import EvaluationConfig
+from worldmodel_train.evaluation import tasks
+from worldmodel_train.evaluation.task import Offer, Task
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.models.token_fit import not_a_multiple
 from worldmodel_train.recipe_document import (
@@ -27,6 +28,7 @@ from worldmodel_train.recipe_document import (
     read_document,
     read_stored_document,
     refuse_method,
+    with_tasks,
 )
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
@@ -52,6 +54,14 @@ AnyData = Annotated[
     Discriminator(_kind_of),
 ]
 
+TASKS = component_configs(tasks, prefix="")
+"""All tasks by name; they import what they measure with when they run."""
+
+if TYPE_CHECKING:
+    AnyTask = Task
+else:
+    AnyTask = Annotated[reduce(or_, TASKS.values()), Field(discriminator="name")]
+
 
 class Recipe(StrictConfig, Generic[MethodT]):
     """A run: what is learned, from what, how, and for how long."""
@@ -74,8 +84,8 @@ class Recipe(StrictConfig, Generic[MethodT]):
     """How often the run reports."""
     guard: GuardConfig = GuardConfig()
     """What counts as a broken run."""
-    evaluation: EvaluationConfig | None = None
-    """What is measured after training; null for nothing."""
+    evaluation: tuple[AnyTask, ...] | None = None
+    """Tasks: what is measured after training; null for nothing."""
     run_dir: Annotated[str, Field(min_length=1)] = "runs/{name}"
     """Directory of the run; {name} and {seed} are filled in."""
 
@@ -134,6 +144,15 @@ def load_stored_recipe(path: Path) -> Recipe:
     return _read(read_stored_document(path)).recipe
 
 
+def load_stored_recipe_with(path: Path, tasks: Sequence[str], overrides: Iterable[str]) -> Recipe:
+    """The same with only these tasks, and overrides of theirs such as `pen_strokes.splits=1`.
+
+    Raises:
+        RecipeError: It is none, or has no use for such a task.
+    """
+    return _read(with_tasks(read_stored_document(path), tasks, overrides)).recipe
+
+
 def _read(document: Document) -> ReadRecipe:
     recipe = read_model(Recipe[_method_config(document)], document)
     return ReadRecipe(recipe=recipe, origins=document.origins)
@@ -147,8 +166,13 @@ def resolved_yaml(recipe: Recipe) -> str:
 def resolved_values(recipe: Recipe) -> dict[str, Any]:
     """All values of the recipe as plain values, in the order that a file would have them."""
     values = recipe.model_dump(mode="json")
-    values["method"] = {"name": values["method"].pop("name"), **values["method"]}
+    values["method"] = _name_first(values["method"])
+    values["evaluation"] = values["evaluation"] and [*map(_name_first, values["evaluation"])]
     return values
+
+
+def _name_first(component: dict[str, Any]) -> dict[str, Any]:
+    return {"name": component.pop("name"), **component}
 
 
 def recipe_schema() -> dict[str, Any]:
@@ -186,8 +210,10 @@ def _misfits(recipe: Recipe) -> Iterator[Misfit]:
     yield from recipe.method.misfits(recipe.facts)
     yield from _schedules_that_do_not_fit(recipe)
     yield from recipe.data.misfits(recipe.train.micro_batch)
-    yield from _what_needs_held_out_clips(recipe)
-    yield from _what_the_method_cannot_give(recipe)
+    yield from _tasks_that_do_not_fit(recipe)
+    if recipe.log.image_every is not None and recipe.data.held_out is None:
+        message = "needs clips to draw: give data.held_out, or write null here"
+        yield ("log", "image_every"), message
 
 
 def _kinds_that_give(what: str) -> list[str]:
@@ -214,17 +240,29 @@ def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
         yield ("checkpoint", "keep_every"), message
 
 
-def _what_needs_held_out_clips(recipe: Recipe) -> Iterator[Misfit]:
-    if recipe.data.held_out is not None:
+def _tasks_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
+    tasks, method, held_out = recipe.evaluation or (), recipe.method, recipe.data.held_out
+    if not tasks:
         return
-    if recipe.evaluation is not None:
-        yield ("evaluation",), "needs clips to measure on: give data.held_out, or write null here"
-    if recipe.log.image_every is not None:
-        message = "needs clips to draw: give data.held_out, or write null here"
-        yield ("log", "image_every"), message
+    objective = objective_class(type(method))
+    offer = Offer(objective=objective, preparation=method.preparation(), data=recipe.data)
+    for index, task in enumerate(tasks):
+        key = ("evaluation", index, "name")
+        if task.name in [earlier.name for earlier in tasks[:index]]:
+            yield key, f"{task.name} stands twice; leave one out"
+        if task.needs_held_out and held_out is None:
+            yield key, f"{task.name} measures on held-out data: give data.held_out, or leave it out"
+        if issubclass(objective, task.needs):
+            for message in task.misfits(offer):
+                yield key, f"{task.name} {message}"
+        else:
+            message = f"{task.name} measures a {task.needs.__name__}, which {method.name} is not"
+            yield key, f"{message}; leave it out"
+    if held_out is not None and held_out.streams and any(task.needs_held_out for task in tasks):
+        message = "is a stream, and tasks measure on shards of a file system; name such shards"
+        yield ("data", "held_out", "shards"), message
 
 
-def _what_the_method_cannot_give(recipe: Recipe) -> Iterator[Misfit]:
-    if recipe.evaluation is not None and getattr(recipe.method, "masks", None) is None:
-        message = f"measures latents of masked clips, of which {recipe.method.name} has none; "
-        yield ("evaluation",), message + "write null here"
+def objective_class(method: Any) -> type:
+    """What the `build` of a method's Config says that it returns: known before anything is."""
+    return get_type_hints(method.build)["return"]

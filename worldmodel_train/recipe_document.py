@@ -4,7 +4,7 @@ Nothing here imports torch.
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,10 +13,11 @@ import worldmodel_train
 from worldmodel_train.config.errors import RecipeError
 from worldmodel_train.config.explain import locate
 from worldmodel_train.config.extends import find_recipe, names, read_with_parents
-from worldmodel_train.config.origins import Document, KeyPath, dotted
+from worldmodel_train.config.origins import Document, KeyPath, Origin, Override, Value, dotted
 from worldmodel_train.config.overrides import apply_overrides
 from worldmodel_train.config.suggest import did_you_mean
 from worldmodel_train.config.yaml_reader import read_yaml
+from worldmodel_train.config.yaml_writer import write_value
 
 DEFAULT_KIND = "data/videos"
 """The kind of data where a recipe names none."""
@@ -49,7 +50,7 @@ def read_document(name_or_path: str, overrides: Iterable[str] = ()) -> Document:
     folders = recipe_folders()
     document = read_with_parents(find_recipe(name_or_path, folders), folders)
     document = apply_overrides(document, overrides)
-    _refuse_moved_keys(document)
+    _refuse_older_forms(document)
     return document
 
 
@@ -60,7 +61,30 @@ def read_stored_document(path: Path) -> Document:
     for old, new in _MOVED.items():
         if _has(values, old):
             _put(values, new, _take(values, old))
+    if isinstance(values.get("evaluation"), dict):
+        values["evaluation"] = _tasks_of(values["evaluation"])
     return replace(document, values=values)
+
+
+def with_tasks(document: Document, names: Sequence[str], overrides: Iterable[str]) -> Document:
+    """The document with only these tasks under `evaluation`, or with all it has for no names.
+
+    A task that it has keeps its settings. Overrides such as `pen_strokes.splits=1` set some anew.
+
+    Raises:
+        RecipeError: An override is of none of these tasks.
+    """
+    tasks = document.values.get("evaluation") or []
+    origins: dict[KeyPath, Origin] = dict(document.origins)
+    assert isinstance(tasks, list), "older forms have been read"
+    if names:
+        has = {task.get("name"): task for task in tasks}
+        tasks = [has.get(name, {"name": name}) for name in names]
+        origins = {path: origin for path, origin in origins.items() if path[:1] != ("evaluation",)}
+        for index, name in enumerate(names):
+            origins["evaluation", index] = Override(f"--task {name}")
+    chosen = Document(values={**document.values, "evaluation": tasks}, origins=origins)
+    return apply_overrides(chosen, [f"evaluation.{override}" for override in overrides])
 
 
 def named_method(document: Document) -> str | None:
@@ -79,14 +103,28 @@ def refuse_method(document: Document, known: Iterable[str]) -> NoReturn:
     raise RecipeError([locate(document, ("method", "name"), message)])
 
 
-def _refuse_moved_keys(document: Document) -> None:
+def _refuse_older_forms(document: Document) -> None:
     problems = [
         locate(document, old, f"has moved; write it as {dotted(new)}")
         for old, new in _MOVED.items()
         if _has(document.values, old)
     ]
+    evaluation = document.values.get("evaluation")
+    if isinstance(evaluation, dict):
+        message = f"is a list of tasks; write {write_value(_tasks_of(evaluation))}"
+        problems.append(locate(document, ("evaluation",), message))
     if problems:
         raise RecipeError(problems)
+
+
+def _tasks_of(evaluation: Mapping[str, Any]) -> list[Value]:
+    """The tasks that measure what an older recipe's mapping under `evaluation` did."""
+    latents = {key: value for key, value in evaluation.items() if key != "probes"}
+    tasks: list[Value] = [{"name": "latent_prediction", **latents}]
+    if isinstance(evaluation.get("probes"), dict):
+        together = {key: latents[key] for key in ("batch_size",) if key in latents}
+        tasks.append({"name": "pen_strokes", **together, **evaluation["probes"]})
+    return tasks
 
 
 def _has(values: object, path: KeyPath) -> bool:

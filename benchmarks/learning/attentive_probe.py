@@ -20,8 +20,8 @@ from rich.table import Table
 from torch import nn
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
-from worldmodel_train.cli.run_spec import held_out_clips, pretrain_parts
-from worldmodel_train.data.config import ShardsConfig
+from worldmodel_train.cli.run_spec import pretrain_parts
+from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.probes.attentive import AttentiveProbe
 from worldmodel_train.probes.linear import linear_accuracy
@@ -102,7 +102,9 @@ def _of_pixels(recipe: Recipe) -> float:
 
 def _clips(recipe: Recipe, source: ShardsConfig | None) -> FixedClips:
     assert source is not None, "the recipe has held-out clips"
-    return held_out_clips(recipe, source, limit=MOST_CLIPS, clips_per_video=1)
+    assert isinstance(recipe.data, DataConfig)
+    assert isinstance(source, SourceConfig)
+    return recipe.data.held_out_clips(source, limit=MOST_CLIPS, clips_per_video=1)
 
 
 def _table(accuracies: dict[str, list[float]], steps: int) -> Table:

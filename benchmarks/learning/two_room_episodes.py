@@ -1,8 +1,10 @@
 """Writes random walks in two rooms as episodes.
 
-    python -m benchmarks.learning.two_room_episodes $WMT_DATA/two_rooms
+    make="python -m benchmarks.learning.two_room_episodes"
+    $make $WMT_DATA/two_rooms
+    $make $WMT_DATA/two_rooms/held_out --walks 100 --seed 1
 
-The recipe `leworldmodel_two_rooms` reads them from `$WMT_DATA/two_rooms`.
+The recipe `leworldmodel_two_rooms` reads both, and trains on the first.
 """
 
 from collections.abc import Iterator

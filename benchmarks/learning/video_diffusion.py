@@ -21,8 +21,7 @@ from rich.table import Table
 from torch import Tensor
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
-from worldmodel_train.cli.run_spec import held_out_clips
-from worldmodel_train.data.config import ShardsConfig
+from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.recipe import Recipe, load_stored_recipe
 from worldmodel_train.renderers.rectified_flow import noised
@@ -140,7 +139,9 @@ def _diffusion(objective: object) -> VideoDiffusion:
 
 
 def _tubelets(objective: VideoDiffusion, recipe: Recipe, source: ShardsConfig) -> Tensor:
-    clips = held_out_clips(recipe, source, limit=1000, clips_per_video=CLIPS_PER_VIDEO)
+    assert isinstance(recipe.data, DataConfig)
+    assert isinstance(source, SourceConfig)
+    clips = recipe.data.held_out_clips(source, limit=1000, clips_per_video=CLIPS_PER_VIDEO)
     return objective.tubelets(clips.clips)
 
 

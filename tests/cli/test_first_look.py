@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -36,6 +37,10 @@ WRONG = {
     "no method": ["method={}"],
     "a key that has moved": ["masks=[]"],
     "no such item": ["data.sources.7.weight=1"],
+    "no such task": ["evaluation=[{name: pen_stroke}]"],
+    "a task without a name": ["evaluation=[{splits: 1}]"],
+    "an unknown key of a task": ["evaluation.pen_strokes.split=1"],
+    "tasks as they were written before": ["evaluation={probes: {}}"],
 }
 
 
@@ -92,6 +97,19 @@ def test_a_source_that_has_changed_leaves_the_word_to_the_full_check(monkeypatch
 def test_a_method_in_a_new_file_is_left_to_the_full_check():
     # a file that the schema does not know
     assert refused("demo", ["method.name=jepa/mask_misfits"]) == ()
+
+
+def test_a_task_in_a_new_file_is_left_to_the_full_check(tmp_path, monkeypatch):
+    (tmp_path / "evaluation" / "tasks").mkdir(parents=True)
+    (tmp_path / "evaluation" / "tasks" / "new.py").touch()
+    monkeypatch.setattr(module, "PACKAGE", tmp_path)
+    monkeypatch.setattr(module, "digest", lambda _: "")
+    stored = json.loads(STORED.read_text())
+    stored["sources"] = dict.fromkeys(stored["sources"], "")
+    (tmp_path / "schema.json").write_text(json.dumps(stored))
+    monkeypatch.setattr(module, "STORED", tmp_path / "schema.json")
+    assert refused("demo", ["evaluation=[{name: new, key: 3}]"]) == ()
+    assert refused("demo", ["evaluation=[{name: old}]"]) != ()
 
 
 def test_a_wrong_key_is_answered_without_torch():

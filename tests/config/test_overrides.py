@@ -7,7 +7,16 @@ from worldmodel_train.config.origins import Override
 from worldmodel_train.config.overrides import apply_overrides
 from worldmodel_train.config.yaml_reader import parse_yaml
 
-TEXT = "a:\n  b: 1\nitems:\n- {w: 0.5, clip: {frames: 16}}\n- {w: 0.5}\nnothing: null\n"
+TEXT = """\
+a:
+  b: 1
+items:
+- {w: 0.5, clip: {frames: 16}}
+- {w: 0.5}
+nothing: null
+named: [{name: a, w: 1}, {name: b, w: 2}]
+twice: [{name: a, w: 1}, {name: a, w: 2}]
+"""
 
 
 def overridden(*overrides):
@@ -29,6 +38,8 @@ def overridden(*overrides):
         ("items.0.clip.frames=8", ("items", 0, "clip", "frames"), 8),
         ("new.key=1", ("new", "key"), 1),
         ("nothing.key=1", ("nothing", "key"), 1),
+        ("named.b.w=3", ("named", 1, "w"), 3),
+        ("named.0.w=3", ("named", 0, "w"), 3),
     ],
 )
 def test_an_override_sets_the_value_and_its_origin(override, path, value):
@@ -68,6 +79,14 @@ def test_the_document_itself_stays_as_it_was():
         ("items.2.w=1", "override \"items.2.w=1\": items is a list with items 0 to 1, not '2'"),
         ("items.-1.w=1", "override \"items.-1.w=1\": items is a list with items 0 to 1, not '-1'"),
         ("items.w=1", "override \"items.w=1\": items is a list with items 0 to 1, not 'w'"),
+        (
+            "named.c.w=1",
+            "override \"named.c.w=1\": named is a list with items 0 to 1 (a, b), not 'c'",
+        ),
+        (
+            "twice.a.w=1",
+            "override \"twice.a.w=1\": twice is a list with items 0 to 1 (a, a), not 'a'",
+        ),
         ("a.b=!!python/name:os.system", 'override "a.b=!!python/name:os.system":1: tags'),
         ("a.b=[1", 'override "a.b=[1":1: while parsing'),
     ],

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from tests.contracts.methods import CONFIGS, METHODS, content_for, losses_of, train
 from worldmodel_train.protocols import HasPictures, Objective
+from worldmodel_train.recipe import objective_class
 from worldmodel_train.types import Content
 
 DRAWING = {
@@ -30,6 +31,11 @@ def test_methods_of_all_families_are_found():
 def test_it_offers_what_training_calls(objective, content):
     assert isinstance(objective, Objective)
     assert isinstance(content, Content)
+
+
+def test_its_build_says_what_it_returns(config, objective):
+    # tasks that do not suit it are refused by that, before anything is built
+    assert objective_class(type(config)) is type(objective)
 
 
 def test_loss_and_terms_are_finite_scalars(objective, content):

@@ -2,24 +2,27 @@ import pytest
 import torch
 
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.evaluation.latents import measure_latents
 from worldmodel_train.masks import Multiblock3D
 
-CONFIG = EvaluationConfig(batch_size=3, mask_seeds=(0, 2))
+SEEDS = (0, 2)
+
+
+def measured(model, held_out, masks, batch_size=3):
+    return measure_latents(model, held_out, masks, seeds=SEEDS, batch_size=batch_size)
 
 
 def test_a_perfect_predictor_explains_everything_and_copying_does_not(
     patch_means, held_out, sampler
 ):
-    scores = measure_latents(patch_means(error=0.0), held_out, [sampler], CONFIG)
+    scores = measured(patch_means(error=0.0), held_out, [sampler])
     assert scores.overall.predictor.values == (1.0, 1.0)
     assert max(scores.overall.copy_nearest.values) < 0.5
 
 
 def test_a_known_error_gives_the_known_share(patch_means, held_out, sampler):
     model = patch_means(error=0.05)
-    scores = measure_latents(model, held_out, [sampler], CONFIG)
+    scores = measured(model, held_out, [sampler])
     with torch.no_grad():
         target = model.encode(held_out.clips)[:, -1].double()
     variance = (target - target.mean(dim=0)).square().sum(dim=1).mean()
@@ -29,12 +32,8 @@ def test_a_known_error_gives_the_known_share(patch_means, held_out, sampler):
 
 def test_scores_do_not_depend_on_the_batch_size(patch_means, held_out, sampler):
     small, large = (
-        measure_latents(
-            patch_means(error=0.1), held_out, [sampler, sampler],
-            CONFIG.model_copy(update={"batch_size": size}),
-        )
-        for size in (2, 64)
-    )  # fmt: skip
+        measured(patch_means(error=0.1), held_out, [sampler, sampler], size) for size in (2, 64)
+    )
     assert small.overall.predictor.values == pytest.approx(large.overall.predictor.values)
     assert small.rankme == pytest.approx(large.rankme)
     assert small.token_rankme == pytest.approx(large.token_rankme)
@@ -46,13 +45,7 @@ def test_scores_do_not_depend_on_the_batch_size_where_masks_are_cut_to_the_small
         clips=clips, keys=tuple(f"v{i // 4}" for i in range(20)), labels=(None,) * 20, skipped=()
     )
     blocks = Multiblock3D(num_blocks=2, spatial_scale=(0.3, 0.3))
-    small, large = (
-        measure_latents(
-            patch_means(error=0.1), held_out, [blocks],
-            CONFIG.model_copy(update={"batch_size": size}),
-        )
-        for size in (3, 64)
-    )  # fmt: skip
+    small, large = (measured(patch_means(error=0.1), held_out, [blocks], size) for size in (3, 64))
     assert small.overall.predictor.values == pytest.approx(large.overall.predictor.values)
     assert small.overall.copy_nearest.values == pytest.approx(large.overall.copy_nearest.values)
     assert small.over_videos == pytest.approx(large.over_videos)
@@ -63,7 +56,7 @@ def test_the_model_is_measured_in_evaluation_mode_and_left_as_it_was(
 ):
     model = patch_means(error=0.0).train()
     before = model.project.clone()
-    measure_latents(model, held_out, [sampler], CONFIG)
+    measured(model, held_out, [sampler])
     assert not any(model.modes)
     assert model.training
     assert model.project.grad is None

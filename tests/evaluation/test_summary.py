@@ -2,30 +2,40 @@ import io
 
 from rich.console import Console
 
-from worldmodel_train.evaluation.summary import summary_table
+from worldmodel_train.evaluation.summary import summary_tables
 
 
-def test_the_table_shows_trained_beside_untrained_and_baselines(result):
+def shown(result):
     console = Console(file=io.StringIO(), width=140)
-    console.print(summary_table(result))
-    text = console.file.getvalue()
-    (explained,) = [line for line in text.splitlines() if "explained variance " in line]
+    for table in summary_tables(result):
+        console.print(table)
+    return console.file.getvalue()
+
+
+def line_of(text, start):
+    (line,) = [line for line in text.splitlines() if line.strip(" │").startswith(start)]
+    return line
+
+
+def test_the_tables_show_trained_beside_untrained_and_baselines(result):
+    text = shown(result)
+    explained = line_of(text, "explained variance")
     assert "0.190 ± 0.004" in explained
     assert "0.030" in explained
-    (knn,) = [line for line in text.splitlines() if "character, k-NN" in line]
+    assert "\N{MINUS SIGN}0.100 ± 0.014" in line_of(text, "copy nearest")
+    assert "15.5 of 128" in line_of(text, "RankMe of clip means")
+    knn = line_of(text, "character, k-NN")
     assert "30.0 %" in knn
     assert "60.0 %" in knn
-    assert "learned, no collapse" in text
+    assert "It learned to predict. The latents did not collapse." in text
 
 
-def test_a_result_without_probes_has_a_table_too(result):
-    table = summary_table(result.model_copy(update={"probes": None}))
-    assert table.row_count == 7
-
-
-def test_a_label_is_plain_text(result):
-    task = result.probes.tasks[0].model_copy(update={"label": "[red]\x1b[1m"})
-    probes = result.probes.model_copy(update={"tasks": (task,)})
-    console = Console(file=io.StringIO(), width=140)
-    console.print(summary_table(result.model_copy(update={"probes": probes})))
-    assert r"[red]\x1b[1m, k-NN" in console.file.getvalue()
+def test_names_are_plain_text(result, measurement):
+    found = result.measurements[1].result
+    number = found.numbers[0].model_copy(update={"name": "[red]\x1b[1m"})
+    found = found.model_copy(update={"numbers": (number,), "caption": "[bold]x"})
+    result = result.model_copy(update={"measurements": (measurement("[i]t", found),)})
+    text = shown(result)
+    assert r"[red]\x1b[1m" in text
+    assert "[bold]x" in text
+    assert "[i]t" in text

@@ -10,6 +10,7 @@ from einops import rearrange
 
 from benchmarks.learning.leworldmodel import Settings
 from benchmarks.learning.two_room_episodes import episodes
+from worldmodel_train.cli.measure import measure
 from worldmodel_train.cli.objectives import load_part, trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.config.sealed_json import sealed, unsealed
@@ -29,6 +30,11 @@ from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import Trajectories
 
 TINY = Config.tiny()
+SMALL = (
+    "train.micro_batch=8", "train.global_batch=8", "checkpoint.every_steps=2",
+    "optim.lr={name: constant, value: 1e-3}", "data.loader.workers=0", "log.every_steps=1",
+    "method.sigreg.directions=16",
+)  # fmt: skip
 GATES = 0.5  # spread of the modulation where a test opens the gates, which begin closed
 
 
@@ -234,13 +240,12 @@ def run(tmp_path, monkeypatch):
     """Trains the shipped recipe for some steps, in a folder, on a few short walks."""
     monkeypatch.setenv("WMT_DATA", str(tmp_path))
     write_episodes(tmp_path / "two_rooms", episodes(Settings(walks=12, walk_length=5)))
-    small = ("train.micro_batch=8", "train.global_batch=8", "checkpoint.every_steps=2",
-             "optim.lr={name: constant, value: 1e-3}", "data.loader.workers=0", "log.every_steps=1",
-             "method.sigreg.directions=16")  # fmt: skip
+    held_out = episodes(Settings(seed=1, walks=3, walk_length=5))
+    write_episodes(tmp_path / "two_rooms" / "held_out", held_out)
 
     def pretrained(folder, steps):
         more = (f"train.steps={steps}", f"run_dir={tmp_path / folder}")
-        recipe = load_recipe("leworldmodel_two_rooms", (*small, *more))
+        recipe = load_recipe("leworldmodel_two_rooms", (*SMALL, *more))
         return pretrain(pretrain_parts(recipe, "auto"))
 
     return pretrained
@@ -283,7 +288,7 @@ def test_episodes_are_opened_once_at_the_start(run, monkeypatch):
     assert len(opened) == 1
 
 
-def test_it_trains_from_its_recipe_and_is_resumed_exactly(run):
+def test_it_trains_from_its_recipe_is_resumed_exactly_and_measured(run, tmp_path):
     whole = run("whole", 4)
     run("resumed", 2)
     resumed = run("resumed", 4)
@@ -291,6 +296,12 @@ def test_it_trains_from_its_recipe_and_is_resumed_exactly(run):
     one, other = (read_weights(result.checkpoint) for result in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert "monitors/target_rankme" in resumed.last_metrics.values
+    recipe = load_recipe("leworldmodel_two_rooms", [*SMALL, f"run_dir={tmp_path / 'whole'}"])
+    (found,) = measure(recipe, recipe.evaluation, recipe.run_path, None).measurements
+    assert [number.name for number in found.result.numbers] == [
+        f"{name} of jepa/leworldmodel" for name in ("loss", "prediction", "sigreg")
+    ]
+    assert found.result.measured_on.startswith("3 held-out samples")
 
 
 def test_the_published_model_has_about_fifteen_million_parameters():

@@ -240,9 +240,9 @@ exec {srun} "${{kept[@]}}"
 
 def test_a_run_is_measured(slurm, whole, tmp_path):
     run, _ = whole
-    recipe, evaluation = tmp_path / "measured.yaml", "max_clips: 4, clips_per_video: 1"
+    recipe, task = tmp_path / "measured.yaml", "name: latent_prediction, max_clips: 4"
     text = run.recipe.read_text()
-    recipe.write_text(text.replace("evaluation: null", f"evaluation: {{{evaluation}}}"))
+    recipe.write_text(text.replace("evaluation: null", f"evaluation: [{{{task}}}]"))
     job = slurm.submit(
         "--gpus-per-node=0", "--cpus-per-task=1", f"--output={tmp_path}/slurm-%j.out",
         "slurm/probe.sbatch", recipe, f"run_dir={run.directory}",

@@ -2,7 +2,7 @@
 
 import typer
 
-from worldmodel_train.cli import checkpoints, data, pretrain, show
+from worldmodel_train.cli import checkpoints, data, evaluation, pretrain, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -11,8 +11,9 @@ app = typer.Typer(
     help="Pretrain world models on video.",
 )
 app.command("pretrain")(pretrain.pretrain)
-app.command("report")(pretrain.report)
-app.command("compare")(pretrain.compare)
+app.command("eval")(evaluation.eval_)
+app.command("report")(evaluation.report)
+app.command("compare")(evaluation.compare)
 app.command("show")(show.show)
 app.command("schema")(show.schema)
 app.command("import")(checkpoints.import_)

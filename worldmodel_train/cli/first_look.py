@@ -60,6 +60,18 @@ def _kind_of_data(document: Document, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": schema["properties"]["data"]["description"]}
 
 
+def _tasks(document: Document, schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of tasks; anything goes where one is in a file that the schema does not know."""
+    tasks, written = schema["properties"]["evaluation"], document.values.get("evaluation")
+    known = tasks["anyOf"][0]["items"]["discriminator"]["mapping"]
+    items = written if isinstance(written, list) else ()
+    named = [task.get("name") for task in items if isinstance(task, dict)]
+    new = [name for name in named if name not in known]
+    if any((PACKAGE / "evaluation" / "tasks" / f"{name}.py").is_file() for name in new):
+        return {"description": tasks["description"]}
+    return tasks
+
+
 def _check(document: Document, schema: dict[str, Any]) -> None:
     name = named_method(document)
     methods = schema["properties"]["method"]["discriminator"]["mapping"]
@@ -67,6 +79,7 @@ def _check(document: Document, schema: dict[str, Any]) -> None:
         method = {**schema["properties"]["method"], "$ref": methods[name]}
         properties = {**schema["properties"], "method": method}
         properties["data"] = _kind_of_data(document, schema)
+        properties["evaluation"] = _tasks(document, schema)
         read_model(model_from_schema({**schema, "properties": properties}), document)
     elif name is None or not (PACKAGE / f"{name}.py").is_file():  # a new one is not in the schema
         refuse_method(document, methods)

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from worldmodel_train.cli.objectives import build_objective
-from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
-from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
@@ -40,16 +38,6 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
         resume=resume,
         profile_steps=profile_steps,
     )
-
-
-def held_out_clips(
-    recipe: Recipe, source: ShardsConfig, *, limit: int, clips_per_video: int
-) -> FixedClips:
-    """Centre-cropped clips of a source, in the order of its shards."""
-    data = recipe.data
-    if not isinstance(data, DataConfig) or not isinstance(source, SourceConfig):
-        raise ValueError(f"evaluation: is of clips, and data.name={data.name}; write null here")
-    return data.held_out_clips(source, limit=limit, clips_per_video=clips_per_video)
 
 
 class _LoaderFactory:

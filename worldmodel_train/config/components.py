@@ -22,17 +22,20 @@ def component_config(package: ModuleType, name: str) -> type[StrictConfig] | Non
     return _named_config(package, name) if name in _file_names(package) else None
 
 
-def component_configs(package: ModuleType) -> dict[str, type[StrictConfig]]:
-    """All components of a package, by name."""
-    configs = {name: _named_config(package, name) for name in _file_names(package)}
+def component_configs(
+    package: ModuleType, *, prefix: str | None = None
+) -> dict[str, type[StrictConfig]]:
+    """All components of a package, by name: the file's after `prefix`, by default `<folder>/`."""
+    configs = {name: _named_config(package, name) for name in _file_names(package, prefix)}
     return {name: config for name, config in configs.items() if config is not None}
 
 
-def _file_names(package: ModuleType) -> list[str]:
+def _file_names(package: ModuleType, prefix: str | None = None) -> list[str]:
     assert package.__file__ is not None
     files = Path(package.__file__).parent.glob("*.py")
-    folder = package.__name__.rpartition(".")[2]
-    return sorted(f"{folder}/{file.stem}" for file in files if not file.stem.startswith("_"))
+    if prefix is None:
+        prefix = package.__name__.rpartition(".")[2] + "/"
+    return sorted(f"{prefix}{file.stem}" for file in files if not file.stem.startswith("_"))
 
 
 @cache

@@ -41,7 +41,7 @@ def _place(values: dict[str, Value], parts: list[str], value: Value, text: str) 
     for position, part in enumerate(parts):
         last = position == len(parts) - 1
         if isinstance(here, list):
-            index = _index(part, len(here), path, text)
+            index = _index(part, here, path, text)
             path = (*path, index)
             if last:
                 here[index] = value
@@ -58,10 +58,16 @@ def _place(values: dict[str, Value], parts: list[str], value: Value, text: str) 
     return path
 
 
-def _index(part: str, length: int, path: KeyPath, text: str) -> int:
-    if part.isdecimal() and part.isascii() and len(part) < 6 and int(part) < length:
+def _index(part: str, items: list[Value], path: KeyPath, text: str) -> int:
+    """The item of that number, or the only one whose `name` it is."""
+    if part.isdecimal() and part.isascii() and len(part) < 6 and int(part) < len(items):
         return int(part)
-    has = f"items 0 to {length - 1}" if length else "no items"
+    names = [str(item["name"]) for item in items if isinstance(item, dict) and "name" in item]
+    if len(names) == len(items) and names.count(part) == 1:
+        return names.index(part)
+    has = f"items 0 to {len(items) - 1}" if items else "no items"
+    if names:
+        has = f"{has} ({', '.join(names)})"
     raise RecipeError([f"{Override(text)}: {dotted(path)} is a list with {has}, not {part!r}"])
 
 

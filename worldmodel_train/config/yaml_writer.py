@@ -26,6 +26,11 @@ def write_yaml(values: Mapping[str, object]) -> str:
 def write_value(value: object) -> str:
     """One value on one line, as it would stand after a key."""
     text = yaml.dump(
-        value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10**6
+        value,
+        Dumper=_Dumper,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=10**6,
     )
     return text.removesuffix("\n").removesuffix("...").rstrip("\n")

@@ -9,26 +9,34 @@ from einops import reduce
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from worldmodel_train.evaluation.result import TRAINED, UNTRAINED
+from worldmodel_train.evaluation.task import Subject
 from worldmodel_train.protocols import LatentPredictor
+
+TRAINED_ENCODER, UNTRAINED_ENCODER = "trained encoder", "untrained encoder"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contestants:
     """A trained model, and the same model as it was before training."""
 
-    name: str
-    """Name of the run, for the report."""
     trained: LatentPredictor
     untrained: LatentPredictor
 
+    @classmethod
+    def of(cls, subject: Subject) -> "Contestants":
+        """The models of a subject that predicts latents."""
+        trained, untrained = subject.trained, subject.untrained
+        assert isinstance(trained, LatentPredictor), "the recipe was checked"
+        assert isinstance(untrained, LatentPredictor), "they are of one class"
+        return cls(trained=trained, untrained=untrained)
+
     def __iter__(self) -> Iterator[tuple[str, LatentPredictor]]:
         """Both models with what the report calls them."""
-        return iter([(TRAINED, self.trained), (UNTRAINED, self.untrained)])
+        return iter([(TRAINED_ENCODER, self.trained), (UNTRAINED_ENCODER, self.untrained)])
 
 
 @contextmanager
-def frozen(model: LatentPredictor) -> Iterator[torch.device]:
+def frozen(model: object) -> Iterator[torch.device]:
     """The device of `model`, which is in evaluation mode and records no gradient inside."""
     assert isinstance(model, nn.Module), f"{type(model).__name__} is no nn.Module"
     training = model.training
@@ -40,7 +48,7 @@ def frozen(model: LatentPredictor) -> Iterator[torch.device]:
         model.train(training)
 
 
-def device_of(model: LatentPredictor) -> torch.device:
+def device_of(model: object) -> torch.device:
     """Where the weights of `model` are; the CPU for a model without any."""
     assert isinstance(model, nn.Module), f"{type(model).__name__} is no nn.Module"
     parameter = next(model.parameters(), None)

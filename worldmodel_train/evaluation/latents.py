@@ -17,9 +17,9 @@ from worldmodel_train.cartography.explained_variance import (
 from worldmodel_train.cartography.place_and_clip import PlaceMeans, place_and_clip
 from worldmodel_train.cartography.spectrum import dimension_std, pairwise_cosine, rankme
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.evaluation.frozen import encode_in_batches, frozen
-from worldmodel_train.evaluation.result import LatentScores, Measured, PredictionScores
+from worldmodel_train.evaluation.latent_scores import LatentScores, PredictionScores
+from worldmodel_train.evaluation.task_result import Measured
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import LatentPredictor, MaskSampler
 from worldmodel_train.types import ClipGroup
@@ -66,23 +66,25 @@ def measure_latents(
     model: LatentPredictor,
     held_out: FixedClips,
     masks: Sequence[MaskSampler],
-    config: EvaluationConfig,
+    *,
+    seeds: Sequence[int],
+    batch_size: int,
 ) -> LatentScores:
-    """The scores of `model` on the clips, with fresh masks for each of the config's seeds."""
-    latents = _encode(model, held_out, config.batch_size)
+    """The scores of `model` on the clips, with fresh masks for each of the seeds."""
+    latents = _encode(model, held_out, batch_size)
     setting = _Setting(
         model=model,
         held_out=held_out,
         masks=masks,
         places=latents.places,
-        batch_size=config.batch_size,
+        batch_size=batch_size,
     )
-    shares = [share for seed in config.mask_seeds for share in _predict(setting, seed)]
+    shares = [share for seed in seeds for share in _predict(setting, seed)]
     videos = sorted(set(held_out.keys))
     return LatentScores(
-        overall=_scores(shares, config.mask_seeds),
+        overall=_scores(shares, seeds),
         groups=tuple(
-            _scores([share for share in shares if share.group == group], config.mask_seeds)
+            _scores([share for share in shares if share.group == group], seeds)
             for group in range(len(masks))
         ),
         over_videos=spread_over([_sum(shares, "predictor", video=video) for video in videos]),

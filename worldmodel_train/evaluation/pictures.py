@@ -1,6 +1,6 @@
 """The pictures of a report, written as PNG files into the run directory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +14,12 @@ from worldmodel_train.cartography.pca_strip import pca_colors
 from worldmodel_train.cartography.tiling import enlarge, tile, tubelet_frames
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.config import EvaluationConfig
 from worldmodel_train.evaluation.frozen import Contestants, encode_in_batches, mean_latents
 from worldmodel_train.evaluation.neighbours import nearest_clips, neighbour_sheet, other_videos
-from worldmodel_train.evaluation.result import Picture
+from worldmodel_train.evaluation.task_result import Gallery, Picture
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.protocols import LatentPredictor, MaskSampler
 
-PICTURE_DIR = "evaluation"
 LONGEST_TITLE = 80  # characters
 
 
@@ -30,22 +28,32 @@ class Album:
     """Writes the pictures of one evaluation."""
 
     held_out: FixedClips
-    config: EvaluationConfig
     run_dir: Path
+    folder: str
+    """Where the files go, below `run_dir`."""
+    shown: int
+    """Clips that are shown."""
+    batch_size: int
 
-    def masks(self, model: LatentPredictor, masks: Sequence[MaskSampler]) -> list[Picture]:
+    def masks(self, model: LatentPredictor, masks: Sequence[MaskSampler], *, seed: int) -> Gallery:
         """For each mask group the chosen clips with what is seen and what is predicted."""
         clips = self.held_out.clips[self.chosen]
         grid = model.token_grid(clips[:1])
-        seed = self.config.mask_seeds[0]
         groups = draw_masks(masks, grid, seed=seed, step=0, samples=range(len(clips)))
         sheets = {
             f"mask group {number}": mask_overlay(clips, drawn, grid)
             for number, drawn in enumerate(groups, start=1)
         }
-        return self._save("masks", sheets.items())
+        return Gallery(
+            title="What is seen and what is predicted",
+            shows="Frames with context visible and targets tinted",
+            note="A row is a clip, a column a tubelet (its first frame). Plain: the context that "
+            "the encoder sees. Tinted: tokens whose latents the predictor must give. Dark: used by "
+            "neither.",
+            pictures=self._save("masks", sheets.items()),
+        )
 
-    def features(self, models: Contestants) -> list[Picture]:
+    def features(self, models: Contestants) -> Gallery:
         """For each chosen clip its frames, above its features trained and untrained, as colours.
 
         One palette for each encoder over all chosen clips, so that equal colours mean alike.
@@ -55,29 +63,44 @@ class Album:
         frames = tubelet_frames(clips, grid)
         rows = [frames]
         for _, model in models:
-            latents = torch.cat(list(encode_in_batches(model, clips, self.config.batch_size)))
+            latents = torch.cat(list(encode_in_batches(model, clips, self.batch_size)))
             rows.append(enlarge(pca_colors(latents, grid), *frames.shape[2:4]))
         sheets = [tile(sheet) for sheet in torch.stack(rows, dim=1)]
         titles = [self._title(index) for index in self.chosen.tolist()]
-        return self._save("features", zip(titles, sheets, strict=True))
+        return Gallery(
+            title="Features as colours",
+            shows="Frames above trained and untrained features as colours",
+            note="Top: frames. Middle: patch features of the trained target encoder. Bottom: of "
+            "the untrained one. The three main directions (PCA) over all clips shown are red, "
+            "green and blue; colours compare within one encoder, not between the two.",
+            pictures=self._save("features", zip(titles, sheets, strict=True)),
+        )
 
-    def neighbours(self, models: Contestants) -> list[Picture]:
-        """For each encoder the chosen clips, each followed by the clips nearest to it."""
+    def neighbours(self, models: Contestants, *, most: int) -> Iterator[Gallery]:
+        """For each encoder the chosen clips, each followed by those nearest to it, if any."""
         excluded = self._own_clips()
-        k = min(self.config.neighbours, int((~excluded).sum(dim=1).min()))
+        k = min(most, int((~excluded).sum(dim=1).min()))
         if k == 0:
-            return []
+            return
         sheets = {}
         for title, model in models:
-            features = mean_latents(model, self.held_out.clips, self.config.batch_size)
+            features = mean_latents(model, self.held_out.clips, self.batch_size)
             nearest, _ = nearest_clips(features, self.chosen, excluded, k)
             sheets[title] = neighbour_sheet(self.held_out.clips, self.chosen, nearest)
-        return self._save("neighbours", sheets.items())
+        several = len(set(self.held_out.keys)) > 1
+        yield Gallery(
+            title="Nearest clips",
+            shows="Query clips and their nearest clips",
+            note="Left column: a held-out clip's middle frame. To its right: the clips with the "
+            "most similar mean latent (cosine, centred), best first"
+            + (", clips of the same video left out." if several else "."),
+            pictures=self._save("neighbours", sheets.items()),
+        )
 
     @property
     def chosen(self) -> Int[Tensor, "q"]:
         """The clips that are shown: of as many different videos as there are, evenly spread."""
-        keys, wanted = self.held_out.keys, self.config.picture_clips
+        keys, wanted = self.held_out.keys, self.shown
         turn = [keys[:index].count(key) for index, key in enumerate(keys)]
         firsts = [index for index, count in enumerate(turn) if count == 0]
         if len(firsts) >= wanted:
@@ -97,15 +120,13 @@ class Album:
             return other_videos(self.held_out.keys, self.chosen)
         return self.chosen[:, None] == torch.arange(len(self.held_out.keys))
 
-    def _save(self, kind: str, sheets: Iterable[tuple[str, Tensor]]) -> list[Picture]:
+    def _save(self, kind: str, sheets: Iterable[tuple[str, Tensor]]) -> tuple[Picture, ...]:
         """The written pictures; files are numbered, as titles may come from strangers' shards."""
-        folder = self.run_dir / PICTURE_DIR
-        folder.mkdir(parents=True, exist_ok=True)
+        (self.run_dir / self.folder).mkdir(parents=True, exist_ok=True)
         pictures = []
         for number, (title, image) in enumerate(sheets):
-            file = folder / f"{kind}_{number:02d}.png"
-            imsave(file, image.cpu().numpy())
+            file = f"{self.folder}/{kind}_{number:02d}.png"
+            imsave(self.run_dir / file, image.cpu().numpy())
             height, width = image.shape[:2]
-            name = file.relative_to(self.run_dir).as_posix()
-            pictures.append(Picture(kind=kind, title=title, file=name, width=width, height=height))
-        return pictures
+            pictures.append(Picture(title=title, file=file, width=width, height=height))
+        return tuple(pictures)

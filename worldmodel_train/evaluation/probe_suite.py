@@ -1,14 +1,14 @@
 """Probes on labelled clips of drawers whom the probe never saw."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worldmodel_train.evaluation.config import ProbeConfig
-from worldmodel_train.evaluation.result import Measured, ProbeScores, ProbeSuite, ProbeTask
+from worldmodel_train.evaluation.probe_scores import ProbeScores, ProbeSuite, ProbeTask
+from worldmodel_train.evaluation.task_result import Measured
 from worldmodel_train.probes.knn import knn_accuracy
 from worldmodel_train.probes.linear import linear_accuracy
 
@@ -22,10 +22,11 @@ class LabelledFeatures:
     drawers: Int[Tensor, "b"]
 
 
-def run_probes(data: LabelledFeatures, config: ProbeConfig) -> ProbeSuite:
+def run_probes(
+    data: LabelledFeatures, held_out: Sequence[Bool[Tensor, "b"]], *, neighbours: int
+) -> ProbeSuite:
     """The accuracy of each probe, on each kind of features, for each label, over the splits."""
-    held_out = list(drawer_splits(data.drawers, config))
-    tasks = [_run_task(name, data, held_out, config.neighbours) for name in data.labels]
+    tasks = [_run_task(name, data, held_out, neighbours) for name in data.labels]
     num_test = int(held_out[0].sum())
     return ProbeSuite(
         num_train=len(data.drawers) - num_test,
@@ -35,22 +36,23 @@ def run_probes(data: LabelledFeatures, config: ProbeConfig) -> ProbeSuite:
     )
 
 
-def drawer_splits(drawers: Int[Tensor, "b"], config: ProbeConfig) -> Iterator[Bool[Tensor, "b"]]:
-    """For each split the clips held out; splits hold out different drawers while there are any."""
+def drawer_splits(
+    drawers: Int[Tensor, "b"], *, splits: int, held_out: int
+) -> Iterator[Bool[Tensor, "b"]]:
+    """For each split the clips of the drawers held out.
+
+    Splits hold out different drawers while there are any; at least one is left to train on.
+    """
     people = drawers.unique()
-    if config.held_out_drawers >= len(people):
-        raise ValueError(
-            f"evaluation.probes.held_out_drawers={config.held_out_drawers} leaves none of the "
-            f"{len(people)} drawers for training; use at most {len(people) - 1}"
-        )
+    assert held_out < len(people), f"{held_out} of {len(people)} drawers leave none"
     order = people[torch.randperm(len(people), generator=torch.Generator().manual_seed(0))]
-    for split in range(config.splits):
-        first = split * config.held_out_drawers
-        turn = torch.arange(first, first + config.held_out_drawers) % len(order)
+    for split in range(splits):
+        first = split * held_out
+        turn = torch.arange(first, first + held_out) % len(order)
         yield torch.isin(drawers, order[turn])
 
 
-def _run_task(name: str, data: LabelledFeatures, held_out: list[Tensor], k: int) -> ProbeTask:
+def _run_task(name: str, data: LabelledFeatures, held_out: Sequence[Tensor], k: int) -> ProbeTask:
     labels = data.labels[name]
     scores = []
     for kind, features in data.features.items():

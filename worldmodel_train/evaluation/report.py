@@ -8,7 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from worldmodel_train.evaluation.curves import draw_curves, draw_points, read_curves
-from worldmodel_train.evaluation.result import EvaluationResult, Measured, Picture
+from worldmodel_train.evaluation.result import EvaluationResult, Measurement
+from worldmodel_train.evaluation.shown import shown
+from worldmodel_train.evaluation.task_result import Picture, Section, contenders_tables
 
 REPORT_FILE = "report.html"
 RECIPE_FILE = "recipe.yaml"
@@ -28,13 +30,10 @@ def render_report(result: EvaluationResult, run_dir: Path) -> str:
     template = _environment().get_template("report.html.j2")
     return template.render(
         result=result,
-        points=Markup(_draw_prediction(result)),
+        sections=_sections,
+        chart=_chart,
         curves=[(c.title, Markup(c.svg)) for c in draw_curves(read_curves(run_dir))],
-        pictures=lambda kind: [
-            (picture, _inline(picture, run_dir))
-            for picture in result.pictures
-            if picture.kind == kind
-        ],
+        url=lambda picture: _inline(picture, run_dir),
         recipe=_recipe_text(run_dir),
     )
 
@@ -47,40 +46,24 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"measured": format_measured, "percent": format_percent}
-    environment.filters["number"] = format_number
+    environment.filters["shown"] = shown
     return environment
 
 
-def format_measured(measured: Measured) -> str:
-    """Mean and spread, as `0.123 ± 0.004`; no spread where there is one value."""
-    if len(measured.values) == 1:
-        return format_number(measured.mean)
-    return f"{format_number(measured.mean)} ± {measured.spread:.3f}"
+def _sections(measurement: Measurement) -> tuple[Section, ...]:
+    """Those of the task, or a table of its numbers."""
+    result = measurement.result
+    if result.sections:
+        return result.sections
+    title = measurement.task.replace("_", " ").capitalize()
+    return (Section(title=title, tables=contenders_tables(result.caption, result.numbers)),)
 
 
-def format_percent(measured: Measured) -> str:
-    """Mean and spread of a share, as `12.3 ± 0.4 %`."""
-    if len(measured.values) == 1:
-        return f"{100 * measured.mean:.1f} %"
-    return f"{100 * measured.mean:.1f} ± {100 * measured.spread:.1f} %"
-
-
-def format_number(value: float) -> str:
-    """Three decimals with a real minus sign; a dash for NaN."""
-    return "–" if value != value else f"{value:.3f}".replace("-", "−")  # noqa: RUF001
-
-
-def _draw_prediction(result: EvaluationResult) -> str:
-    trained, untrained = result.trained.overall, result.untrained.overall
-    rows = {
-        "trained predictor": trained.predictor.values,
-        "always the mean latent": (0.0,),
-        "copy nearest visible token": trained.copy_nearest.values,
-        "place and clip mean": trained.place_and_clip.values,
-        "untrained predictor": untrained.predictor.values,
-    }
-    return draw_points(rows, label="explained variance of held-out target latents")
+def _chart(measurement: Measurement, name: str) -> Markup:
+    """The number of that name as a drawing, a row for each contender."""
+    (number,) = [number for number in measurement.result.numbers if number.name == name]
+    rows = {contender: measured.values for contender, measured in number.contenders.items()}
+    return Markup(draw_points(rows, label=name))
 
 
 def _inline(picture: Picture, run_dir: Path) -> str:

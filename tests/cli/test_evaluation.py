@@ -1,0 +1,163 @@
+"""`wmt eval`, `wmt report`, `wmt compare` on an untrained run's checkpoint."""
+
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from worldmodel_train.cli.commands import app
+from worldmodel_train.cli.evaluation import measure_what_is_new
+from worldmodel_train.cli.objectives import untrained_objective
+from worldmodel_train.config.yaml_writer import write_yaml
+from worldmodel_train.evaluation.result import load_result
+from worldmodel_train.recipe import load_recipe, resolved_values, resolved_yaml
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.imported import save_imported
+
+LOSS = "{name: held_out_loss, max_samples: 2, seeds: [0]}"
+SMALL = (
+    "method.encoder.size={width: 16, depth: 1, heads: 2}",
+    "method.predictor={width: 16, depth: 1, heads: 2, mask_tokens: 2}",
+    "method.encoder.position.name=sincos3d", "data.held_out.clip.frames=2",
+    "data.sources.0.clip.frames=2", "data.augment.size=64",
+)  # fmt: skip
+
+
+def wmt(*arguments):
+    arguments = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+
+
+def small(run_dir, *more, recipe="demo"):
+    return load_recipe(recipe, [*SMALL, f"evaluation=[{LOSS}]", f"run_dir={run_dir}", *more])
+
+
+def stored(run_dir, recipe_yaml):
+    """The run directory, with a checkpoint that has this recipe."""
+    weights = untrained_objective(small(run_dir)).state_dict()
+    save_imported(CheckpointFolder(run_dir), weights, recipe_yaml)
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A run directory with a checkpoint of untrained weights."""
+    run_dir = tmp_path_factory.mktemp("run")
+    return stored(run_dir, resolved_yaml(small(run_dir)))
+
+
+@pytest.fixture
+def run_dir(checkpoint, tmp_path):
+    return shutil.copytree(checkpoint, tmp_path / "run")
+
+
+def tasks_of(run_dir):
+    return [one.task for one in load_result(run_dir).measurements]
+
+
+def test_a_run_is_measured_by_its_stored_recipe_and_other_tasks_stay(run_dir):
+    outcome = wmt("eval", run_dir)
+    assert outcome.exit_code == 0, outcome.exception
+    assert tasks_of(run_dir) == ["held_out_loss"]
+    latents = ("latent_prediction.max_clips=2", "latent_prediction.mask_seeds=[0]")
+    outcome = wmt("eval", run_dir, "--task", "latent_prediction", *latents)
+    assert outcome.exit_code == 0, outcome.exception
+    assert "explained variance" in outcome.output
+    assert tasks_of(run_dir) == ["held_out_loss", "latent_prediction"]
+    loss, found = load_result(run_dir).measurements
+    assert found.settings["mask_seeds"] == [0]
+    assert loss.result.numbers[0].trained == loss.result.numbers[0].baselines["untrained"]
+    page = (run_dir / "report.html").read_text()
+    assert "Loss on held-out data" in page
+    assert "Prediction of hidden latents" in page
+
+
+def test_what_was_measured_at_this_step_is_not_measured_again(run_dir):
+    recipe = small(run_dir)
+    measure_what_is_new(recipe)
+    written = (run_dir / "evaluation.json").stat().st_mtime_ns
+    measure_what_is_new(recipe)
+    assert (run_dir / "evaluation.json").stat().st_mtime_ns == written
+    measure_what_is_new(small(run_dir, "evaluation.held_out_loss.seeds=[1]"))
+    (found,) = load_result(run_dir).measurements
+    assert found.settings["seeds"] == [1]
+
+
+def test_a_damaged_result_does_not_keep_a_finished_run_from_being_measured(run_dir, caplog):
+    (run_dir / "evaluation.json").write_text("{")
+    assert "remove the file" in str(wmt("eval", run_dir).exception)
+    measure_what_is_new(small(run_dir))
+    assert tasks_of(run_dir) == ["held_out_loss"]
+    assert "measured again" in caplog.text
+
+
+def test_a_run_whose_recipe_is_of_an_older_version_is_measured(tmp_path):
+    values = resolved_values(small(tmp_path))
+    values["evaluation"] = {"max_clips": 2, "mask_seeds": [0], "probes": None}
+    run_dir = stored(tmp_path, write_yaml(values))
+    outcome = wmt("eval", run_dir)
+    assert outcome.exit_code == 0, outcome.exception
+    assert tasks_of(run_dir) == ["latent_prediction"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ("--task", "held_out_los"),
+            'override "--task held_out_los": evaluation.0.name: "held_out_los" is not a choice '
+            'here; did you mean "held_out_loss"?',
+        ),
+        (
+            ("--task", "x"),
+            'override "--task x": evaluation.0.name: "x" is not a choice here; known: '
+            "held_out_loss, latent_prediction, pen_strokes",
+        ),
+        (
+            ("pen_strokes.splits=1",),
+            'override "evaluation.pen_strokes.splits=1": evaluation is a list with items 0 to 0 '
+            "(held_out_loss), not 'pen_strokes'",
+        ),
+        (
+            ("held_out_loss.seed=1",),
+            'override "evaluation.held_out_loss.seed=1": evaluation.0.seed: unknown key; did you '
+            'mean "seeds"?',
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_answered_as_it_was_typed(checkpoint, arguments, says):
+    assert str(wmt("eval", checkpoint, *arguments).exception) == says
+
+
+def test_a_recipe_without_tasks_is_told_which_there_are(tmp_path):
+    run_dir = stored(tmp_path, resolved_yaml(small(tmp_path, "evaluation=null")))
+    outcome = wmt("eval", run_dir)
+    assert "by --task, of: held_out_loss, latent_prediction, pen_str" in str(outcome.exception)
+    outcome = wmt("report", "demo", "evaluation=[]", f"run_dir={run_dir}")
+    assert "recipe demo names no task" in str(outcome.exception)
+
+
+def test_report_measures_the_recipes_tasks_alone(run_dir):
+    assert wmt("eval", run_dir).exit_code == 0
+    task = "evaluation=[{name: latent_prediction, max_clips: 2, mask_seeds: [0]}]"
+    outcome = wmt("report", "demo", *SMALL, task, f"run_dir={run_dir}")
+    assert outcome.exit_code == 0, outcome.exception
+    assert tasks_of(run_dir) == ["latent_prediction"]
+    assert f"report: {run_dir / 'report.html'}" in outcome.output.replace("\n", "")
+
+
+def test_nothing_to_measure_is_an_error_that_says_what_to_run(tmp_path):
+    outcome = wmt("report", "demo", f"run_dir={tmp_path}")
+    assert "run `wmt pretrain demo`" in str(outcome.exception)
+    assert "name a run directory such as runs/demo" in str(wmt("eval", tmp_path).exception)
+    assert f"measure it with `wmt eval {tmp_path}`" in str(wmt("compare", tmp_path).exception)
+
+
+def test_runs_of_one_name_are_columns_of_their_own(run_dir, tmp_path):
+    assert wmt("eval", run_dir).exit_code == 0
+    other = shutil.copytree(run_dir, tmp_path / "elsewhere" / "run")
+    outcome = wmt("compare", run_dir, other)
+    assert outcome.exit_code == 0, outcome.exception
+    assert "2 runs" in outcome.output
+    assert str(run_dir)[-20:] in outcome.output
+    assert str(other)[-20:] in outcome.output

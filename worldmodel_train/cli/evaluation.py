@@ -1,0 +1,132 @@
+"""`wmt eval`, `wmt report`, `wmt compare`: measure runs, and set them side by side."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from worldmodel_train.cli.first_look import first_look
+from worldmodel_train.cli.pretrain import OverridesArgument, RecipeArgument, log_to_terminal
+from worldmodel_train.config.printable import printable
+from worldmodel_train.training.metrics.terminal import terminal
+
+if TYPE_CHECKING:
+    from worldmodel_train.evaluation.result import EvaluationResult
+    from worldmodel_train.evaluation.task import Task
+    from worldmodel_train.recipe import Recipe
+
+_log = logging.getLogger(__name__)
+
+
+def eval_(
+    run: Annotated[Path, typer.Argument(help="A run directory; its last checkpoint is measured.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TASK.KEY=VALUE]...", help="Such as pen_strokes.splits=1."),
+    ] = None,
+    *,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure only this task, also one that the recipe does not name."),
+    ] = None,
+) -> None:
+    """Measure a run by the recipe it has stored; what other tasks found before stays."""
+    log_to_terminal()
+    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
+    from worldmodel_train.recipe import TASKS, load_stored_recipe_with
+    from worldmodel_train.training.checkpoints.files import RECIPE
+    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+
+    checkpoint = CheckpointFolder(run).last()
+    if checkpoint is None:
+        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
+    recipe = load_stored_recipe_with(checkpoint / RECIPE, task or (), overrides or ())
+    if not recipe.evaluation:
+        known = ", ".join(sorted(TASKS))
+        raise ValueError(f"the recipe of {run} names no task; name one by --task, of: {known}")
+    earlier = load_result(run) if (run / RESULT_FILE).is_file() else None
+    _show(_measure(recipe, recipe.evaluation, run, earlier), run)
+
+
+def report(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
+    """Measure a run's last checkpoint again and rewrite its report.html."""
+    log_to_terminal()
+    first_look(recipe, overrides or ())
+    from worldmodel_train.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    if not loaded.evaluation:
+        raise ValueError(
+            f"recipe {loaded.name} names no task; add evaluation='[{{name: held_out_loss}}]'"
+        )
+    _show(_measure(loaded, loaded.evaluation, loaded.run_path, None), loaded.run_path)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories that have been measured.")],
+) -> None:
+    """Set measured runs side by side, of any methods, with mean and spread."""
+    from worldmodel_train.evaluation.compare import comparison_table
+    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
+
+    for run in runs:
+        if not (run / RESULT_FILE).is_file():
+            raise ValueError(f"{run} has no {RESULT_FILE}; measure it with `wmt eval {run}`")
+    times = Counter(run.name for run in runs)
+    names = [run.name if times[run.name] == 1 else str(run) for run in runs]
+    results = {name: load_result(run) for name, run in zip(names, runs, strict=True)}
+    Console().print(comparison_table(results))
+
+
+def measure_what_is_new(recipe: "Recipe") -> None:
+    """Measures tasks that were not measured so, at this step, and shows all results."""
+    from worldmodel_train.evaluation.evaluate import settings_of
+    from worldmodel_train.training.checkpoints.files import read_meta
+    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+
+    run_dir, tasks = recipe.run_path, recipe.evaluation or ()
+    earlier, checkpoint = _earlier(run_dir), CheckpointFolder(run_dir).last()
+    if earlier is not None and checkpoint is not None:
+        step = read_meta(checkpoint).step
+        known = [one.settings for one in earlier.measurements if one.step == step]
+        tasks = [task for task in tasks if settings_of(task) not in known]
+        if not tasks:
+            _show(earlier, run_dir)
+            return
+    _show(_measure(recipe, tasks, run_dir, earlier), run_dir)
+
+
+def _earlier(run_dir: Path) -> "EvaluationResult | None":
+    """What was measured before; what cannot be read is measured again."""
+    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
+
+    if not (run_dir / RESULT_FILE).is_file():
+        return None
+    try:
+        return load_result(run_dir)
+    except ValueError as error:
+        _log.warning("measured again, all of it: %s", error)
+        return None
+
+
+def _measure(
+    recipe: "Recipe", tasks: "Sequence[Task]", run_dir: Path, earlier: "EvaluationResult | None"
+) -> "EvaluationResult":
+    from worldmodel_train.cli.measure import measure
+
+    with terminal().status("measuring on held-out data"):
+        return measure(recipe, tasks, run_dir, earlier)
+
+
+def _show(result: "EvaluationResult", run_dir: Path) -> None:
+    from worldmodel_train.evaluation.report import REPORT_FILE
+    from worldmodel_train.evaluation.summary import summary_tables
+
+    for table in summary_tables(result):
+        Console().print(table)
+    typer.echo(printable(f"report: {run_dir / REPORT_FILE}", 5000))
+    typer.echo(printable(f"curves: tensorboard --logdir {run_dir}", 5000))

@@ -1,0 +1,57 @@
+"""What a task is, what a recipe offers to it, and what it measures."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from worldmodel_train.data.config import DataConfig
+from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.evaluation.task_result import TaskResult
+from worldmodel_train.protocols import Objective, Preparation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A model as training left it and as it was before, and what else its recipe has."""
+
+    method: str
+    trained: Objective[Any]
+    untrained: Objective[Any]
+    preparation: Preparation[Any, Any] | None
+    """What the method does to what is read; None for nothing."""
+    data: DataConfig | TrajectoriesConfig
+    run_dir: Path
+    """Where pictures go, below a folder of the task's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What is known of the subject when the recipe is read, before anything is built."""
+
+    objective: type
+    preparation: Preparation[Any, Any] | None
+    data: DataConfig | TrajectoriesConfig
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A named measurement: the `Config` of a file of `tasks/`, of whose name `name` is made."""
+
+    needs: ClassVar[type]
+    """The protocol that the method's objective must satisfy."""
+    needs_held_out: ClassVar[bool]
+    """Whether it reads `data.held_out`."""
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        ...
+
+    def misfits(self, offer: Offer) -> Iterator[str]:
+        """What else of the recipe does not suit it."""
+        ...
+
+    def run(self, subject: Subject) -> TaskResult:
+        """What it found; pictures are written below the subject's run directory."""
+        ...
