@@ -100,6 +100,32 @@ class AfterStep(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One loss of several in a step, and what it trains."""
+
+    name: str
+    groups: Sequence[str]
+    """Names of the parameter groups that it trains; each group is trained by one phase."""
+    losses: Callable[[], Losses]
+    """Called once the phases before have taken their step."""
+
+
+@runtime_checkable
+class HasPhases(Protocol[ContentT_contra]):
+    """An objective whose step is several losses in order, such as a critic's and an actor's.
+
+    Each takes a step of the one AdamW over its own groups; to all other parameters its loss is
+    constant, whatever gradient it gives them. `training_losses` has all of them at once, for those
+    who only measure. Strategies that cut weights up refuse it, and so do several forward passes a
+    step.
+    """
+
+    def phases(self, content: ContentT_contra) -> Sequence[Phase]:
+        """The phases of one step, always the same ones."""
+        ...
+
+
 @runtime_checkable
 class HasPictures(Protocol[ContentT_contra]):
     """An objective that draws what it makes of fixed clips while it trains."""

@@ -86,7 +86,7 @@ def pretrain(spec: RunSpec) -> RunResult:
         StopSignals() as signals,
         shortages_in_words(clock),
     ):
-        objective = _build_objective(spec, checkpointing, runtime)
+        objective = _build_objective(spec, checkpointing, runtime, micro_batches)
         frozen = fingerprints(objective)
         stored = (
             None
@@ -169,12 +169,12 @@ def _writable_run_dir(spec: RunSpec, processes: Processes) -> Iterator[None]:
 
 
 def _build_objective(
-    spec: RunSpec, checkpointing: CheckpointingPlan, runtime: Runtime
+    spec: RunSpec, checkpointing: CheckpointingPlan, runtime: Runtime, micro_batches: int
 ) -> nn.Module:
     seed_weights(spec.train.seed)
     objective = spec.build_objective()
     assert isinstance(objective, nn.Module)
-    refuse_unsuited(objective, runtime.chosen)
+    refuse_unsuited(objective, runtime.chosen, spec.train, micro_batches=micro_batches)
     set_activation_checkpointing(objective, checkpointing)
     if choose_compilation(spec.train.compile, objective, runtime):
         compile_regions(objective)
