@@ -142,7 +142,7 @@ def test_a_parameter_that_its_phase_does_not_reach_is_refused(toy, run):
             super().__init__()
             self.actor.idle = torch.nn.Linear(2, 2)
 
-    with pytest.raises(ValueError, match="phase actor of Idle trains .* gives 2 of these param"):
+    with pytest.raises(ValueError, match=r"phase actor of Idle trains .* gives 2 of these param"):
         run(objective=Idle)
 
 
