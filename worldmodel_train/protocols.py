@@ -22,6 +22,7 @@ from worldmodel_train.types import (
 
 ContentT_contra = TypeVar("ContentT_contra", bound=Content, contravariant=True)
 BeliefT = TypeVar("BeliefT", bound=Sized)
+MemoryT = TypeVar("MemoryT", default=object)
 ReadT_contra = TypeVar("ReadT_contra", contravariant=True, default=Clips)
 
 
@@ -215,4 +216,38 @@ class Planner(Protocol):
 
         `generator`, torch's global one by default, decides everything that is drawn.
         """
+        ...
+
+
+@runtime_checkable
+class Policy(Protocol[MemoryT]):
+    """Anything that acts. What it remembers of an episode is its own affair."""
+
+    def act(
+        self,
+        observation: UInt8[Tensor, "b h w c"] | Float[Tensor, "b d"],
+        memory: MemoryT | None,
+        *,
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "b a"], MemoryT]:
+        """Actions from -1 to 1, and what to remember; `memory` is None where an episode begins.
+
+        `generator` decides everything that is drawn.
+        """
+        ...
+
+
+@runtime_checkable
+class HasPolicies(Protocol):
+    """An objective that acts on what it has learned; asked in evaluation mode, without gradients.
+
+    Its `Config` says so before it is built, by `acts: ClassVar = True`.
+    """
+
+    def exploring(self) -> Policy:
+        """Acts so as to learn more."""
+        ...
+
+    def greedy(self) -> Policy:
+        """Acts as well as it can."""
         ...

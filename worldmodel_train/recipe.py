@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
-from worldmodel_train import jepa, probes, renderers
+from worldmodel_train import agents, jepa, probes, renderers
+from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.config import CombinationError, StrictConfig
 from worldmodel_train.config.components import component_config, component_configs
 from worldmodel_train.config.json_schema import editor_schema
@@ -33,7 +34,7 @@ from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 
-FAMILIES = (jepa, renderers, probes)
+FAMILIES = (jepa, renderers, agents, probes)
 """Packages whose files with a `Config` are methods, `<family>/<file>` by name."""
 
 MethodT = TypeVar("MethodT", bound=StrictConfig)
@@ -48,7 +49,8 @@ def _kind_of(data: object) -> object:
 
 AnyData = Annotated[
     Annotated[DataConfig, Tag(DEFAULT_KIND)]
-    | Annotated[TrajectoriesConfig, Tag("data/trajectories")],
+    | Annotated[TrajectoriesConfig, Tag("data/trajectories")]
+    | Annotated[CollectedConfig, Tag("data/collected")],
     Discriminator(_kind_of),
 ]
 
@@ -182,6 +184,10 @@ def _misfits(recipe: Recipe) -> Iterator[Misfit]:
     if kind != takes:
         message = f"gives {kind}, but {recipe.method.name} takes {takes}; use others"
         yield ("data", "name"), message
+        return
+    if isinstance(recipe.data, CollectedConfig) and not getattr(recipe.method, "acts", False):
+        message = f"acts by the method's policy, and {recipe.method.name} has none; "
+        yield ("data", "name"), message + "use data/trajectories"
         return
     yield from recipe.method.misfits(recipe.facts)
     yield from _schedules_that_do_not_fit(recipe)

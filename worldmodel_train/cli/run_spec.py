@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 
 from worldmodel_train.cli.objectives import build_objective
+from worldmodel_train.collection.collector import Collector
+from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.data.health import SkipLedger
@@ -19,11 +21,17 @@ PICTURED_CLIPS = 4
 def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = None) -> RunSpec:
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
+    data, collector = recipe.data, None
+    if isinstance(data, CollectedConfig):
+        collector = data.collector(recipe.run_path, seed=recipe.train.seed)
     return RunSpec(
         build_objective=lambda: build_objective(recipe),
-        build_loader=_LoaderFactory(recipe),
+        build_loader=_LoaderFactory(recipe, collector),
         load_pictures=None if recipe.log.image_every is None else lambda: _pictured(recipe),
-        ledger=SkipLedger(max_bad_share=recipe.data.loader.max_bad_share),
+        ledger=SkipLedger(
+            # what a run has acted out itself has nothing to skip
+            max_bad_share=0.0 if isinstance(data, CollectedConfig) else data.loader.max_bad_share
+        ),
         train=recipe.train,
         optim=recipe.optim,
         checkpoint=recipe.checkpoint,
@@ -33,6 +41,7 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
         read_recipe=lambda path: resolved_yaml(load_stored_recipe(path)),
         run_dir=recipe.run_path,
         cost=recipe.method.cost(recipe.facts),
+        collector=collector,
         resume=resume,
         profile_steps=profile_steps,
     )
@@ -49,8 +58,9 @@ def held_out_clips(
 
 
 class _LoaderFactory:
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, collector: Collector | None) -> None:
         self._recipe = recipe
+        self._collector = collector
 
     def __call__(
         self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
@@ -65,7 +75,11 @@ class _LoaderFactory:
             first_step=first_step,
             streams=streams,
         )
-        return self._recipe.data.build_loader(self._recipe.method.preparation(), position)
+        data, preparation = self._recipe.data, self._recipe.method.preparation()
+        if isinstance(data, CollectedConfig):
+            assert self._collector is not None
+            return self._collector.batches(preparation or as_read, position)
+        return data.build_loader(preparation, position)
 
 
 def _pictured(recipe: Recipe) -> Content:

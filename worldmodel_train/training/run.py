@@ -47,7 +47,11 @@ from worldmodel_train.training.strategies.auto_checkpointing import (
 )
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.runtime import Runtime, accumulation
-from worldmodel_train.training.strategies.strategy import choose_runtime, refuse_unsuited
+from worldmodel_train.training.strategies.strategy import (
+    choose_runtime,
+    refuse_to_act,
+    refuse_unsuited,
+)
 from worldmodel_train.training.timed_batches import TimedBatches
 
 logger = logging.getLogger(__name__)
@@ -103,9 +107,12 @@ def pretrain(spec: RunSpec) -> RunResult:
             signals=signals,
             agreement=Agreement(train.timeout_s),
             streams=StreamPositions(streams),
+            collector=spec.collector,
         )
         if stored is not None:
             context.guard.load(stored.guard)
+            if spec.collector is not None:
+                spec.collector.resume(stored.step, stored.collected)
         module = TrainingModule(
             objective,
             _plan(spec, micro_batches),
@@ -175,6 +182,8 @@ def _build_objective(
     objective = spec.build_objective()
     assert isinstance(objective, nn.Module)
     refuse_unsuited(objective, runtime.chosen, spec.train, micro_batches=micro_batches)
+    if spec.collector is not None:
+        refuse_to_act(runtime.chosen)
     set_activation_checkpointing(objective, checkpointing)
     if choose_compilation(spec.train.compile, objective, runtime):
         compile_regions(objective)

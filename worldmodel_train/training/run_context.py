@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.training.clock import Clock
+from worldmodel_train.training.collector import Collector
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.ranks.signals import StopSignals
@@ -19,3 +20,5 @@ class RunContext:
     agreement: Agreement
     streams: StreamPositions
     """How far sources that cannot seek have been read."""
+    collector: Collector | None = None
+    """Acts while the run trains, where the recipe says so."""

@@ -87,6 +87,15 @@ def refuse_unsuited(
         )
 
 
+def refuse_to_act(chosen: Chosen) -> None:
+    """Raises ValueError where no rank has all weights, which acting needs."""
+    if isinstance(chosen, DeepSpeedConfig | Fsdp2Strategy):
+        raise ValueError(
+            f"train.strategy={chosen.name} cuts up weights that acting (data/collected) needs "
+            "whole; use train.strategy=ddp or single"
+        )
+
+
 def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gpu"]:
     visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if train.accelerator == "cpu" or (train.accelerator == "auto" and not visible):
