@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,13 @@ def toy() -> ModuleType:
 def vjepa() -> ModuleType:
     """The module vjepa_run.py, which is a program as well."""
     return _program("vjepa_run")
+
+
+@pytest.fixture(scope="session")
+def acting(toy) -> ModuleType:
+    """The module acting_run.py, which is a program as well."""
+    sys.modules["toy_run"] = toy
+    return _program("acting_run")
 
 
 @pytest.fixture(scope="session")

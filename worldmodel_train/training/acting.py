@@ -24,8 +24,11 @@ class Acting(StepCallback):
         self._context = context
         self._acts = rank == 0
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Acts out what the first step learns from; a run that resumes has read it."""
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Acts out what the first step learns from; a run that resumes has read it.
+
+        Lightning asks for the first batch before it says that training starts.
+        """
         assert isinstance(pl_module, TrainingModule)
         if pl_module.step == 0:
             self._act(pl_module)
