@@ -161,7 +161,9 @@ class LatentDynamics(Protocol[BeliefT]):
     """
 
     def encode(
-        self, observations: UInt8[Tensor, "b t h w c"], actions: Float[Tensor, "b t-1 a"]
+        self,
+        observations: UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t d"],
+        actions: Float[Tensor, "b t-1 a"],
     ) -> BeliefT:
         """The belief at the last observation; `actions` were taken between them."""
         ...
