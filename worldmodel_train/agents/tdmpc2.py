@@ -10,22 +10,22 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
+from worldmodel_train.agents.planning import Planning, return_energy
+from worldmodel_train.agents.vector_episodes import require_vectors
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.losses.two_hot import TwoHot
 from worldmodel_train.models.normed_mlp import normed_mlp, simplex_mlp
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.q_ensemble import QEnsemble
 from worldmodel_train.models.return_scale import ReturnScale
 from worldmodel_train.models.squashed_gaussian import SquashedGaussian
-from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.mppi import Config as MppiConfig
 from worldmodel_train.protocols import EmaPair, Energy, ParameterGroup, Phase
 from worldmodel_train.types import Losses, Trajectories
@@ -120,24 +120,8 @@ class Config(StrictConfig):
             ValueError: The episodes are not of such observations or actions.
         """
         if data is not None and data.episodes is not None:
-            self._refuse_other_episodes(data.episodes)
+            require_vectors("agents/tdmpc2", data.episodes, self.observations, self.actions)
         return TdMpc2(self)
-
-    def _refuse_other_episodes(self, episodes: EpisodeFacts) -> None:
-        if len(episodes.observation) != 1 or episodes.discrete_actions:
-            raise ValueError(
-                "agents/tdmpc2 learns from vectors and continuous actions, and the episodes have "
-                f"observations of shape {episodes.observation} and "
-                f"{'discrete' if episodes.discrete_actions else 'continuous'} actions"
-            )
-        for key, said, found in (
-            ("observations", self.observations, episodes.observation[0]),
-            ("actions", self.actions, episodes.action_width),
-        ):
-            if said != found:
-                raise ValueError(f"method.{key}={said}, but the episodes have {found}; use {found}")
-        if episodes.steps < 2:
-            raise ValueError(f"data.steps={episodes.steps} has no action; use 2 or more")
 
 
 class TdMpc2(nn.Module):
@@ -227,30 +211,37 @@ class TdMpc2(nn.Module):
     def energy(
         self, belief: Float[Tensor, "b d"], generator: torch.Generator | None = None
     ) -> Energy:
-        """Minus the return of a plan from `belief`: rewards, and the value where the plan ends."""
+        """Minus the return of a plan, whose end is worth what two values say on average."""
 
-        def energy(
-            latents: Float[Tensor, "b s h d"], actions: Float[Tensor, "b s h a"]
-        ) -> Float[Tensor, "b s"]:
-            first = repeat(belief, "b d -> b s 1 d", s=latents.shape[1])
-            before = torch.cat((first, latents[:, :, :-1]), dim=2)
-            rewards = self.bins.decode(self.reward(torch.cat((before, actions), dim=-1)))
-            last = latents[:, :, -1]
-            action, _ = self.policy(last, generator)
-            values = self.value(last, action, self.value.draw_two(generator))
-            values = self.bins.decode(values).mean(dim=0)
-            weights = self._powers(self.config.discount, latents.shape[2] + 1, last.device)
-            return -(rewards @ weights[:-1] + weights[-1] * values)
+        def value(latents: Float[Tensor, "b s d"]) -> Float[Tensor, "b s"]:
+            actions, _ = self.policy(latents, generator)
+            said = self.value(latents, actions, self.value.draw_two(generator))
+            return self.bins.decode(said).mean(dim=0)
 
-        return energy
+        return return_energy(
+            belief,
+            reward=lambda latents, actions: self.bins.decode(self._reward_of(latents, actions)),
+            value=value,
+            discount=self.config.discount,
+        )
 
-    def exploring(self) -> "Planning":
+    def exploring(self) -> Planning:
         """Draws actions as widely as the search still does at its end."""
-        return Planning(self, noise=1.0)
+        return self._planning(noise=1.0)
 
-    def greedy(self) -> "Planning":
+    def greedy(self) -> Planning:
         """Takes the action that the search gives."""
-        return Planning(self, noise=0.0)
+        return self._planning(noise=0.0)
+
+    def _planning(self, *, noise: float) -> Planning:
+        return Planning(
+            dynamics=self,
+            energy=self.energy,
+            policy=self.policy,
+            planner=self.config.planner,
+            proposals=self.config.proposals,
+            noise=noise,
+        )
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """The values' copies, of which targets are made."""
@@ -276,7 +267,7 @@ class TdMpc2(nn.Module):
         rolled = self.rollout(first, content.actions[:, None])[:, 0]
         latents = torch.cat((first[:, None], rolled), dim=1)
         before = latents[:, :-1]
-        said = self.reward(torch.cat((before, content.actions), dim=-1))
+        said = self._reward_of(before, content.actions)
         values = self.value(before, content.actions)
         terms = {
             "consistency": self._over_window((rolled - following).square().mean(dim=-1)),
@@ -298,6 +289,12 @@ class TdMpc2(nn.Module):
             latents={name: t.detach().flatten(0, 1).float() for name, t in watched.items()},
         )
         return losses, latents.detach()
+
+    def _reward_of(
+        self, latents: Float[Tensor, "*b d"], actions: Float[Tensor, "*b a"]
+    ) -> Float[Tensor, "*b o"]:
+        """Logits of what actions in these latents bring."""
+        return self.reward(torch.cat((latents, actions), dim=-1))
 
     def _policy_losses(self, latents: Float[Tensor, "b t d"]) -> Losses:
         """What the policy's actions are not worth, and how little they vary."""
@@ -336,55 +333,6 @@ class TdMpc2(nn.Module):
     @staticmethod
     def _powers(base: float, count: int, device: torch.device) -> Float[Tensor, " count"]:
         return base ** torch.arange(count, device=device)
-
-
-class Planning:
-    """A `Policy` that searches anew at each step, from the plan of the last one on."""
-
-    def __init__(self, model: TdMpc2, *, noise: float) -> None:
-        self._model = model
-        self._noise = noise
-
-    def act(
-        self,
-        observation: Float[Tensor, "b o"],
-        memory: Float[Tensor, "b h a"] | None,
-        *,
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, "b a"], Float[Tensor, "b h a"]]:
-        """The first action of one of the best plans, drawn by how good they are, and the mean."""
-        model, config = self._model, self._model.config
-        belief = model.encoder(observation)
-        found = config.planner.build(_bounds(belief, config.actions)).search(
-            model,
-            belief,
-            model.energy(belief, generator),
-            warm_start=memory,
-            proposals=self._proposals(belief, generator) if config.proposals else None,
-            generator=generator,
-        )
-        chosen = torch.multinomial(found.weights, 1, generator=generator)
-        action = found.elites[torch.arange(len(chosen)), chosen[:, 0], 0]
-        noise = torch.randn(action.shape, generator=generator, device=action.device)
-        action = (action + self._noise * found.spread[:, 0] * noise).clamp(-1, 1)
-        return action, functional.pad(found.mean[:, 1:], (0, 0, 0, 1))
-
-    def _proposals(
-        self, belief: Float[Tensor, "b d"], generator: torch.Generator
-    ) -> Float[Tensor, "b p h a"]:
-        """What the policy would do, as the model imagines it."""
-        config = self._model.config
-        now, actions = repeat(belief, "b d -> b p d", p=config.proposals), []
-        for _ in range(config.planner.horizon):
-            action, _ = self._model.policy(now, generator)
-            now = self._model.step(now, action)
-            actions.append(action)
-        return rearrange(actions, "h b p a -> b p h a")
-
-
-def _bounds(like: Tensor, width: int) -> Bounds:
-    high = torch.ones(width, device=like.device)
-    return Bounds(low=-high, high=high)
 
 
 def _rewards_of(content: Trajectories) -> Float[Tensor, "b t"]:

@@ -17,6 +17,7 @@ class SquashedGaussian(nn.Module):
 
     def __init__(self, *, inputs: int, width: int, actions: int) -> None:
         super().__init__()
+        self.actions = actions
         self.network = normed_mlp((inputs, width, width, 2 * actions))
 
     def forward(
