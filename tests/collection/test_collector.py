@@ -7,8 +7,12 @@ from torch import nn
 
 from worldmodel_train.collection.act_out import RandomPolicy
 from worldmodel_train.collection.config import CollectedConfig
+from worldmodel_train.collection.episode_files import episode_in
+from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
+from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.training.collector import Collector
 
 CONFIG = CollectedConfig(
@@ -105,3 +109,26 @@ def test_the_last_episode_is_reported(tmp_path):
             "acting/return": pytest.approx(last["rewards"].sum()),
             "acting/length": 6.0,
         }
+
+
+def test_pictures_and_vectors_are_collected_alike_and_can_be_packed(tmp_path):
+    made = collector(tmp_path, env="envs/two_rooms")
+    made.add(made.act(Actor(1, 1), 0), write=True)
+    position = LoaderPosition(
+        seed=3, rank=0, world_size=1, micro_batch=2, global_batch=2, first_step=0
+    )
+    content = next(made.batches(as_read, position)).content
+    assert content.observations.shape == (2, 3, 64, 64, 3)
+    assert content.observations.dtype == torch.uint8
+    assert (content.actions.shape, content.rewards.shape) == ((2, 2, 2), (2, 2))
+    stored = [episode_in(path.read_bytes(), 0) for path in (tmp_path / "episodes").iterdir()]
+    write_episodes(tmp_path / "packed", stored)
+    packed = TrajectoriesConfig(
+        name="data/trajectories",
+        sources=(ShardsConfig(shards=str(tmp_path / "packed/*.tar")),),
+        steps=3,
+    )
+    assert (
+        packed.open_facts().episodes
+        == CONFIG.model_copy(update={"env": "envs/two_rooms"}).open_facts().episodes
+    )

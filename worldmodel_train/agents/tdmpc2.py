@@ -63,7 +63,9 @@ class Config(StrictConfig):
     consistency_weight: float = Field(default=20.0, ge=0)
     """Of the predicted latents' distance to the encoded ones."""
     reward_weight: float = Field(default=0.1, ge=0)
+    """Of the rewards' cross-entropy."""
     value_weight: float = Field(default=0.1, ge=0)
+    """Of the values' cross-entropy."""
     entropy_weight: float = Field(default=1e-4, ge=0)
     """Of the policy's, against the scaled value."""
     momentum: float = Field(default=0.99, ge=0, lt=1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class CollectedConfig(StrictConfig):
     """Optimizer steps from one episode of the policy to the next."""
     longest: int = Field(ge=1, default=1000)
     """Actions after which an episode is cut where its world has not ended it."""
+
+    @property
+    def sources(self) -> tuple[ShardsConfig, ...]:
+        """None: what is learned from is acted out."""
+        return ()
 
     @property
     def classes(self) -> None:
