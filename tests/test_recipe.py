@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import worldmodel_train
+from worldmodel_train.cli.check_data import check_data
 from worldmodel_train.config import RecipeError
 from worldmodel_train.config.yaml_reader import parse_value
 from worldmodel_train.config.yaml_writer import write_yaml
@@ -429,3 +430,25 @@ def test_the_schema_describes_every_key_and_lets_a_file_extend_another(recipe_fi
     tags = schema["properties"]["method"]["discriminator"]["mapping"]
     assert set(tags) >= {"jepa/vjepa", "jepa/leworldmodel", "renderers/video_diffusion"}
     assert schema["properties"]["train"]["description"] == "Length, batch and hardware of the run."
+
+
+def test_a_method_that_does_not_act_is_refused_for_episodes_that_a_run_acts_out(tmp_path):
+    recipe = Path(__file__).parents[1] / "recipes" / "leworldmodel_two_rooms.yaml"
+    before, _, after = recipe.read_text().partition("data:\n")
+    collected = (
+        "data: {name: data/collected, env: envs/two_rooms, steps: 2, random_episodes: 1, "
+        "every_steps: 9}\n"
+    )
+    path = tmp_path / "walker.yaml"
+    path.write_text(before + collected + "\noptim:" + after.partition("\noptim:")[2])
+    message = (
+        r"walker\.yaml:\d+: data\.name.* acts by the method's policy, and jepa/leworldmodel has"
+    )
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(str(path))
+
+
+def test_a_world_that_there_is_not_is_named_before_anything_is_built():
+    recipe = load_recipe("tdmpc2_pendulum", ["data.env=Pendulm-v1"])
+    with pytest.raises(ValueError, match=r"data\.env=Pendulm-v1: .*Did you mean: `Pendulum`"):
+        check_data(recipe)

@@ -22,6 +22,7 @@ from worldmodel_train.types import (
 
 ContentT_contra = TypeVar("ContentT_contra", bound=Content, contravariant=True)
 BeliefT = TypeVar("BeliefT", bound=Sized)
+MemoryT = TypeVar("MemoryT", default=object)
 ReadT_contra = TypeVar("ReadT_contra", contravariant=True, default=Clips)
 
 
@@ -100,6 +101,32 @@ class AfterStep(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One loss of several in a step, and what it trains."""
+
+    name: str
+    groups: Sequence[str]
+    """Names of the parameter groups that it trains; each group is trained by one phase."""
+    losses: Callable[[], Losses]
+    """Called once the phases before have taken their step."""
+
+
+@runtime_checkable
+class HasPhases(Protocol[ContentT_contra]):
+    """An objective whose step is several losses in order, such as a critic's and an actor's.
+
+    Each takes a step of the one AdamW over its own groups; to all other parameters its loss is
+    constant, whatever gradient it gives them. `training_losses` has all of them at once, for those
+    who only measure. Strategies that cut weights up refuse it, and so do several forward passes a
+    step.
+    """
+
+    def phases(self, content: ContentT_contra) -> Sequence[Phase]:
+        """The phases of one step, always the same ones."""
+        ...
+
+
 @runtime_checkable
 class HasPictures(Protocol[ContentT_contra]):
     """An objective that draws what it makes of fixed clips while it trains."""
@@ -134,7 +161,9 @@ class LatentDynamics(Protocol[BeliefT]):
     """
 
     def encode(
-        self, observations: UInt8[Tensor, "b t h w c"], actions: Float[Tensor, "b t-1 a"]
+        self,
+        observations: UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t d"],
+        actions: Float[Tensor, "b t-1 a"],
     ) -> BeliefT:
         """The belief at the last observation; `actions` were taken between them."""
         ...
@@ -189,4 +218,38 @@ class Planner(Protocol):
 
         `generator`, torch's global one by default, decides everything that is drawn.
         """
+        ...
+
+
+@runtime_checkable
+class Policy(Protocol[MemoryT]):
+    """Anything that acts. What it remembers of an episode is its own affair."""
+
+    def act(
+        self,
+        observation: UInt8[Tensor, "b h w c"] | Float[Tensor, "b d"],
+        memory: MemoryT | None,
+        *,
+        generator: torch.Generator,
+    ) -> tuple[Float[Tensor, "b a"], MemoryT]:
+        """Actions from -1 to 1, and what to remember; `memory` is None where an episode begins.
+
+        `generator` decides everything that is drawn.
+        """
+        ...
+
+
+@runtime_checkable
+class HasPolicies(Protocol):
+    """An objective that acts on what it has learned; asked in evaluation mode, without gradients.
+
+    Its `Config` says so before it is built, by `acts: ClassVar = True`.
+    """
+
+    def exploring(self) -> Policy:
+        """Acts so as to learn more."""
+        ...
+
+    def greedy(self) -> Policy:
+        """Acts as well as it can."""
         ...

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, ge
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
-from worldmodel_train import jepa, probes, renderers
+from worldmodel_train import agents, jepa, probes, renderers
+from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.config import CombinationError, StrictConfig
 from worldmodel_train.config.components import component_config, component_configs
 from worldmodel_train.config.json_schema import editor_schema
@@ -35,7 +36,7 @@ from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 
-FAMILIES = (jepa, renderers, probes)
+FAMILIES = (jepa, renderers, agents, probes)
 """Packages whose files with a `Config` are methods, `<family>/<file>` by name."""
 
 MethodT = TypeVar("MethodT", bound=StrictConfig)
@@ -50,7 +51,8 @@ def _kind_of(data: object) -> object:
 
 AnyData = Annotated[
     Annotated[DataConfig, Tag(DEFAULT_KIND)]
-    | Annotated[TrajectoriesConfig, Tag("data/trajectories")],
+    | Annotated[TrajectoriesConfig, Tag("data/trajectories")]
+    | Annotated[CollectedConfig, Tag("data/collected")],
     Discriminator(_kind_of),
 ]
 
@@ -207,6 +209,10 @@ def _misfits(recipe: Recipe) -> Iterator[Misfit]:
         message = f"gives {kind}, but {recipe.method.name} takes {takes}; use "
         yield ("data", "name"), message + " or ".join(_kinds_that_give(takes))
         return
+    if isinstance(recipe.data, CollectedConfig) and not getattr(recipe.method, "acts", False):
+        message = f"acts by the method's policy, and {recipe.method.name} has none; "
+        yield ("data", "name"), message + "use data/trajectories"
+        return
     yield from recipe.method.misfits(recipe.facts)
     yield from _schedules_that_do_not_fit(recipe)
     yield from recipe.data.misfits(recipe.train.micro_batch)
@@ -263,6 +269,6 @@ def _tasks_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
         yield ("data", "held_out", "shards"), message
 
 
-def objective_class(method: Any) -> type:
+def objective_class(method: Any) -> type:  # noqa: ANN401 - any Config with a `build`
     """What the `build` of a method's Config says that it returns: known before anything is."""
     return get_type_hints(method.build)["return"]

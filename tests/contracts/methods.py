@@ -46,8 +46,15 @@ def masked_clips(config):
 
 
 def trajectories(config):
-    """Random pictures with random actions between them."""
+    """Random pictures and actions; for methods that act, random vectors and rewards too."""
     generator = torch.Generator().manual_seed(10)
+    if getattr(config, "acts", False):
+        return Trajectories(
+            observations=torch.randn(6, 4, config.observations, generator=generator),
+            actions=torch.rand(6, 3, config.actions, generator=generator) * 2 - 1,
+            rewards=torch.randn(6, 3, generator=generator),
+            ends=torch.rand(6, 3, generator=generator) > 0.8,
+        )
     observations = torch.randint(
         0, 256, (6, config.history + 1, 16, 16, 3), dtype=torch.uint8, generator=generator
     )

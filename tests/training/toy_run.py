@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.models.cost import MemoryUse
 from worldmodel_train.models.frozen import FrozenPart
 from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.protocols import EmaPair, ParameterGroup, Phase
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
@@ -105,6 +106,41 @@ class TeacherlessToy(nn.Module):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         return parameter_groups(encoder=self.encoder, predictor=self.predictor)
+
+
+class PhasedToy(nn.Module):
+    """A critic that predicts a clip's brightness, then an actor that pleases it."""
+
+    def __init__(self, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.critic = nn.Sequential(nn.Linear(24, 16), nn.Dropout(dropout), nn.Linear(16, 1))
+        self.actor = nn.Linear(8, 24)
+        self.teacher = copy.deepcopy(self.critic).requires_grad_(requires_grad=False)
+
+    def phases(self, content: MaskedClips) -> list[Phase]:
+        pixels = content.groups[0].clips.flatten(1).float() / 255
+
+        def critic() -> Losses:
+            total = (self.critic(pixels)[:, 0] - pixels.mean(1)).square().mean()
+            return Losses(total=total, terms={"l2": total.detach()})
+
+        def actor() -> Losses:
+            return Losses(total=-self.critic(self.actor(pixels[:, :8]).tanh()).mean())
+
+        critics = ("critic", "critic_no_decay")
+        return [
+            Phase(name="critic", groups=critics, losses=critic),
+            Phase(name="actor", groups=("actor", "actor_no_decay"), losses=actor),
+        ]
+
+    def training_losses(self, content: MaskedClips) -> Losses:
+        return Losses(total=sum(phase.losses().total for phase in self.phases(content)))
+
+    def ema_pairs(self) -> list[EmaPair]:
+        return [EmaPair(student=self.critic, teacher=self.teacher)]
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        return parameter_groups(critic=self.critic, actor=self.actor)
 
 
 class ToyCost:
@@ -199,6 +235,8 @@ def main(options: dict[str, Any]) -> int:
         if late and [rank, step] == late[:2]:
             time.sleep(late[2])
 
+    if options.pop("phased", False):
+        options["objective"] = partial(PhasedToy, options.pop("dropout", 0.3))
     run_dir = Path(options.pop("run_dir"))
     num_bad = bad[1] if bad and rank == bad[0] else 0
     return pretrain(toy_parts(run_dir, at_batch=at_batch, bad=num_bad, **options)).exit_code

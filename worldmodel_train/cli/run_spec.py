@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from worldmodel_train.cli.objectives import build_objective
+from worldmodel_train.collection.collector import Collector
+from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
@@ -20,11 +22,17 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
     opened = cache(recipe.data.open_facts)
+    data, collector = recipe.data, None
+    if isinstance(data, CollectedConfig):
+        collector = data.collector(recipe.run_path, seed=recipe.train.seed)
     return RunSpec(
         build_objective=lambda: build_objective(recipe, opened()),
-        build_loader=_LoaderFactory(recipe, opened),
+        build_loader=_LoaderFactory(recipe, opened, collector),
         load_pictures=None if recipe.log.image_every is None else lambda: _pictured(recipe),
-        ledger=SkipLedger(max_bad_share=recipe.data.loader.max_bad_share),
+        ledger=SkipLedger(
+            # what a run has acted out itself has nothing to skip
+            max_bad_share=0.0 if isinstance(data, CollectedConfig) else data.loader.max_bad_share
+        ),
         train=recipe.train,
         optim=recipe.optim,
         checkpoint=recipe.checkpoint,
@@ -35,15 +43,19 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
         read_recipe=lambda path: resolved_yaml(load_stored_recipe(path)),
         run_dir=recipe.run_path,
         cost=recipe.method.cost(recipe.facts),
+        collector=collector,
         resume=resume,
         profile_steps=profile_steps,
     )
 
 
 class _LoaderFactory:
-    def __init__(self, recipe: Recipe, opened: Callable[[], DataFacts]) -> None:
+    def __init__(
+        self, recipe: Recipe, opened: Callable[[], DataFacts], collector: Collector | None
+    ) -> None:
         self._recipe = recipe
         self._opened = opened
+        self._collector = collector
 
     def __call__(
         self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
@@ -58,8 +70,11 @@ class _LoaderFactory:
             first_step=first_step,
             streams=streams,
         )
-        preparation = self._recipe.method.preparation()
-        return self._recipe.data.build_loader(preparation, position, self._opened())
+        data, preparation = self._recipe.data, self._recipe.method.preparation()
+        if isinstance(data, CollectedConfig):
+            assert self._collector is not None
+            return self._collector.batches(preparation or as_read, position)
+        return data.build_loader(preparation, position, self._opened())
 
 
 def _pictured(recipe: Recipe) -> Content:

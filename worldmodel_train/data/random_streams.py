@@ -16,6 +16,9 @@ class Stream(IntEnum):
     REPLACEMENT = 3
     SHARDS = 4
     BUFFER = 5
+    WORLD = 6
+    ACTION = 7
+    WINDOW = 8
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:

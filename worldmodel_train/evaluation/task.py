@@ -5,10 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from worldmodel_train.data.config import DataConfig
-from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation.task_result import TaskResult
+from worldmodel_train.facts import DataFacts
 from worldmodel_train.protocols import Objective, Preparation
+
+
+@runtime_checkable
+class AnyData(Protocol):
+    """What tasks need of any kind of data."""
+
+    def facts(self) -> DataFacts:
+        """What is known before anything is read."""
+        ...
+
+    def held_out_content(self, limit: int) -> Any:  # noqa: ANN401 - clips, windows of episodes ...
+        """Up to `limit` held-out samples, the same on every call."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +32,7 @@ class Subject:
     untrained: Objective[Any]
     preparation: Preparation[Any, Any] | None
     """What the method does to what is read; None for nothing."""
-    data: DataConfig | TrajectoriesConfig
+    data: AnyData
     run_dir: Path
     """Where pictures go, below a folder of the task's name."""
 
@@ -31,7 +43,7 @@ class Offer:
 
     objective: type
     preparation: Preparation[Any, Any] | None
-    data: DataConfig | TrajectoriesConfig
+    data: AnyData
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from lightning.pytorch import Callback
 
+from worldmodel_train.training.acting import Acting
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.saver import Saver
 from worldmodel_train.training.checkpoints.writer import CheckpointWriter
@@ -29,6 +30,7 @@ class RunCallbacks:
     profiler: Profiler | None
     reporter: Reporter
     pictures: Pictures | None
+    acting: Acting | None
     saver: Saver
 
     @property
@@ -37,7 +39,7 @@ class RunCallbacks:
 
         The profiler is first, so that a traced step ends with its computation.
         """
-        callbacks = (self.profiler, self.reporter, self.pictures, self.saver)
+        callbacks = (self.profiler, self.reporter, self.pictures, self.acting, self.saver)
         return [callback for callback in callbacks if callback is not None]
 
 
@@ -64,6 +66,9 @@ def run_callbacks(
             profiler=profiler,
             reporter=reporter,
             pictures=_pictures(spec, context, board),
+            acting=None
+            if context.collector is None
+            else Acting(context.collector, context, rank=rank),
             saver=_saver(spec, context, rank, reporter),
         )
 

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from worldmodel_train.models.strict_state import shapes_of
-from worldmodel_train.protocols import AfterStep, EmaPair, Objective
+from worldmodel_train.protocols import AfterStep, EmaPair, HasPhases, Objective
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
+from worldmodel_train.training.phases import PhasedStep, without_reduction
 from worldmodel_train.training.randomness import seed_forward
 from worldmodel_train.types import Batch, Content, Losses
 
@@ -68,6 +69,7 @@ class TrainingModule(pl.LightningModule):
         self._beginning = beginning
         self._layout: Layout | None = None
         self._optimizer: AdamW | None = None
+        self._phased = PhasedStep.of(objective) if isinstance(objective, HasPhases) else None
 
     @property
     def method(self) -> Objective[Content]:
@@ -117,13 +119,20 @@ class TrainingModule(pl.LightningModule):
         return batch.to(device)
 
     def training_step(self, batch: Batch[Content]) -> Tensor:
-        """The loss of one micro-batch."""
+        """The loss of one micro-batch, or of its first phase."""
         seed_forward(self.plan.seed, self.step, self.micro_step, self.global_rank)
-        with self.autocast():
-            losses = self.method.training_losses(batch.content)
-        self._observe(losses)
+        if self.micro_step == 0 and self.plan.observed(self.step + 1):
+            self.observation = Observation()
+        if self._phased is not None:
+            self._phased.begin(batch.content)
+            total = self._phase_loss(self._phased)
+        else:
+            with self.autocast():
+                losses = self.method.training_losses(batch.content)
+            self._observe(losses)
+            total = losses.total
         self.micro_step += 1
-        return losses.total
+        return total
 
     def optimizer_step(
         self,
@@ -142,7 +151,10 @@ class TrainingModule(pl.LightningModule):
         """
         plan = self.plan
         set_schedules(self.optimizer, plan.optim, self.step, plan.steps)
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        with without_reduction(self.trainer.strategy, self._phased):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self._phased is not None:
+            self._later_phases(self._phased)
         if self.micro_step < plan.accumulation:
             return
         if isinstance(self.objective, AfterStep):
@@ -150,7 +162,8 @@ class TrainingModule(pl.LightningModule):
                 self.objective.after_step()
         ema = plan.optim.ema
         self.layout.update_teachers(None if ema is None else ema.at(self.step, plan.steps))
-        self._observe_norm(self.layout.gradient_norm())
+        if self._phased is None:
+            self._observe_norm(self.layout.gradient_norm())
         self.step += 1
         self.micro_step = 0
 
@@ -162,23 +175,46 @@ class TrainingModule(pl.LightningModule):
     ) -> None:
         """Clips where the recipe says so, and measures the norm where it will be reported."""
         del optimizer, gradient_clip_val, gradient_clip_algorithm
+        if self._phased is not None:
+            self._phased.keep_own_gradients()
+        self._clip()
+
+    def _clip(self) -> None:
         clip = self.plan.optim.clipping_at(self.step)
         if clip is not None or self.plan.observed(self.step + 1):
             self.layout.clip_gradients(clip)
+
+    def _phase_loss(self, phased: PhasedStep) -> Tensor:
+        with self.autocast():
+            losses = phased.losses()
+        self._observe(losses, phase=phased.name)
+        return losses.total
+
+    def _later_phases(self, phased: PhasedStep) -> None:
+        """The steps after the one that Lightning has counted, on the same optimizer."""
+        norms = [self.layout.gradient_norm()]
+        while phased.go_on():
+            self.optimizer.zero_grad()
+            self._phase_loss(phased).backward()
+            phased.keep_own_gradients()
+            self._clip()
+            self.optimizer.step()
+            norms.append(self.layout.gradient_norm())
+        measured = [norm for norm in norms if norm is not None]
+        if measured:
+            self.observation.add_norms(phased.names, measured)
+            self._observe_norm(torch.stack(measured).norm())
 
     def forget_observation(self) -> None:
         """Frees the latents that were kept for a reading, and starts watching for NaN anew."""
         self.observation = Observation()
         self.non_finite = None
 
-    def _observe(self, losses: Losses) -> None:
+    def _observe(self, losses: Losses, *, phase: str = "") -> None:
         """Keeps what may be reported, on the device: nothing here waits for it."""
         self._watch(losses.total.detach())
-        if not self.plan.observed(self.step + 1):
-            return
-        if self.micro_step == 0:
-            self.observation = Observation()
-        self.observation.add(losses, 1.0 / self.plan.accumulation)
+        if self.plan.observed(self.step + 1):
+            self.observation.add(losses, 1.0 / self.plan.accumulation, phase)
 
     def _observe_norm(self, norm: Tensor | None) -> None:
         """Keeps the gradients' norm; where masters are on the host, so is their norm."""
@@ -199,12 +235,21 @@ class Observation:
         self.latents: dict[str, Tensor] = {}
         self.grad_norm: Tensor | None = None
 
-    def add(self, losses: Losses, share: float) -> None:
-        """Adds one micro-batch, which is `share` of the step."""
-        values = {"loss": losses.total, **{f"terms/{k}": v for k, v in losses.terms.items()}}
-        for name, value in values.items():
+    def add(self, losses: Losses, share: float, phase: str = "") -> None:
+        """Adds one micro-batch, which is `share` of the step, or one of its phases.
+
+        The losses of phases add up; each phase has its own and its terms under its name.
+        """
+        place, own = ("terms", {}) if not phase else (f"terms/{phase}", {"loss": losses.total})
+        terms = {f"{place}/{name}": value for name, value in {**own, **losses.terms}.items()}
+        for name, value in {"loss": losses.total, **terms}.items():
             self.scalars[name] = self.scalars.get(name, 0.0) + value.detach().float() * share
-        self.latents = dict(losses.latents)
+        self.latents |= losses.latents
+
+    def add_norms(self, phases: Sequence[str], norms: Sequence[Tensor]) -> None:
+        """Adds the norm of the gradients of each phase."""
+        for name, norm in zip(phases, norms, strict=True):
+            self.scalars[f"terms/{name}/grad_norm"] = norm
 
 
 def _check_momentum(config: OptimConfig, pairs: Sequence[EmaPair]) -> None:

@@ -47,7 +47,11 @@ from worldmodel_train.training.strategies.auto_checkpointing import (
 )
 from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.training.strategies.runtime import Runtime, accumulation
-from worldmodel_train.training.strategies.strategy import choose_runtime, refuse_unsuited
+from worldmodel_train.training.strategies.strategy import (
+    choose_runtime,
+    refuse_to_act,
+    refuse_unsuited,
+)
 from worldmodel_train.training.timed_batches import TimedBatches
 
 logger = logging.getLogger(__name__)
@@ -86,7 +90,7 @@ def pretrain(spec: RunSpec) -> RunResult:
         StopSignals() as signals,
         shortages_in_words(clock),
     ):
-        objective = _build_objective(spec, checkpointing, runtime)
+        objective = _build_objective(spec, checkpointing, runtime, micro_batches)
         frozen, episodes = fingerprints(objective), spec.open_episodes()
         stored = (
             None
@@ -105,9 +109,12 @@ def pretrain(spec: RunSpec) -> RunResult:
             agreement=Agreement(train.timeout_s),
             episodes=episodes,
             streams=StreamPositions(streams),
+            collector=spec.collector,
         )
         if stored is not None:
             context.guard.load(stored.guard)
+            if spec.collector is not None:
+                spec.collector.resume(stored.step, stored.collected)
         module = TrainingModule(
             objective,
             _plan(spec, micro_batches),
@@ -171,12 +178,14 @@ def _writable_run_dir(spec: RunSpec, processes: Processes) -> Iterator[None]:
 
 
 def _build_objective(
-    spec: RunSpec, checkpointing: CheckpointingPlan, runtime: Runtime
+    spec: RunSpec, checkpointing: CheckpointingPlan, runtime: Runtime, micro_batches: int
 ) -> nn.Module:
     seed_weights(spec.train.seed)
     objective = spec.build_objective()
     assert isinstance(objective, nn.Module)
-    refuse_unsuited(objective, runtime.chosen)
+    refuse_unsuited(objective, runtime.chosen, spec.train, micro_batches=micro_batches)
+    if spec.collector is not None:
+        refuse_to_act(runtime.chosen)
     set_activation_checkpointing(objective, checkpointing)
     if choose_compilation(spec.train.compile, objective, runtime):
         compile_regions(objective)

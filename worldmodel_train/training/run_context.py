@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.training.clock import Clock
+from worldmodel_train.training.collector import Collector
 from worldmodel_train.training.guard import Guard
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.ranks.signals import StopSignals
@@ -22,3 +23,5 @@ class RunContext:
     """What the objective was told of episodes, if it learns from any."""
     streams: StreamPositions
     """How far sources that cannot seek have been read."""
+    collector: Collector | None = None
+    """Acts while the run trains, where the recipe says so."""

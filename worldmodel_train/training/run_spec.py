@@ -11,6 +11,7 @@ from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.cost import StepCost
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
+from worldmodel_train.training.collector import Collector
 from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
@@ -57,6 +58,8 @@ class RunSpec:
     """What the objective was told of episodes; None of data that holds none."""
     cost: StepCost | None
     """What a step costs; without it there is no MFU, and nothing can be `auto` that hangs on it."""
+    collector: Collector | None = None
+    """Acts while the run trains; None where all data is there before."""
     resume: Literal["auto", "never"] = "auto"
     profile_steps: int | None = None
     """Steps of this start to trace; None traces nothing."""

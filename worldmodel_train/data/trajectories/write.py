@@ -57,13 +57,17 @@ def _write_shard(path: Path, scratch: Path, group: list[Episode], first: int) ->
         unless_finished.callback(writer.abandon)
         for number, episode in enumerate(group, start=first):
             description = json.dumps(dict(episode.metadata)).encode()
-            writer.add_files(f"{number:09}", {".npz": _npz(episode), ".json": description})
+            writer.add_files(f"{number:09}", {".npz": npz_of(episode), ".json": description})
         unless_finished.pop_all()
     writer.finish()
 
 
-def _npz(episode: Episode) -> bytes:
-    """The arrays of an episode; raises ValueError where they could not be read again."""
+def npz_of(episode: Episode) -> bytes:
+    """A file of an episode's arrays, the same for the same ones.
+
+    Raises:
+        ValueError: They could not be read again.
+    """
     arrays = {name: getattr(episode, name) for name in ARRAYS}
     given = {name: array for name, array in arrays.items() if array is not None}
     try:

@@ -84,6 +84,8 @@ class Progress(StrictConfig):
     """How far sources that cannot seek have been read."""
     frozen: dict[str, str] = Field(default_factory=dict[str, str])
     """Fingerprints of the parts of other runs that the objective computes with."""
+    collected: dict[str, object] = Field(default_factory=dict[str, object])
+    """How many episodes the run had acted out, and their digest."""
 
 
 class Meta(Progress):

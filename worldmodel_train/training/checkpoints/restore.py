@@ -32,6 +32,7 @@ class StoredState:
         self.step = self._reader.meta.step
         self.guard = self._reader.meta.watch
         self.streams = self._reader.meta.streams
+        self.collected = self._reader.meta.collected
         refuse_differences("the checkpoint", differences(shapes, self._reader.meta.shapes))
         if moments and self._reader.meta.optimizer_step is None:
             raise CheckpointError(

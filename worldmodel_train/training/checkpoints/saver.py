@@ -121,6 +121,7 @@ class Saver(StepCallback):
             watch=self._context.guard.state(),
             streams=merge_streams(self._context.agreement.gather(self._streams)),
             frozen=fingerprints(module.objective),
+            collected={} if (acts := self._context.collector) is None else acts.state(),
         )
 
     def _finish(self, trainer: pl.Trainer) -> None:

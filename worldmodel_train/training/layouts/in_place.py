@@ -49,6 +49,8 @@ class InPlace:
         """Measures and clips; Lightning's own clipping refuses a fused optimizer under bf16."""
         apart = clip is not None and clip.of == "each_part"
         parts = self._parts() if apart else [list(self._tensors.trained.values())]
+        # a phase has gradients of its own parameters alone
+        parts = [part for part in parts if any(p.grad is not None for p in part)]
         norms = [_clip(part, None if clip is None else clip.norm) for part in parts]
         self._norm = torch.stack(norms).norm() if apart else norms[0]
 

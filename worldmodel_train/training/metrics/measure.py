@@ -1,6 +1,6 @@
 """Takes the reading of an optimizer step: begun at the step, finished when it is on the host."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,8 @@ class Measurement:
     numbers: Float64[Tensor, "values"]
     latents: dict[str, Float[Tensor, "p d"]]
     pace: Pace
-    schedules: dict[str, float]
+    known: dict[str, float]
+    """What is the same on all ranks: schedules, and what was acted out."""
     copied: torch.cuda.Event | None
     """When numbers and latents are there; None where they never left the host."""
 
@@ -40,8 +41,11 @@ class Measurement:
         return numbers | last | self.pace.values()
 
 
-def begin(module: TrainingModule, pace: Pace) -> Measurement:
-    """The measurement of the step that just ended; nothing here waits for the device."""
+def begin(module: TrainingModule, pace: Pace, acted: Mapping[str, float]) -> Measurement:
+    """The measurement of the step that just ended; nothing here waits for the device.
+
+    `acted` is what is known of acting, the same on all ranks.
+    """
     observation = module.observation
     assert observation.grad_norm is not None
     assert module.non_finite is not None
@@ -55,7 +59,7 @@ def begin(module: TrainingModule, pace: Pace) -> Measurement:
         numbers=_sent(numbers),
         latents=latents,
         pace=pace,
-        schedules=_schedules(module),
+        known={**_schedules(module), **acted},
         copied=_event(module.device),
     )
     module.forget_observation()
@@ -68,7 +72,7 @@ def finish(measurement: Measurement, ranks: Sequence[dict[str, float]]) -> StepM
     values = dict(zip(ranks[0], rows.mean(dim=0).tolist(), strict=True))
     waits = [values["data_wait"] for values in ranks]
     non_finite = values.pop("non_finite") > 0
-    values |= measurement.schedules | _slowest(waits)
+    values |= measurement.known | _slowest(waits)
     return StepMetrics(
         step=measurement.step, values=values, non_finite=non_finite, data_waits=tuple(waits)
     )

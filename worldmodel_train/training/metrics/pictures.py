@@ -1,7 +1,6 @@
 """Pictures of fixed clips while a run goes on: what is masked, and what the features see."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import lightning.pytorch as pl
 import torch
@@ -13,6 +12,7 @@ from worldmodel_train.cartography.mask_overlay import mask_overlay
 from worldmodel_train.cartography.pca_strip import feature_strip
 from worldmodel_train.protocols import HasPictures, LatentPredictor
 from worldmodel_train.training.clock import Clock
+from worldmodel_train.training.evaluating import evaluating
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.types import ClipGroup, Content, MaskedClips
@@ -52,7 +52,7 @@ class Pictures(StepCallback):
     @torch.no_grad()
     def _draw(self, module: TrainingModule) -> None:
         objective = module.objective
-        with _evaluating(objective), module.autocast():
+        with evaluating(objective), module.autocast():
             if isinstance(objective, HasPictures):
                 content = self._content.map(lambda tensor: tensor.to(module.device))
                 drawn = objective.pictures(content)
@@ -92,15 +92,3 @@ def _features(
 ) -> Mapping[str, UInt8[Tensor, "h w c"]]:
     latents = model.encode(group.clips.to(device)).float().cpu()
     return {"features": feature_strip(group.clips, latents, model.token_grid(group.clips))}
-
-
-@contextmanager
-def _evaluating(objective: nn.Module) -> Iterator[None]:
-    """Every module in evaluation mode inside, and in its own mode again after."""
-    modes = [(module, module.training) for module in objective.modules()]
-    objective.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -90,8 +90,9 @@ class Lines:
 def _numbers(metrics: StepMetrics, skipped: Mapping[str, int]) -> str:
     values = metrics.values
     mfu = f"mfu {values['mfu']:.1%}  " if "mfu" in values else ""
+    acted = f"return {values['acting/return']:.4g}  " if "acting/return" in values else ""
     text = (
-        f"loss {metrics.loss:.4f}  {values['clips_per_s']:.1f} clips/s  "
+        f"loss {metrics.loss:.4f}  {acted}{values['clips_per_s']:.1f} clips/s  "
         f"{values['step_ms']:.0f} ms/step  {mfu}data wait {values['data_wait']:.0%}"
     )
     return f"{text}  skipped {sum(skipped.values())}" if skipped else text

@@ -92,7 +92,7 @@ class Reporter(StepCallback):
         self._report(metrics, [tally for _, tally in ranks])
 
     def _begin(self, module: TrainingModule) -> _Underway:
-        measurement = begin(module, self._context.clock.read())
+        measurement = begin(module, self._context.clock.read(), self._acted())
         late = LATE_STEPS[module.device.type]
         values = self._thread.submit(measurement.values).result if late else measurement.values
         return _Underway(
@@ -101,6 +101,10 @@ class Reporter(StepCallback):
             tally=self._ledger.take(),
             due=module.step + late,
         )
+
+    def _acted(self) -> dict[str, float]:
+        collector = self._context.collector
+        return {} if collector is None else collector.values()
 
     def _report(self, metrics: StepMetrics, tallies: Sequence[Tally]) -> None:
         self.last_metrics = metrics

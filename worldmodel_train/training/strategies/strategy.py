@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from worldmodel_train.protocols import AfterStep, Objective
+from worldmodel_train.protocols import AfterStep, HasPhases, Objective
 from worldmodel_train.training.config import (
     AutoStrategy,
     DdpStrategy,
@@ -63,12 +63,36 @@ def choose_runtime(
     return launch.runtime()
 
 
-def refuse_unsuited(objective: nn.Module, chosen: Chosen) -> None:
-    """Raises ValueError where a strategy cuts up weights that the objective must see whole."""
-    if isinstance(objective, AfterStep) and isinstance(chosen, DeepSpeedConfig | Fsdp2Strategy):
+def refuse_unsuited(
+    objective: nn.Module, chosen: Chosen, train: TrainConfig, *, micro_batches: int
+) -> None:
+    """Raises ValueError where a strategy or an accumulated batch does not suit the objective."""
+    name, sharded = type(objective).__name__, isinstance(chosen, DeepSpeedConfig | Fsdp2Strategy)
+    if sharded and isinstance(objective, AfterStep):
         raise ValueError(
-            f"train.strategy={chosen.name} cuts up weights that {type(objective).__name__} changes "
-            "after each step; use train.strategy=ddp or single"
+            f"train.strategy={chosen.name} cuts up weights that {name} changes after each step; "
+            "use train.strategy=ddp or single"
+        )
+    if sharded and isinstance(objective, HasPhases):
+        raise ValueError(
+            f"train.strategy={chosen.name} takes all weights' step at once, and {name} takes its "
+            "own for each phase; use train.strategy=ddp or single"
+        )
+    if micro_batches > 1 and isinstance(objective, HasPhases):
+        raise ValueError(
+            f"train.global_batch={train.global_batch} takes {micro_batches} forward passes a step, "
+            f"and {name} takes several steps after each; use "
+            f"train.global_batch={train.global_batch // micro_batches} or a larger "
+            "train.micro_batch"
+        )
+
+
+def refuse_to_act(chosen: Chosen) -> None:
+    """Raises ValueError where no rank has all weights, which acting needs."""
+    if isinstance(chosen, DeepSpeedConfig | Fsdp2Strategy):
+        raise ValueError(
+            f"train.strategy={chosen.name} cuts up weights that acting (data/collected) needs "
+            "whole; use train.strategy=ddp or single"
         )
 
 

@@ -1,0 +1,21 @@
+"""What agents that see vectors ask of episodes."""
+
+from worldmodel_train.facts import EpisodeFacts
+
+
+def require_vectors(method: str, episodes: EpisodeFacts, observations: int, actions: int) -> None:
+    """Raises ValueError unless the episodes have vectors and actions of these widths."""
+    if len(episodes.observation) != 1 or episodes.discrete_actions:
+        raise ValueError(
+            f"{method} learns from vectors and continuous actions, and the episodes have "
+            f"observations of shape {episodes.observation} and "
+            f"{'discrete' if episodes.discrete_actions else 'continuous'} actions"
+        )
+    for key, said, found in (
+        ("observations", observations, episodes.observation[0]),
+        ("actions", actions, episodes.action_width),
+    ):
+        if said != found:
+            raise ValueError(f"method.{key}={said}, but the episodes have {found}; use {found}")
+    if episodes.steps < 2:
+        raise ValueError(f"data.steps={episodes.steps} has no action; use 2 or more")

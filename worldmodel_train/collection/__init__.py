@@ -1,0 +1,1 @@
+"""How acting becomes data: episodes of a run that acts while it trains."""

@@ -1,0 +1,53 @@
+"""The episodes of a run as files of its directory."""
+
+import hashlib
+import re
+from pathlib import Path
+
+from worldmodel_train.data.atomic_file import write_atomically
+from worldmodel_train.data.trajectories.episode import ARRAYS, Episode, episode_of
+from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays
+
+_MOST_BYTES = 1 << 34  # of an episode that we have written ourselves
+_NAME = re.compile(r"\d{6,}\.npz")
+
+
+class EpisodeFiles:
+    """`<number>.npz`, each as samples of `data/trajectories` have it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, number: int, content: bytes) -> None:
+        """Puts an episode in its place, whole or not at all."""
+        self._folder.mkdir(exist_ok=True)
+        write_atomically(self._path(number), content)
+
+    def read(self, number: int) -> bytes:
+        """An episode's file; raises ValueError where there is none."""
+        try:
+            return self._path(number).read_bytes()
+        except OSError as error:
+            raise ValueError(f"{self._path(number)} was trained on, and is lost: {error}") from None
+
+    def forget(self, *, first: int) -> None:
+        """Removes the episodes from number `first` on, which no checkpoint knows of."""
+        for path in self._folder.glob("*.npz"):
+            if _NAME.fullmatch(path.name) and int(path.stem) >= first:
+                path.unlink()
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06}.npz"
+
+
+def episode_in(content: bytes, number: int) -> Episode:
+    """The episode of a file; raises ValueError where it is none."""
+    try:
+        return episode_of(read_arrays(content, ARRAYS, most_bytes=_MOST_BYTES))
+    except BadArraysError as error:
+        raise ValueError(f"episode {number} of the run is damaged: {error}") from error
+
+
+def chained(digest: str, content: bytes) -> str:
+    """The digest of all files up to this one, given that of those before it."""
+    return hashlib.sha256(digest.encode() + content).hexdigest()
