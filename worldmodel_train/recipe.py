@@ -257,6 +257,6 @@ def _tasks_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
         yield ("data", "held_out", "shards"), message
 
 
-def objective_class(method: type[StrictConfig]) -> type:
+def objective_class(method: type[Any]) -> type:
     """What a method's `build` says that it returns: known before anything is built."""
     return get_type_hints(method.build)["return"]
