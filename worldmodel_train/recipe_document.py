@@ -74,16 +74,19 @@ def with_tasks(document: Document, names: Sequence[str], overrides: Iterable[str
     Raises:
         RecipeError: An override is of none of these tasks.
     """
-    tasks = document.values.get("evaluation") or []
-    origins: dict[KeyPath, Origin] = dict(document.origins)
-    assert isinstance(tasks, list), "older forms have been read"
+    values, origins = dict(document.values), dict[KeyPath, Origin](document.origins)
     if names:
-        has = {task.get("name"): task for task in tasks}
-        tasks = [has.get(name, {"name": name}) for name in names]
+        written = values.get("evaluation")
+        has = {
+            str(task["name"]): task
+            for task in (written if isinstance(written, list) else ())
+            if isinstance(task, dict) and "name" in task
+        }
+        values["evaluation"] = [has.get(name, {"name": name}) for name in names]
         origins = {path: origin for path, origin in origins.items() if path[:1] != ("evaluation",)}
         for index, name in enumerate(names):
             origins["evaluation", index] = Override(f"--task {name}")
-    chosen = Document(values={**document.values, "evaluation": tasks}, origins=origins)
+    chosen = Document(values=values, origins=origins)
     return apply_overrides(chosen, [f"evaluation.{override}" for override in overrides])
 
 

@@ -10,7 +10,7 @@ from worldmodel_train.cli.evaluation import measure_what_is_new
 from worldmodel_train.cli.objectives import untrained_objective
 from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.evaluation.result import load_result
-from worldmodel_train.recipe import load_recipe, resolved_values, resolved_yaml
+from worldmodel_train.recipe import TASKS, load_recipe, resolved_values, resolved_yaml
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported
 
@@ -144,6 +144,16 @@ def test_report_measures_the_recipes_tasks_alone(run_dir):
     assert outcome.exit_code == 0, outcome.exception
     assert tasks_of(run_dir) == ["latent_prediction"]
     assert f"report: {run_dir / 'report.html'}" in outcome.output.replace("\n", "")
+
+
+def test_what_a_task_found_is_kept_where_a_later_one_fails(run_dir, monkeypatch):
+    def fail(*_):
+        raise ValueError("no strokes")
+
+    monkeypatch.setattr(TASKS["pen_strokes"], "run", fail)
+    outcome = wmt("eval", run_dir, "--task", "held_out_loss", "--task", "pen_strokes")
+    assert "no strokes" in str(outcome.exception)
+    assert tasks_of(run_dir) == ["held_out_loss"]
 
 
 def test_nothing_to_measure_is_an_error_that_says_what_to_run(tmp_path):

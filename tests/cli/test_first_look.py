@@ -40,6 +40,8 @@ WRONG = {
     "no such task": ["evaluation=[{name: pen_stroke}]"],
     "a task without a name": ["evaluation=[{splits: 1}]"],
     "an unknown key of a task": ["evaluation.pen_strokes.split=1"],
+    "a task with a strange name": ["evaluation=[{name: {a: 1}}, 3]"],
+    "a value for tasks": ["evaluation=3"],
     "tasks as they were written before": ["evaluation={probes: {}}"],
 }
 

@@ -28,6 +28,13 @@ def test_what_a_task_finds_again_replaces_what_it_found_and_others_stay(result, 
     assert merged.measurements[1] == again != probes
 
 
+def test_what_was_measured_of_another_checkpoint_can_be_left_out(result, measurement):
+    _, probes = result.measurements
+    later = result.with_measurements([measurement("pen_strokes", probes.result, step=800)])
+    assert [one.task for one in later.at_step(800).measurements] == ["pen_strokes"]
+    assert later.at_step(400).measurements == result.measurements[:1]
+
+
 def test_nan_is_written_as_strict_json_and_read_back(result, tmp_path):
     latents = result.measurements[0]
     number = latents.result.numbers[0].model_copy(update={"trained": once(math.nan)})

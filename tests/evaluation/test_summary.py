@@ -27,7 +27,7 @@ def test_the_tables_show_trained_beside_untrained_and_baselines(result):
     knn = line_of(text, "character, k-NN")
     assert "30.0 %" in knn
     assert "60.0 %" in knn
-    assert "It learned to predict. The latents did not collapse." in text
+    assert "latent_prediction at step 400: It learned to predict. The latents did not" in text
 
 
 def test_names_are_plain_text(result, measurement):

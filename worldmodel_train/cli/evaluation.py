@@ -83,7 +83,7 @@ def compare(
 
 
 def measure_what_is_new(recipe: "Recipe") -> None:
-    """Measures tasks that were not measured so, at this step, and shows all results."""
+    """Measures tasks that were not measured so at this step; results of other steps are dropped."""
     from worldmodel_train.evaluation.evaluate import settings_of
     from worldmodel_train.training.checkpoints.files import read_meta
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -91,8 +91,8 @@ def measure_what_is_new(recipe: "Recipe") -> None:
     run_dir, tasks = recipe.run_path, recipe.evaluation or ()
     earlier, checkpoint = _earlier(run_dir), CheckpointFolder(run_dir).last()
     if earlier is not None and checkpoint is not None:
-        step = read_meta(checkpoint).step
-        known = [one.settings for one in earlier.measurements if one.step == step]
+        earlier = earlier.at_step(read_meta(checkpoint).step)
+        known = [one.settings for one in earlier.measurements]
         tasks = [task for task in tasks if settings_of(task) not in known]
         if not tasks:
             _show(earlier, run_dir)

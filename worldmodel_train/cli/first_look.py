@@ -63,7 +63,7 @@ def _kind_of_data(document: Document, schema: dict[str, Any]) -> dict[str, Any]:
 def _tasks(document: Document, schema: dict[str, Any]) -> dict[str, Any]:
     """The schema of tasks; anything goes where one is in a file that the schema does not know."""
     tasks, written = schema["properties"]["evaluation"], document.values.get("evaluation")
-    known = tasks["anyOf"][0]["items"]["discriminator"]["mapping"]
+    known = list(tasks["anyOf"][0]["items"]["discriminator"]["mapping"])
     items = written if isinstance(written, list) else ()
     named = [task.get("name") for task in items if isinstance(task, dict)]
     new = [name for name in named if name not in known]

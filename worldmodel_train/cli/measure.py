@@ -35,9 +35,10 @@ def measure(
         raise ValueError(f"{run_dir} has no checkpoint; run `wmt pretrain {recipe.name}`")
     subject = _subject(recipe, checkpoint, run_dir)
     step = read_meta(checkpoint).step
-    before = earlier or EvaluationResult(name=recipe.name, measurements=())
-    result = before.with_measurements(evaluate(subject, tasks, step=step))
-    save_result(result, run_dir)
+    result = earlier or EvaluationResult(name=recipe.name, measurements=())
+    for measurement in evaluate(subject, tasks, step=step):
+        result = result.with_measurements([measurement])
+        save_result(result, run_dir)  # a later task may fail, and this one took its time
     write_report(result, run_dir)
     return result
 

@@ -43,6 +43,11 @@ class EvaluationResult(Record):
     """Of the recipe."""
     measurements: tuple[Measurement, ...]
 
+    def at_step(self, step: int) -> "EvaluationResult":
+        """What was measured of the checkpoint of that step."""
+        of_step = tuple(one for one in self.measurements if one.step == step)
+        return self.model_copy(update={"measurements": of_step})
+
     def with_measurements(self, new: Iterable[Measurement]) -> "EvaluationResult":
         """The same with `new` in the place of what the same tasks found before."""
         by_task = {measurement.task: measurement for measurement in (*self.measurements, *new)}

@@ -20,9 +20,10 @@ def summary_tables(result: EvaluationResult) -> Iterator[Table]:
 def _summary_table(measurement: Measurement) -> Table:
     """A row for each number; what is to beat is a column where all numbers have it."""
     result = measurement.result
-    claims = " ".join(verdict.claim for verdict in result.verdicts)
+    step = "" if measurement.step is None else f" at step {measurement.step}"
+    claims = " ".join([f"{measurement.task}{step}:", *(one.claim for one in result.verdicts)])
     table = Table(
-        title=_text(f"{measurement.task}: {claims}" if claims else measurement.task),
+        title=_text(claims.rstrip(":")),
         caption=_text(result.caption) if result.caption else None,
     )
     columns = _of_all(result.numbers)
