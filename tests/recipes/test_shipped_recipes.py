@@ -95,11 +95,10 @@ def test_its_budget_is_what_the_cost_code_says(path):
     match = BUDGET.search(path.read_text())
     recipe = load(path.stem)
     cost = recipe.method.cost(recipe.facts)
-    if cost is None:
+    if not isinstance(cost, MaskedCost):
         assert path.stem not in RELEASED | OWN
         assert match is None, f"{path.name} states a budget that nothing counts"
         return
-    assert isinstance(cost, MaskedCost)
     (length,) = cost.lengths
     gflop = cost.clip.total.total / 1e9
     run_flops = 1e9 * gflop * recipe.train.steps * recipe.train.global_batch

@@ -69,6 +69,8 @@ class CollectedConfig(StrictConfig):
             action_width=world.action_width,
             discrete_actions=False,
             state_width=None,
+            has_rewards=True,
+            has_ends=True,
         )
         return replace(self.facts(), episodes=episodes)
 
