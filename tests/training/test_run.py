@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tests.training import toy_run as toy
 from worldmodel_train.models.strict_state import CheckpointError
-from worldmodel_train.training import observers
+from worldmodel_train.training import callbacks
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig, CheckpointFolder
 from worldmodel_train.training.config import LogConfig
@@ -317,7 +317,7 @@ def test_a_reading_holds_all_that_the_report_needs(tmp_path):
 
 def test_without_a_terminal_each_reading_is_a_line(tmp_path, monkeypatch):
     out = io.StringIO()
-    monkeypatch.setattr(observers, "terminal", lambda: Console(file=out, width=200))
+    monkeypatch.setattr(callbacks, "terminal", lambda: Console(file=out, width=200))
     pretrain(toy.toy_parts(tmp_path, steps=4, log=LogConfig(every_steps=2)))
     lines = out.getvalue().splitlines()
     assert [line.split()[1] for line in lines] == ["1/4", "2/4", "4/4"]
@@ -329,7 +329,7 @@ def test_without_a_terminal_each_reading_is_a_line(tmp_path, monkeypatch):
 def test_a_terminal_gets_a_bar(tmp_path, monkeypatch):
     out = io.StringIO()
     console = Console(file=out, width=150, force_terminal=True)
-    monkeypatch.setattr(observers, "terminal", lambda: console)
+    monkeypatch.setattr(callbacks, "terminal", lambda: console)
     pretrain(toy.toy_parts(tmp_path, steps=4))
     assert "4/4" in out.getvalue()
     assert "clips/s" in out.getvalue()
