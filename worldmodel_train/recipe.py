@@ -269,6 +269,6 @@ def _tasks_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
         yield ("data", "held_out", "shards"), message
 
 
-def objective_class(method: type[Any]) -> type:
-    """What a method's `build` says that it returns: known before anything is built."""
+def objective_class(method: Any) -> type:  # noqa: ANN401 - any Config with a `build`
+    """What the `build` of a method's Config says that it returns: known before anything is."""
     return get_type_hints(method.build)["return"]

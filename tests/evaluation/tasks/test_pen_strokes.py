@@ -1,6 +1,10 @@
 import pytest
 
+from worldmodel_train.data.config import DataConfig
+from worldmodel_train.evaluation.task import Offer
 from worldmodel_train.evaluation.tasks.pen_strokes import Config
+from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
+from worldmodel_train.recipe import load_recipe
 
 
 def test_both_encoders_and_pixels_are_probed_for_both_labels(patch_means, subject):
@@ -25,6 +29,16 @@ def test_both_encoders_and_pixels_are_probed_for_both_labels(patch_means, subjec
     ]
     pixels = result.numbers[0].baselines["pooled 8x8 pixels"]
     assert pixels.mean > 0.5  # five characters are told apart by their pixels
+
+
+def test_clips_that_are_not_square_are_refused(monkeypatch, patch_means):
+    held_out = SourceFacts(key=("data", "held_out"), clip=ClipShape(4, 16, 24), share=0.0)
+    facts = DataFacts(sources=(), held_out=held_out)
+    offer = Offer(objective=patch_means, preparation=None, data=load_recipe("demo").data)
+    monkeypatch.setattr(DataConfig, "facts", lambda _: facts)
+    assert list(Config().misfits(offer)) == [
+        "draws square clips, and those of the recipe are 16x24; leave it out"
+    ]
 
 
 def test_a_drawer_is_left_to_train_on():
