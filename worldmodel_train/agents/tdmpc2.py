@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from einops import repeat
 from jaxtyping import Float
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 from worldmodel_train.agents.planning import Planning, return_energy
@@ -21,7 +20,7 @@ from worldmodel_train.agents.vector_episodes import require_vectors
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.losses.two_hot import TwoHot
-from worldmodel_train.models.normed_mlp import normed_mlp, simplex_mlp
+from worldmodel_train.models.latent_model import LatentModel, LatentSizes
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.q_ensemble import QEnsemble
 from worldmodel_train.models.return_scale import ReturnScale
@@ -90,6 +89,19 @@ class Config(StrictConfig):
             )
         return self
 
+    @property
+    def sizes(self) -> LatentSizes:
+        """Those of the model."""
+        return LatentSizes(
+            observations=self.observations,
+            actions=self.actions,
+            latent=self.latent,
+            simplex=self.simplex,
+            encoder_width=self.encoder_width,
+            width=self.width,
+            outputs=self.bins.bins,
+        )
+
     @classmethod
     def tiny(cls) -> "Config":
         """A model that trains in moments on a CPU, for tests."""
@@ -126,27 +138,20 @@ class Config(StrictConfig):
         return TdMpc2(self)
 
 
-class TdMpc2(nn.Module):
-    """The model and the policy; a `LatentDynamics` whose belief is a latent."""
+class TdMpc2(LatentModel):
+    """The model, what actions are worth by it, and the policy."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config.sizes)
         self.config, self.bins = config, config.bins
         latent, width, bins = config.latent, config.width, config.bins.bins
         acted = latent + config.actions
-        encoder_widths = (config.observations, config.encoder_width, latent)
-        self.encoder = simplex_mlp(encoder_widths, size=config.simplex)
-        self.dynamics = simplex_mlp((acted, width, width, latent), size=config.simplex)
-        self.reward = normed_mlp((acted, width, width, bins))
         self.value = QEnsemble(
             members=config.values, inputs=acted, width=width, outputs=bins, dropout=config.dropout
         )
         self.target_value = copy.deepcopy(self.value).requires_grad_(requires_grad=False)
         self.policy = SquashedGaussian(inputs=latent, width=width, actions=config.actions)
         self.scale = ReturnScale(momentum=config.momentum)
-        last = self.reward[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
 
     def train(self, mode: bool = True) -> "TdMpc2":  # noqa: FBT001, FBT002  # torch's signature
         """Targets are made without dropout."""
@@ -187,29 +192,6 @@ class TdMpc2(nn.Module):
             latents=model.latents,
         )
 
-    def encode(
-        self, observations: Float[Tensor, "b t o"], actions: Float[Tensor, "b t-1 a"]
-    ) -> Float[Tensor, "b d"]:
-        """The latent of the last observation, by itself."""
-        del actions
-        return self.encoder(observations[:, -1])
-
-    def step(
-        self, belief: Float[Tensor, "*b d"], action: Float[Tensor, "*b a"]
-    ) -> Float[Tensor, "*b d"]:
-        """The latent after one action."""
-        return self.dynamics(torch.cat((belief, action), dim=-1))
-
-    def rollout(
-        self, belief: Float[Tensor, "b d"], actions: Float[Tensor, "b s h a"]
-    ) -> Float[Tensor, "b s h d"]:
-        """The latent after each action, for `s` candidates of each belief."""
-        now, latents = repeat(belief, "b d -> b s d", s=actions.shape[1]), []
-        for action in actions.unbind(dim=2):
-            now = self.step(now, action)
-            latents.append(now)
-        return torch.stack(latents, dim=2)
-
     def energy(
         self, belief: Float[Tensor, "b d"], generator: torch.Generator | None = None
     ) -> Energy:
@@ -222,7 +204,7 @@ class TdMpc2(nn.Module):
 
         return return_energy(
             belief,
-            reward=lambda latents, actions: self.bins.decode(self._reward_of(latents, actions)),
+            reward=lambda latents, actions: self.bins.decode(self.reward_logits(latents, actions)),
             value=value,
             discount=self.config.discount,
         )
@@ -269,7 +251,7 @@ class TdMpc2(nn.Module):
         rolled = self.rollout(first, content.actions[:, None])[:, 0]
         latents = torch.cat((first[:, None], rolled), dim=1)
         before = latents[:, :-1]
-        said = self._reward_of(before, content.actions)
+        said = self.reward_logits(before, content.actions)
         values = self.value(before, content.actions)
         terms = {
             "consistency": self._over_window((rolled - following).square().mean(dim=-1)),
@@ -291,12 +273,6 @@ class TdMpc2(nn.Module):
             latents={name: t.detach().flatten(0, 1).float() for name, t in watched.items()},
         )
         return losses, latents.detach()
-
-    def _reward_of(
-        self, latents: Float[Tensor, "*b d"], actions: Float[Tensor, "*b a"]
-    ) -> Float[Tensor, "*b o"]:
-        """Logits of what actions in these latents bring."""
-        return self.reward(torch.cat((latents, actions), dim=-1))
 
     def _policy_losses(self, latents: Float[Tensor, "b t d"]) -> Losses:
         """What the policy's actions are not worth, and how little they vary."""
