@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from worldmodel_train.agents.planning import Planning, return_energy
-from worldmodel_train.agents.vector_episodes import require_vectors
+from worldmodel_train.agents.vector_episodes import require_vectors, rewards_of
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.losses.two_hot import TwoHot
@@ -105,16 +105,11 @@ class Config(StrictConfig):
     @classmethod
     def tiny(cls) -> "Config":
         """A model that trains in moments on a CPU, for tests."""
+        planner = MppiConfig(candidates=16, elites=4, iterations=2)
         return cls(
-            observations=3,
-            actions=2,
-            latent=16,
-            encoder_width=16,
-            width=16,
-            values=3,
-            planner=MppiConfig(candidates=16, elites=4, iterations=2),
-            proposals=4,
-        )
+            observations=3, actions=2, latent=16, encoder_width=16, width=16, values=3,
+            planner=planner, proposals=4,
+        )  # fmt: skip
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Nothing before an episode is opened; `build` looks at what it is given."""
@@ -145,10 +140,10 @@ class TdMpc2(LatentModel):
         super().__init__(config.sizes)
         self.config, self.bins = config, config.bins
         latent, width, bins = config.latent, config.width, config.bins.bins
-        acted = latent + config.actions
         self.value = QEnsemble(
-            members=config.values, inputs=acted, width=width, outputs=bins, dropout=config.dropout
-        )
+            members=config.values, inputs=latent + config.actions, width=width, outputs=bins,
+            dropout=config.dropout,
+        )  # fmt: skip
         self.target_value = copy.deepcopy(self.value).requires_grad_(requires_grad=False)
         self.policy = SquashedGaussian(inputs=latent, width=width, actions=config.actions)
         self.scale = ReturnScale(momentum=config.momentum)
@@ -243,7 +238,7 @@ class TdMpc2(LatentModel):
 
     def _model_losses(self, content: Trajectories) -> tuple[Losses, Float[Tensor, "b t d"]]:
         """The losses, and the rolled-out latents without gradient."""
-        rewards = _rewards_of(content)
+        rewards = rewards_of("agents/tdmpc2", content)
         with torch.no_grad():
             following = self.encoder(content.observations[:, 1:])
             targets = rewards + self._continuation(content) * self._target(following)
@@ -260,11 +255,10 @@ class TdMpc2(LatentModel):
                 self.bins.loss(values, targets.expand(len(values), -1, -1)).mean(dim=0)
             ),
         }
-        config = self.config
         weights = {
-            "consistency": config.consistency_weight,
-            "reward": config.reward_weight,
-            "value": config.value_weight,
+            "consistency": self.config.consistency_weight,
+            "reward": self.config.reward_weight,
+            "value": self.config.value_weight,
         }
         watched = {"predicted": rolled, "target": following}
         losses = Losses(
@@ -305,17 +299,5 @@ class TdMpc2(LatentModel):
 
     def _over_window(self, losses: Float[Tensor, "b t"]) -> Float[Tensor, ""]:
         """The mean, of which later steps are a smaller part."""
-        weights = self._powers(self.config.rho, losses.shape[1], losses.device)
-        return (losses * weights).mean()
-
-    @staticmethod
-    def _powers(base: float, count: int, device: torch.device) -> Float[Tensor, " count"]:
-        return base ** torch.arange(count, device=device)
-
-
-def _rewards_of(content: Trajectories) -> Float[Tensor, "b t"]:
-    if content.rewards is None:
-        raise ValueError("agents/tdmpc2 learns from rewards, and the episodes have none")
-    if content.valid is not None:
-        raise ValueError("agents/tdmpc2 takes windows without padding; cut them equally")
-    return content.rewards
+        later = torch.arange(losses.shape[1], device=losses.device)
+        return (losses * self.config.rho**later).mean()

@@ -1,6 +1,10 @@
 """What agents that see vectors ask of episodes."""
 
+from jaxtyping import Float
+from torch import Tensor
+
 from worldmodel_train.facts import EpisodeFacts
+from worldmodel_train.types import Trajectories
 
 
 def require_vectors(method: str, episodes: EpisodeFacts, observations: int, actions: int) -> None:
@@ -19,3 +23,12 @@ def require_vectors(method: str, episodes: EpisodeFacts, observations: int, acti
             raise ValueError(f"method.{key}={said}, but the episodes have {found}; use {found}")
     if episodes.steps < 2:
         raise ValueError(f"data.steps={episodes.steps} has no action; use 2 or more")
+
+
+def rewards_of(method: str, content: Trajectories) -> Float[Tensor, "b t"]:
+    """The rewards of whole windows; raises ValueError where there are none, or padding."""
+    if content.rewards is None:
+        raise ValueError(f"{method} learns from rewards, and the episodes have none")
+    if content.valid is not None:
+        raise ValueError(f"{method} takes windows without padding; cut them equally")
+    return content.rewards
