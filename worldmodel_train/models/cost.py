@@ -1,5 +1,6 @@
 """What a step of a method costs: the answers that `wmt show`, MFU and `auto` are made of."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -79,7 +80,7 @@ class PlainCost:
     @property
     def model_flops(self) -> float:
         """All operations."""
-        return total_flops(self)
+        return math.fsum(part.total for part in self.flops.values())
 
 
 def total_flops(cost: StepCost) -> float:
