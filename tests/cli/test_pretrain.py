@@ -50,7 +50,7 @@ def test_a_run_leaves_checkpoint_metrics_numbers_and_report(run_dir):
 
 @pytest.mark.slow
 def test_clips_that_are_not_square_are_trained_on_measured_and_drawn(run_dir):
-    features = cv2.imread(str(run_dir / "evaluation" / "features_00.png"))
+    features = cv2.imread(str(run_dir / "evaluation/latent_prediction/features_00.png"))
     rows, columns = 3, 4  # frames, trained, untrained; tubelets
     assert features.shape == (rows * (64 + GAP) + GAP, columns * (96 + GAP) + GAP, 3)
 
