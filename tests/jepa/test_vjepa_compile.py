@@ -20,8 +20,8 @@ pytestmark = [
 def test_blocks_compile_to_one_graph_with_the_same_gradients(policy, ragged):
     torch.manual_seed(0)
     objective = Config.tiny().build()
-    objective.context_encoder.set_activation_checkpointing(policy)
-    objective.predictor.set_activation_checkpointing(policy)
+    objective.context_encoder.blocks.set_activation_checkpointing(policy)
+    objective.predictor.blocks.set_activation_checkpointing(policy)
     compiled = copy.deepcopy(objective)
     torch.compiler.reset()
     for module in (compiled.context_encoder, compiled.target_encoder, compiled.predictor):
