@@ -1,12 +1,13 @@
 """The cross-entropy method: draw candidates, fit a Gaussian to the best, draw again."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.planners.bounds import Bounds
+from worldmodel_train.planners.elites import elites_of
 from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 
 
@@ -63,8 +64,7 @@ class Cem:
         for _ in range(self.config.iterations):
             candidates = self._draw(mean, spread, generator)
             energies = energy(dynamics.rollout(belief, candidates), candidates)
-            lowest, order = energies.topk(self.config.elites, largest=False)
-            elites = _take(candidates, order)
+            elites, lowest = elites_of(candidates, energies, self.config.elites)
             best = _better(best, Plan(actions=elites[:, 0], energy=lowest[:, 0]))
             mean = self._blend(mean, elites.mean(dim=1))
             spread = self._blend(spread, elites.std(dim=1, correction=0))
@@ -89,12 +89,6 @@ class Cem:
         self, old: Float[Tensor, "b h a"], new: Float[Tensor, "b h a"]
     ) -> Float[Tensor, "b h a"]:
         return torch.lerp(new, old, self.config.momentum)
-
-
-def _take(
-    candidates: Float[Tensor, "b s h a"], order: Int[Tensor, "b e"]
-) -> Float[Tensor, "b e h a"]:
-    return candidates[torch.arange(len(order), device=order.device)[:, None], order]
 
 
 def _better(old: Plan | None, new: Plan) -> Plan:

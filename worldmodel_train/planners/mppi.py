@@ -12,6 +12,7 @@ from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.planners.bounds import Bounds
+from worldmodel_train.planners.elites import elites_of
 from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 
 
@@ -120,9 +121,7 @@ class Mppi:
         return torch.cat((*known, self.bounds.clip(around)), dim=1)
 
     def _best(self, candidates: Float[Tensor, "b s h a"], energies: Float[Tensor, "b s"]) -> Search:
-        lowest, order = energies.topk(self.config.elites, largest=False)
-        rows = torch.arange(len(order), device=order.device)[:, None]
-        elites = candidates[rows, order]
+        elites, lowest = elites_of(candidates, energies, self.config.elites)
         weights = (-self.config.inverse_temperature * (lowest - lowest[:, :1])).softmax(dim=1)
         share = weights[..., None, None]
         mean = (share * elites).sum(dim=1)
