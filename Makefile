@@ -9,6 +9,8 @@ JOBS   ?= 2
 PYTHON ?= python3
 # threads that wait by spinning make CPU runs several times slower when cores are shared
 export OMP_WAIT_POLICY ?= PASSIVE
+# where it is set (as in containers) each process would compile this package, and pytest its tests, anew
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 BIN  := $(VENV)/bin

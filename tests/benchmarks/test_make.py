@@ -1,5 +1,6 @@
 """The commands of make's targets, printed and not run."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,8 +13,10 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is no
 
 
 def _make(*words, target="bench"):
+    outside = {"PATH": os.environ["PATH"]}  # without what `make test ARGS=...` hands down
+    command = ["make", "-n", target, *words]
     return subprocess.run(
-        ["make", "-n", target, *words], cwd=ROOT, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env=outside, capture_output=True, text=True, check=False
     )
 
 
