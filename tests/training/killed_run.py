@@ -10,7 +10,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from typing import Any
 import deepspeed  # noqa: F401  # imported before the forks
 import torch
 
-from tests.training import toy_run
+from tests.training import torchrun, toy_run
 from worldmodel_train.training.checkpoints import writer
 from worldmodel_train.training.checkpoints.files import write_tensors
 from worldmodel_train.training.guard import GuardConfig
@@ -39,22 +38,16 @@ OPTIONS = {
 
 def start(run_dir: Path) -> list[int]:
     """The process ids of two ranks."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return [fork(run_dir, rank, port) for rank in (0, 1)]
+    return [fork(run_dir, place) for place in torchrun.places(2)]
 
 
-def fork(run_dir: Path, rank: int, port: int) -> int:
+def fork(run_dir: Path, place: dict[str, str]) -> int:
     """The process id of a rank that trains as torchrun would have started it."""
     child = os.fork()
     if child:
         return child
-    place = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "RANK": rank,
-             "LOCAL_RANK": rank, "GROUP_RANK": 0, "MASTER_ADDR": "127.0.0.1",
-             "MASTER_PORT": port}  # fmt: skip
-    os.environ.update({name: str(value) for name, value in place.items()})
-    if rank == 1:
+    os.environ.update(place)
+    if place["RANK"] == "1":
         writer.write_tensors = slowly
     code = 1
     try:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from tests.training import acting_run as acting
+from tests.training import torchrun
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy
@@ -117,18 +117,11 @@ def test_a_run_killed_at_any_instant_equals_an_unbroken_one(tmp_path, assert_one
 @pytest.mark.distributed
 def test_two_ranks_learn_from_what_the_first_one_acts_out(tmp_path, losses):
     options = {"run_dir": str(tmp_path / "two"), "steps": 10, "micro_batch": 2}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    together = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
-                "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}  # fmt: skip
     for steps in (5, 10):  # the second start resumes
-        ranks = []
-        for rank in ("0", "1"):
-            environment = {**os.environ, **together, "RANK": rank, "LOCAL_RANK": rank}
-            text = json.dumps(options | {"steps": steps})
-            ranks.append(subprocess.Popen([sys.executable, *PROGRAM, text], env=environment))
+        command = [sys.executable, *PROGRAM, json.dumps(options | {"steps": steps})]
+        ranks = [
+            subprocess.Popen(command, env={**os.environ, **place}) for place in torchrun.places(2)
+        ]
         assert [rank.wait(timeout=200) for rank in ranks] == [0, 0]
     assert list(losses(tmp_path / "two")) == list(range(1, 11))
     assert len(episodes(tmp_path / "two")) == 2 + 3

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.training import torchrun
 
 PROGRAM = ("-m", "tests.training.toy_run")
 STALL = {"stall": {"factor": 2.0, "seconds": 1.0}}
@@ -23,22 +24,14 @@ class Two:
     """Two ranks as a launcher would start them, with what each writes to standard error."""
 
     def __init__(self, run_dir: Path, **options) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        common = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-                  "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-                  "OMP_NUM_THREADS": "1"}  # fmt: skip
         arguments = json.dumps({"run_dir": str(run_dir), "micro_batch": 2, **options})
+        command = [sys.executable, *PROGRAM, arguments]
         self.logs = [run_dir.parent / f"{run_dir.name}_{rank}.log" for rank in (0, 1)]
         self.processes = []
-        for rank, log in enumerate(self.logs):
-            ranks = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        for log, place in zip(self.logs, torchrun.places(2), strict=True):
             with log.open("w") as file:
-                self.processes.append(
-                    subprocess.Popen([sys.executable, *PROGRAM, arguments],
-                                     env={**os.environ, **common, **ranks}, stderr=file)
-                )  # fmt: skip
+                environment = {**os.environ, **place}
+                self.processes.append(subprocess.Popen(command, env=environment, stderr=file))
 
     def said(self, rank: int) -> str:
         return self.logs[rank].read_text()

@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 
 import pytest
 import torch
 
+from tests.training import torchrun
 from tests.training import toy_run as toy
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy
 from worldmodel_train.training.optim import OptimConfig
@@ -161,17 +161,9 @@ def test_sharding_is_refused(tmp_path, chosen):
 @pytest.mark.distributed
 def test_two_ranks_equal_one_process(tmp_path, losses, weights):
     options = {"phased": True, "dropout": 0.0, "steps": 6}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    together = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
-                "TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}  # fmt: skip
-    program, ranks = ("-m", "tests.training.toy_run"), []
     of_two = json.dumps(options | {"run_dir": str(tmp_path / "two"), "micro_batch": 2})
-    for rank in ("0", "1"):
-        environment = {**os.environ, **together, "RANK": rank, "LOCAL_RANK": rank}
-        ranks.append(subprocess.Popen([sys.executable, *program, of_two], env=environment))
+    command = [sys.executable, "-m", "tests.training.toy_run", of_two]
+    ranks = [subprocess.Popen(command, env={**os.environ, **place}) for place in torchrun.places(2)]
     toy.main(options | {"run_dir": str(tmp_path / "one")})
     assert [rank.wait(timeout=200) for rank in ranks] == [0, 0]
     for step, loss in losses(tmp_path / "one").items():

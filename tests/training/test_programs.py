@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from tests.training import torchrun
 
 PROGRAM = ("-m", "tests.training.toy_run")
 
@@ -33,15 +34,7 @@ def finish(process: subprocess.Popen) -> int:
 
 def two(run_dir: Path, **options) -> list[subprocess.Popen]:
     """Two processes as torchrun would start them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
-              "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
-    return [
-        start(run_dir, {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)}, **options)
-        for rank in (0, 1)
-    ]
+    return [start(run_dir, place, **options) for place in torchrun.places(2)]
 
 
 def assert_close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:

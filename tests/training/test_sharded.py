@@ -3,13 +3,14 @@
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from tests.training import torchrun
 
 PROGRAM = ("-m", "tests.training.vjepa_run")
 STRATEGIES = {
@@ -33,15 +34,8 @@ pytestmark = [pytest.mark.distributed, pytest.mark.timeout(900)]
 
 def launch(runs: list[dict], processes: int, log: Path) -> None:
     """Does the runs one after the other, as torchrun would start them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": str(processes), "GROUP_RANK": "0",
-              "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
-              "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
-    started = []
-    for rank in range(processes):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank)} | common if processes > 1 else {}
+    places, started = torchrun.places(processes) if processes > 1 else [{}], []
+    for rank, place in enumerate(places):
         with (log.parent / f"{log.name}_{rank}").open("w") as output:
             command = [sys.executable, *PROGRAM, json.dumps(runs)]
             environment = {**os.environ, "OMP_NUM_THREADS": "1", **place}

@@ -255,14 +255,11 @@ class TdMpc2(LatentModel):
                 self.bins.loss(values, targets.expand(len(values), -1, -1)).mean(dim=0)
             ),
         }
-        weights = {
-            "consistency": self.config.consistency_weight,
-            "reward": self.config.reward_weight,
-            "value": self.config.value_weight,
-        }
         watched = {"predicted": rolled, "target": following}
         losses = Losses(
-            total=torch.stack([weight * terms[name] for name, weight in weights.items()]).sum(),
+            total=self.config.consistency_weight * terms["consistency"]
+            + self.config.reward_weight * terms["reward"]
+            + self.config.value_weight * terms["value"],
             terms={name: term.detach() for name, term in terms.items()},
             latents={name: t.detach().flatten(0, 1).float() for name, t in watched.items()},
         )

@@ -56,10 +56,11 @@ def export(
     ] = "merged",
 ) -> None:
     """Write a run's weights, whole; needs neither a GPU nor what sharded them."""
-    from worldmodel_train.training.checkpoints.files import META, RECIPE
+    from worldmodel_train.training.checkpoints.files import RECIPE
+    from worldmodel_train.training.checkpoints.folder import find_checkpoint
     from worldmodel_train.training.checkpoints.reader import read_weights
 
-    checkpoint = from_run if (from_run / META).is_file() else _last_of(from_run)
+    checkpoint = find_checkpoint(from_run, "--from-run")
     if layout == "merged":
         from worldmodel_train.interop import export_merged
 
@@ -80,12 +81,3 @@ def export(
 
 def _say(text: object) -> None:
     typer.echo(printable_lines(text, 5000))
-
-
-def _last_of(run: Path) -> Path:
-    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
-
-    checkpoint = CheckpointFolder(run).last()
-    if checkpoint is None:
-        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
-    return checkpoint

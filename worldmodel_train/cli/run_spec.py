@@ -1,7 +1,9 @@
 """Composes a recipe's parts: what training and evaluation take, made from what a recipe says."""
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
 
 from worldmodel_train.cli.objectives import build_objective
 from worldmodel_train.collection.collector import Collector
@@ -12,6 +14,7 @@ from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.facts import DataFacts
 from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
+from worldmodel_train.training.config import TrainConfig
 from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Batch, Content
 
@@ -22,17 +25,12 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
     """What training needs of a recipe; weights and data are loaded when training asks for them."""
     assert resume in ("auto", "never")
     opened = cache(recipe.data.open_facts)
-    data, collector = recipe.data, None
-    if isinstance(data, CollectedConfig):
-        collector = data.collector(recipe.run_path, seed=recipe.train.seed)
+    source = _source(recipe, opened)
     return RunSpec(
         build_objective=lambda: build_objective(recipe, opened()),
-        build_loader=_LoaderFactory(recipe, opened, collector),
+        build_loader=_LoaderFactory(recipe.train, source.batches),
         load_pictures=None if recipe.log.image_every is None else lambda: _pictured(recipe),
-        ledger=SkipLedger(
-            # what a run has acted out itself has nothing to skip
-            max_bad_share=0.0 if isinstance(data, CollectedConfig) else data.loader.max_bad_share
-        ),
+        ledger=SkipLedger(max_bad_share=source.max_bad_share),
         train=recipe.train,
         optim=recipe.optim,
         checkpoint=recipe.checkpoint,
@@ -43,38 +41,56 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
         read_recipe=lambda path: resolved_yaml(load_stored_recipe(path)),
         run_dir=recipe.run_path,
         cost=recipe.method.cost(recipe.facts),
-        collector=collector,
+        collector=source.collector,
         resume=resume,
         profile_steps=profile_steps,
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Source:
+    """Where a run's batches come from."""
+
+    batches: Callable[[LoaderPosition], Iterable[Batch[Any]]]
+    max_bad_share: float
+    """Of samples."""
+    collector: Collector | None = None
+    """What acts while the run trains, where the batches are of what it has acted out."""
+
+
+def _source(recipe: Recipe, opened: Callable[[], DataFacts]) -> _Source:
+    data, preparation = recipe.data, recipe.method.preparation()
+    if isinstance(data, CollectedConfig):
+        collector = data.collector(recipe.run_path, seed=recipe.train.seed)
+        return _Source(
+            batches=partial(collector.batches, preparation or as_read),
+            max_bad_share=0.0,  # what a run has acted out itself has nothing to skip
+            collector=collector,
+        )
+    return _Source(
+        batches=lambda position: data.build_loader(preparation, position, opened()),
+        max_bad_share=data.loader.max_bad_share,
+    )
+
+
+@dataclass(frozen=True)
 class _LoaderFactory:
-    def __init__(
-        self, recipe: Recipe, opened: Callable[[], DataFacts], collector: Collector | None
-    ) -> None:
-        self._recipe = recipe
-        self._opened = opened
-        self._collector = collector
+    train: TrainConfig
+    batches: Callable[[LoaderPosition], Iterable[Batch[Any]]]
 
     def __call__(
         self, *, rank: int, world_size: int, first_step: int, streams: StreamState | None = None
     ) -> Iterable[Batch[Content]]:
-        train = self._recipe.train
         position = LoaderPosition(
-            seed=train.seed,
+            seed=self.train.seed,
             rank=rank,
             world_size=world_size,
-            micro_batch=train.micro_batch,
-            global_batch=train.global_batch,
+            micro_batch=self.train.micro_batch,
+            global_batch=self.train.global_batch,
             first_step=first_step,
             streams=streams,
         )
-        data, preparation = self._recipe.data, self._recipe.method.preparation()
-        if isinstance(data, CollectedConfig):
-            assert self._collector is not None
-            return self._collector.batches(preparation or as_read, position)
-        return data.build_loader(preparation, position, self._opened())
+        return self.batches(position)
 
 
 def _pictured(recipe: Recipe) -> Content:

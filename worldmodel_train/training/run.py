@@ -13,6 +13,7 @@ from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.data.worker_folder import worker_folder
+from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.frozen import fingerprints
 from worldmodel_train.models.strict_state import shapes_of
@@ -92,14 +93,7 @@ def pretrain(spec: RunSpec) -> RunResult:
     ):
         objective = _build_objective(spec, checkpointing, runtime, micro_batches)
         frozen, episodes = fingerprints(objective), spec.open_episodes()
-        stored = (
-            None
-            if last is None
-            else StoredState(last, shapes_of(objective.state_dict()), moments=True)
-        )
-        if stored is not None:
-            stored.require_frozen(frozen)
-            stored.require_episodes(episodes)
+        stored = None if last is None else _stored(last, objective, frozen, episodes)
         begins = stored or first_weights(init, objective)
         streams = stored.streams if stored is not None else None
         context = RunContext(
@@ -122,6 +116,20 @@ def pretrain(spec: RunSpec) -> RunResult:
             step=stored.step if stored is not None else 0,
         )
         return _train(spec, module, runtime, context)
+
+
+def _stored(
+    last: Path, objective: nn.Module, frozen: Mapping[str, str], episodes: EpisodeFacts | None
+) -> StoredState:
+    """What a checkpoint of the same frozen part and kind of episodes holds.
+
+    Raises:
+        CheckpointError: It is of others.
+    """
+    stored = StoredState(last, shapes_of(objective.state_dict()), moments=True)
+    stored.require_frozen(frozen)
+    stored.require_episodes(episodes)
+    return stored
 
 
 def _with_room_to_profile(spec: RunSpec, steps_left: int, *, resumed: bool) -> RunSpec:

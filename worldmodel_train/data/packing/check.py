@@ -11,7 +11,7 @@ from pathlib import Path
 from worldmodel_train.config.json_text import JsonError, parse_model
 from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.journal import Index, ShardRecord
-from worldmodel_train.data.packing.pool import Lost, WorkerPool
+from worldmodel_train.data.packing.pool import Lost, in_processes
 from worldmodel_train.data.packing.prepare import file_sha256
 from worldmodel_train.data.packing.probe import Beat, Probe
 from worldmodel_train.data.packing.read import (
@@ -84,13 +84,11 @@ def check_shards(out: Path, probe: Probe, *, workers: int, timeout_s: float) -> 
         ShardJob(path=shard_path(out, record), record=record, probe=probe)
         for record in index.shards
     ]
-    pool = WorkerPool[ShardJob, CheckReport](check_shard, min(workers, len(jobs) or 1), timeout_s)
-    with pool:
-        for job, found in zip(jobs, pool.map_in_order(jobs, 2 * workers), strict=True):
-            if isinstance(found, Lost):
-                report.problems.append(f"{job.record.name}: {found.reason}, {found.detail}")
-            else:
-                report.merge(found)
+    for job, found in in_processes(check_shard, jobs, workers=workers, timeout_s=timeout_s):
+        if isinstance(found, Lost):
+            report.problems.append(f"{job.record.name}: {found.reason}, {found.detail}")
+        else:
+            report.merge(found)
     listed = {record.name for record in index.shards}
     strangers = sorted(path.name for path in out.glob("*.tar") if path.name not in listed)
     report.problems += [f"{name}: not listed in index.json" for name in strangers]

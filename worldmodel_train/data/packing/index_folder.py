@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldmodel_train.data.packing.errors import PackError
-from worldmodel_train.data.packing.pool import Lost, WorkerPool
+from worldmodel_train.data.packing.pool import Lost, in_processes
 from worldmodel_train.data.packing.read import compressed_shards, compression
 from worldmodel_train.data.shards.find_files import list_files
 from worldmodel_train.data.shards.folder_index import (
@@ -58,10 +59,9 @@ def index_folder(folder: Path, *, workers: int, timeout_s: float) -> IndexReport
         hint = compressed_shards(folder) or "name the folder of the shards itself"
         raise PackError(f"{folder}: holds no .tar; {hint}")
     report = IndexReport()
-    pool = WorkerPool[Path, ScannedShard | Lost](scan_shard, min(workers, len(paths)), timeout_s)
-    with pool:
-        scanned = pool.map_in_order(paths, 4 * workers)
-        write_folder_index(folder / INDEX_FILE, _kept(paths, scanned, report))
+    scanned = in_processes(scan_shard, paths, workers=workers, timeout_s=timeout_s)
+    with closing(scanned):  # a full disk leaves no process behind
+        write_folder_index(folder / INDEX_FILE, _kept(scanned, report))
     return report
 
 
@@ -84,9 +84,9 @@ def _problem(sample: ShardSample) -> str:
 
 
 def _kept(
-    paths: Sequence[Path], outcomes: Iterator[ScannedShard | Lost], report: IndexReport
+    scanned: Iterable[tuple[Path, ScannedShard | Lost]], report: IndexReport
 ) -> Iterator[IndexedShard]:
-    for path, outcome in zip(paths, outcomes, strict=True):
+    for path, outcome in scanned:
         if isinstance(outcome, Lost):
             report.lost.append(f"{path.name}: {outcome.reason}, {outcome.detail}")
             continue

@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from ctypes import c_double
 from dataclasses import dataclass, field
 from itertools import count
@@ -163,6 +163,19 @@ class WorkerPool(Generic[Payload, Result]):
         process.start()
         theirs.close()  # so that a worker's death reads as the end of the pipe
         return _Worker(process, ours, begun, heartbeat)
+
+
+def in_processes(
+    task: Callable[[Payload, Callable[[], None]], Result],
+    payloads: Sequence[Payload],
+    *,
+    workers: int,
+    timeout_s: float,
+) -> Generator[tuple[Payload, Result | Lost], None, None]:
+    """Each payload with its result, in order; no more processes than payloads."""
+    pool = WorkerPool[Payload, Result](task, min(workers, len(payloads)), timeout_s)
+    with pool:
+        yield from zip(payloads, pool.map_in_order(payloads, 2 * workers), strict=True)
 
 
 def _stop(worker: _Worker) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldmodel_train.data.packing.errors import BadVideo, PackError
-from worldmodel_train.data.packing.pool import Lost, WorkerPool
+from worldmodel_train.data.packing.pool import Lost, in_processes
 from worldmodel_train.data.packing.probe import Beat, Probe
 from worldmodel_train.data.packing.read import open_shard
 from worldmodel_train.data.shards.folder_index import INDEX_FILE
@@ -119,15 +119,11 @@ def check_episodes(folder: Path, probe: Probe, *, workers: int, timeout_s: float
     shapes = _first_shapes(paths)
     jobs = [ShardOfEpisodes(path=path, shapes=shapes, probe=probe) for path in paths]
     report = EpisodesReport(shapes=shapes)
-    pool = WorkerPool[ShardOfEpisodes, EpisodesReport](
-        check_shard, min(workers, len(jobs)), timeout_s
-    )
-    with pool:
-        for job, found in zip(jobs, pool.map_in_order(jobs, 2 * workers), strict=True):
-            if isinstance(found, Lost):
-                report.problems.append(f"{job.path.name}: {found.reason}, {found.detail}")
-            else:
-                report.merge(found)
+    for job, found in in_processes(check_shard, jobs, workers=workers, timeout_s=timeout_s):
+        if isinstance(found, Lost):
+            report.problems.append(f"{job.path.name}: {found.reason}, {found.detail}")
+        else:
+            report.merge(found)
     if not report.episodes and not report.problems:
         report.problems.append("not one episode is there")
     return report

@@ -1,0 +1,180 @@
+"""`wmt data pack` and `wmt data merge`: a set of shards of videos, at once or in parts."""
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from worldmodel_train.cli.shard_commands import (
+    LONGEST_LINE,
+    OutArgument,
+    WorkersOption,
+    cores,
+    one_line_errors,
+)
+from worldmodel_train.config.printable import printable
+
+if TYPE_CHECKING:
+    from worldmodel_train.data.packing.encode import EncodeConfig
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option(help="Where a list's relative paths begin.", show_default="list's folder"),
+]
+QualityOption = Annotated[
+    int | None, typer.Option(min=0, max=51, help="Re-encode at this quality (23); lower is better.")
+]
+KeyframesOption = Annotated[
+    int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames (16).")
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(help="Re-encode for cheap reading: fast (256 px, 8 fps). Other options go first."),
+]
+PatienceOption = Annotated[
+    float,
+    typer.Option(
+        min=1.0, help="Give up a video after so many seconds without progress, or 240 times in all."
+    ),
+]
+RateOption = Annotated[
+    float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")
+]
+SideOption = Annotated[
+    int | None, typer.Option(min=16, help="Re-encode to this shorter side, in pixels.")
+]
+CodecOption = Annotated[str | None, typer.Option(help="Re-encode: h264 (the default) or hevc.")]
+ImagesOption = Annotated[
+    bool, typer.Option("--images", help="Of a folder, pack the pictures and not the videos.")
+]
+PartOption = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Only part I of N; then wmt data merge.")
+]
+
+
+def pack(  # noqa: PLR0913 - one parameter for each option of the command line
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A folder, a .csv or .jsonl list, or - for stdin.")
+    ],
+    out: OutArgument,
+    *,
+    root: RootOption = None,
+    preset: PresetOption = None,
+    shard_size: Annotated[str, typer.Option(help="Bytes a shard may have: 1GB, 500MB ...")] = "1GB",
+    short_side: SideOption = None,
+    gop: KeyframesOption = None,
+    codec: CodecOption = None,
+    fps: RateOption = None,
+    crf: QualityOption = None,
+    workers: WorkersOption = cores(),  # noqa: B008 - the cores of this machine, once
+    timeout: PatienceOption = 60.0,
+    part: PartOption = None,
+    images: ImagesOption = False,
+) -> None:
+    """Pack videos into tar shards; the same command again resumes where it was stopped.
+
+    A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
+    the name of a video's subfolder is its label. Any of --preset, --short-side, --gop, --codec,
+    --fps, --crf re-encodes. A picture is a video of one frame. Bad videos, duplicates, folders that
+    cannot be read and links that lead nowhere or to a folder go to OUT/rejects.jsonl; hidden files
+    are no part of the set.
+    """
+    from rich.console import Console
+
+    from worldmodel_train.data.packing.entries import read_entries
+    from worldmodel_train.data.packing.journal import PackArguments
+    from worldmodel_train.data.packing.pack import pack as pack_entries
+    from worldmodel_train.data.packing.parts import Part, begin_part
+    from worldmodel_train.data.packing.progress import PackProgress
+    from worldmodel_train.data.packing.summary import pack_lines
+    from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    console = Console(stderr=True)
+    with one_line_errors(out):
+        encode = _encode_config(
+            preset, {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
+        )
+        arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
+        suffixes = IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
+        entries = read_entries(source, root, _stdin(), suffixes=suffixes)
+        folder = out
+        if part is not None:
+            folder, entries = begin_part(Part.parse(part), entries, out)
+        report = pack_entries(
+            entries,
+            folder,
+            arguments,
+            workers=workers,
+            timeout_s=timeout,
+            progress=PackProgress(console),
+        )
+    for line in pack_lines(report, folder):
+        typer.echo(printable(line, LONGEST_LINE))
+    if not report.index.samples and part is None:
+        raise typer.Exit(1)
+
+
+def merge(out: OutArgument) -> None:
+    """Make one set of the parts that `wmt data pack --part` made; may be stopped and resumed."""
+    from worldmodel_train.data.packing.parts import merge_parts
+    from worldmodel_train.data.packing.summary import merge_lines
+
+    with one_line_errors(out):
+        report = merge_parts(out)
+    for line in merge_lines(report, out):
+        typer.echo(printable(line, LONGEST_LINE))
+    if not report.index.samples:
+        raise typer.Exit(1)
+
+
+def _encode_config(
+    preset: str | None, options: dict[str, int | float | str | None]
+) -> "EncodeConfig | None":
+    """The preset with the options that are given in its place; None if there are none at all."""
+    from pydantic import ValidationError
+
+    from worldmodel_train.config.explain import explain
+    from worldmodel_train.config.origins import Document, Value
+    from worldmodel_train.data.packing.encode import PRESETS, EncodeConfig
+    from worldmodel_train.data.packing.errors import PackError
+
+    given: dict[str, Value] = {k: value for k, value in options.items() if value is not None}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise PackError(f"--preset {preset}: not a preset; use {', '.join(PRESETS)}")
+        given = PRESETS[preset].model_dump() | given
+    if not given:
+        return None
+    try:
+        return EncodeConfig.model_validate(given)
+    except ValidationError as error:
+        key, problem = (
+            explain(error, EncodeConfig, Document(values=given)).problems[0].split(": ", 1)
+        )
+        option = key.replace("_", "-")
+        raise PackError(f"--{option} {given[key]}: {problem}") from None
+
+
+def _stdin() -> TextIO:
+    """Standard input, in which a name that is no UTF-8 does not end the run."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return sys.stdin
+
+
+def _bytes(text: str) -> int:
+    """Bytes from `1GB`, `1.5 GB`, `500MB`, `64KB` or a plain number."""
+    from worldmodel_train.data.packing.errors import PackError
+
+    number = text.strip().upper().removesuffix("B").strip()
+    units = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    unit = units.get(number[-1:], 1)
+    try:
+        size = int(float(number.rstrip("KMGT")) * unit)
+    except (ValueError, OverflowError):
+        size = 0
+    if size < 1:
+        raise PackError(f"--shard-size {text}: not a size; write 1GB or 500MB")
+    return size

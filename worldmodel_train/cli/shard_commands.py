@@ -1,0 +1,47 @@
+"""What the commands of `wmt data` share: options, and errors of one line."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worldmodel_train.config.printable import printable
+
+LONGEST_LINE = 1000  # characters; a line with a path in it must stay whole
+
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The folder of the shards.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes.", show_default="one per core")
+]
+
+
+def cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_line_errors(out: Path) -> Iterator[None]:
+    """What the user can put right ends as one line and status 1, Ctrl-C as status 130."""
+    from worldmodel_train.data.packing.errors import PackError
+
+    try:
+        yield
+    except PackError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _fail(f"{out}: the disk is full; finished shards are intact. Free space and repeat")
+        _fail(f"{error.filename or out}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command resumes", err=True)
+        raise typer.Exit(130) from None
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {printable(message, LONGEST_LINE)}", err=True)
+    raise typer.Exit(1)
