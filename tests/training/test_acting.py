@@ -11,6 +11,7 @@ import torch
 
 from tests.training import acting_run as acting
 from tests.training import torchrun
+from tests.training.forked import Forked
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy
@@ -118,10 +119,8 @@ def test_a_run_killed_at_any_instant_equals_an_unbroken_one(tmp_path, assert_one
 def test_two_ranks_learn_from_what_the_first_one_acts_out(tmp_path, losses):
     options = {"run_dir": str(tmp_path / "two"), "steps": 10, "micro_batch": 2}
     for steps in (5, 10):  # the second start resumes
-        command = [sys.executable, *PROGRAM, json.dumps(options | {"steps": steps})]
-        ranks = [
-            subprocess.Popen(command, env={**os.environ, **place}) for place in torchrun.places(2)
-        ]
-        assert [rank.wait(timeout=200) for rank in ranks] == [0, 0]
+        started = options | {"steps": steps}
+        ranks = [Forked("acting_run", started, place) for place in torchrun.places(2)]
+        assert [rank.wait() for rank in ranks] == [0, 0]
     assert list(losses(tmp_path / "two")) == list(range(1, 11))
     assert len(episodes(tmp_path / "two")) == 2 + 3

@@ -1,11 +1,8 @@
 """Two ranks of which one is late, stopped, killed or fed bad data: what each says and ends with."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.training import torchrun
+from tests.training.forked import Forked
 
-PROGRAM = ("-m", "tests.training.toy_run")
 STALL = {"stall": {"factor": 2.0, "seconds": 1.0}}
 
 pytestmark = pytest.mark.distributed
@@ -24,14 +21,12 @@ class Two:
     """Two ranks as a launcher would start them, with what each writes to standard error."""
 
     def __init__(self, run_dir: Path, **options) -> None:
-        arguments = json.dumps({"run_dir": str(run_dir), "micro_batch": 2, **options})
-        command = [sys.executable, *PROGRAM, arguments]
+        options = {"run_dir": str(run_dir), "micro_batch": 2, **options}
         self.logs = [run_dir.parent / f"{run_dir.name}_{rank}.log" for rank in (0, 1)]
-        self.processes = []
-        for log, place in zip(self.logs, torchrun.places(2), strict=True):
-            with log.open("w") as file:
-                environment = {**os.environ, **place}
-                self.processes.append(subprocess.Popen(command, env=environment, stderr=file))
+        self.processes = [
+            Forked("toy_run", options, place, log)
+            for log, place in zip(self.logs, torchrun.places(2), strict=True)
+        ]
 
     def said(self, rank: int) -> str:
         return self.logs[rank].read_text()
@@ -43,7 +38,7 @@ class Two:
             time.sleep(0.02)
 
     def codes(self) -> list[int]:
-        return [process.wait(timeout=120) for process in self.processes]
+        return [process.wait() for process in self.processes]
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def two(tmp_path):
 
     yield start
     for process in (process for one in started for process in one.processes):
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait()
 
 
@@ -83,9 +78,9 @@ def test_a_rank_whose_process_is_stopped_is_named_by_the_other(two):
 def test_when_a_rank_is_killed_the_other_says_where_the_run_was_and_fails(two, tmp_path, killed):
     ranks = two(steps=4000, pace=0.01, save_every=10)
     ranks.until(lambda: "step 20/" in ranks.said(0))
-    ranks.processes[killed].kill()
+    ranks.processes[killed].send_signal(signal.SIGKILL)
     left = 1 - killed
-    assert ranks.processes[left].wait(timeout=120) not in (0, None)
+    assert ranks.processes[left].wait() != 0
     last_words = ranks.said(left).strip().splitlines()[-1]
     assert f"LostContactError: rank {left} ended: lost contact with another rank" in last_words
     assert str(tmp_path / "run" / "checkpoints" / "step_") in last_words

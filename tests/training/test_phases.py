@@ -1,16 +1,14 @@
 """A step of several losses: each trains its own, and all of it is one run."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from tests.training import torchrun
 from tests.training import toy_run as toy
+from tests.training.forked import Forked
 from worldmodel_train.training.config import DeepSpeedConfig, Fsdp2Strategy
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.randomness import seed_forward, seed_weights
@@ -161,11 +159,10 @@ def test_sharding_is_refused(tmp_path, chosen):
 @pytest.mark.distributed
 def test_two_ranks_equal_one_process(tmp_path, losses, weights):
     options = {"phased": True, "dropout": 0.0, "steps": 6}
-    of_two = json.dumps(options | {"run_dir": str(tmp_path / "two"), "micro_batch": 2})
-    command = [sys.executable, "-m", "tests.training.toy_run", of_two]
-    ranks = [subprocess.Popen(command, env={**os.environ, **place}) for place in torchrun.places(2)]
+    of_two = options | {"run_dir": str(tmp_path / "two"), "micro_batch": 2}
+    ranks = [Forked("toy_run", of_two, place) for place in torchrun.places(2)]
     toy.main(options | {"run_dir": str(tmp_path / "one")})
-    assert [rank.wait(timeout=200) for rank in ranks] == [0, 0]
+    assert [rank.wait() for rank in ranks] == [0, 0]
     for step, loss in losses(tmp_path / "one").items():
         assert losses(tmp_path / "two")[step] == pytest.approx(loss, rel=1e-5)
     for name, tensor in weights(tmp_path / "one").items():

@@ -1,10 +1,6 @@
 """Runs as programs: killed, continued, and on two processes."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,27 +8,18 @@ import pytest
 import torch
 
 from tests.training import torchrun
+from tests.training.forked import Forked
 
-PROGRAM = ("-m", "tests.training.toy_run")
 
-
-def start(run_dir: Path, environment: dict[str, str] | None = None, **options) -> subprocess.Popen:
-    arguments = json.dumps({"run_dir": str(run_dir), **options})
-    return subprocess.Popen(
-        [sys.executable, *PROGRAM, arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-    )
+def start(run_dir: Path, place: dict[str, str] | None = None, **options) -> Forked:
+    return Forked("toy_run", {"run_dir": str(run_dir), **options}, place)
 
 
 def run(run_dir: Path, **options) -> int:
-    return finish(start(run_dir, **options))
+    return start(run_dir, **options).wait()
 
 
-def finish(process: subprocess.Popen) -> int:
-    return process.wait(timeout=120)
-
-
-def two(run_dir: Path, **options) -> list[subprocess.Popen]:
+def two(run_dir: Path, **options) -> list[Forked]:
     """Two processes as torchrun would start them."""
     return [start(run_dir, place, **options) for place in torchrun.places(2)]
 
@@ -78,11 +65,11 @@ def test_kills_at_any_instant_leave_a_run_that_goes_on_exactly(
     for delay in (0.02, 0.11, 0.23):
         process = start(other, **options)
         before = progress(other)
-        while process.poll() is None and progress(other) == before:
+        while process.runs and progress(other) == before:
             time.sleep(0.005)
         time.sleep(delay)
-        kills += process.poll() is None
-        process.kill()
+        kills += process.runs
+        process.send_signal(signal.SIGKILL)
         process.wait()
     assert kills >= 2
     assert run(other, **options) == 0
@@ -101,7 +88,7 @@ def test_two_processes_equal_one(tmp_path, losses, weights, micro_batch):
     one, other = tmp_path / "one", tmp_path / "other"
     assert run(one, dropout=0.0, micro_batch=4) == 0
     processes = two(other, dropout=0.0, micro_batch=micro_batch)
-    assert [finish(process) for process in processes] == [0, 0]
+    assert [process.wait() for process in processes] == [0, 0]
     for step, loss in losses(one).items():
         assert losses(other)[step] == pytest.approx(loss, rel=1e-5)
     assert_close(weights(one), weights(other))
@@ -113,14 +100,14 @@ def test_two_processes_leave_together_when_only_one_is_told_and_go_on_exactly(
 ):
     one, other = tmp_path / "one", tmp_path / "other"
     options = {"micro_batch": 2, "steps": 60}
-    assert [finish(process) for process in two(one, **options)] == [0, 0]
+    assert [process.wait() for process in two(one, **options)] == [0, 0]
     processes = two(other, **options, pace=0.05)
     while not (other / "metrics.jsonl").exists():
         time.sleep(0.01)
-    processes[1].terminate()
-    assert [finish(process) for process in processes] == [143, 143]
+    processes[1].send_signal(signal.SIGTERM)
+    assert [process.wait() for process in processes] == [143, 143]
     assert len(losses(other)) < 60
-    assert [finish(process) for process in two(other, **options)] == [0, 0]
+    assert [process.wait() for process in two(other, **options)] == [0, 0]
     assert losses(one) == losses(other)
     assert_same(weights(one), weights(other))
 
@@ -131,6 +118,6 @@ def test_a_run_goes_on_with_another_number_of_processes(tmp_path, losses, weight
     options = {"dropout": 0.0, "micro_batch": 2}
     assert run(one, **options) == 0
     assert run(other, **options, kill=["SIGTERM", 4]) == 143
-    assert [finish(process) for process in two(other, **options)] == [0, 0]
+    assert [process.wait() for process in two(other, **options)] == [0, 0]
     assert losses(one).keys() == losses(other).keys()
     assert_close(weights(one), weights(other))

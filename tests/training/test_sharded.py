@@ -2,17 +2,14 @@
 
 import itertools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.training import torchrun
+from tests.training.forked import Forked
 
-PROGRAM = ("-m", "tests.training.vjepa_run")
 STRATEGIES = {
     "ddp": "ddp",
     "fsdp2": "fsdp2",
@@ -34,14 +31,13 @@ pytestmark = [pytest.mark.distributed, pytest.mark.timeout(900)]
 
 def launch(runs: list[dict], processes: int, log: Path) -> None:
     """Does the runs one after the other, as torchrun would start them."""
-    places, started = torchrun.places(processes) if processes > 1 else [{}], []
-    for rank, place in enumerate(places):
-        with (log.parent / f"{log.name}_{rank}").open("w") as output:
-            command = [sys.executable, *PROGRAM, json.dumps(runs)]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1", **place}
-            started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+    places = torchrun.places(processes) if processes > 1 else [{}]
+    logs = [log.parent / f"{log.name}_{rank}" for rank in range(processes)]
+    started = [
+        Forked("vjepa_run", runs, place, log=out) for place, out in zip(places, logs, strict=True)
+    ]
     codes = [process.wait(timeout=850) for process in started]
-    assert codes == [0] * processes, (log.parent / f"{log.name}_0").read_text()[-3000:]
+    assert codes == [0] * processes, logs[0].read_text()[-3000:]
 
 
 @pytest.fixture(scope="module")
