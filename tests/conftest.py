@@ -1,8 +1,26 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parents[1]
+
+
+def _modules_that_name_shapes():
+    """Checks take more time than what they check, so other modules go without."""
+    files = [
+        file.relative_to(folder)
+        for folder in (ROOT, ROOT / "kernels")
+        for file in folder.glob("worldmodel_*/**/*.py")
+        if "from jaxtyping import" in file.read_text()
+    ]
+    return [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
+
+
+install_import_hook(_modules_that_name_shapes(), "beartype.beartype")
 
 
 @pytest.fixture(autouse=True)

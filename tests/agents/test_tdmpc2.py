@@ -180,6 +180,7 @@ def test_counts_that_do_not_fit_are_refused(changes, message):
         Config.model_validate({**TINY.model_dump(), **changes})
 
 
+@pytest.mark.slow
 def test_its_recipe_acts_trains_and_resumes_to_the_bit(tmp_path):
     def run(name, stop=None):
         parts = pretrain_parts(load_recipe("tdmpc2_pendulum", (*SMALL, f"run_dir={name}")), "auto")

@@ -16,6 +16,7 @@ OTHERS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_reports_references_on_a_cpu(bench, tmp_path):
     content = bench("kernels", "--rounds", "1")
     cases = content["numbers"]["cases"]
@@ -28,6 +29,7 @@ def test_the_command_reports_references_on_a_cpu(bench, tmp_path):
     assert "Triton's kernels run on CUDA alone and were NOT measured" in page.read_text()
 
 
+@pytest.mark.slow
 def test_an_operation_that_differs_is_refused_and_the_others_are_told(
     bench, monkeypatch, capsys, tmp_path
 ):

@@ -84,6 +84,7 @@ def test_paths_come_from_stdin(tmp_path, folder):
     assert "1 sample in 1 shard" in result.stdout
 
 
+@pytest.mark.slow
 def test_index_makes_the_index_of_several_folders(tmp_path, folder):
     outs = [tmp_path / "one", tmp_path / "two"]
     for out in outs:
@@ -97,6 +98,7 @@ def test_index_makes_the_index_of_several_folders(tmp_path, folder):
     assert wmt("check", outs[0], "--workers", 1).exit_code == 0
 
 
+@pytest.mark.slow
 def test_parts_are_packed_and_merged(tmp_path, folder):
     out = tmp_path / "out"
     for part in ("1/2", "2/2"):

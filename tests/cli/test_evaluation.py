@@ -91,6 +91,7 @@ def test_a_damaged_result_does_not_keep_a_finished_run_from_being_measured(run_d
     assert "measured again" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_whose_recipe_is_of_an_older_version_is_measured(tmp_path):
     values = resolved_values(small(tmp_path))
     values["evaluation"] = {"max_clips": 2, "mask_seeds": [0], "probes": None}
@@ -137,6 +138,7 @@ def test_a_recipe_without_tasks_is_told_which_there_are(tmp_path):
     assert "recipe demo names no task" in str(outcome.exception)
 
 
+@pytest.mark.slow
 def test_report_measures_the_recipes_tasks_alone(run_dir):
     assert wmt("eval", run_dir).exit_code == 0
     task = "evaluation=[{name: latent_prediction, max_clips: 2, mask_seeds: [0]}]"

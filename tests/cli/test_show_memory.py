@@ -56,6 +56,7 @@ def test_what_fits_is_recommended_with_the_least_communication(run):
     assert "Use train.strategy={name: deepspeed, zero_stage: 1}: 61.40" in output
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_told_what_to_change():
     recipe = load_recipe("vjepa2_vitg")
     memory = recipe_memory(recipe, 128)
@@ -76,6 +77,7 @@ def test_one_gpu_is_called_single(run):
     assert "Use train.strategy=single" in output
 
 
+@pytest.mark.slow
 def test_an_fp32_recipe_is_shown_in_bf16_as_well(run):
     output = run("demo", "train.micro_batch=16", "--gpus", "2")
     assert "2 GPUs, fp32, 1 micro-batch a step" in output
@@ -124,6 +126,7 @@ def test_a_recipe_that_offloads_leaves_the_optimizer_to_the_host():
 AUTO = "train.activation_checkpointing=auto"
 
 
+@pytest.mark.slow
 def test_the_table_says_what_auto_would_choose_under_each_layout(run):
     output = run("vjepa2_vitg", "--gpus", "128", "--gpu", "h100")
     assert cells(output, "checkpointing by auto") == ["selective", "none", "none", "none"]
@@ -155,6 +158,7 @@ def test_each_share_of_blocks_that_compute_more_again_needs_less_down_to_all_of_
         assert needs[0] <= 1.05 * estimate(lighter, sharding, "bf16").total
 
 
+@pytest.mark.slow
 def test_a_recipe_that_says_auto_is_advised_a_smaller_micro_batch_and_no_policy():
     recipe = load_recipe("vjepa2_vitg", [AUTO])
     line = advice(recipe, recipe_memory(recipe, 1, gpu_bytes=24e9), "rtx4090")

@@ -61,6 +61,7 @@ def test_a_video_with_hostile_json_is_left_out_and_named(source, monkeypatch, te
     assert ("v1", "bad_json") in [(s.key, s.reason) for s in fixed.skipped]
 
 
+@pytest.mark.slow
 def test_the_clips_are_the_same_every_time(source):
     assert torch.equal(load(source).clips, load(source).clips)
 

@@ -128,7 +128,13 @@ def test_mask_groups_that_are_configured_alike_draw_from_seeds_of_their_own(make
     assert first.target_index.tolist() != second.target_index.tolist()
 
 
-@pytest.mark.parametrize(("world_size", "micro_batch"), [(1, 4), (2, 4), (2, 2), (4, 2)])
+@pytest.mark.parametrize(
+    ("world_size", "micro_batch"),
+    [
+        (2, 2),
+        *(pytest.param(*split, marks=pytest.mark.slow) for split in ((1, 4), (2, 4), (4, 2))),
+    ],
+)
 def test_each_optimizer_step_has_the_same_samples_on_any_number_of_ranks(
     make_data, world_size, micro_batch
 ):
@@ -144,13 +150,14 @@ def test_each_optimizer_step_has_the_same_samples_on_any_number_of_ranks(
         assert_same(merged(part for rank in ranks for part in rank[share]), samples(alone[step]))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_workers_change_nothing(make_data, workers):
     for left, right in zip(batches(make_data(), 4), batches(make_data(workers), 4), strict=True):
         assert left.origin.first_sample == right.origin.first_sample
         assert_same(samples(left), samples(right))
 
 
+@pytest.mark.slow
 def test_batches_that_are_held_stay_what_they_were_while_others_come_and_go(make_data):
     loader = make_data(1).build_loader(prepare(NUMBERS), position())
     held = [batch for number, batch in enumerate(islice(iter(loader), 24)) if number % 3 == 0]
@@ -158,7 +165,7 @@ def test_batches_that_are_held_stay_what_they_were_while_others_come_and_go(make
         assert_same(samples(left), samples(right))
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_resumed_loader_continues_bit_for_bit(make_data, workers):
     whole = batches(make_data(workers), 6)
     tail = batches(make_data(workers), 2, first_step=2)
@@ -186,6 +193,7 @@ def test_clips_of_one_video_follow_each_other_and_are_cut_differently(
     assert abs(min(together[0]) - min(together[1])) > 21
 
 
+@pytest.mark.slow
 def test_videos_are_drawn_in_the_order_that_one_clip_each_would_have(make_data):
     alone = {n: level for b in batches(make_data(), 3) for n, level in levels(b).items()}
     pairs = {
@@ -195,6 +203,7 @@ def test_videos_are_drawn_in_the_order_that_one_clip_each_would_have(make_data):
     assert all(abs(pairs[n] - alone[n // 2]) < 8 for n in pairs)  # videos are 20 apart
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("world_size", "micro_batch", "workers"), [(2, 2, 0), (1, 4, 2), (4, 2, 1)]
 )
@@ -267,6 +276,7 @@ def test_a_source_that_is_all_bad_stops_the_run_naming_shard_and_key(
         batches(make_data(workers, sources=(source,), max_attempts=3), 1)
 
 
+@pytest.mark.slow
 def test_an_empty_shard_is_reported_once(make_data, make_shard, make_video):
     full = make_shard("full.tar", {"1": make_video(4)})
     empty = make_shard("empty.tar", {})

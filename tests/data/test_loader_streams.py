@@ -54,6 +54,7 @@ def batches(data, count, **place):
     return list(islice(iter(loader_of(data, **place)), count))
 
 
+@pytest.mark.slow
 def test_streams_give_batches_forever(make_shard, make_video):
     shards = [make_shard(f"{s}.tar", {f"{s}{i}": make_video(4) for i in range(2)}) for s in "ab"]
     source = SourceConfig(
@@ -88,6 +89,7 @@ def levels_of(parts):
     return [20 + 30 * round((float(clip.float().mean()) - 20) / 30) for clip in clips]
 
 
+@pytest.mark.slow
 def test_a_streamed_video_is_read_once_for_all_its_clips(streamed):
     source, _ = streamed
     alone = levels_of(batches(make_data(0, source, shuffle_buffer=1), 2))
@@ -131,12 +133,14 @@ def test_a_resumed_stream_reads_what_was_not_finished_and_only_that(
     assert caplog.text.count("read again from their first samples") == 1
 
 
+@pytest.mark.slow
 def test_a_stream_of_a_checkpoint_without_its_position_begins_anew_and_says_so(streamed, caplog):
     source, _ = streamed
     batches(make_data(0, source), 1, first_step=3)
     assert "'web' is a stream and cannot return to step 3 exactly: no position" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_silent_stream_costs_its_shard_and_not_the_run(make_shard, make_video):
     good = make_shard("a.tar", {"1": make_video(4)})
     source = SourceConfig(shards=("pipe:sleep 100", f"pipe:cat {good}"), clip=CLIP)
@@ -155,6 +159,7 @@ def test_where_every_shard_is_away_the_loader_says_so_and_the_run_may_start_agai
         batches(data, 1)
 
 
+@pytest.mark.slow
 def test_lost_shards_are_named_but_not_each(make_shard, make_video, caplog):
     good = make_shard("a.tar", {"1": make_video(4)})
     shards = ("pipe:exit 3", f"pipe:cat {good}")

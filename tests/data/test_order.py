@@ -27,6 +27,7 @@ def test_keys_give_different_orders_and_the_same_key_the_same():
     assert (order == Permutation(1000, 2).many(np.arange(1000))).mean() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [5, 50, 1000])
 def test_each_element_is_equally_likely_in_each_place(n):
     firsts = [Permutation(n, key)(0) for key in range(2000)]

@@ -74,6 +74,7 @@ def test_1024_ranks_with_8_workers_and_then_512_with_5_use_the_same_order():
             step += 1
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     weights=st.lists(st.floats(1, 9), min_size=1, max_size=4),
@@ -175,6 +176,7 @@ def used_of_a_rank(rank, launch, state):
     return used, positions.state()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     launches=st.lists(

@@ -1,5 +1,6 @@
 from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +48,7 @@ def test_over_any_launches_no_shard_is_lost_and_none_is_read_twice_that_was_fini
     assert position.first not in position.beyond
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     launches=st.lists(

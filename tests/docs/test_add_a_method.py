@@ -39,6 +39,7 @@ def test_it_has_a_method_a_recipe_and_a_test():
     assert [name for name, _ in BLOCK.findall(PAGE.read_text())] == [METHOD, RECIPE, TEST]
 
 
+@pytest.mark.slow
 def test_the_recipe_trains(written):
     overrides = [f"run_dir={written / 'run'}", "data.loader.workers=0"]
     loaded = recipe.load_recipe(written / RECIPE, overrides)

@@ -87,6 +87,7 @@ def test_gradients_flow_into_targets(objective):
     assert gradient[:, -1].any()
 
 
+@pytest.mark.slow
 def test_sigreg_is_what_keeps_latents_apart():
     spreads = []
     for weight in (1e-9, 1.0):
@@ -288,6 +289,7 @@ def test_episodes_are_opened_once_at_the_start(run, monkeypatch):
     assert len(opened) == 1
 
 
+@pytest.mark.slow
 def test_it_trains_from_its_recipe_is_resumed_exactly_and_measured(run, tmp_path):
     whole = run("whole", 4)
     run("resumed", 2)

@@ -31,6 +31,7 @@ def test_no_target_is_visible_and_the_context_keeps_enough(side, step, truncate)
         assert not set(context.tolist()) & set(masks.target_index[row].flatten().tolist())
 
 
+@pytest.mark.slow
 # Measured on the released I-JEPA sampler at 224 px with patches of 14.
 @pytest.mark.parametrize(
     ("batch", "steps", "context", "target"), [(1, 500, 0.430, 0.173), (24, 100, 0.304, 0.173)]
@@ -99,6 +100,7 @@ def test_clips_are_refused():
         Multiblock2D().sample(TokenGrid(4, 8, 8), seed=0, step=0, samples=[0])
 
 
+@pytest.mark.slow
 def test_targets_that_leave_no_context_are_an_error_with_a_remedy():
     sampler = Multiblock2D(context_scale=(0.04, 0.04))
     with pytest.raises(ValueError, match="use fewer or smaller targets"):

@@ -25,6 +25,7 @@ def shares(sampler, batch, steps):
     return np.mean(kept, axis=0) / GRID.num_tokens
 
 
+@pytest.mark.slow
 # Measured on the released V-JEPA 2 sampler at 256 px and 16 frames over 1500 steps (batch 24) and
 # 6000 steps (batch 1). Over its first few hundred steps it gives up to two points more context.
 @pytest.mark.parametrize(

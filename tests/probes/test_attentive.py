@@ -39,6 +39,7 @@ def recipe(encoder, tmp_path):
     return load
 
 
+@pytest.mark.slow
 def test_it_trains_from_its_recipe_and_saves_no_encoder(recipe):
     result = pretrain(pretrain_parts(recipe(), "auto"))
     assert result.step == 2

@@ -122,6 +122,7 @@ def test_clips_that_do_not_fit_are_refused_with_their_keys():
     assert 'did you mean "tubelet"?' in problems("method.tublet=2")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_as_an_unbroken_one_and_draws_samples(tmp_path):
     def run(name, *, stop_at=None):
         recipe = load_recipe("video_diffusion_tiny", [*SMALL, f"run_dir={tmp_path / name}"])

@@ -12,6 +12,7 @@ from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import MaskedClips
 
 
+@pytest.mark.slow
 def test_a_resumed_vjepa_run_equals_an_unbroken_one(tmp_path, losses, weights, assert_same):
     one, two = tmp_path / "one", tmp_path / "two"
     options = {"micro_batch": 2, "steps": 6}

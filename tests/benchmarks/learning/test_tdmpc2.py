@@ -1,3 +1,5 @@
+import pytest
+
 from benchmarks.learning.tdmpc2 import measure, unseen_table
 from worldmodel_train.recipe import load_recipe
 
@@ -8,6 +10,7 @@ SMALL = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_all_policies_act_in_the_same_unseen_episodes(tmp_path):
     recipe = load_recipe("tdmpc2_pendulum", [*SMALL, f"run_dir={tmp_path}"])
     found = measure(recipe, episodes=2)

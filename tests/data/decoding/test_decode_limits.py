@@ -55,6 +55,7 @@ def test_a_video_whose_packets_are_allowed_is_decoded(monkeypatch, make_video, m
     assert make_decoder("pyav").decode(make_video(12), make_request()).clip.shape[0] == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 @pytest.mark.parametrize(
     ("decoder", "reasons"),
@@ -85,6 +86,7 @@ def test_a_file_that_does_not_fit_costs_one_sample(make_request):
         process.decode(bytes(80 << 20), make_request())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 def test_the_clips_own_memory_is_not_the_decoders(make_video, make_request):
     request = make_request(350, size=256)

@@ -100,6 +100,7 @@ def test_a_child_that_gives_no_whole_answer_in_time_is_killed(misbehaving, make_
         process.decode(b"video", make_request())
 
 
+@pytest.mark.slow
 def test_any_number_of_hanging_videos_in_a_row_are_skips(misbehaving, make_request, caplog):
     process = misbehaving(
         "video == b'good' or time.sleep(60)\ntell({'reason': 'bad'})", timeout_s=0.2
@@ -112,6 +113,7 @@ def test_any_number_of_hanging_videos_in_a_row_are_skips(misbehaving, make_reque
     assert caplog.text.count("a fresh decoding process tries again: decode_timeout") == 3
 
 
+@pytest.mark.slow
 def test_a_child_that_does_not_even_read_is_killed(tmp_path, make_request):
     script = tmp_path / "deaf.py"
     script.write_text(CHILD.split("text_bytes, video_bytes")[0] + "time.sleep(60)")
@@ -157,6 +159,7 @@ def test_a_crash_is_followed_by_a_working_child_and_the_same_clip(make_video, ma
     np.testing.assert_array_equal(before.clip, after.clip)
 
 
+@pytest.mark.slow
 def test_an_interruption_does_not_leave_its_answer_to_the_next_video(
     make_video, make_request, monkeypatch
 ):

@@ -96,6 +96,7 @@ def test_a_stopped_merge_goes_on(tmp_path, pack_part, monkeypatch, stop_at):
         assert (out / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_unfinished_parts_are_named_and_nothing_moves(tmp_path, pack_part):
     pack_part(1, 3)
     pack_part(3, 3)
@@ -109,6 +110,7 @@ def test_unfinished_parts_are_named_and_nothing_moves(tmp_path, pack_part):
     assert not list(out.glob("*.tar"))
 
 
+@pytest.mark.slow
 def test_parts_of_different_wholes_are_not_mixed(tmp_path, lists, pack_part):
     pack_part(1, 2)
     shorter = tmp_path / "shorter.csv"

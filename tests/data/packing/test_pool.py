@@ -57,6 +57,7 @@ def test_results_come_in_the_order_of_the_payloads(act):
         assert list(pool.map_in_order(iter(payloads), ahead=3)) == payloads
 
 
+@pytest.mark.slow
 def test_a_hung_and_a_crashed_worker_cost_only_their_own_payload(act):
     with WorkerPool(act, 2, 1.5) as pool:
         results = list(pool.map_in_order(["a", "hang", "b", "crash", "slow", "c"], ahead=4))
@@ -95,6 +96,7 @@ def test_a_payload_that_needs_more_memory_than_a_worker_may_take_is_lost_alone(a
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of such a death")
 def test_a_worker_at_work_ends_with_its_killed_parent(act):
     code = (

@@ -79,6 +79,7 @@ def refused_or_scanned(folder, content, expected) -> str:
     return "scanned"
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=150,

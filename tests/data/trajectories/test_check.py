@@ -152,6 +152,7 @@ def test_moments_of_parts_are_those_of_the_whole(parts):
     assert joined.count == 7
 
 
+@pytest.mark.slow
 def test_the_command_tells_episodes_from_videos_and_ends_with_one_where_some_are_bad(tmp_path):
     write_episodes(tmp_path, [episode(0)])
     bad = npz(actions=np.full((2, 2), np.inf))

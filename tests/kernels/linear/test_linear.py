@@ -96,6 +96,7 @@ def test_all_else_is_pytorchs_own(why, monkeypatch, caplog):
     assert not caplog.messages
 
 
+@pytest.mark.slow
 def test_it_is_a_sound_operator():
     floats = (torch.randn(4, 6), torch.randn(5, 6), torch.randn(5))
     torch.library.opcheck(onednn_linear, tuple(x.requires_grad_() for x in floats))

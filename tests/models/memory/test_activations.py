@@ -141,6 +141,7 @@ def test_kept_bytes_are_those_of_a_real_step(live_bytes, monkeypatch, policy, pr
     assert expected == pytest.approx(kept, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", MIXED, ids=str)
 def test_a_mixed_plan_keeps_bytes_in_proportion_to_its_shares(plan):
     sizes = {"encoder": BlocksConfig(width=96, depth=8, heads=3), "predictor": 4}

@@ -52,6 +52,7 @@ def test_a_run_that_goes_on_with_too_few_steps_left_is_trained_to_its_end(tmp_pa
     assert not (tmp_path / "profile").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_middle_leaves_no_half_a_trace_and_the_next_start_may_trace(tmp_path):
     def stop(step):
         if step == 7:
