@@ -235,7 +235,7 @@ def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
     assert problems(override) == [f'override "{override}": {key}: {message}']
 
 
-@pytest.mark.parametrize("task", ["latent_prediction", "pen_strokes"])
+@pytest.mark.parametrize("task", ["latent_prediction", "latent_horizon", "pen_strokes"])
 @pytest.mark.parametrize("recipe", ["video_diffusion_tiny", "leworldmodel_two_rooms"])
 def test_a_task_that_the_method_does_not_suit_is_refused_with_its_place(recipe, task):
     with pytest.raises(RecipeError) as caught:
@@ -266,7 +266,7 @@ def test_a_task_that_there_is_not_is_answered_with_file_and_line(recipe_file):
     )
     assert problems("evaluation=[{name: x}]") == [
         'override "evaluation=[{name: x}]": evaluation.0.name: "x" is not a choice here; known: '
-        "held_out_loss, latent_prediction, pen_strokes"
+        "held_out_loss, latent_horizon, latent_prediction, pen_strokes"
     ]
 
 

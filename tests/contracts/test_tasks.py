@@ -14,7 +14,7 @@ def config(request):
 
 
 def test_tasks_are_found():
-    assert TASKS.keys() >= {"latent_prediction", "pen_strokes", "held_out_loss"}
+    assert TASKS.keys() >= {"latent_prediction", "latent_horizon", "pen_strokes", "held_out_loss"}
 
 
 def test_it_is_a_task_by_its_defaults_alone(config):
