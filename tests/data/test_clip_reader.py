@@ -91,6 +91,11 @@ def test_where_everything_is_away_the_run_can_be_started_again(shards, reason):
     assert _exit_code(pickle.loads(pickle.dumps(error.value))) == FAILED
 
 
+def test_who_has_videos_alone_is_told_what_a_sample_is():
+    with pytest.raises(BadDataError, match=r"a video and a \.json of the same name.*wmt data pack"):
+        reader_of(["missing_json x"] * 9, shards="/data/*.tar").read(0, [])
+
+
 def test_names_of_strangers_are_shown_in_one_line():
     with pytest.raises(BadDataError) as error:
         reader_of(["missing_json x"] * 9, shards="/data/*.tar").read(0, [])

@@ -8,6 +8,11 @@ from worldmodel_train.data.decoding.decode import CRASHED, TIMED_OUT, WITHOUT_AN
 
 def remedy(skipped: Mapping[str, int]) -> str:
     """Advice for whoever met these reasons so often: about the machine if most are its fault."""
+    if 2 * skipped.get("missing_json", 0) > sum(skipped.values()):
+        return (
+            "A sample is a video and a .json of the same name, such as 7.mp4 and 7.json; {} is "
+            "enough in it. `wmt data pack` makes shards of videos alone"
+        )
     lost = {reason: skipped.get(reason, 0) for reason in WITHOUT_ANSWER}
     if 2 * sum(lost.values()) <= sum(skipped.values()):
         return "Check the shards with `wmt data check`"
