@@ -3,6 +3,7 @@ from matplotlib.image import imread
 
 from worldmodel_train.evaluation.task import Offer
 from worldmodel_train.evaluation.tasks.robustness import Config
+from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
 from worldmodel_train.probes.pooled_features import pooled_pixels
 
 
@@ -19,6 +20,16 @@ def test_data_that_are_no_clips_are_refused(patch_means, subject):
         [],
         ["corrupts clips, and the recipe reads none; leave it out"],
     ]
+
+
+def test_what_is_done_to_time_is_refused_for_single_frames(patch_means, subject, monkeypatch):
+    data = subject(patch_means(error=0.0), patch_means(error=0.0)).data
+    held_out = SourceFacts(key=("data", "held_out"), clip=ClipShape(1, 16, 16), share=0.0)
+    monkeypatch.setattr(type(data), "facts", lambda _: DataFacts(sources=(), held_out=held_out))
+    offer = Offer(objective=patch_means, preparation=None, data=data)
+    (misfit,) = Config().misfits(offer)
+    assert misfit.startswith("dropped_frames and slow_motion do nothing to clips of one frame")
+    assert not list(Config(corruptions=("gaussian_noise", "occlusion")).misfits(offer))
 
 
 def test_one_video_is_too_few_to_measure(patch_means, subject, held_out, monkeypatch):

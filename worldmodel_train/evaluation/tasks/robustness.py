@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, get_args
 
 import torch
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.config import DataConfig
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PICTURES = "evaluation/robustness"
 """Folder of the picture, below the run directory."""
 ALL: tuple[CorruptionName, ...] = get_args(CorruptionName)
+OF_TIME: tuple[CorruptionName, ...] = ("dropped_frames", "slow_motion")
+"""Those that a single frame cannot show."""
 
 
 class Config(StrictConfig):
@@ -53,9 +56,17 @@ class Config(StrictConfig):
         return self
 
     def misfits(self, offer: Offer) -> Iterator[str]:
-        """Data that are not clips."""
+        """Data that are not clips, and clips without time for what is done to time."""
         if not isinstance(offer.data, DataConfig):
             yield "corrupts clips, and the recipe reads none; leave it out"
+            return
+        held_out = offer.data.facts().held_out
+        idle = [one for one in OF_TIME if one in self.corruptions]
+        if held_out is not None and held_out.clip.frames < 2 and idle:
+            yield (
+                f"{' and '.join(idle)} do nothing to clips of one frame; name other corruptions, "
+                "such as corruptions=[gaussian_noise, occlusion]"
+            )
 
     def run(self, subject: Subject) -> TaskResult:
         """Both encoders and pooled pixels under every corruption, and what that looks like."""
@@ -85,14 +96,18 @@ class Config(StrictConfig):
         from worldmodel_train.cartography.tiling import tile
         from worldmodel_train.evaluation.pictures import save_pictures
 
-        clips = held_out.clips[:1]
-        rows = [
-            torch.cat(
-                [clips, *(corrupted(clips, name, strength, seed=self.seed) for strength in five)]
-            )[:, clips.shape[1] // 2]
-            for name, five in ((name, CORRUPTIONS[name].strengths) for name in self.corruptions)
-        ]
-        sheets = {"one clip, every corruption": tile(torch.stack(rows))}
+        clip, middle = held_out.clips[:1], held_out.clips.shape[1] // 2
+
+        def row(name: CorruptionName) -> Tensor:
+            five = CORRUPTIONS[name].strengths
+            worse = (corrupted(clip, name, strength, seed=self.seed) for strength in five)
+            return torch.cat([clip, *worse])[:, middle]
+
+        sheets = {
+            "one clip, every corruption": tile(
+                torch.stack([row(name) for name in self.corruptions])
+            )
+        }
         return Gallery(
             title="Corrupted clips",
             shows="A clip's middle frame, clean and ever more corrupted",
