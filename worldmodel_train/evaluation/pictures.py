@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from matplotlib.image import imsave
 from torch import Tensor
 
@@ -121,12 +121,21 @@ class Album:
         return self.chosen[:, None] == torch.arange(len(self.held_out.keys))
 
     def _save(self, kind: str, sheets: Iterable[tuple[str, Tensor]]) -> tuple[Picture, ...]:
-        """The written pictures; files are numbered, as titles may come from strangers' shards."""
-        (self.run_dir / self.folder).mkdir(parents=True, exist_ok=True)
-        pictures = []
-        for number, (title, image) in enumerate(sheets):
-            file = f"{self.folder}/{kind}_{number:02d}.png"
-            imsave(self.run_dir / file, image.cpu().numpy())
-            height, width = image.shape[:2]
-            pictures.append(Picture(title=title, file=file, width=width, height=height))
-        return tuple(pictures)
+        return save_pictures(self.run_dir, f"{self.folder}/{kind}", sheets)
+
+
+def save_pictures(
+    run_dir: Path, stem: str, sheets: Iterable[tuple[str, UInt8[Tensor, "h w 3"]]]
+) -> tuple[Picture, ...]:
+    """The written pictures, titled; files are numbered, as titles may come from strangers' shards.
+
+    `stem` is how their paths begin, below `run_dir`.
+    """
+    (run_dir / stem).parent.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for number, (title, image) in enumerate(sheets):
+        file = f"{stem}_{number:02d}.png"
+        imsave(run_dir / file, image.cpu().numpy())
+        height, width = image.shape[:2]
+        pictures.append(Picture(title=title, file=file, width=width, height=height))
+    return tuple(pictures)
