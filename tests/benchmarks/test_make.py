@@ -48,3 +48,12 @@ def test_gpu_targets_run_on_a_gpu_or_are_tried_without_one(dry):
         assert f"try {benchmark} " in measured.stdout
     assert ("--device cpu" if dry else "--device cuda") in measured.stdout
     assert ("--compile" in measured.stdout) != bool(dry)
+
+
+def test_a_run_is_measured_by_its_recipe_or_by_one_task():
+    assert "wmt eval runs/demo" in _make(target="eval").stdout
+    assert "--task" not in _make(target="eval").stdout
+    assert (
+        "wmt eval runs/x  --task robustness"
+        in _make("RUN=runs/x", "TASK=robustness", target="eval").stdout
+    )
