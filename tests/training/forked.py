@@ -28,6 +28,8 @@ class Forked:
         place: dict[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
+        if log is not None:
+            log.touch()  # it may be read before the process has begun
         work = (f"tests.training.{module}", options, place or {}, log)
         self._process = _SERVER.Process(target=_do, args=work)
         self._process.start()
