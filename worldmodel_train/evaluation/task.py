@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.facts import DataFacts
 from worldmodel_train.protocols import Objective, Preparation
+
+if TYPE_CHECKING:
+    from worldmodel_train.data.fixed import FixedClips
 
 
 @runtime_checkable
@@ -35,6 +39,14 @@ class Subject:
     data: AnyData
     run_dir: Path
     """Where pictures go, below a folder of the task's name."""
+
+    def held_out_clips(self, *, limit: int, clips_per_video: int) -> "FixedClips":
+        """Clips of `data.held_out` in the order of the shards, for a task that asks for clips."""
+        assert isinstance(self.data, DataConfig), "such a task refuses data that are not clips"
+        assert self.data.held_out is not None, "the recipe was checked"
+        return self.data.held_out_clips(
+            self.data.held_out, limit=limit, clips_per_video=clips_per_video
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

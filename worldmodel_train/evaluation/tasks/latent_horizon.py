@@ -54,8 +54,8 @@ class Config(StrictConfig):
 
         assert isinstance(subject.data, DataConfig), "masks are of clips"
         assert subject.data.held_out is not None, "the recipe was checked"
-        held_out = subject.data.held_out_clips(
-            subject.data.held_out, limit=self.max_clips, clips_per_video=self.clips_per_video
+        held_out = subject.held_out_clips(
+            limit=self.max_clips, clips_per_video=self.clips_per_video
         )
         models, frames = Contestants.of(subject), held_out.clips.shape[1]
         tubelets = models.trained.token_grid(held_out.clips[:1]).frames

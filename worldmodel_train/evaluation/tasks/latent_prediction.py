@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.masks.draw import MaskPreparation
@@ -90,10 +89,8 @@ class Config(StrictConfig):
         return result.model_copy(update={"galleries": galleries})
 
     def _held_out(self, subject: Subject) -> "FixedClips":
-        assert isinstance(subject.data, DataConfig), "masks are of clips"
-        assert subject.data.held_out is not None, "the recipe was checked"
-        held_out = subject.data.held_out_clips(
-            subject.data.held_out, limit=self.max_clips, clips_per_video=self.clips_per_video
+        held_out = subject.held_out_clips(
+            limit=self.max_clips, clips_per_video=self.clips_per_video
         )
         if len(held_out.clips) < 2:
             raise ValueError(

@@ -117,10 +117,8 @@ class Config(StrictConfig):
         )
 
     def _held_out(self, subject: Subject) -> "FixedClips":
-        assert isinstance(subject.data, DataConfig), "the recipe was checked"
-        assert subject.data.held_out is not None, "the recipe was checked"
-        held_out = subject.data.held_out_clips(
-            subject.data.held_out, limit=self.max_clips, clips_per_video=self.clips_per_video
+        held_out = subject.held_out_clips(
+            limit=self.max_clips, clips_per_video=self.clips_per_video
         )
         if len(set(held_out.keys)) < 2:
             raise ValueError(
