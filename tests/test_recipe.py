@@ -235,15 +235,22 @@ def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
     assert problems(override) == [f'override "{override}": {key}: {message}']
 
 
-@pytest.mark.parametrize("task", ["latent_prediction", "latent_horizon", "pen_strokes"])
+@pytest.mark.parametrize(
+    ("task", "needed"),
+    [
+        ("latent_prediction", "LatentPredictor"),
+        ("latent_horizon", "LatentPredictor"),
+        ("pen_strokes", "Encoder"),
+    ],
+)
 @pytest.mark.parametrize("recipe", ["video_diffusion_tiny", "leworldmodel_two_rooms"])
-def test_a_task_that_the_method_does_not_suit_is_refused_with_its_place(recipe, task):
+def test_a_task_that_the_method_does_not_suit_is_refused_with_its_place(recipe, task, needed):
     with pytest.raises(RecipeError) as caught:
         load_recipe(recipe, [f"evaluation=[{{name: held_out_loss}}, {{name: {task}}}]"])
     method = load_recipe(recipe).method.name
     assert caught.value.problems == (
         f'override "evaluation=[{{name: held_out_loss}}, {{name: {task}}}]": evaluation.1.name: '
-        f"{task} measures a LatentPredictor, which {method} is not; leave it out",
+        f"{task} measures a {needed}, which {method} is not; leave it out",
     )
 
 

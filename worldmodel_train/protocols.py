@@ -137,16 +137,21 @@ class HasPictures(Protocol[ContentT_contra]):
 
 
 @runtime_checkable
-class LatentPredictor(Protocol):
-    """What pictures, probes and evaluation need of a JEPA."""
+class Encoder(Protocol):
+    """What probes need of a model: the latents of whole clips."""
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that `clips` become."""
         ...
 
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
-        """Latents of the target encoder, one per token, without gradient."""
+        """Latents, one per token, without gradient; where there is a teacher, the teacher's."""
         ...
+
+
+@runtime_checkable
+class LatentPredictor(Encoder, Protocol):
+    """What pictures and evaluation need of a JEPA that predicts under masks."""
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
         """Predicted and target latents, one pair for each mask group."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from einops import reduce
@@ -10,27 +11,30 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from worldmodel_train.evaluation.task import Subject
-from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.protocols import Encoder
 
 TRAINED_ENCODER, UNTRAINED_ENCODER = "trained encoder", "untrained encoder"
 
 
+EncoderT = TypeVar("EncoderT", bound=Encoder)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Contestants:
+class Contestants(Generic[EncoderT]):
     """A trained model, and the same model as it was before training."""
 
-    trained: LatentPredictor
-    untrained: LatentPredictor
+    trained: EncoderT
+    untrained: EncoderT
 
     @classmethod
-    def of(cls, subject: Subject) -> "Contestants":
-        """The models of a subject that predicts latents."""
+    def of(cls, subject: Subject, needed: type[EncoderT]) -> "Contestants[EncoderT]":
+        """The models of a subject, of which the task needed such."""
         trained, untrained = subject.trained, subject.untrained
-        assert isinstance(trained, LatentPredictor), "the recipe was checked"
-        assert isinstance(untrained, LatentPredictor), "they are of one class"
+        assert isinstance(trained, needed), "the recipe was checked"
+        assert isinstance(untrained, needed), "they are of one class"
         return cls(trained=trained, untrained=untrained)
 
-    def __iter__(self) -> Iterator[tuple[str, LatentPredictor]]:
+    def __iter__(self) -> Iterator[tuple[str, EncoderT]]:
         """Both models with what the report calls them."""
         return iter([(TRAINED_ENCODER, self.trained), (UNTRAINED_ENCODER, self.untrained)])
 
@@ -56,7 +60,7 @@ def device_of(model: object) -> torch.device:
 
 
 def encode_in_batches(
-    model: LatentPredictor, clips: UInt8[Tensor, "b t h w c"], batch_size: int
+    model: Encoder, clips: UInt8[Tensor, "b t h w c"], batch_size: int
 ) -> Iterator[Float[Tensor, "_ n d"]]:
     """The target encoder's token latents, batch by batch, on the CPU."""
     with frozen(model) as device:
@@ -65,7 +69,7 @@ def encode_in_batches(
 
 
 def mean_latents(
-    model: LatentPredictor, clips: UInt8[Tensor, "b t h w c"], batch_size: int
+    model: Encoder, clips: UInt8[Tensor, "b t h w c"], batch_size: int
 ) -> Float[Tensor, "b d"]:
     """One latent for each clip: the mean over its tokens."""
     batches = encode_in_batches(model, clips, batch_size)

@@ -53,7 +53,7 @@ class Album:
             pictures=self._save("masks", sheets.items()),
         )
 
-    def features(self, models: Contestants) -> Gallery:
+    def features(self, models: Contestants[LatentPredictor]) -> Gallery:
         """For each chosen clip its frames, above its features trained and untrained, as colours.
 
         One palette for each encoder over all chosen clips, so that equal colours mean alike.
@@ -76,7 +76,7 @@ class Album:
             pictures=self._save("features", zip(titles, sheets, strict=True)),
         )
 
-    def neighbours(self, models: Contestants, *, most: int) -> Iterator[Gallery]:
+    def neighbours(self, models: Contestants[LatentPredictor], *, most: int) -> Iterator[Gallery]:
         """For each encoder the chosen clips, each followed by those nearest to it, if any."""
         excluded = self._own_clips()
         k = min(most, int((~excluded).sum(dim=1).min()))

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from worldmodel_train.evaluation.frozen import Contestants, encode_in_batches
 from worldmodel_train.probes.pooled_features import pooled_latents, pooled_pixels
-from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.protocols import Encoder
 
 
 def probe_features(
-    models: Contestants, clips: UInt8[Tensor, "b t h w c"], batch_size: int
+    models: Contestants[Encoder], clips: UInt8[Tensor, "b t h w c"], batch_size: int
 ) -> dict[str, Float[Tensor, "b _"]]:
     """By name: of each encoder the mean and eight means, then pooled pixels."""
     features: dict[str, Tensor] = {}
@@ -22,7 +22,7 @@ def probe_features(
 
 
 def _encoder_features(
-    model: LatentPredictor, clips: UInt8[Tensor, "b t h w c"], batch_size: int
+    model: Encoder, clips: UInt8[Tensor, "b t h w c"], batch_size: int
 ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b f"]]:
     """The mean over all tokens of each clip, and the means over eight parts of it."""
     grid = model.token_grid(clips[:1])

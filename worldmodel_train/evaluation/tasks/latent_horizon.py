@@ -57,7 +57,7 @@ class Config(StrictConfig):
         held_out = subject.held_out_clips(
             limit=self.max_clips, clips_per_video=self.clips_per_video
         )
-        models, frames = Contestants.of(subject), held_out.clips.shape[1]
+        models, frames = Contestants.of(subject, LatentPredictor), held_out.clips.shape[1]
         tubelets = models.trained.token_grid(held_out.clips[:1]).frames
         problem = self._too_short(tubelets)
         if problem is not None:

@@ -60,7 +60,7 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.pictures import Album
 
         assert isinstance(subject.preparation, MaskPreparation), "the recipe was checked"
-        masks, models = subject.preparation.samplers, Contestants.of(subject)
+        masks, models = subject.preparation.samplers, Contestants.of(subject, LatentPredictor)
         held_out = self._held_out(subject)
         trained, untrained = (
             measure_latents(

@@ -9,7 +9,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.facts import ClipShape, DataFacts
-from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.protocols import Encoder
 
 DRAWERS = 20
 """People who drew each of Omniglot's characters."""
@@ -18,7 +18,7 @@ DRAWERS = 20
 class Config(StrictConfig):
     """Do frozen features tell which character a hand is writing, and of which alphabet?"""
 
-    needs: ClassVar[type] = LatentPredictor
+    needs: ClassVar[type] = Encoder
     needs_held_out: ClassVar[bool] = False
 
     splits: int = Field(default=3, ge=1, le=20)
@@ -56,7 +56,9 @@ class Config(StrictConfig):
         clip = _shape(subject.data.facts())
         strokes = pen_stroke_clips(clip.frames, clip.width, limit_characters=self.characters)
         data = LabelledFeatures(
-            features=probe_features(Contestants.of(subject), strokes.clips, self.batch_size),
+            features=probe_features(
+                Contestants.of(subject, Encoder), strokes.clips, self.batch_size
+            ),
             labels={"character": strokes.character, "alphabet": strokes.alphabet},
             drawers=strokes.drawer,
         )

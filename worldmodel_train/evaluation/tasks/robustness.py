@@ -17,7 +17,7 @@ from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.corruptions import CORRUPTIONS, CorruptionName, corrupted
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, Gallery, TaskResult
-from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.protocols import Encoder
 
 if TYPE_CHECKING:
     from worldmodel_train.data.fixed import FixedClips
@@ -32,7 +32,7 @@ OF_TIME: tuple[CorruptionName, ...] = ("dropped_frames", "slow_motion")
 class Config(StrictConfig):
     """Drift and retrieval of clips' mean latents under corruptions at five strengths each."""
 
-    needs: ClassVar[type] = LatentPredictor
+    needs: ClassVar[type] = Encoder
     needs_held_out: ClassVar[bool] = True
 
     max_clips: int = Field(default=64, ge=2)
@@ -75,7 +75,7 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.robustness_scores import measure_robustness
         from worldmodel_train.probes.pooled_features import pooled_pixels
 
-        models, held_out = Contestants.of(subject), self._held_out(subject)
+        models, held_out = Contestants.of(subject, Encoder), self._held_out(subject)
         conditions = measure_robustness(
             {
                 TRAINED: partial(mean_latents, models.trained, batch_size=self.batch_size),
