@@ -45,6 +45,8 @@ class ParameterGroup:
     weight_decay: bool
     rate_scale: float = 1.0
     """The group's learning rate as a multiple of `optim.lr`."""
+    decay_scale: float = 1.0
+    """Its weight decay, where it decays, as a multiple of `optim.weight_decay`."""
 
 
 @runtime_checkable
@@ -146,6 +148,25 @@ class Encoder(Protocol):
 
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
         """Latents, one per token, without gradient; where there is a teacher, the teacher's."""
+        ...
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """What evaluation needs of probes that were trained together on a frozen encoder."""
+
+    @property
+    def segments(self) -> int:
+        """Clips of one video that are looked at together, one after another in time."""
+        ...
+
+    @property
+    def probes(self) -> Sequence[str]:
+        """What tells one probe from another, such as its learning rate."""
+        ...
+
+    def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
+        """Of each probe and video, a number for each class; `segments` clips in a row are one."""
         ...
 
 

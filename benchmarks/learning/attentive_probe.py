@@ -23,7 +23,7 @@ from worldmodel_train.cli.objectives import trained_objective, untrained_objecti
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.probes.attentive import AttentiveProbe
+from worldmodel_train.probes.attentive import AttentiveProbes
 from worldmodel_train.probes.linear import linear_accuracy
 from worldmodel_train.probes.pooled_features import pooled_pixels
 from worldmodel_train.recipe import Recipe, load_recipe, load_stored_recipe, resolved_yaml
@@ -82,10 +82,10 @@ def _accuracy(recipe: Recipe) -> float:
     result = pretrain(pretrain_parts(recipe, "auto"))
     assert result.checkpoint is not None
     probe = trained_objective(result.checkpoint)
-    assert isinstance(probe, AttentiveProbe)
+    assert isinstance(probe, AttentiveProbes)
     test = _clips(recipe, recipe.data.held_out)
     with torch.no_grad():
-        named = [probe.logits(batch).argmax(-1) for batch in test.clips.split(BATCH)]
+        named = [probe.logits(batch)[0].argmax(-1) for batch in test.clips.split(BATCH)]
     return float((torch.cat(named) == test.class_numbers).float().mean())
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from worldmodel_train.cli.objectives import build_objective, trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
@@ -12,6 +13,7 @@ from worldmodel_train.recipe import load_recipe, resolved_yaml
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported
 from worldmodel_train.training.run import pretrain
+from worldmodel_train.types import Clips
 
 TINY = ("method.encoder.size={width: 48, depth: 1, heads: 2}", "method.predictor.width=24",
         "method.predictor.depth=1")  # fmt: skip
@@ -46,7 +48,7 @@ def test_it_trains_from_its_recipe_and_saves_no_encoder(recipe):
     assert "terms/accuracy" in result.last_metrics.values
     assert "monitors/target_rankme" not in result.last_metrics.values
     probe = trained_objective(result.checkpoint)
-    assert {name.partition(".")[0] for name in probe.state_dict()} == {"pooler", "classifier"}
+    assert {name.partition(".")[0] for name in probe.state_dict()} == {"each"}
 
 
 def test_gradients_reach_the_probe_and_not_the_encoder(recipe):
@@ -63,6 +65,7 @@ def test_gradients_reach_the_probe_and_not_the_encoder(recipe):
     [
         (["data.classes=null"], "a probe learns labels: name the classes"),
         (["data.held_out.clip.frames=16"], "clips of one length; use 8"),
+        (["method.segments=2"], "clips_per_video: the probe sees 2 clips of each video; use 2"),
     ],
 )
 def test_data_that_a_probe_cannot_learn_from_is_refused(recipe, overrides, message):
@@ -82,3 +85,30 @@ def test_a_part_that_is_no_encoder_is_refused(recipe):
     assert isinstance(config, Config)
     with pytest.raises(ValueError, match="is a Linear, not an encoder"):
         config.build(recipe().data.facts(), encoder=FrozenPart(torch.nn.Linear(2, 2), origin="it"))
+
+
+def test_probes_of_a_grid_learn_as_each_would_alone(recipe):
+    """Each has its own rate and decay, and the gradient of its own loss."""
+    grid = "method.grid={rates: [1.0, 0.1], decays: [1.0, 2.0]}"
+    probes = build_objective(recipe(grid))
+    groups = {group.name: group for group in probes.parameter_groups()}
+    scales = {name: (group.rate_scale, group.decay_scale) for name, group in groups.items()}
+    assert scales["probe_1"] == (1.0, 2.0)
+    assert scales["probe_2_no_decay"] == (0.1, 1.0)
+    clips = torch.randint(256, (4, 8, 96, 96, 3), dtype=torch.uint8)
+    content = Clips(pixels=clips, samples=(0, 1, 2, 3), labels=torch.tensor([0, 1, 2, 3]))
+    probes.training_losses(content).total.backward()
+    alone = functional.cross_entropy(probes.logits(clips)[2], content.labels)
+    expected = torch.autograd.grad(alone, probes.each[2].classifier.weight)[0]
+    torch.testing.assert_close(probes.each[2].classifier.weight.grad, expected)
+
+
+def test_clips_of_one_video_are_seen_together(recipe):
+    probes = build_objective(recipe("method.segments=2", "data.loader.clips_per_video=2"))
+    clips = torch.randint(256, (4, 8, 96, 96, 3), dtype=torch.uint8)
+    (tokens,) = probes.encoder.on(clips.device)(clips)
+    together = torch.cat([tokens[2:3], tokens[3:4]], dim=1)
+    torch.testing.assert_close(probes.logits(clips)[0, 1:], probes.each[0](together))
+    content = Clips(pixels=clips, samples=(0, 1, 2, 3), labels=torch.tensor([5, 5, 7, 7]))
+    expected = functional.cross_entropy(probes.logits(clips)[0], torch.tensor([5, 7]))
+    torch.testing.assert_close(probes.training_losses(content).total, expected)

@@ -194,6 +194,7 @@ class DataConfig(StrictConfig):
             ),
             held_out=held_out and self._facts(held_out, ("data", "held_out"), 0.0),
             classes=self.classes,
+            clips_per_video=self.loader.clips_per_video,
         )
 
     def _facts(self, source: SourceConfig, key: KeyPath, share: float) -> SourceFacts:

@@ -1,14 +1,16 @@
-"""An attentive probe: what a frozen encoder's tokens say of a clip's label (arXiv 2506.09985).
+"""Attentive probes: what a frozen encoder's tokens say of a video's label (arXiv 2506.09985).
 
-The protocol of V-JEPA 2: nothing of the encoder is trained, a pooler of a few blocks and a linear
-map are.
+The protocol of V-JEPA 2: nothing of the encoder is trained; poolers of a few blocks and linear maps
+are, one for each pair of a learning rate and a weight decay, all in one pass over the videos.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, UInt8
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,23 +26,45 @@ from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
 
+class GridConfig(StrictConfig):
+    """Probes that are trained side by side, one for each pair; evaluation names the best one."""
+
+    rates: tuple[PositiveFloat, ...] = Field(default=(1.0,), min_length=1)
+    """Learning rates, as multiples of `optim.lr`."""
+    decays: tuple[NonNegativeFloat, ...] = Field(default=(1.0,), min_length=1)
+    """Weight decays, as multiples of `optim.weight_decay`."""
+
+    @property
+    def pairs(self) -> tuple[tuple[float, float], ...]:
+        """The rate and the decay of each probe."""
+        return tuple((rate, decay) for rate in self.rates for decay in self.decays)
+
+
 class Config(StrictConfig):
-    """A probe on the encoder of another run."""
+    """Probes on the encoder of another run."""
 
     encoder: PartConfig
     """The encoder, which stays as it is: `part: target_encoder` of a V-JEPA run."""
-    depth: int = Field(default=3, ge=1)
+    depth: int = Field(default=3, ge=0)
     """Blocks of self-attention before the one that gathers."""
     heads: int = Field(default=16, ge=1)
     """Attention heads of the pooler, a divisor of the encoder's width."""
     mlp_ratio: float = Field(default=4.0, gt=0)
     """Hidden channels of the pooler's MLPs, as a multiple of the width."""
+    segments: int = Field(default=1, ge=1)
+    """Clips of a video whose tokens a probe sees together; `data.loader.clips_per_video` must be
+    the same."""
+    grid: GridConfig = GridConfig()
+    """Learning rates and weight decays to try at once."""
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
-        """Clips without labels, or of several lengths."""
+        """Clips without labels, of several lengths, or not as many of each video."""
         if facts.data.classes is None:
             message = "a probe learns labels: name the classes, or a file with one a line"
             yield ("data", "classes"), message
+        if facts.data.clips_per_video != self.segments:
+            message = f"the probe sees {self.segments} clips of each video; use {self.segments}"
+            yield ("data", "loader", "clips_per_video"), message
         yield from one_length(facts.data)
 
     def preparation(self) -> None:
@@ -49,8 +73,8 @@ class Config(StrictConfig):
     def cost(self, facts: RecipeFacts) -> None:
         """Not counted: most of it is another run's encoder."""
 
-    def build(self, data: DataFacts, *, encoder: FrozenPart) -> "AttentiveProbe":
-        """A freshly initialised probe, drawn from torch's global generator.
+    def build(self, data: DataFacts, *, encoder: FrozenPart) -> "AttentiveProbes":
+        """Freshly initialised probes, drawn from torch's global generator.
 
         Raises:
             ValueError: The part is no encoder of clips, or its width does not split into heads.
@@ -65,42 +89,82 @@ class Config(StrictConfig):
         size = BlocksConfig(
             width=network.width, depth=self.depth, heads=self.heads, mlp_ratio=self.mlp_ratio
         )
-        return AttentiveProbe(encoder, size, num_classes=len(data.classes))
+        probes = [AttentiveProbe(size, num_classes=len(data.classes)) for _ in self.grid.pairs]
+        return AttentiveProbes(encoder, probes, grid=self.grid, segments=self.segments)
 
 
 class AttentiveProbe(nn.Module):
-    """A pooler and a linear map on an encoder that is held by reference."""
+    """A pooler and a linear map."""
 
-    def __init__(self, encoder: FrozenPart, size: BlocksConfig, *, num_classes: int) -> None:
+    def __init__(self, size: BlocksConfig, *, num_classes: int) -> None:
         super().__init__()
-        self.encoder = encoder
         self.pooler = AttentivePooler(size)
         self.classifier = nn.Linear(size.width, num_classes)
         self.classifier.apply(init_linear)
 
+    def forward(self, tokens: Float[Tensor, "v n d"]) -> Float[Tensor, "v classes"]:
+        """One number for each class, in fp32."""
+        return self.classifier(self.pooler(tokens)[:, 0]).float()
+
+
+class AttentiveProbes(nn.Module):
+    """Probes on an encoder that is held by reference; a `Classifier`."""
+
+    def __init__(
+        self,
+        encoder: FrozenPart,
+        probes: Sequence[AttentiveProbe],
+        *,
+        grid: GridConfig,
+        segments: int,
+    ) -> None:
+        super().__init__()
+        assert len(probes) == len(grid.pairs)
+        self.encoder = encoder
+        self.grid = grid
+        self._segments = segments
+        self.each = nn.ModuleList(probes)
+
+    @property
+    def segments(self) -> int:
+        """Clips of one video that are looked at together."""
+        return self._segments
+
+    @property
+    def probes(self) -> Sequence[str]:
+        """The rate and the decay of each, as multiples of those of the recipe."""
+        return [f"rate x {rate:g}, decay x {decay:g}" for rate, decay in self.grid.pairs]
+
     def training_losses(self, content: Clips) -> Losses:
-        """Cross-entropy of the labels, and the share that is named rightly."""
+        """The sum of all probes' cross-entropies, so that each has the gradient of its own."""
         assert content.labels is not None, "the recipe has been checked"
+        labels = content.labels[:: self._segments]
         logits = self.logits(content.pixels)
-        right = (logits.argmax(-1) == content.labels).float().mean()
+        losses = torch.stack([functional.cross_entropy(one, labels) for one in logits])
+        right = (logits.argmax(-1) == labels).float().mean(dim=1)
         return Losses(
-            total=functional.cross_entropy(logits, content.labels),
-            terms={"accuracy": right.detach()},
+            total=losses.sum(),
+            terms={"accuracy": right.max().detach(), "least_loss": losses.min().detach()},
         )
 
-    def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b classes"]:
-        """One number for each class, in fp32."""
+    def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
+        """Of each probe and video, one number for each class, in fp32."""
         with torch.no_grad():
             (tokens,) = self.encoder.on(clips.device)(clips)
-        return self.classifier(self.pooler(tokens)[:, 0]).float()
+        videos = rearrange(tokens, "(v s) n d -> v (s n) d", s=self._segments)
+        return torch.stack([probe(videos) for probe in self.each])
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """Nothing follows."""
         return ()
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Pooler and linear map, each with and without weight decay."""
-        return parameter_groups(pooler=self.pooler, classifier=self.classifier)
+        """Each probe, with and without weight decay, at its own rate and decay."""
+        return [
+            replace(group, rate_scale=rate, decay_scale=decay)
+            for number, (rate, decay) in enumerate(self.grid.pairs)
+            for group in parameter_groups(**{f"probe_{number}": self.each[number]})
+        ]
 
     def frozen_parts(self) -> dict[str, FrozenPart]:
         """The encoder."""

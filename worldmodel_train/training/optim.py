@@ -72,6 +72,7 @@ def build_optimizer(groups: Sequence[ParameterGroup], config: OptimConfig) -> Ad
             "group": group.name,
             "decays": group.weight_decay,
             "rate_scale": group.rate_scale,
+            "decay_scale": group.decay_scale,
         }
         for group in groups
         if group.parameters
@@ -88,7 +89,7 @@ def set_schedules(optimizer: Optimizer, config: OptimConfig, step: int, total_st
     decay = config.weight_decay.at(step + 1, total_steps)
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_scale"]
-        group["weight_decay"] = decay if group["decays"] else 0.0
+        group["weight_decay"] = decay * group["decay_scale"] if group["decays"] else 0.0
 
 
 def _check_each_parameter_once(groups: Sequence[ParameterGroup]) -> None:
