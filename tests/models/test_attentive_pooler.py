@@ -5,6 +5,7 @@ import torch
 from transformers import VJEPA2Config
 from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2AttentivePooler
 
+from tests.models.huggingface_pooler import pooler_state
 from worldmodel_train.models.attentive_pooler import AttentivePooler
 from worldmodel_train.models.blocks import BlocksConfig
 
@@ -23,30 +24,8 @@ def theirs():
 
 def same_weights(theirs):
     """Ours with their weights."""
-    source, state = theirs.state_dict(), {}
-
-    def take(ours, name):
-        for kind in ("weight", "bias"):
-            state[f"{ours}.{kind}"] = source[f"{name}.{kind}"]
-
-    for block in range(3):
-        layer, ours = f"self_attention_layers.{block}", f"blocks.{block}"
-        for kind in ("weight", "bias"):
-            parts = [source[f"{layer}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
-            state[f"{ours}.attn.qkv.{kind}"] = torch.cat(parts)
-        take(f"{ours}.attn.proj", f"{layer}.self_attn.out_proj")
-        for name, other in (("norm1", "layer_norm1"), ("norm2", "layer_norm2"),
-                            ("mlp.fc1", "mlp.fc1"), ("mlp.fc2", "mlp.fc2")):  # fmt: skip
-            take(f"{ours}.{name}", f"{layer}.{other}")
-    cross = "cross_attention_layer"
-    for name, other in (("query", "cross_attn.q_proj"), ("key", "cross_attn.k_proj"),
-                        ("value", "cross_attn.v_proj"), ("norm1", "layer_norm1"),
-                        ("norm2", "layer_norm2"), ("mlp.fc1", "mlp.fc1"),
-                        ("mlp.fc2", "mlp.fc2")):  # fmt: skip
-        take(name, f"{cross}.{other}")
-    state["queries"] = source["query_tokens"][0]
     pooler = AttentivePooler(SIZE)
-    pooler.load_state_dict(state)
+    pooler.load_state_dict(pooler_state(theirs))
     return pooler
 
 
