@@ -28,9 +28,12 @@ def videos() -> Path:
 
 @pytest.fixture(scope="session")
 def make_video() -> Callable[..., bytes]:
-    """Writes an mp4 whose frame i is a flat picture of grey level 20 + 10 i (modulo 200)."""
+    """Writes an mp4 whose frame i is a flat picture of grey level 20 + 10 i (modulo 200).
 
-    def make(
+    With `picture` every frame is that one, and as large.
+    """
+
+    def make(  # noqa: PLR0913 - what a video may be like
         frames: int = 12,
         *,
         width: int = 64,
@@ -38,17 +41,20 @@ def make_video() -> Callable[..., bytes]:
         stamps: Sequence[float] | None = None,
         gop: int = 4,
         levels: Sequence[int] | None = None,
+        picture: np.ndarray | None = None,
     ) -> bytes:
         file = io.BytesIO()
         with av.open(file, "w", format="mp4") as container:
             stream = container.add_stream("libx264", rate=10)
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            high, wide = (height, width) if picture is None else picture.shape[:2]
+            stream.width, stream.height, stream.pix_fmt = wide, high, "yuv420p"
             stream.options = {"g": str(gop), "bf": "2", "crf": "10", "preset": "veryfast"}
             stream.codec_context.time_base = Fraction(1, 1000)
             for i in range(frames):
                 level = levels[i] if levels else 20 + 10 * i % 200
-                picture = np.full((height, width, 3), level, dtype=np.uint8)
-                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                flat = np.full((height, width, 3), level, dtype=np.uint8)
+                shown = flat if picture is None else picture
+                frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
                 frame.time_base = Fraction(1, 1000)
                 frame.pts = round(1000 * (stamps[i] if stamps else i / 10))
                 container.mux(stream.encode(frame))

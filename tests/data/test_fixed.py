@@ -1,14 +1,22 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from worldmodel_train.data.config import ClipConfig, DecoderConfig, SourceConfig
+from worldmodel_train.data.config import (
+    AugmentConfig,
+    ClipConfig,
+    DataConfig,
+    DecoderConfig,
+    SourceConfig,
+)
 from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
-from worldmodel_train.data.fixed import load_clips
+from worldmodel_train.data.fixed import Views, load_clips
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.facts import FrameSize
+from worldmodel_train.types import Skip
 
 
 @pytest.fixture
@@ -92,3 +100,62 @@ def test_a_decoder_that_never_answers_is_not_waited_for_with_every_video(make_sh
 def test_a_stream_is_refused():
     with pytest.raises(ValueError, match="is a stream"):
         load(SourceConfig(shards="pipe:cat a.tar", clip=ClipConfig(frames=4)))
+
+
+def data_of(source, **changes):
+    return DataConfig(sources=(source,), augment=AugmentConfig(size=16), **changes)
+
+
+def test_videos_come_one_by_one_with_the_bad_ones_in_their_places(source):
+    classes = ("label of v2", "label of v0", "label of v1")
+    videos = list(data_of(source, classes=classes).each_video(source, segments=2, crops=3))
+    assert [video.key for video in videos] == ["broken", "v0", "v1", "v2", "bare"]
+    assert [type(video) for video in videos] == [Skip, Views, Views, Views, Skip]
+    good = videos[1:4]
+    assert [(video.label, video.class_number) for video in good] == [
+        ("label of v0", 1),
+        ("label of v1", 2),
+        ("label of v2", 0),
+    ]
+    for video in good:
+        assert video.clips.shape == (6, 4, 16, 16, 3)
+        early, late = video.times.reshape(2, 3, 4)
+        assert (early == early[0]).all()
+        assert (late > early).all()
+
+
+def test_three_crops_are_the_two_ends_and_the_middle_of_the_longer_side(make_shard, make_video):
+    wide = np.ones((32, 96, 3)) * np.linspace(20, 220, 96)[:, None]
+    high = wide.transpose(1, 0, 2)
+    pictures = {"wide": wide, "high": high}
+    path = make_shard(
+        "a.tar",
+        {key: make_video(4, picture=shown.astype(np.uint8)) for key, shown in pictures.items()},
+    )
+    source = SourceConfig(shards=str(path), clip=ClipConfig(frames=2, fps=5.0))
+    videos = list(data_of(source).each_video(source, crops=3))
+    assert [video.key for video in videos] == ["wide", "high"]
+    for video in videos:
+        means = video.clips.float().mean((1, 2, 3, 4))
+        # the middle of the picture's first, second and last third
+        torch.testing.assert_close(means, torch.tensor([52.6, 120.0, 187.4]), atol=3, rtol=0)
+
+
+def test_shares_are_every_video_once(source):
+    keys = [
+        [video.key for video in data_of(source).each_video(source, first=first, every=3)]
+        for first in range(3)
+    ]
+    assert keys == [["broken", "v2"], ["v0", "bare"], ["v1"]]
+
+
+def test_one_video_is_in_memory_at_a_time(source, monkeypatch):
+    read = []
+    original = ShardSet.sample
+    monkeypatch.setattr(
+        ShardSet, "sample", lambda *arguments: read.append(1) or original(*arguments)
+    )
+    videos = data_of(source).each_video(source)
+    for number in range(1, 4):
+        next(videos)
+        assert len(read) == number

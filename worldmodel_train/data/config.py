@@ -271,6 +271,30 @@ class DataConfig(StrictConfig):
         )
         return replace(loaded, length_index=self.length_index(source.clip.frames))
 
+    def each_video(
+        self,
+        source: SourceConfig,
+        *,
+        segments: int = 1,
+        crops: int = 1,
+        first: int = 0,
+        every: int = 1,
+    ) -> "Iterator[worldmodel_train.data.fixed.Views | worldmodel_train.types.Skip]":
+        """Segments x crops views of each video of a source, or of every `every`-th from `first` on.
+
+        One video is in memory at a time; of a bad one comes what is wrong with it.
+        """
+        from worldmodel_train.data.fixed import ViewGrid, each_video
+
+        return each_video(
+            source,
+            size=self.augment.frame_size,
+            decoder=self.decoder,
+            views=ViewGrid(segments=segments, crops=crops),
+            classes=self.classes,
+            share=(first, every),
+        )
+
     def held_out_content(self, limit: int) -> "worldmodel_train.types.Clips":
         """Up to `limit` of the held-out clips, one of each video."""
         assert self.held_out is not None, "the recipe was checked for them"

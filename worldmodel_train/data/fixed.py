@@ -1,17 +1,17 @@
-"""A fixed set of clips, for pictures and evaluation: centre crops in shard order."""
+"""Clips that are the same on every call, in shard order: for pictures and evaluation."""
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
-from worldmodel_train.data.decoding.crop import CENTER_CROP
+from worldmodel_train.data.decoding.crop import view_crops
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
     ClipRequest,
@@ -61,6 +61,73 @@ class FixedClips:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """What is shown of one video: of each segment, one after the other, its crops."""
+
+    clips: UInt8[Tensor, "v t h w c"]
+    times: Float[Tensor, "v t"]
+    """Seconds from the video's first picture to each of these."""
+    key: str
+    label: str | None
+    """What its json names."""
+    class_number: int | None
+    """The number of the label, where the classes are known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewGrid:
+    """How often a video is looked at: at so many times, and each time at so many places."""
+
+    segments: int = 1
+    crops: int = 1
+    """Along the longer side, from end to end; one is the centre."""
+
+
+def each_video(
+    source: SourceConfig,
+    *,
+    size: FrameSize,
+    decoder: DecoderConfig,
+    views: ViewGrid,
+    classes: Sequence[str] | None = None,
+    share: tuple[int, int] = (0, 1),
+) -> Iterator[Views | Skip]:
+    """The views of each video in the order of the shards, one video in memory at a time.
+
+    `share` is (first, every): the samples whose numbers are first, first + every ... A bad sample
+    is a Skip in its place; with `classes`, one of none of them is bad. Raises ValueError where the
+    source is a stream, or the decoder was waited for too often.
+    """
+    if source.streams:
+        raise ValueError(
+            f"data: source '{source.name}' is a stream; fixed clips need shards on a file system"
+        )
+    shards = ShardSet(resolve_shards(source))
+    known = None if classes is None else ClassNumbers(classes)
+    requests = _requests(source, size, decoder, views)
+    lost: list[Skip] = []
+    with DecodeProcess(decoder) as process:
+        for number in range(share[0], len(shards), share[1]):
+            try:
+                sample = shards.sample(number, DESCRIBED_VIDEOS)
+                label, class_number = label_of(sample), known and known.number_of(sample)
+                clips, decoded = _clips(process, sample, requests)
+            except SampleError as error:
+                yield error.skip
+                if error.skip.reason in WITHOUT_ANSWER:
+                    lost.append(error.skip)
+                    _require_answers(source.name, lost)
+                continue
+            yield Views(
+                clips=torch.from_numpy(clips),
+                times=torch.from_numpy(np.stack(decoded.times).astype(np.float32)),
+                key=sample.key,
+                label=label,
+                class_number=class_number,
+            )
+
+
 def load_clips(
     source: SourceConfig,
     *,
@@ -75,75 +142,64 @@ def load_clips(
     Clips of one video follow each other, their starts spread evenly over it. With `classes`, a
     sample of none of them is bad. Raises ValueError if no video can be used.
     """
-    if source.streams:
-        raise ValueError(
-            f"data: source '{source.name}' is a stream; fixed clips need shards on a file system"
-        )
-    shards = ShardSet(resolve_shards(source))
-    clips: list[UInt8[np.ndarray, "t h w c"]] = []
-    keys: list[str] = []
-    labels: list[str | None] = []
-    times: list[Float64[np.ndarray, "t"]] = []
-    numbers: list[int] = []
-    known = None if classes is None else ClassNumbers(classes)
-    skipped: list[Skip] = []
-    with DecodeProcess(decoder) as process:
-        for number in range(len(shards)):
-            try:
-                sample = shards.sample(number, DESCRIBED_VIDEOS)
-                label = label_of(sample)
-                found = [known.number_of(sample)] if known else []
-                requests = _requests(source, size, decoder, clips_per_video)
-                made, decoded = _clips(process, sample, requests)
-            except SampleError as error:
-                skipped.append(error.skip)
-                _require_answers(source.name, skipped)
-                continue
-            clips += list(made)
-            keys += [sample.key] * len(made)
-            labels += [label] * len(made)
-            times += decoded.times
-            numbers += found * len(made)
-            if len(clips) >= limit:
-                break
+    views = ViewGrid(segments=clips_per_video)
+    videos = each_video(source, size=size, decoder=decoder, views=views, classes=classes)
+    found, skipped = _collected(videos, limit)
     for skip in skipped:
         _log.warning("skipped %s", shown(skip))
-    if not clips:
+    if not found:
         raise ValueError(f"data: source '{source.name}' has no video that can be decoded")
+    owners = [video for video in found for _ in video.clips][:limit]
+    numbers = [video.class_number for video in owners if video.class_number is not None]
     return FixedClips(
-        clips=torch.from_numpy(np.stack(clips[:limit])),
-        keys=tuple(keys[:limit]),
-        labels=tuple(labels[:limit]),
-        times=torch.from_numpy(np.stack(times[:limit]).astype(np.float32)),
-        class_numbers=torch.tensor(numbers[:limit]) if known else None,
+        clips=torch.cat([video.clips for video in found])[:limit],
+        keys=tuple(video.key for video in owners),
+        labels=tuple(video.label for video in owners),
+        times=torch.cat([video.times for video in found])[:limit],
+        class_numbers=None if classes is None else torch.tensor(numbers),
         skipped=tuple(skipped),
     )
 
 
-def _require_answers(source: str, skipped: Sequence[Skip]) -> None:
+def _collected(videos: Iterator[Views | Skip], limit: int) -> tuple[list[Views], list[Skip]]:
+    """The videos until they have `limit` clips together, and the bad ones met on the way."""
+    found: list[Views] = []
+    skipped: list[Skip] = []
+    for video in videos:
+        if isinstance(video, Skip):
+            skipped.append(video)
+            continue
+        found.append(video)
+        if sum(len(other.clips) for other in found) >= limit:
+            break
+    return found, skipped
+
+
+def _require_answers(source: str, lost: Sequence[Skip]) -> None:
     """Raises ValueError where waiting for the decoder has been in vain too often."""
-    reasons = Counter(skip.reason for skip in skipped if skip.reason in WITHOUT_ANSWER)
-    if reasons.total() >= _MOST_LOST:
+    if len(lost) >= _MOST_LOST:
+        reasons = Counter(skip.reason for skip in lost)
         counts = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
         raise ValueError(
-            f"data: {reasons.total()} videos of source '{source}' got no answer from the decoder "
-            f"({counts}); the last is {shown(skipped[-1])}. {remedy(reasons)}"
+            f"data: {len(lost)} videos of source '{source}' got no answer from the decoder "
+            f"({counts}); the last is {shown(lost[-1])}. {remedy(reasons)}"
         )
 
 
 def _requests(
-    source: SourceConfig, size: FrameSize, decoder: DecoderConfig, count: int
+    source: SourceConfig, size: FrameSize, decoder: DecoderConfig, views: ViewGrid
 ) -> Sequence[ClipRequest]:
     return [
         ClipRequest(
             frames=source.clip.frames,
             fps=source.clip.fps,
-            start=(i + 0.5) / count,
+            start=(i + 0.5) / views.segments,
             size=size,
-            crop=CENTER_CROP,
+            crop=crop,
             max_pixels=decoder.max_pixels,
         )
-        for i in range(count)
+        for i in range(views.segments)
+        for crop in view_crops(views.crops)
     ]
 
 

@@ -26,9 +26,9 @@ class Crop:
     """A crop drawn before the picture's size is known.
 
     The first of `shapes` (share of the area, stretch) that fits the picture is taken, `x` and `y`
-    in [0, 1) place it: 0 left or top. If none fits, the largest centred box whose stretch is within
-    `stretch`: the whole picture, or the picture cut on one axis. A box that is stretched by 1 has
-    the clip's width / height, one by 2 twice that.
+    in [0, 1) place it: 0 left or top. If none fits, the largest box whose stretch is within
+    `stretch`: the whole picture, or the picture cut on one axis, in its middle or at `place`. A box
+    that is stretched by 1 has the clip's width / height, one by 2 twice that.
     """
 
     shapes: tuple[tuple[float, float], ...] = ()
@@ -36,6 +36,8 @@ class Crop:
     y: float = 0.5
     stretch: tuple[float, float] = (1.0, 1.0)
     """Least and most of the box that is taken if no shape fits."""
+    place: float = 0.5
+    """Where that box lies on the axis that is cut: 0 left or top, 1 right or bottom."""
     flip: bool = False
 
     def box(self, width: int, height: int, clip: FrameSize) -> Box:
@@ -51,7 +53,8 @@ class Crop:
         least, most = self.stretch
         w = min(width, max(1, round(height * (most * upright))))
         h = min(height, max(1, round(width / (least * upright))))
-        return Box(left=(width - w) // 2, top=(height - h) // 2, width=w, height=h)
+        left, top = int(self.place * (width - w)), int(self.place * (height - h))
+        return Box(left=left, top=top, width=w, height=h)
 
 
 def _place(share: float, room: int) -> int:
@@ -60,6 +63,16 @@ def _place(share: float, room: int) -> int:
 
 
 CENTER_CROP = Crop()
+
+
+def view_crops(count: int) -> tuple[Crop, ...]:
+    """Crops as large as the picture allows, evenly from its one end to the other; one is centred.
+
+    Three of a wide picture are its left, its centre and its right.
+    """
+    if count == 1:
+        return (CENTER_CROP,)
+    return tuple(Crop(place=i / (count - 1)) for i in range(count))
 
 
 @dataclass(frozen=True, kw_only=True)
