@@ -155,18 +155,16 @@ class Encoder(Protocol):
 class Classifier(Protocol):
     """What evaluation needs of probes that were trained together on a frozen encoder."""
 
-    @property
-    def segments(self) -> int:
+    def num_segments(self) -> int:
         """Clips of one video that are looked at together, one after another in time."""
         ...
 
-    @property
-    def probes(self) -> Sequence[str]:
+    def probe_names(self) -> Sequence[str]:
         """What tells one probe from another, such as its learning rate."""
         ...
 
     def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
-        """Of each probe and video, a number for each class; `segments` clips in a row are one."""
+        """Of each probe and video, a number for each class; `num_segments` clips are a video."""
         ...
 
 

@@ -1,14 +1,18 @@
 """A list of classes in a text file."""
 
+from os.path import expandvars
 from pathlib import Path
 
 _LARGEST_LIST = 1 << 24  # bytes; a million names
 
 
 def read_classes(path: str) -> tuple[str, ...]:
-    """The names in a text file, one a line; raises ValueError where it is none."""
+    """The names in a text file, one a line; raises ValueError where it is none.
+
+    `$DATA/classes.txt` is looked up below what the environment says.
+    """
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with Path(expandvars(path)).expanduser().open("rb") as file:
             content = file.read(_LARGEST_LIST + 1)
         if len(content) > _LARGEST_LIST:
             raise ValueError(f"classes={path} is larger than any list of names; name another file")

@@ -125,13 +125,11 @@ class AttentiveProbes(nn.Module):
         self._segments = segments
         self.each = nn.ModuleList(probes)
 
-    @property
-    def segments(self) -> int:
+    def num_segments(self) -> int:
         """Clips of one video that are looked at together."""
         return self._segments
 
-    @property
-    def probes(self) -> Sequence[str]:
+    def probe_names(self) -> Sequence[str]:
         """The rate and the decay of each, as multiples of those of the recipe."""
         return [f"rate x {rate:g}, decay x {decay:g}" for rate, decay in self.grid.pairs]
 

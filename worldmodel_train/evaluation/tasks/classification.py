@@ -1,0 +1,48 @@
+"""How many held-out videos are named rightly by the probes of a `probes/` run."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.data.config import DataConfig
+from worldmodel_train.evaluation.task import Offer, Subject
+from worldmodel_train.evaluation.task_result import TaskResult
+from worldmodel_train.protocols import Classifier
+
+
+class Config(StrictConfig):
+    """Accuracy of each probe, with the probabilities of several views of a video averaged."""
+
+    needs: ClassVar[type] = Classifier
+    needs_held_out: ClassVar[bool] = True
+
+    times: int = Field(default=1, ge=1)
+    """Groups of clips cut from each video, each group as many as a probe sees together, spread over
+    its length."""
+    crops: Literal[1, 3] = 1
+    """Places that each is cut at: the centre, or also both ends of the longer side."""
+    batch_size: int = Field(default=4, ge=1)
+    """Videos per forward pass, each with all its clips."""
+
+    def misfits(self, offer: Offer) -> Iterator[str]:
+        """Data that are not videos."""
+        if not isinstance(offer.data, DataConfig):
+            yield "measures on videos, and the recipe reads none; leave it out"
+
+    def run(self, subject: Subject) -> TaskResult:
+        """The accuracies over all of `data.held_out`, read once from front to back."""
+        from worldmodel_train.evaluation.classification_result import classification_result
+        from worldmodel_train.evaluation.classification_scores import measure_accuracies
+
+        data, model = subject.data, subject.trained
+        assert isinstance(data, DataConfig), "the recipe was checked"
+        assert data.held_out is not None, "the recipe was checked"
+        assert isinstance(model, Classifier), "the recipe was checked"
+        videos = data.each_video(
+            data.held_out, segments=self.times * model.num_segments(), crops=self.crops
+        )
+        return classification_result(
+            measure_accuracies(model, videos, num_crops=self.crops, batch_size=self.batch_size)
+        )
