@@ -10,26 +10,27 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
+from pydantic import Field, model_validator
 
+from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.ball_physics import NO_RECTANGLE, Laws, State, Touches, roll
 from worldmodel_train.envs.ball_pictures import PLAIN, SHAPES, draw, texture
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scene:
+class Scene(StrictConfig):
     """What is drawn at random for a film, and between which bounds."""
 
-    things: int = 2
-    """How many."""
-    shapes: int = len(SHAPES)
-    """How many of the shapes are used; 1: discs only."""
+    things: int = Field(ge=1, default=2)
+    """How many things fly."""
+    shapes: int = Field(ge=1, le=len(SHAPES), default=len(SHAPES))
+    """How many of the shapes there are; 1: discs only."""
     radius: tuple[float, float] = (0.07, 0.12)
-    """In sides of the picture."""
+    """Least and most radius of a thing, in sides of the picture."""
     speed: tuple[float, float] = (0.3, 0.8)
-    """At the beginning, in sides a second."""
+    """Least and most speed at the beginning, in sides a second."""
     gravity: float = 0.5
     """Downwards, in sides a second, a second; 0: things fly straight."""
-    bounce: float = 0.9
+    bounce: float = Field(ge=0, le=1, default=0.9)
     """Share of the speed that a bounce keeps."""
     screen: bool = False
     """Whether a rectangle hides a part of the picture."""
@@ -38,21 +39,18 @@ class Scene:
     texture: bool = False
     """Whether the background is a smooth random picture instead of plain."""
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for bounds in the wrong order, and for things that find no room."""
-        for name in ("radius", "speed"):
+    @model_validator(mode="after")
+    def _things_find_room(self) -> "Scene":
+        for name, lowest in (("radius", 0.01), ("speed", 0.0)):
             low, high = getattr(self, name)
-            if not 0 <= low <= high:
-                raise ValueError(f"{name}=[{low}, {high}] is no range; use 0 <= low <= high")
-        if not 1 <= self.shapes <= len(SHAPES):
-            raise ValueError(f"shapes={self.shapes}: there are 1 to {len(SHAPES)}")
-        if self.things < 1 or self.radius[0] <= 0:
-            raise ValueError("a scene needs at least one thing, of a radius above 0")
+            if not lowest <= low <= high:
+                raise ValueError(f"{name}=[{low}, {high}] must be [least, most], from {lowest} on")
         if self.things * (2 * self.radius[1]) ** 2 > 0.3:
             raise ValueError(
-                f"{self.things} things of radius up to {self.radius[1]} leave each other no room; "
-                "use fewer or smaller ones"
+                f"things={self.things} of a radius up to {self.radius[1]} leave each other no "
+                "room; use fewer or smaller ones"
             )
+        return self
 
     def laws(self, fps: float) -> Laws:
         """How things move, at so many frames a second."""
