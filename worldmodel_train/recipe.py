@@ -11,6 +11,7 @@ from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
 from worldmodel_train import agents, jepa, probes, renderers
 from worldmodel_train.collection.config import CollectedConfig
+from worldmodel_train.collection.films import FilmsConfig
 from worldmodel_train.config import CombinationError, StrictConfig
 from worldmodel_train.config.components import component_config, component_configs
 from worldmodel_train.config.json_schema import editor_schema
@@ -52,7 +53,8 @@ def _kind_of(data: object) -> object:
 AnyData = Annotated[
     Annotated[DataConfig, Tag(DEFAULT_KIND)]
     | Annotated[TrajectoriesConfig, Tag("data/trajectories")]
-    | Annotated[CollectedConfig, Tag("data/collected")],
+    | Annotated[CollectedConfig, Tag("data/collected")]
+    | Annotated[FilmsConfig, Tag("data/films")],
     Discriminator(_kind_of),
 ]
 

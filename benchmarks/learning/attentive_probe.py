@@ -104,7 +104,7 @@ def _clips(recipe: Recipe, source: ShardsConfig | None) -> FixedClips:
     assert source is not None, "the recipe has held-out clips"
     assert isinstance(recipe.data, DataConfig)
     assert isinstance(source, SourceConfig)
-    return recipe.data.held_out_clips(source, limit=MOST_CLIPS, clips_per_video=1)
+    return recipe.data.clips_of(source, limit=MOST_CLIPS, clips_per_video=1)
 
 
 def _table(accuracies: dict[str, list[float]], steps: int) -> Table:

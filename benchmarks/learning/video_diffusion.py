@@ -141,7 +141,7 @@ def _diffusion(objective: object) -> VideoDiffusion:
 def _tubelets(objective: VideoDiffusion, recipe: Recipe, source: ShardsConfig) -> Tensor:
     assert isinstance(recipe.data, DataConfig)
     assert isinstance(source, SourceConfig)
-    clips = recipe.data.held_out_clips(source, limit=1000, clips_per_video=CLIPS_PER_VIDEO)
+    clips = recipe.data.clips_of(source, limit=1000, clips_per_video=CLIPS_PER_VIDEO)
     return objective.tubelets(clips.clips)
 
 

@@ -126,3 +126,20 @@ def test_an_error_of_a_loading_process_is_shown_without_its_stack_trace():
     text = "Caught X in worker\nOriginal Traceback (most recent call last):\n a\nm.X: bad: b\n"
     assert _message(ValueError(text)) == "bad: b"
     assert _message(ValueError("plain")) == "plain"
+
+
+@pytest.mark.slow
+def test_a_vjepa_trains_on_films_and_every_task_of_held_out_clips_measures_it(tmp_path):
+    tasks = (
+        "[{name: latent_prediction, max_clips: 6, mask_seeds: [0], picture_clips: 2}, "
+        "{name: latent_horizon, max_clips: 6}, {name: held_out_loss, max_samples: 4}, "
+        "{name: robustness, max_clips: 6, corruptions: [occlusion]}]"
+    )
+    films = "{name: data/films, clip: {frames: 8, fps: 8}, size: 32, loader: {workers: 1}}"
+    outcome = pretrain_demo(
+        tmp_path, f"data={films}", "method.encoder.patch=8", f"evaluation={tasks}"
+    )
+    assert outcome.exit_code == 0, outcome.exception
+    assert [found.task for found in load_result(tmp_path).measurements] == [
+        "latent_prediction", "latent_horizon", "held_out_loss", "robustness",
+    ]  # fmt: skip

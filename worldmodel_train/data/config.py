@@ -255,7 +255,20 @@ class DataConfig(StrictConfig):
         assert position.micro_batch % self.loader.clips_per_video == 0
         return build_loader(clip_feed(self), preparation or as_read, position=position)
 
+    @property
+    def held_out_fps(self) -> float:
+        """Pictures a second of the held-out clips."""
+        assert self.held_out is not None, "the recipe was checked for them"
+        return self.held_out.clip.fps
+
     def held_out_clips(
+        self, *, limit: int, clips_per_video: int
+    ) -> "worldmodel_train.data.fixed.FixedClips":
+        """Up to `limit` of the held-out clips, the same on every call."""
+        assert self.held_out is not None, "the recipe was checked for them"
+        return self.clips_of(self.held_out, limit=limit, clips_per_video=clips_per_video)
+
+    def clips_of(
         self, source: SourceConfig, *, limit: int, clips_per_video: int
     ) -> "worldmodel_train.data.fixed.FixedClips":
         """Centre-cropped clips of a source, in the order of its shards."""
@@ -297,8 +310,7 @@ class DataConfig(StrictConfig):
 
     def held_out_content(self, limit: int) -> "worldmodel_train.types.Clips":
         """Up to `limit` of the held-out clips, one of each video."""
-        assert self.held_out is not None, "the recipe was checked for them"
-        return self.held_out_clips(self.held_out, limit=limit, clips_per_video=1).as_read()
+        return self.held_out_clips(limit=limit, clips_per_video=1).as_read()
 
     @model_validator(mode="after")
     def _names_differ(self) -> "DataConfig":

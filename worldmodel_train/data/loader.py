@@ -135,7 +135,7 @@ class MicroBatches(IterableDataset[Batch[ContentT]], Generic[ReadT, ContentT]):
             }
             sources = [streams.get(i) or self._indexed[i] for i in range(len(self._shards))]
             reader = self._feed.open_reader(sources, decoder, self._position.seed)
-            empty = _private_tensors if info is None else self._memory().tensors
+            empty = empty_tensors(self._feed.loader.prefetch)
             found = self._empty_shards() if worker == 0 and self._position.rank == 0 else ()
             for number in self._position.micro_batches(worker, workers):
                 content, skipped = self._content(reader, number, empty)
@@ -146,10 +146,6 @@ class MicroBatches(IterableDataset[Batch[ContentT]], Generic[ReadT, ContentT]):
                 )
                 yield Batch(content=content, origin=origin)
                 found = ()
-
-    def _memory(self) -> BatchMemory:
-        """Memory of a loading process: for the batches in the queue, and those in use beyond it."""
-        return BatchMemory(most=self._feed.loader.prefetch + _IN_USE)
 
     def _stream(self, number: int, worker: int, workers: int) -> StreamSource:
         shards = self._shards[number]
@@ -188,6 +184,16 @@ class MicroBatches(IterableDataset[Batch[ContentT]], Generic[ReadT, ContentT]):
         return self._prepare(read, seed=self._position.seed, step=step), skipped
 
 
+def empty_tensors(prefetch: int) -> EmptyTensors:
+    """Memory for the batches made here: in a loading process it is shared with training.
+
+    It is enough for those in the queue, and those in use beyond it.
+    """
+    if get_worker_info() is None:
+        return _private_tensors
+    return BatchMemory(most=prefetch + _IN_USE).tensors
+
+
 def _private_tensors(shapes: Sequence[Shape]) -> list[Tensor]:
     """Memory for what stays in this process."""
     return [torch.empty(shape, dtype=torch.uint8) for shape in shapes]
@@ -202,14 +208,21 @@ def build_loader(
     """
     if feed.decoder.name == "decord" and not decord_is_installed():
         raise ValueError("data.decoder.name=decord, but decord is not installed; use auto or pyav")
-    workers = feed.loader.workers
+    batches = MicroBatches(feed, prepare, position)
+    return in_workers(batches, workers=feed.loader.workers, prefetch=feed.loader.prefetch)
+
+
+def in_workers(
+    batches: IterableDataset[Batch[ContentT]], *, workers: int, prefetch: int
+) -> DataLoader[Batch[ContentT]]:
+    """A loader that has the batches made in `workers` processes, or here if there are none."""
     return DataLoader(
-        MicroBatches(feed, prepare, position),
+        batches,
         batch_size=None,
         # without batching it is given one item, and not a list as its type says
         collate_fn=Parcel if workers else None,  # pyright: ignore[reportArgumentType]
         num_workers=workers,
-        prefetch_factor=feed.loader.prefetch if workers else None,
+        prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else each new iterator draws from the model's own generator

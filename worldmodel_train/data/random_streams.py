@@ -19,6 +19,8 @@ class Stream(IntEnum):
     WORLD = 6
     ACTION = 7
     WINDOW = 8
+    FILM = 9
+    HELD_OUT_FILM = 10
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:

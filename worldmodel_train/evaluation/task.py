@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.facts import DataFacts
 from worldmodel_train.protocols import Objective, Preparation
@@ -27,6 +26,20 @@ class AnyData(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldsOutClips(Protocol):
+    """Data whose held-out samples are clips, of whatever origin."""
+
+    @property
+    def held_out_fps(self) -> float:
+        """Pictures a second."""
+        ...
+
+    def held_out_clips(self, *, limit: int, clips_per_video: int) -> "FixedClips":
+        """Up to `limit` clips, the same on every call."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A model as training left it and as it was before, and what else its recipe has."""
@@ -40,13 +53,15 @@ class Subject:
     run_dir: Path
     """Where pictures go, below a folder of the task's name."""
 
+    @property
+    def clip_data(self) -> HoldsOutClips:
+        """The data, for a task that asks for clips."""
+        assert isinstance(self.data, HoldsOutClips), "such a task refuses data that are not clips"
+        return self.data
+
     def held_out_clips(self, *, limit: int, clips_per_video: int) -> "FixedClips":
-        """Clips of `data.held_out` in the order of the shards, for a task that asks for clips."""
-        assert isinstance(self.data, DataConfig), "such a task refuses data that are not clips"
-        assert self.data.held_out is not None, "the recipe was checked"
-        return self.data.held_out_clips(
-            self.data.held_out, limit=limit, clips_per_video=clips_per_video
-        )
+        """Clips of `data.held_out`, always the same."""
+        return self.clip_data.held_out_clips(limit=limit, clips_per_video=clips_per_video)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,8 @@
 import pytest
 from matplotlib.image import imread
 
+from worldmodel_train.data.config import ShardsConfig
+from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation.task import Offer
 from worldmodel_train.evaluation.tasks.robustness import Config
 from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
@@ -15,7 +17,10 @@ def test_corruptions_that_measure_nothing_new_are_refused(names):
 
 def test_data_that_are_no_clips_are_refused(patch_means, subject):
     data = subject(patch_means(error=0.0), patch_means(error=0.0)).data
-    offers = (Offer(objective=patch_means, preparation=None, data=one) for one in (data, None))
+    windows = TrajectoriesConfig(
+        name="data/trajectories", sources=(ShardsConfig(shards="episodes.tar"),), steps=2
+    )
+    offers = (Offer(objective=patch_means, preparation=None, data=one) for one in (data, windows))
     assert [list(Config().misfits(offer)) for offer in offers] == [
         [],
         ["corrupts clips, and the recipe reads none; leave it out"],

@@ -6,7 +6,6 @@ from typing import ClassVar
 from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.masks.draw import MaskPreparation
@@ -52,8 +51,6 @@ class Config(StrictConfig):
         )
         from worldmodel_train.evaluation.horizons import measure_horizons
 
-        assert isinstance(subject.data, DataConfig), "masks are of clips"
-        assert subject.data.held_out is not None, "the recipe was checked"
         held_out = subject.held_out_clips(
             limit=self.max_clips, clips_per_video=self.clips_per_video
         )
@@ -70,7 +67,7 @@ class Config(StrictConfig):
         both = ComparedHorizons(
             trained=trained,
             untrained=untrained,
-            tubelet_seconds=frames // tubelets / subject.data.held_out.clip.fps,
+            tubelet_seconds=frames // tubelets / subject.clip_data.held_out_fps,
         )
         return TaskResult(
             measured_on=f"{len(held_out.clips)} clips of {len(set(held_out.keys))} held-out "

@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.corruptions import CORRUPTIONS, CorruptionName, corrupted
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, Gallery, TaskResult
@@ -57,7 +56,7 @@ class Config(StrictConfig):
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Data that are not clips, and clips without time for what is done to time."""
-        if not isinstance(offer.data, DataConfig):
+        if offer.data.facts().kind != "clips":
             yield "corrupts clips, and the recipe reads none; leave it out"
             return
         held_out = offer.data.facts().held_out

@@ -1,0 +1,101 @@
+"""Films, rendered by the micro-batch."""
+
+from collections.abc import Iterator, Sequence
+from typing import Generic
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from worldmodel_train.collection.films import FilmsConfig
+from worldmodel_train.data.feed import EmptyTensors
+from worldmodel_train.data.fixed import FixedClips
+from worldmodel_train.data.loader import LoaderPosition, empty_tensors
+from worldmodel_train.data.random_streams import Stream, generator
+from worldmodel_train.envs.ball_physics import State
+from worldmodel_train.envs.balls import Film, Scene, draw_scene, film, stack
+from worldmodel_train.protocols import Preparation
+from worldmodel_train.types import Batch, Clips, ContentT, Origin
+
+_AT_ONCE = 64  # held-out films; more at once need more memory and are no faster
+
+
+class FilmBatches(IterableDataset[Batch[ContentT]], Generic[ContentT]):
+    """Endless micro-batches of one rank; worker w of W renders every W-th of them."""
+
+    def __init__(
+        self,
+        config: FilmsConfig,
+        prepare: Preparation[ContentT, Clips],
+        position: LoaderPosition,
+    ) -> None:
+        self._config = config
+        self._prepare = prepare
+        self._position = position
+
+    def __iter__(self) -> Iterator[Batch[ContentT]]:
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        empty, at = empty_tensors(self._config.loader.prefetch), self._position
+        for number in at.micro_batches(worker, workers):
+            first = at.first_sample(number)
+            clips = self._clips(range(first, first + at.micro_batch), empty)
+            content = self._prepare([clips], seed=at.seed, step=first // at.global_batch)
+            yield Batch(content=content, origin=Origin(first_sample=first))
+
+    def _clips(self, samples: range, empty: EmptyTensors) -> Clips:
+        streams = [generator(Stream.FILM, self._position.seed, sample) for sample in samples]
+        states, films = _rendered(self._config, self._config.scene, streams)
+        (pixels,) = empty([films.pictures.shape])
+        pixels.numpy()[:] = films.pictures
+        return Clips(
+            pixels=pixels,
+            samples=tuple(samples),
+            labels=_class_numbers(self._config, states, films),
+            times=_times(self._config, len(samples)),
+        )
+
+
+def held_out_films(config: FilmsConfig, limit: int) -> FixedClips:
+    """The first `limit` held-out films, which do not hang on a run's seed."""
+    assert limit > 0
+    parts = [range(first, min(first + _AT_ONCE, limit)) for first in range(0, limit, _AT_ONCE)]
+    pictures: list[Tensor] = []
+    numbers: list[Tensor] = []
+    for part in parts:
+        streams = [generator(Stream.HELD_OUT_FILM, number) for number in part]
+        states, films = _rendered(config, config.held_out_scene, streams)
+        pictures.append(torch.from_numpy(films.pictures))
+        found = _class_numbers(config, states, films)
+        numbers += [] if found is None else [found]
+    known, names = (torch.cat(numbers) if numbers else None), config.classes or ()
+    return FixedClips(
+        clips=torch.cat(pictures),
+        keys=tuple(f"film_{number:06d}" for number in range(limit)),
+        labels=(None,) * limit if known is None else tuple(names[int(n)] for n in known),
+        skipped=(),
+        times=_times(config, limit),
+        class_numbers=known,
+    )
+
+
+def _rendered(
+    config: FilmsConfig, scene: Scene, streams: Sequence[np.random.Generator]
+) -> tuple[State, Film]:
+    """The beginnings drawn from these generators, and what follows from them."""
+    states = stack([draw_scene(stream, scene, config.size) for stream in streams])
+    return states, film(states, scene.laws(config.clip.fps), config.clip.frames)
+
+
+def _class_numbers(config: FilmsConfig, states: State, films: Film) -> Int64[Tensor, "b"] | None:
+    if config.label is None:
+        return None
+    if config.label == "shape":
+        return torch.from_numpy(states.shape[:, 0].astype(np.int64))
+    return torch.from_numpy(films.hit_thing.any(axis=(1, 2)).astype(np.int64))
+
+
+def _times(config: FilmsConfig, count: int) -> Tensor:
+    return torch.tensor(config.clip.offsets, dtype=torch.float32).expand(count, -1).contiguous()
