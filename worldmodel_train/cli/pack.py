@@ -18,6 +18,8 @@ from worldmodel_train.config.printable import printable
 
 if TYPE_CHECKING:
     from worldmodel_train.data.packing.encode import EncodeConfig
+    from worldmodel_train.data.packing.entry import Entry
+    from worldmodel_train.data.packing.listed import Listed
 
 RootOption = Annotated[
     Path | None,
@@ -49,6 +51,21 @@ CodecOption = Annotated[str | None, typer.Option(help="Re-encode: h264 (the defa
 ImagesOption = Annotated[
     bool, typer.Option("--images", help="Of a folder, pack the pictures and not the videos.")
 ]
+ListOption = Annotated[
+    str | None,
+    typer.Option(
+        "--list",
+        help="SRC is a list of this set as it was published: diving48, ek100, imagenet, kinetics, "
+        "ssv2, or vjepa (a path and a number a line).",
+    ),
+]
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BEGIN:END",
+        help="Of each action, pack these seconds from its start: -5:-1 end a second before it.",
+    ),
+]
 PartOption = Annotated[
     str | None, typer.Option(metavar="I/N", help="Only part I of N; then wmt data merge.")
 ]
@@ -71,25 +88,26 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     workers: WorkersOption = cores(),  # noqa: B008 - the cores of this machine, once
     timeout: PatienceOption = 60.0,
     part: PartOption = None,
+    published: ListOption = None,
+    window: WindowOption = None,
     images: ImagesOption = False,
 ) -> None:
     """Pack videos into tar shards; the same command again resumes where it was stopped.
 
     A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
-    the name of a video's subfolder is its label. Any of --preset, --short-side, --gop, --codec,
-    --fps, --crf re-encodes. A picture is a video of one frame. Bad videos, duplicates, folders that
-    cannot be read and links that lead nowhere or to a folder go to OUT/rejects.jsonl; hidden files
-    are no part of the set.
+    the name of a video's subfolder is its label. All labels go to OUT/classes.txt. Any of --preset,
+    --short-side, --gop, --codec, --fps, --crf re-encodes. A picture is a video of one frame. Bad
+    videos, duplicates, folders that cannot be read and links that lead nowhere or to a folder go to
+    OUT/rejects.jsonl; hidden files are no part of the set.
     """
     from rich.console import Console
 
-    from worldmodel_train.data.packing.entries import read_entries
+    from worldmodel_train.data.packing.classes_file import require_room, write_classes
     from worldmodel_train.data.packing.journal import PackArguments
     from worldmodel_train.data.packing.pack import pack as pack_entries
     from worldmodel_train.data.packing.parts import Part, begin_part
     from worldmodel_train.data.packing.progress import PackProgress
     from worldmodel_train.data.packing.summary import pack_lines
-    from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
     console = Console(stderr=True)
     with one_line_errors(out):
@@ -97,8 +115,9 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             preset, {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
         )
         arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
-        suffixes = IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
-        entries = read_entries(source, root, _stdin(), suffixes=suffixes)
+        listed = _listed(source, root, published, images=images)
+        entries = listed.entries if window is None else _windows(listed.entries, window)
+        require_room(out, listed.classes)
         folder = out
         if part is not None:
             folder, entries = begin_part(Part.parse(part), entries, out)
@@ -110,6 +129,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             timeout_s=timeout,
             progress=PackProgress(console),
         )
+        write_classes(out, listed.classes)
     for line in pack_lines(report, folder):
         typer.echo(printable(line, LONGEST_LINE))
     if not report.index.samples and part is None:
@@ -127,6 +147,32 @@ def merge(out: OutArgument) -> None:
         typer.echo(printable(line, LONGEST_LINE))
     if not report.index.samples:
         raise typer.Exit(1)
+
+
+def _listed(source: str, root: Path | None, published: str | None, *, images: bool) -> "Listed":
+    """What SRC names, and the classes of it."""
+    from worldmodel_train.data.packing.classes_file import labels_of
+    from worldmodel_train.data.packing.entries import read_entries
+    from worldmodel_train.data.packing.errors import PackError
+    from worldmodel_train.data.packing.listed import Listed
+    from worldmodel_train.data.packing.read_list import read_list
+    from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    if published is None:
+        suffixes = IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
+        entries = read_entries(source, root, _stdin(), suffixes=suffixes)
+        return Listed(entries=entries, classes=labels_of(entries))
+    if images:
+        raise PackError("--images: goes with folders; leave it out, --list knows what it lists")
+    return read_list(published, source, root)
+
+
+def _windows(entries: "list[Entry]", window: str) -> "list[Entry]":
+    """The entries with that window in the place of each action."""
+    from worldmodel_train.data.packing.listed import Window
+
+    parsed = Window.parse(window)
+    return [parsed.around(entry) for entry in entries]
 
 
 def _encode_config(

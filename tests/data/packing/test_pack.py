@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
-from worldmodel_train.data.packing.journal import Chapter, Index, Journal, Reject
+from worldmodel_train.data.packing.journal import Chapter, Index, Journal, Reject, fingerprint
 from worldmodel_train.data.packing.pack import _Packing
 from worldmodel_train.data.packing.prepare import Job, Rejected, prepare
 from worldmodel_train.data.packing.probe import VideoInfo
@@ -104,6 +105,13 @@ def test_segments_of_one_video_become_samples_of_their_own(tmp_path, make_video,
     assert report.rejects == {"empty": 1}
     with pytest.raises(PackError, match="start and end need re-encoding"):
         run_pack(tmp_path / "l.csv", tmp_path / "raw")
+
+
+def test_lists_without_names_have_the_fingerprint_that_they_always_had():
+    entry = Entry(source="a.mp4", path=Path("x"), label="run", start=1.0)
+    assert fingerprint([entry]).startswith("15a2d5e7ce5e80d0")
+    assert fingerprint([replace(entry, name="n")]) != fingerprint([entry])
+    assert fingerprint([replace(entry, labels=("n",))]) != fingerprint([entry])
 
 
 def test_a_finished_set_is_left_as_it_is(tmp_path, packed, videos, run_pack):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldmodel_train.data.packing.entry import Entry
-from worldmodel_train.data.packing.sample import SampleInfo, sample_key
+from worldmodel_train.data.packing.sample import SampleInfo, content_id, sample_key
 
 
 def entry(source, **times):
@@ -37,3 +37,19 @@ def test_a_sample_json_survives_a_round_trip_with_any_label():
     )  # fmt: skip
     assert SampleInfo.model_validate_json(info.to_json()) == info
     assert set(json.loads(info.to_json())) >= {"fps", "frames", "duration", "label", "caption"}
+
+
+def test_what_has_a_name_is_a_sample_of_its_own_beside_the_same_video():
+    info = SampleInfo.model_construct(sha256="0" * 64)
+    one, other, nameless = (entry("a.mp4", name=name) for name in ("x_1", "x_2", None))
+    assert sample_key(one).startswith("x_1-")
+    assert len({sample_key(e) for e in (one, other, nameless)}) == 3
+    assert len({content_id(e, info) for e in (one, other, nameless)}) == 3
+    assert content_id(nameless, info) == info.sha256
+
+
+def test_the_json_of_a_sample_with_one_label_has_no_list_of_them():
+    info = SampleInfo.model_construct(label="a", source="a.mp4")
+    assert "labels" not in json.loads(info.to_json())
+    several = info.model_copy(update={"labels": ("a", "b")})
+    assert json.loads(several.to_json())["labels"] == ["a", "b"]

@@ -46,3 +46,11 @@ def test_labels_of_a_megabyte_are_counted_apart_and_shown_short():
     assert sorted(report.labels.values()) == [1, 2]
     assert sum(map(len, report.labels)) < 1000
     assert len(shown(report)) < 20_000
+
+
+def test_several_labels_of_a_sample_are_each_counted_and_it_is_not_unlabelled():
+    report = CheckReport()
+    for sample in (info(None), info(None).model_copy(update={"labels": ("a", "b")})):
+        report.count(sample)
+    text = shown(report)
+    assert "2 labels: a (1), b (1); 1 without a label" in text

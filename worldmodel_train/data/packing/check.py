@@ -38,6 +38,7 @@ class CheckReport:
     sizes: Counter[str] = field(default_factory=Counter)
     codecs: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
+    unlabelled: int = 0
     shards: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -48,8 +49,9 @@ class CheckReport:
         self.frame_rates[f"{info.fps:.4g}"] += 1
         self.sizes[f"{info.width}x{info.height}"] += 1
         self.codecs[_countable(info.codec)] += 1
-        if info.label is not None:
-            self.labels[_countable(info.label)] += 1
+        labels = [info.label] if info.label is not None else info.labels
+        self.labels.update(map(_countable, labels or ()))
+        self.unlabelled += not labels
 
     def merge(self, other: "CheckReport") -> None:
         """Add what another report found."""

@@ -133,7 +133,7 @@ def _widest(rows: Sequence[Row]) -> int:
 
 def _draw_caption(figure: Figure, row: Row, place: tuple[float, float]) -> None:
     info = row.info
-    label = printable(info.label or "no label", LONGEST_LINE)
+    label = printable(info.label or ", ".join(info.labels or ()) or "no label", LONGEST_LINE)
     height = figure.get_size_inches()[1] * 100
     x, y = place
     name = printable(row.key, LONGEST_LINE)

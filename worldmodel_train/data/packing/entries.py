@@ -8,10 +8,10 @@ from worldmodel_train.config.json_text import JsonError, parse_object
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.folder_entries import folder_entries
+from worldmodel_train.data.packing.times import seconds
 from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
 COLUMNS = ("path", "label", "caption", "start", "end")
-LATEST_S = 1e9  # thirty years; FFmpeg counts ticks in 64 bits and would overflow far beyond it
 
 
 def read_entries(
@@ -61,7 +61,7 @@ def _entry(row: Mapping[str, object], root: Path, place: str) -> Entry:
     text = {key: str(value).strip() for key, value in row.items() if value is not None}
     if not text.get("path"):
         raise PackError(f"{place}: has no path")
-    start, end = (_seconds(text.get(key), f"{place}: {key}") for key in ("start", "end"))
+    start, end = (seconds(text.get(key), f"{place}: {key}") for key in ("start", "end"))
     if end is not None and end <= (start or 0.0):
         raise PackError(f"{place}: end={end} is not after start={start or 0.0}")
     return Entry(
@@ -72,25 +72,6 @@ def _entry(row: Mapping[str, object], root: Path, place: str) -> Entry:
         start=start,
         end=end,
     )
-
-
-def _seconds(text: str | None, place: str) -> float | None:
-    """Seconds from `12.5`, `1:02.5` or `1:02:03`."""
-    if not text:
-        return None
-    wrong = PackError(f"{place}={text!r} is not a time; use seconds or hh:mm:ss")
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        raise wrong from None
-    if len(parts) > 3 or not all(0 <= part < float("inf") for part in parts):
-        raise wrong
-    seconds = 0.0
-    for part in parts:
-        seconds = seconds * 60 + part
-    if seconds > LATEST_S:
-        raise PackError(f"{place}={text!r} is past the end of any video ({LATEST_S:g} s at most)")
-    return seconds
 
 
 def _lines(file: Iterable[str]) -> Iterator[str]:

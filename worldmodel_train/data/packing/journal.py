@@ -72,7 +72,7 @@ class Chapter(StrictConfig):
     shard: ShardRecord | None
     seconds: float
     contents: dict[str, str]
-    """Video hash -> key, to know duplicates by."""
+    """What each sample is alone with (`content_id`) -> key, to know duplicates by."""
     rejects: tuple[Reject, ...]
 
 
@@ -198,7 +198,10 @@ def fingerprint(entries: Sequence[Entry]) -> str:
     """What tells a list of entries from another one."""
     digest = hashlib.sha256()
     for e in entries:
-        digest.update(json.dumps([e.source, e.label, e.caption, e.start, e.end]).encode())
+        what = [e.source, e.label, e.caption, e.start, e.end]
+        # names and labels came later: lists without them are what they were
+        what += [] if e.name is None and e.labels is None else [e.name, e.labels]
+        digest.update(json.dumps(what).encode())
     return digest.hexdigest()
 
 

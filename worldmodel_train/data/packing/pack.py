@@ -21,7 +21,7 @@ from worldmodel_train.data.packing.journal import (
 from worldmodel_train.data.packing.pool import Lost, WorkerPool
 from worldmodel_train.data.packing.prepare import Job, Prepared, Rejected, prepare
 from worldmodel_train.data.packing.progress import PackProgress
-from worldmodel_train.data.packing.sample import sample_key
+from worldmodel_train.data.packing.sample import content_id, sample_key
 from worldmodel_train.data.packing.scratch import scratch_folder
 from worldmodel_train.data.packing.shard_writer import (
     ShardWriter,
@@ -185,8 +185,8 @@ class _Packing:
 
     def _add(self, entry: Entry, number: int, sample: Prepared) -> Rejected | None:
         """None once the sample is in the open shard; a verdict where it was there already."""
-        key = sample_key(entry)
-        twin = self._contents.get(sample.info.sha256)
+        key, content = sample_key(entry), content_id(entry, sample.info)
+        twin = self._contents.get(content)
         if twin is not None or key in self._keys:
             sample.video.unlink()
             return Rejected(reason="duplicate", detail=f"the same video as {twin or key}")
@@ -198,8 +198,7 @@ class _Packing:
             self._open.writer = ShardWriter(self._out / name, self._scratch)
         self._open.writer.add(key, sample)
         sample.video.unlink()
-        self._open.contents[sample.info.sha256] = key
-        self._contents[sample.info.sha256] = key
+        self._open.contents[content] = self._contents[content] = key
         self._keys.add(key)
         return None
 

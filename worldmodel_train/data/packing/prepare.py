@@ -59,6 +59,7 @@ def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
                 **vars(video),
                 sha256=file_sha256(job.scratch, beat),
                 label=job.entry.label,
+                labels=job.entry.labels,
                 caption=job.entry.caption,
                 source=job.entry.source,
                 start=job.entry.start,
@@ -99,7 +100,7 @@ def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
 
 def _require_text(entry: Entry) -> None:
     """Refuse names that neither a tar nor a json file can hold."""
-    for text in (entry.source, entry.label, entry.caption):
+    for text in (entry.source, entry.name, entry.label, *(entry.labels or ()), entry.caption):
         try:
             (text or "").encode()
         except UnicodeEncodeError as error:

@@ -28,6 +28,8 @@ class SampleInfo(StrictConfig):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Hash of the video file of this sample."""
     label: str | None = None
+    labels: tuple[str, ...] | None = None
+    """Several classes; left out of the json where there are none."""
     caption: str | None = None
     source: str
     """The path it was packed from."""
@@ -37,14 +39,25 @@ class SampleInfo(StrictConfig):
 
     def to_json(self) -> bytes:
         """The bytes of the sample's json file; the same for the same information."""
-        return (json.dumps(self.model_dump(), ensure_ascii=False) + "\n").encode()
+        # without labels the bytes stay those of sets that were packed before there were any
+        left_out = {"labels"} if self.labels is None else None
+        return (json.dumps(self.model_dump(exclude=left_out), ensure_ascii=False) + "\n").encode()
 
 
 def sample_key(entry: Entry) -> str:
-    """A name without dots, slashes or leading dashes, unique to the source and its time span."""
+    """A name without dots, slashes or leading dashes, unique to source, time span and name."""
     identity = f"{entry.source}\0{entry.start}\0{entry.end}"
+    if entry.name is not None:
+        identity += f"\0{entry.name}"
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
-    name = entry.source.replace("\\", "/").rsplit("/", 1)[-1]
-    stem = name.rsplit(".", 1)[0]
+    file = entry.source.replace("\\", "/").rsplit("/", 1)[-1]
+    stem = entry.name or file.rsplit(".", 1)[0]
     safe = re.sub(r"[^A-Za-z0-9_-]+", "_", stem)[:LONGEST_STEM].strip("_-")
     return f"{safe or 'video'}-{digest}"
+
+
+def content_id(entry: Entry, info: SampleInfo) -> str:
+    """What no two samples of a set share: the hash of the video, and the name if it has one."""
+    if entry.name is None:
+        return info.sha256
+    return hashlib.sha256(f"{info.sha256}\0{entry.name}".encode()).hexdigest()

@@ -52,9 +52,8 @@ def summary_table(report: CheckReport, out: Path) -> Table:
     table.add_row("frames/s", histogram(report.frame_rates))
     table.add_row("size", histogram(report.sizes))
     table.add_row("codec", Text(histogram(report.codecs)))
-    unlabelled = report.samples - report.labels.total()
     labels = f"{len(report.labels)} labels: {histogram(report.labels)}" if report.labels else ""
-    missing = f"{unlabelled} without a label" if unlabelled else ""
+    missing = f"{report.unlabelled} without a label" if report.unlabelled else ""
     table.add_row("labels", Text("; ".join(filter(None, (labels, missing))) or "-"))
     verdict = f"[red]{len(report.problems)} wrong[/red]" if report.problems else "[green]ok[/green]"
     table.add_row("verdict", verdict)
