@@ -65,10 +65,12 @@ class DataFacts:
     """Where the recipe has the height and width of all clips."""
     classes: tuple[str, ...] | None = None
     """The classes whose numbers are the clips' labels; None where no labels are read."""
-    kind: Literal["clips", "trajectories"] = "clips"
+    kind: Literal["clips", "trajectories", "latents"] = "clips"
     """What is read: a method says in `takes` what it takes."""
     episodes: EpisodeFacts | None = None
     """Of trajectories, once one was opened; None before."""
+    latent_width: int | None = None
+    """Channels of latents, once their folder was opened; None before."""
 
     def __iter__(self) -> Iterator[SourceFacts]:
         """All sources, the held-out one last."""

@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,35 +76,24 @@ def load_clips(
     Clips of one video follow each other, their starts spread evenly over it. With `classes`, a
     sample of none of them is bad. Raises ValueError if no video can be used.
     """
-    if source.streams:
-        raise ValueError(
-            f"data: source '{source.name}' is a stream; fixed clips need shards on a file system"
-        )
-    shards = ShardSet(resolve_shards(source))
     clips: list[UInt8[np.ndarray, "t h w c"]] = []
     keys: list[str] = []
     labels: list[str | None] = []
     times: list[Float64[np.ndarray, "t"]] = []
     numbers: list[int] = []
-    known = None if classes is None else ClassNumbers(classes)
     skipped: list[Skip] = []
-    with DecodeProcess(decoder) as process:
-        for number in range(len(shards)):
-            try:
-                sample = shards.sample(number, DESCRIBED_VIDEOS)
-                label = label_of(sample)
-                found = [known.number_of(sample)] if known else []
-                requests = _requests(source, size, decoder, clips_per_video)
-                made, decoded = _clips(process, sample, requests)
-            except SampleError as error:
-                skipped.append(error.skip)
-                _require_answers(source.name, skipped)
+    cut = CutAlike(size=size, decoder=decoder, clips_per_video=clips_per_video, classes=classes)
+    with closing(each_video(source, cut)) as videos:
+        for video in videos:
+            if isinstance(video, Skip):
+                skipped.append(video)
                 continue
-            clips += list(made)
-            keys += [sample.key] * len(made)
-            labels += [label] * len(made)
-            times += decoded.times
-            numbers += found * len(made)
+            made = len(video.clips)
+            clips += list(video.clips)
+            keys += [video.key] * made
+            labels += [video.label] * made
+            times += video.times
+            numbers += [] if video.class_number is None else [video.class_number] * made
             if len(clips) >= limit:
                 break
     for skip in skipped:
@@ -115,9 +105,70 @@ def load_clips(
         keys=tuple(keys[:limit]),
         labels=tuple(labels[:limit]),
         times=torch.from_numpy(np.stack(times[:limit]).astype(np.float32)),
-        class_numbers=torch.tensor(numbers[:limit]) if known else None,
+        class_numbers=None if classes is None else torch.tensor(numbers[:limit]),
         skipped=tuple(skipped),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutAlike:
+    """How fixed clips are cut from every video of a source."""
+
+    size: FrameSize
+    decoder: DecoderConfig
+    clips_per_video: int = 1
+    classes: Sequence[str] | None = None
+    """Where they are given, a video of none of them is bad."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutVideo:
+    """The clips of one video."""
+
+    number: int
+    """Which of the source's samples it is, in the order of its shards."""
+    key: str
+    label: str | None
+    class_number: int | None
+    clips: UInt8[np.ndarray, "n t h w c"]
+    times: Sequence[Float64[np.ndarray, "t"]]
+
+
+def each_video(
+    source: SourceConfig, cut: CutAlike, *, first: int = 0
+) -> Generator[CutVideo | Skip, None, None]:
+    """Each video from number `first` on, in the order of the shards, or why it cannot be used.
+
+    Raises ValueError for a stream, and where the decoder has not answered too often.
+    """
+    if source.streams:
+        raise ValueError(
+            f"data: source '{source.name}' is a stream; fixed clips need shards on a file system"
+        )
+    shards = ShardSet(resolve_shards(source))
+    known = None if cut.classes is None else ClassNumbers(cut.classes)
+    requests = _requests(source, cut)
+    skipped: list[Skip] = []
+    with DecodeProcess(cut.decoder) as process:
+        for number in range(first, len(shards)):
+            try:
+                sample = shards.sample(number, DESCRIBED_VIDEOS)
+                label = label_of(sample)
+                class_number = known.number_of(sample) if known else None
+                clips, decoded = _clips(process, sample, requests)
+            except SampleError as error:
+                skipped.append(error.skip)
+                _require_answers(source.name, skipped)
+                yield error.skip
+                continue
+            yield CutVideo(
+                number=number,
+                key=sample.key,
+                label=label,
+                class_number=class_number,
+                clips=clips,
+                times=decoded.times,
+            )
 
 
 def _require_answers(source: str, skipped: Sequence[Skip]) -> None:
@@ -131,19 +182,17 @@ def _require_answers(source: str, skipped: Sequence[Skip]) -> None:
         )
 
 
-def _requests(
-    source: SourceConfig, size: FrameSize, decoder: DecoderConfig, count: int
-) -> Sequence[ClipRequest]:
+def _requests(source: SourceConfig, cut: CutAlike) -> Sequence[ClipRequest]:
     return [
         ClipRequest(
             frames=source.clip.frames,
             fps=source.clip.fps,
-            start=(i + 0.5) / count,
-            size=size,
+            start=(i + 0.5) / cut.clips_per_video,
+            size=cut.size,
             crop=CENTER_CROP,
-            max_pixels=decoder.max_pixels,
+            max_pixels=cut.decoder.max_pixels,
         )
-        for i in range(count)
+        for i in range(cut.clips_per_video)
     ]
 
 

@@ -2,17 +2,18 @@
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from worldmodel_train.data.batch_memory import BatchMemory, Parcel, Shape
+from worldmodel_train.data.config import LoaderConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.feed import EmptyTensors, Feed, MicroBatchReader, ReadT
@@ -202,14 +203,24 @@ def build_loader(
     """
     if feed.decoder.name == "decord" and not decord_is_installed():
         raise ValueError("data.decoder.name=decord, but decord is not installed; use auto or pyav")
-    workers = feed.loader.workers
+    # without batching it is given one item, and not a list as its type says
+    pack: Any = Parcel if feed.loader.workers else None
+    return open_loader(MicroBatches(feed, prepare, position), feed.loader, pack)
+
+
+def open_loader(
+    batches: IterableDataset[Batch[ContentT]],
+    loader: LoaderConfig,
+    pack: Callable[[Any], Any] | None = None,
+) -> DataLoader[Batch[ContentT]]:
+    """A loader of batches that are made in its processes; `pack` is how one travels from there."""
+    workers = loader.workers
     return DataLoader(
-        MicroBatches(feed, prepare, position),
+        batches,
         batch_size=None,
-        # without batching it is given one item, and not a list as its type says
-        collate_fn=Parcel if workers else None,  # pyright: ignore[reportArgumentType]
+        collate_fn=pack,
         num_workers=workers,
-        prefetch_factor=feed.loader.prefetch if workers else None,
+        prefetch_factor=loader.prefetch if workers else None,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # else each new iterator draws from the model's own generator

@@ -19,6 +19,7 @@ class Stream(IntEnum):
     WORLD = 6
     ACTION = 7
     WINDOW = 8
+    TOKENS = 9
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:
