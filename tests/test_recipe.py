@@ -12,6 +12,7 @@ from worldmodel_train.config.yaml_reader import parse_value
 from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.jepa import vjepa
 from worldmodel_train.recipe import (
+    TASKS,
     Recipe,
     load_recipe,
     load_stored_recipe,
@@ -273,7 +274,7 @@ def test_a_task_that_there_is_not_is_answered_with_file_and_line(recipe_file):
     )
     assert problems("evaluation=[{name: x}]") == [
         'override "evaluation=[{name: x}]": evaluation.0.name: "x" is not a choice here; known: '
-        "classification, held_out_loss, latent_horizon, latent_prediction, pen_strokes, robustness"
+        f"{', '.join(sorted(TASKS))}"
     ]
 
 

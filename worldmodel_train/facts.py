@@ -67,10 +67,12 @@ class DataFacts:
     """The classes whose numbers are the clips' labels; None where no labels are read."""
     clips_per_video: int = 1
     """Clips of one video that follow each other in a micro-batch."""
-    kind: Literal["clips", "trajectories"] = "clips"
+    kind: Literal["clips", "trajectories", "latents"] = "clips"
     """What is read: a method says in `takes` what it takes."""
     episodes: EpisodeFacts | None = None
     """Of trajectories, once one was opened; None before."""
+    latent_width: int | None = None
+    """Channels of latents, once their folder was opened; None before."""
 
     def __iter__(self) -> Iterator[SourceFacts]:
         """All sources, the held-out one last."""

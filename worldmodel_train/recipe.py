@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, ge
 
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 
-from worldmodel_train import agents, jepa, probes, renderers
+from worldmodel_train import agents, cartography, jepa, probes, renderers
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.collection.films import FilmsConfig
 from worldmodel_train.config import CombinationError, StrictConfig
@@ -19,6 +19,7 @@ from worldmodel_train.config.origins import Document, KeyPath, Origin
 from worldmodel_train.config.read import read_model
 from worldmodel_train.config.yaml_writer import write_yaml
 from worldmodel_train.data.config import DataConfig
+from worldmodel_train.data.latents.config import LatentsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation import tasks
 from worldmodel_train.evaluation.task import Offer, Task
@@ -37,7 +38,7 @@ from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 
-FAMILIES = (jepa, renderers, agents, probes)
+FAMILIES = (jepa, renderers, agents, probes, cartography)
 """Packages whose files with a `Config` are methods, `<family>/<file>` by name."""
 
 MethodT = TypeVar("MethodT", bound=StrictConfig)
@@ -54,7 +55,8 @@ AnyData = Annotated[
     Annotated[DataConfig, Tag(DEFAULT_KIND)]
     | Annotated[TrajectoriesConfig, Tag("data/trajectories")]
     | Annotated[CollectedConfig, Tag("data/collected")]
-    | Annotated[FilmsConfig, Tag("data/films")],
+    | Annotated[FilmsConfig, Tag("data/films")]
+    | Annotated[LatentsConfig, Tag("data/latents")],
     Discriminator(_kind_of),
 ]
 

@@ -135,6 +135,27 @@ class Trajectories:
         return map_tensors(self, function)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """What a frozen encoder made of clips."""
+
+    tokens: Float[Tensor, "b n d"]
+    """All of a clip's tokens, or some of them."""
+    labels: Int[Tensor, "b"] | None = None
+    """The number of each clip's class, where it was known."""
+    samples: tuple[int, ...] = ()
+    """The position of each clip in the run's order of samples."""
+
+    @property
+    def num_samples(self) -> int:
+        """Clips."""
+        return len(self.tokens)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Latents":
+        """The same latents with `function` applied to each tensor."""
+        return map_tensors(self, function)
+
+
 class Skip(NamedTuple):
     """One sample that could not be used."""
 

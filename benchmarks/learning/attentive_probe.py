@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -21,8 +20,9 @@ from torch import nn
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
-from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
+from worldmodel_train.data.config import DataConfig, SourceConfig
 from worldmodel_train.data.fixed import FixedClips
+from worldmodel_train.evaluation.classification_scores import measure_accuracies
 from worldmodel_train.probes.attentive import AttentiveProbes
 from worldmodel_train.probes.linear import linear_accuracy
 from worldmodel_train.probes.pooled_features import pooled_pixels
@@ -83,15 +83,16 @@ def _accuracy(recipe: Recipe) -> float:
     assert result.checkpoint is not None
     probe = trained_objective(result.checkpoint)
     assert isinstance(probe, AttentiveProbes)
-    test = _clips(recipe, recipe.data.held_out)
-    with torch.no_grad():
-        named = [probe.logits(batch)[0].argmax(-1) for batch in test.clips.split(BATCH)]
-    return float((torch.cat(named) == test.class_numbers).float().mean())
+    data = _videos(recipe)
+    assert data.held_out is not None, "the recipe has held-out clips"
+    videos = data.each_video(data.held_out)
+    return measure_accuracies(probe, videos, num_crops=1, batch_size=BATCH).probes[0].top1
 
 
 def _of_pixels(recipe: Recipe) -> float:
-    train = _clips(recipe, recipe.data.sources[0])
-    test = _clips(recipe, recipe.data.held_out)
+    data = _videos(recipe)
+    assert data.held_out is not None, "the recipe has held-out clips"
+    train, test = _clips(data, data.sources[0]), _clips(data, data.held_out)
     assert train.class_numbers is not None
     assert test.class_numbers is not None
     return linear_accuracy(
@@ -100,11 +101,13 @@ def _of_pixels(recipe: Recipe) -> float:
     )  # fmt: skip
 
 
-def _clips(recipe: Recipe, source: ShardsConfig | None) -> FixedClips:
-    assert source is not None, "the recipe has held-out clips"
-    assert isinstance(recipe.data, DataConfig)
-    assert isinstance(source, SourceConfig)
-    return recipe.data.clips_of(source, limit=MOST_CLIPS, clips_per_video=1)
+def _videos(recipe: Recipe) -> DataConfig:
+    assert isinstance(recipe.data, DataConfig), "the recipe reads videos"
+    return recipe.data
+
+
+def _clips(data: DataConfig, source: SourceConfig) -> FixedClips:
+    return data.clips_of(source, limit=MOST_CLIPS, clips_per_video=1)
 
 
 def _table(accuracies: dict[str, list[float]], steps: int) -> Table:

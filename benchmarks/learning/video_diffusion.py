@@ -21,9 +21,9 @@ from rich.table import Table
 from torch import Tensor
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
-from worldmodel_train.data.config import DataConfig, ShardsConfig, SourceConfig
+from worldmodel_train.data.config import DataConfig, SourceConfig
 from worldmodel_train.evaluation.machine import describe_machine
-from worldmodel_train.recipe import Recipe, load_stored_recipe
+from worldmodel_train.recipe import load_stored_recipe
 from worldmodel_train.renderers.rectified_flow import noised
 from worldmodel_train.renderers.video_diffusion import VideoDiffusion
 from worldmodel_train.training.checkpoints.files import RECIPE
@@ -48,10 +48,10 @@ def main() -> None:
     trained, untrained = (
         _diffusion(one) for one in (trained_objective(checkpoint), untrained_objective(recipe))
     )
-    held_out = recipe.data.held_out
-    if held_out is None:
+    data = recipe.data
+    if not isinstance(data, DataConfig) or data.held_out is None:
         raise SystemExit(f"{arguments.run} held no clips out; give its recipe data.held_out")
-    seen, unseen = (_tubelets(trained, recipe, s) for s in (recipe.data.sources[0], held_out))
+    seen, unseen = (_tubelets(trained, data, s) for s in (data.sources[0], data.held_out))
     denoisers = {
         "zero": lambda point, level: torch.zeros_like(point),
         "pixel by pixel": PixelGaussian.of(seen),
@@ -138,10 +138,8 @@ def _diffusion(objective: object) -> VideoDiffusion:
     return objective.eval()
 
 
-def _tubelets(objective: VideoDiffusion, recipe: Recipe, source: ShardsConfig) -> Tensor:
-    assert isinstance(recipe.data, DataConfig)
-    assert isinstance(source, SourceConfig)
-    clips = recipe.data.clips_of(source, limit=1000, clips_per_video=CLIPS_PER_VIDEO)
+def _tubelets(objective: VideoDiffusion, data: DataConfig, source: SourceConfig) -> Tensor:
+    clips = data.clips_of(source, limit=1000, clips_per_video=CLIPS_PER_VIDEO)
     return objective.tubelets(clips.clips)
 
 

@@ -112,8 +112,7 @@ def test_a_run_whose_recipe_is_of_an_older_version_is_measured(tmp_path):
         (
             ("--task", "x"),
             'override "--task x": evaluation.0.name: "x" is not a choice here; known: '
-            "classification, held_out_loss, latent_horizon, latent_prediction, pen_strokes, "
-            "robustness",
+            f"{', '.join(sorted(TASKS))}",
         ),
         (
             ("pen_strokes.splits=1",),
@@ -134,7 +133,7 @@ def test_what_cannot_be_measured_is_answered_as_it_was_typed(checkpoint, argumen
 def test_a_recipe_without_tasks_is_told_which_there_are(tmp_path):
     run_dir = stored(tmp_path, resolved_yaml(small(tmp_path, "evaluation=null")))
     outcome = wmt("eval", run_dir)
-    assert "by --task, of: held_out_loss, latent_horizon, latent_pred" in str(outcome.exception)
+    assert f"by --task, of: {', '.join(sorted(TASKS))}" in str(outcome.exception)
     outcome = wmt("report", "demo", "evaluation=[]", f"run_dir={run_dir}")
     assert "recipe demo names no task" in str(outcome.exception)
 

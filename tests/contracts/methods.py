@@ -7,7 +7,7 @@ import torch
 from worldmodel_train.config.components import component_configs
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.recipe import FAMILIES
-from worldmodel_train.types import ClipGroup, Clips, MaskedClips, Masks, Trajectories
+from worldmodel_train.types import ClipGroup, Clips, Latents, MaskedClips, Masks, Trajectories
 
 # A probe has no weights without another run's; what it needs is in its own tests.
 METHODS = {
@@ -62,7 +62,20 @@ def trajectories(config):
     return Trajectories(observations=observations, actions=actions)
 
 
-CONTENTS = {Clips: clips, MaskedClips: masked_clips, Trajectories: trajectories}
+def latents(config):
+    """Sums of a few directions, out of more than there are channels."""
+    generator = torch.Generator().manual_seed(10)
+    directions = torch.randn(2 * config.width, config.width, generator=generator)
+    weights = torch.rand(6, 20, 2 * config.width, generator=generator)
+    return Latents(tokens=(weights * (weights > 0.9)) @ directions)
+
+
+CONTENTS = {
+    Clips: clips,
+    Latents: latents,
+    MaskedClips: masked_clips,
+    Trajectories: trajectories,
+}
 
 
 def losses_of(objective, content):

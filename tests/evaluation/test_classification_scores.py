@@ -37,7 +37,7 @@ def video(logits, class_number):
     clips = torch.zeros(len(logits), 1, 1, CLASSES, 3, dtype=torch.uint8)
     clips[:, 0, 0, :, 0] = torch.as_tensor(logits, dtype=torch.uint8)
     times = torch.zeros(len(logits), 1)
-    return Views(clips=clips, times=times, key="v", label=None, class_number=class_number)
+    return Views(clips=clips, times=times, number=0, key="v", label=None, class_number=class_number)
 
 
 def test_segments_are_seen_together_and_probabilities_of_crops_are_averaged():

@@ -1,10 +1,11 @@
-"""`wmt data`: pack videos into shards, index them, check a set of shards, look at it."""
+"""`wmt data`: pack videos into shards, check and look at these, keep latents of them."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from worldmodel_train.cli.latents import latents
 from worldmodel_train.cli.pack import merge, pack
 from worldmodel_train.cli.shard_commands import (
     LONGEST_LINE,
@@ -17,11 +18,12 @@ from worldmodel_train.config.printable import printable
 
 app = typer.Typer(
     name="data",
-    help="Pack videos into tar shards, check a set of shards, look at it.",
+    help="Pack videos into tar shards, check and look at a set of shards; keep latents of them.",
     no_args_is_help=True,
 )
 app.command()(pack)
 app.command()(merge)
+app.command()(latents)
 
 
 @app.command()

@@ -59,8 +59,10 @@ def trained_objective(checkpoint: Path) -> nn.Module:
 def known_facts(recipe: Recipe, checkpoint: Path) -> DataFacts:
     """What a checkpoint knows of its run's data, which may have gone since.
 
-    One that is older than this knowledge has the data opened.
+    One of episodes that is older than this knowledge has the data opened.
     """
+    if recipe.data.gives != "trajectories":
+        return recipe.data.facts()
     episodes = read_meta(checkpoint).episodes
     if episodes is None:
         return recipe.data.open_facts()

@@ -121,12 +121,14 @@ class FilmsConfig(StrictConfig):
     ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
         """This rank's micro-batches, forever."""
         from worldmodel_train.collection.film_batches import FilmBatches
+        from worldmodel_train.data.batch_memory import Parcel
         from worldmodel_train.data.loader import in_workers
         from worldmodel_train.data.preparation import as_read
 
         del opened  # the same as before
         batches = FilmBatches(self, preparation or as_read, position)
-        return in_workers(batches, workers=self.loader.workers, prefetch=self.loader.prefetch)
+        loader = self.loader
+        return in_workers(batches, workers=loader.workers, prefetch=loader.prefetch, pack=Parcel)
 
     def held_out_clips(
         self, *, limit: int, clips_per_video: int

@@ -1,7 +1,7 @@
 """What a recipe says about data: sources, clips, augmentation, decoding, loading."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -292,7 +292,7 @@ class DataConfig(StrictConfig):
         crops: int = 1,
         first: int = 0,
         every: int = 1,
-    ) -> "Iterator[worldmodel_train.data.fixed.Views | worldmodel_train.types.Skip]":
+    ) -> "Generator[worldmodel_train.data.fixed.Views | worldmodel_train.types.Skip, None, None]":
         """Segments x crops views of each video of a source, or of every `every`-th from `first` on.
 
         One video is in memory at a time; of a bad one comes what is wrong with it.

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,8 @@ class Views:
     clips: UInt8[Tensor, "v t h w c"]
     times: Float[Tensor, "v t"]
     """Seconds from the video's first picture to each of these."""
+    number: int
+    """Which of the source's samples it is, in the order of its shards."""
     key: str
     label: str | None
     """What its json names."""
@@ -92,7 +94,7 @@ def each_video(
     views: ViewGrid,
     classes: Sequence[str] | None = None,
     share: tuple[int, int] = (0, 1),
-) -> Iterator[Views | Skip]:
+) -> Generator[Views | Skip, None, None]:
     """The views of each video in the order of the shards, one video in memory at a time.
 
     `share` is (first, every): the samples whose numbers are first, first + every ... A bad sample
@@ -122,6 +124,7 @@ def each_video(
             yield Views(
                 clips=torch.from_numpy(clips),
                 times=torch.from_numpy(np.stack(decoded.times).astype(np.float32)),
+                number=number,
                 key=sample.key,
                 label=label,
                 class_number=class_number,

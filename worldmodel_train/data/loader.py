@@ -2,11 +2,11 @@
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import count
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
@@ -209,18 +209,26 @@ def build_loader(
     if feed.decoder.name == "decord" and not decord_is_installed():
         raise ValueError("data.decoder.name=decord, but decord is not installed; use auto or pyav")
     batches = MicroBatches(feed, prepare, position)
-    return in_workers(batches, workers=feed.loader.workers, prefetch=feed.loader.prefetch)
+    loader = feed.loader
+    return in_workers(batches, workers=loader.workers, prefetch=loader.prefetch, pack=Parcel)
 
 
 def in_workers(
-    batches: IterableDataset[Batch[ContentT]], *, workers: int, prefetch: int
+    batches: IterableDataset[Batch[ContentT]],
+    *,
+    workers: int,
+    prefetch: int,
+    pack: Callable[[Any], Any] | None = None,
 ) -> DataLoader[Batch[ContentT]]:
-    """A loader that has the batches made in `workers` processes, or here if there are none."""
+    """A loader of batches that are made in `workers` processes, or here; `pack` is how they travel.
+
+    A `Parcel` is for batches in memory that the maker asked `BatchMemory` for.
+    """
     return DataLoader(
         batches,
         batch_size=None,
         # without batching it is given one item, and not a list as its type says
-        collate_fn=Parcel if workers else None,  # pyright: ignore[reportArgumentType]
+        collate_fn=pack if workers else None,
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         persistent_workers=workers > 0,

@@ -21,6 +21,7 @@ class Stream(IntEnum):
     WINDOW = 8
     FILM = 9
     HELD_OUT_FILM = 10
+    TOKENS = 11
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 import torch
 from jaxtyping import Float
@@ -25,9 +26,12 @@ class Stack(nn.ModuleList):
         super().__init__(blocks)
         self._plan: CheckpointingPlan = "none"
 
-    def forward(self, tokens: Float[Tensor, "*n d"], *beside: object) -> Float[Tensor, "*n d"]:
-        """The tokens after all blocks."""
-        for block, policy in zip(self, block_policies(self._plan, len(self)), strict=True):
+    def forward(
+        self, tokens: Float[Tensor, "*n d"], *beside: object, depth: int | None = None
+    ) -> Float[Tensor, "*n d"]:
+        """The tokens after the first `depth` blocks, or after all."""
+        policies = block_policies(self._plan, len(self))
+        for block, policy in islice(zip(self, policies, strict=True), depth):
             tokens = run_block(block, (tokens, *beside), policy)
         return tokens
 

@@ -83,13 +83,19 @@ class VisionTransformer(nn.Module):
         rescale_residuals(self.blocks)
 
     def forward(
-        self, clips: UInt8[Tensor, "b t h w c"], kept: Sequence[TokenSet] | None = None
+        self,
+        clips: UInt8[Tensor, "b t h w c"],
+        kept: Sequence[TokenSet] | None = None,
+        *,
+        layer: int | None = None,
     ) -> list[Float[Tensor, "b _ d"]]:
         """Latents `b k d` of each set of tokens; without sets, of one set of all tokens, in order.
 
         Tokens that are not in a set are dropped before the first block, so no latent of the set
-        knows of them. Latents that are not valid mean nothing.
+        knows of them. Latents that are not valid mean nothing. With `layer` they are the stream
+        after so many blocks, which no norm has seen; 0 is what goes into the first.
         """
+        assert layer is None or 0 <= layer <= len(self.blocks), f"{layer} of {len(self.blocks)}"
         grid = self.token_grid(clips)
         everything = torch.arange(grid.num_tokens, device=clips.device)[None]
         sets = [TokenSet(everything)] if kept is None else kept
@@ -98,7 +104,8 @@ class VisionTransformer(nn.Module):
             for one in sets
         ]
         embedded = lay_flat([self._embed(clips, chosen.index, grid) for chosen in sets])
-        latents = self.norm(self.blocks(embedded, groups))
+        stream = self.blocks(embedded, groups, depth=layer)
+        latents = self.norm(stream) if layer is None else stream
         return take_apart(latents, [(group.rows, group.tokens) for group in groups])
 
     def _embed(

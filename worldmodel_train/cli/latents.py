@@ -1,0 +1,131 @@
+"""`wmt data latents`: what a trained encoder makes of clips, once and for all."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from worldmodel_train.cli.shard_commands import one_line_errors
+from worldmodel_train.config.printable import printable
+
+if TYPE_CHECKING:
+    from worldmodel_train.data.config import DataConfig, SourceConfig
+
+
+def latents(  # noqa: PLR0913 - each is an option
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or a checkpoint.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    *,
+    part: Annotated[str, typer.Option(help="The encoder among the run's modules.")] = (
+        "target_encoder"
+    ),
+    layer: Annotated[
+        int | None,
+        typer.Option(min=0, help="Take the stream after so many blocks, not the encoder's output."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Clips of this source of the recipe; the held-out one too.",
+            show_default="the first that is trained on",
+        ),
+    ] = None,
+    shards: Annotated[
+        list[str] | None,
+        typer.Option(help="Read these shards in its place, cut in the same way; repeatable."),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="Text file with a class a line.", show_default="data.classes, if any"),
+    ] = None,
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="End after so many.", show_default="all videos")
+    ] = None,
+    views: Annotated[int, typer.Option(min=1, help="Clips of each video, spread over it.")] = 1,
+    precision: Annotated[
+        Literal["bf16", "fp16", "fp32"], typer.Option(help="How numbers are kept.")
+    ] = "bf16",
+    batch: Annotated[int, typer.Option(min=1, help="Clips encoded together.")] = 16,
+    shard_mb: Annotated[int, typer.Option(min=1, help="MiB of a shard.")] = 256,
+) -> None:
+    """Write what a run's encoder makes of centre crops; repeat a command that was cut to go on.
+
+    The folder is what `data: {name: data/latents, folder: OUT}` of a recipe learns from.
+    """
+    from worldmodel_train.cli.latent_encoder import open_encoder
+    from worldmodel_train.data.class_list import read_classes
+    from worldmodel_train.data.config import DataConfig
+    from worldmodel_train.data.latents.index import MadeOf
+    from worldmodel_train.data.latents.write import LatentsWriter, Sizes
+    from worldmodel_train.data.shards.resolve import resolve_shards
+    from worldmodel_train.data.shards.shard_set import ShardSet
+
+    recipe, encoder = open_encoder(run, part=part, layer=layer, fp32=precision == "fp32")
+    data = recipe.data
+    if not isinstance(data, DataConfig):
+        raise ValueError(f"{run} was trained on {data.name}; latents are made of clips of videos")
+    chosen = _source(data, source)
+    if shards:
+        chosen = chosen.model_copy(update={"shards": tuple(shards)})
+    named = data.classes if classes is None else read_classes(str(classes))
+    grid, width = encoder.shape(chosen.clip.frames, *data.augment.frame_size)
+    made_of = MadeOf(
+        recipe=recipe.name,
+        part=part,
+        encoder=encoder.fingerprint,
+        layer=layer,
+        source=chosen.name,
+        shards=chosen.patterns,
+        clip=(chosen.clip.frames, *data.augment.frame_size),
+        fps=chosen.clip.fps,
+        views=views,
+        most_clips=clips,
+        grid=grid,
+        width=width,
+        precision=precision,
+        classes=named,
+    )
+    labelled = data.model_copy(update={"classes": named})
+    with one_line_errors(out):
+        writer = LatentsWriter(out, made_of, Sizes(batch=batch, shard_mb=shard_mb))
+        if writer.kept:
+            typer.echo(f"{printable(out)} has {writer.kept} clips; going on after these")
+        total = len(ShardSet(resolve_shards(chosen))) * views
+        with _bar(total if clips is None else min(clips, total), writer.kept) as tell:
+            writer.write(partial(labelled.each_video, chosen, segments=views), encoder, tell)
+    typer.echo(
+        f"{printable(out)}: {writer.clips} clips of {made_of.num_tokens} tokens of {width} "
+        f"channels in {writer.num_shards} shards, {writer.skipped} videos skipped"
+    )
+
+
+def _source(data: "DataConfig", name: str | None) -> "SourceConfig":
+    """The source of that name, or the first."""
+    sources = [*data.sources, *([data.held_out] if data.held_out else [])]
+    found = [source for source in sources if name in (None, source.name)]
+    if not found:
+        known = ", ".join(source.name for source in sources)
+        raise ValueError(f"--source {name} is none of the recipe's, which are {known}")
+    return found[0]
+
+
+@contextmanager
+def _bar(total: int, done: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; what is yielded is told how many are done."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns: list[Any] = [TextColumn("clips"), *Progress.get_default_columns()[1:2]]
+    with Progress(
+        *columns,
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task("clips", total=total, completed=done)
+        yield lambda now: progress.update(task, completed=now)
