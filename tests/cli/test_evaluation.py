@@ -112,7 +112,8 @@ def test_a_run_whose_recipe_is_of_an_older_version_is_measured(tmp_path):
         (
             ("--task", "x"),
             'override "--task x": evaluation.0.name: "x" is not a choice here; known: '
-            "held_out_loss, latent_horizon, latent_prediction, pen_strokes, robustness",
+            "held_out_loss, latent_horizon, latent_prediction, pen_strokes, robustness, "
+            "violation_of_expectation",
         ),
         (
             ("pen_strokes.splits=1",),
