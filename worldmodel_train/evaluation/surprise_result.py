@@ -149,7 +149,7 @@ def draw_surprise(found: Sequence[Surprised], tubelet: int, inches: tuple[float,
     """A panel for each kind: the impossible films' curve over the possible ones'."""
     figure = Figure(figsize=inches, layout="constrained")
     rows = ceil(len(found) / _COLUMNS)
-    panels = figure.subplots(rows, min(_COLUMNS, len(found)), squeeze=False).flat
+    panels = list(figure.subplots(rows, min(_COLUMNS, len(found)), squeeze=False).flat)
     for one, axes in zip(found, panels, strict=False):
         assert one.onset is not None, "they are matched in time"
         curves = one.curves[TRAINED]
@@ -163,7 +163,7 @@ def draw_surprise(found: Sequence[Surprised], tubelet: int, inches: tuple[float,
         axes.set_title(one.kind.replace("_", " "), fontsize=9)
         axes.tick_params(labelsize=7)
         axes.grid(visible=True, alpha=0.2)
-    for axes in list(panels)[len(found) :]:
+    for axes in panels[len(found) :]:
         axes.set_axis_off()
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
