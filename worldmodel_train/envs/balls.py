@@ -108,6 +108,11 @@ def stack(states: Sequence[State]) -> State:
     return State(**{name: np.stack([getattr(state, name) for state in states]) for name in names})
 
 
+def pick(states: State, number: int) -> State:
+    """One of the scenes along the first axis."""
+    return State(**{field.name: getattr(states, field.name)[number] for field in fields(State)})
+
+
 def film(state: State, laws: Laws, frames: int) -> Film:
     """What follows from `state`, which is the first frame, along a new axis after the leading."""
     states, touches = zip(*roll(state, laws, frames), strict=True)
