@@ -96,15 +96,21 @@ class Framing:
         return cv2.resize(part, (size.width, size.height), interpolation=interpolation)
 
 
+def frame_whole(crop: Crop, *, width: int, height: int, size: FrameSize) -> Framing:
+    """How to cut a crop of `size` from a picture that is decoded as large as it is."""
+    return Framing(width=width, height=height, box=crop.box(width, height, size))
+
+
 def frame_crop(crop: Crop, *, width: int, height: int, size: FrameSize) -> Framing:
     """How to decode a `width` x `height` picture for a crop of `size`.
 
     A box at least twice as large as the clip is scaled while decoding, so that no full-size RGB
     picture is made; below that, scaling the whole picture costs more than it saves.
     """
-    box = crop.box(width, height, size)
+    whole = frame_whole(crop, width=width, height=height, size=size)
+    box = whole.box
     if box.width < _LARGE * size.width or box.height < _LARGE * size.height:
-        return Framing(width=width, height=height, box=box)
+        return whole
     scaled_width = max(size.width, round(width * size.width / box.width))
     scaled_height = max(size.height, round(height * size.height / box.height))
     scaled = Box(
