@@ -8,13 +8,16 @@ from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from worldmodel_train.data.decoding.auto_decoder import make_decoder
 from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop
-from worldmodel_train.data.decoding.decode import ClipRequest
+from worldmodel_train.data.decoding.decode import ClipRequest, Decoded
+from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.picture_size import frame_size
 
 VIDEOS = Path(__file__).parent / "video"
@@ -92,6 +95,16 @@ def make_shard(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def decoding_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding processes decode in this one, which saves their start."""
+
+    def decode_into(process: DecodeProcess, *arguments: Any) -> Decoded:
+        return make_decoder(process._config.name).decode_into(*arguments)
+
+    monkeypatch.setattr(DecodeProcess, "decode_into", decode_into)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from worldmodel_train.data.config import (
     SourceConfig,
 )
 from worldmodel_train.data.decoding.decode import Decoded, DecodeError
+from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.health import (
     BadDataError,
     DataAwayError,
@@ -56,6 +58,18 @@ def reader_of(items, *, shards="pipe:cat", **loader):
         loader=LoaderConfig(**{"max_attempts": 4, "max_bad_share": 0.3, **loader}),
     )
     return ClipReader(data, [Items(items)], NoDecoder(), seed=0)
+
+
+def test_training_clips_of_the_published_protocol_are_counted_off_and_not_averaged():
+    reader = reader_of([])
+    ours = SourceConfig(shards="a.tar", clip=ClipConfig(frames=4))
+    clip = ClipConfig(frames=4, frame_step=3)
+    theirs = ours.model_copy(update={"clip": clip, "protocol": "vjepa2"})
+    own, published = (reader.request(source, 5, 0) for source in (ours, theirs))
+    assert (own.steps, own.crop.resampling) == (None, "antialiased")
+    assert (published.steps, published.crop.resampling) == (FrameSteps(step=3), "bilinear")
+    assert replace(published.crop, resampling="antialiased") == own.crop
+    assert published.start == own.start
 
 
 def test_a_stream_may_have_many_bad_samples_in_a_row():

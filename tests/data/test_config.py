@@ -29,6 +29,18 @@ def test_the_recipes_form_is_read():
             )
         ),
         ({"sources": [{**SOURCE, "fsp": 4}], "augment": AUGMENT}, "fsp"),
+        (
+            {"sources": [{**SOURCE, "clip": {"frames": 4, "frame_step": 2}}], "augment": AUGMENT},
+            r"clip\.frame_step=2 of source 'a'.*protocol=vjepa2",
+        ),
+        (
+            {
+                "sources": [SOURCE],
+                "held_out": {**SOURCE, "protocol": "vjepa2"},
+                "augment": {"size": [96, 160]},
+            },
+            r"augment\.size=\[96, 160\] with protocol=vjepa2.*augment\.size=96",
+        ),
     ],
 )
 def test_mistakes_are_refused(data, message):

@@ -44,10 +44,12 @@ def test_clips_come_in_shard_order_with_their_labels(source):
     assert (means.diff() > 30).all()
 
 
+@pytest.mark.usefixtures("decoding_here")
 def test_clips_need_not_be_square(source):
     assert load(source, size=FrameSize(16, 40), limit=2).clips.shape == (2, 4, 16, 40, 3)
 
 
+@pytest.mark.usefixtures("decoding_here")
 def test_bad_samples_are_left_out_and_named(source):
     assert [(s.key, s.reason) for s in load(source).skipped] == [
         ("broken", "corrupt_video"),
@@ -55,6 +57,7 @@ def test_bad_samples_are_left_out_and_named(source):
     ]
 
 
+@pytest.mark.usefixtures("decoding_here")
 @pytest.mark.parametrize("text", [b"[" * 100_000, b"9" * 5000, b"[]", b"\xff", b'{"label": NaN}'])
 def test_a_video_with_hostile_json_is_left_out_and_named(source, monkeypatch, text):
     original = ShardSet.sample
@@ -74,6 +77,7 @@ def test_the_clips_are_the_same_every_time(source):
     assert torch.equal(load(source).clips, load(source).clips)
 
 
+@pytest.mark.usefixtures("decoding_here")
 def test_several_clips_of_a_video_start_at_different_times(source):
     fixed = load(source, clips_per_video=2, limit=3)
     assert fixed.keys == ("v0", "v0", "v1")
@@ -106,6 +110,7 @@ def data_of(source, **changes):
     return DataConfig(sources=(source,), augment=AugmentConfig(size=16), **changes)
 
 
+@pytest.mark.usefixtures("decoding_here")
 def test_videos_come_one_by_one_with_the_bad_ones_in_their_places(source):
     classes = ("label of v2", "label of v0", "label of v1")
     videos = list(data_of(source, classes=classes).each_video(source, segments=2, crops=3))
@@ -124,6 +129,7 @@ def test_videos_come_one_by_one_with_the_bad_ones_in_their_places(source):
         assert (late > early).all()
 
 
+@pytest.mark.usefixtures("decoding_here")
 def test_three_crops_are_the_two_ends_and_the_middle_of_the_longer_side(make_shard, make_video):
     wide = np.ones((32, 96, 3)) * np.linspace(20, 220, 96)[:, None]
     high = wide.transpose(1, 0, 2)
@@ -141,6 +147,7 @@ def test_three_crops_are_the_two_ends_and_the_middle_of_the_longer_side(make_sha
         torch.testing.assert_close(means, torch.tensor([52.6, 120.0, 187.4]), atol=3, rtol=0)
 
 
+@pytest.mark.usefixtures("decoding_here")
 def test_shares_are_every_video_once(source):
     keys = [
         [video.key for video in data_of(source).each_video(source, first=first, every=3)]
@@ -149,6 +156,7 @@ def test_shares_are_every_video_once(source):
     assert keys == [["broken", "v2"], ["v0", "bare"], ["v1"]]
 
 
+@pytest.mark.usefixtures("decoding_here")
 def test_one_video_is_in_memory_at_a_time(source, monkeypatch):
     read = []
     original = ShardSet.sample

@@ -18,6 +18,7 @@ from worldmodel_train.data.decoding.decode import (
     DecodeError,
     Decoder,
 )
+from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.labels import ClassNumbers
 from worldmodel_train.data.random_streams import Stream, generator
@@ -90,13 +91,19 @@ class ClipReader:
         """Start and crop of a sample, drawn before its video is opened."""
         rng = generator(Stream.CLIP, self._seed, sample, attempt)
         start = float(rng.random())
+        crop = draw_crop(self._data.augment, rng)
+        steps = None
+        if source.protocol == "vjepa2":
+            crop = replace(crop, resampling="bilinear")
+            steps = FrameSteps(step=source.clip.frame_step)
         return ClipRequest(
             frames=source.clip.frames,
             fps=source.clip.fps,
             start=start,
             size=self._data.augment.frame_size,
-            crop=draw_crop(self._data.augment, rng),
+            crop=crop,
             max_pixels=self._data.decoder.max_pixels,
+            steps=steps,
         )
 
 

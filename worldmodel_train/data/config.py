@@ -1,7 +1,7 @@
-"""What a recipe says about data: sources, clips, augmentation, decoding, loading."""
+"""What a recipe says about data: augmentation, decoding, loading, and sources of clips."""
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -11,6 +11,11 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.data.class_list import read_classes
 from worldmodel_train.data.picture_size import PictureSize, frame_size
+from worldmodel_train.data.source_config import STREAM_PREFIXES as STREAM_PREFIXES
+from worldmodel_train.data.source_config import ClipConfig as ClipConfig
+from worldmodel_train.data.source_config import ShardsConfig as ShardsConfig
+from worldmodel_train.data.source_config import SourceConfig as SourceConfig
+from worldmodel_train.data.source_config import require_names_differ as require_names_differ
 from worldmodel_train.facts import ClipShape, DataFacts, FrameSize, Misfit, SourceFacts
 
 if TYPE_CHECKING:
@@ -20,60 +25,7 @@ if TYPE_CHECKING:
     import worldmodel_train.protocols
     import worldmodel_train.types
 
-STREAM_PREFIXES = ("pipe:", "http://", "https://", "s3://", "gs://")
 _DAY = 86_400.0  # seconds; clocks of the system take no number at will
-
-
-class ClipConfig(StrictConfig):
-    """A clip: `frames` pictures, `fps` of them per second, whatever the video's own rate."""
-
-    frames: int = Field(ge=1)
-    """Pictures per clip; 1 makes the source a set of images."""
-    fps: float = Field(gt=0, default=4.0)
-    """Pictures per second of video time; frames are chosen by time stamp."""
-
-    @property
-    def offsets(self) -> tuple[float, ...]:
-        """Seconds from the clip's start to each of its pictures."""
-        return tuple(i / self.fps for i in range(self.frames))
-
-
-class ShardsConfig(StrictConfig):
-    """One set of shards."""
-
-    name: str = "videos"
-    """Name in logs and errors; each source of a mixture has its own."""
-    shards: str | tuple[str, ...] = Field(min_length=1)
-    """Tar shards: a glob or brace range (`$DATA/k710/{000..127}.tar`), `assets:`, `pipe:`, URLs."""
-    weight: float = Field(gt=0, default=1.0)
-    """Share of the samples drawn from this source, relative to the other sources' weights."""
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """The shard strings, also when there is only one."""
-        return (self.shards,) if isinstance(self.shards, str) else self.shards
-
-    @property
-    def streams(self) -> bool:
-        """True where shards can only be read from front to back (pipes and URLs)."""
-        return self.patterns[0].startswith(STREAM_PREFIXES)
-
-    @model_validator(mode="after")
-    def _one_way_of_reading(self) -> "ShardsConfig":
-        streaming = [p for p in self.patterns if p.startswith(STREAM_PREFIXES)]
-        if streaming and len(streaming) != len(self.patterns):
-            raise ValueError(
-                f"shards of source '{self.name}' mix local files and streams ({streaming[0]}); "
-                "make two sources of them"
-            )
-        return self
-
-
-class SourceConfig(ShardsConfig):
-    """One set of shards, and the clips cut from it."""
-
-    clip: ClipConfig
-    """Length and rate of this source's clips."""
 
 
 class AugmentConfig(StrictConfig):
@@ -115,14 +67,6 @@ class DecoderConfig(StrictConfig):
     one. A video that needs more is skipped as `out_of_memory`."""
     max_pixels: int = Field(ge=1, default=8192 * 8192)
     """Largest width x height that is decoded; larger pictures are skipped unread."""
-
-
-def require_names_differ(sources: Sequence[ShardsConfig]) -> None:
-    """Raises ValueError where two sources have one name."""
-    names = [source.name for source in sources]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"sources: two are named '{twice[0]}'; give each its own name")
 
 
 class LoaderConfig(StrictConfig):
@@ -297,7 +241,8 @@ class DataConfig(StrictConfig):
 
         One video is in memory at a time; of a bad one comes what is wrong with it.
         """
-        from worldmodel_train.data.fixed import ViewGrid, each_video
+        from worldmodel_train.data.fixed import each_video
+        from worldmodel_train.data.views import ViewGrid
 
         return each_video(
             source,
@@ -311,6 +256,17 @@ class DataConfig(StrictConfig):
     def held_out_content(self, limit: int) -> "worldmodel_train.types.Clips":
         """Up to `limit` of the held-out clips, one of each video."""
         return self.held_out_clips(limit=limit, clips_per_video=1).as_read()
+
+    @model_validator(mode="after")
+    def _published_clips_are_square(self) -> "DataConfig":
+        sources = (*self.sources, *([self.held_out] if self.held_out else []))
+        size = self.augment.frame_size
+        if size.height != size.width and any(s.protocol == "vjepa2" for s in sources):
+            raise ValueError(
+                f"augment.size={list(size)} with protocol=vjepa2, whose clips are square; "
+                f"use augment.size={min(size)}, or protocol=ours"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> "DataConfig":

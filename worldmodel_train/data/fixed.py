@@ -11,7 +11,6 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
-from worldmodel_train.data.decoding.crop import view_crops
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
     ClipRequest,
@@ -27,6 +26,7 @@ from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
+from worldmodel_train.data.views import ViewGrid, view_requests
 from worldmodel_train.facts import FrameSize
 from worldmodel_train.types import Clips, Skip
 
@@ -77,15 +77,6 @@ class Views:
     """The number of the label, where the classes are known."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ViewGrid:
-    """How often a video is looked at: at so many times, and each time at so many places."""
-
-    segments: int = 1
-    crops: int = 1
-    """Along the longer side, from end to end; one is the centre."""
-
-
 def each_video(
     source: SourceConfig,
     *,
@@ -107,7 +98,7 @@ def each_video(
         )
     shards = ShardSet(resolve_shards(source))
     known = None if classes is None else ClassNumbers(classes)
-    requests = _requests(source, size, decoder, views)
+    requests = view_requests(source, size, views, max_pixels=decoder.max_pixels)
     lost: list[Skip] = []
     with DecodeProcess(decoder) as process:
         for number in range(share[0], len(shards), share[1]):
@@ -187,23 +178,6 @@ def _require_answers(source: str, lost: Sequence[Skip]) -> None:
             f"data: {len(lost)} videos of source '{source}' got no answer from the decoder "
             f"({counts}); the last is {shown(lost[-1])}. {remedy(reasons)}"
         )
-
-
-def _requests(
-    source: SourceConfig, size: FrameSize, decoder: DecoderConfig, views: ViewGrid
-) -> Sequence[ClipRequest]:
-    return [
-        ClipRequest(
-            frames=source.clip.frames,
-            fps=source.clip.fps,
-            start=(i + 0.5) / views.segments,
-            size=size,
-            crop=crop,
-            max_pixels=decoder.max_pixels,
-        )
-        for i in range(views.segments)
-        for crop in view_crops(views.crops)
-    ]
 
 
 def _clips(

@@ -1,9 +1,16 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldmodel_train.data.decoding.crop import CENTER_CROP, Box, Crop, frame_crop
+from worldmodel_train.data.decoding.crop import (
+    CENTER_CROP,
+    Box,
+    Crop,
+    ShortSideCrop,
+    frame_crop,
+)
 from worldmodel_train.facts import FrameSize
 
 SMALL = FrameSize(16, 16)
@@ -64,6 +71,38 @@ def test_cuts_have_the_clip_size(shapes, x, sides):
     size = FrameSize(*sides)
     cut = frame_crop(crop, width=53, height=37, size=size).cut(picture, size)
     assert cut.shape == (*sides, 3)
+
+
+@pytest.mark.parametrize("side", [16, 120])  # smaller and larger than the box
+def test_a_bilinear_crop_looks_at_four_pixels(side):
+    picture = np.random.default_rng(0).integers(0, 255, (90, 160, 3), dtype=np.uint8)
+    crop, size = Crop(shapes=((0.4, 1.0),), resampling="bilinear"), FrameSize(side, side)
+    framing = frame_crop(crop, width=160, height=90, size=size)
+    assert (framing.width, framing.height) == (160, 90)
+    box = framing.box
+    part = picture[box.top : box.top + box.height, box.left : box.left + box.width]
+    pixels = torch.from_numpy(part).permute(2, 0, 1)[None].float()
+    meant = torch.nn.functional.interpolate(pixels, size, mode="bilinear", antialias=False)
+    found = torch.from_numpy(framing.cut(picture, size)).permute(2, 0, 1)
+    assert (found - meant[0]).abs().max() <= 1
+
+
+@given(
+    sides=st.tuples(st.integers(8, 900), st.integers(8, 900)),
+    side=st.sampled_from([16, 56, 96]),
+    views=st.integers(1, 4),
+)
+def test_published_views_lie_inside_the_scaled_picture(sides, side, views):
+    short = side * 256 // 224 if views == 1 else side
+    for view in range(views):
+        crop = ShortSideCrop(short_side=short, view=view, views=views)
+        size = FrameSize(side, side)
+        framing = frame_crop(crop, width=sides[0], height=sides[1], size=size)
+        assert (framing.width, framing.height) == sides
+        assert min(framing.scaled) == short
+        box = framing.box
+        assert 0 <= box.left <= framing.scaled.width - side
+        assert 0 <= box.top <= framing.scaled.height - side
 
 
 def test_every_place_is_as_likely_and_the_last_is_reached():

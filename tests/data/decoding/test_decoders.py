@@ -253,3 +253,39 @@ def test_both_decoders_know_when_each_picture_is_shown(videos, make_request, nam
     shown = {round(stamp - stamps[0], 6) for stamp in stamps}
     assert {round(float(time), 6) for time in ours.times} <= shown
     assert (np.diff(ours.times) >= 0).all()
+
+
+GREYS = (16, 17, 50, 126, 128, 180, 234, 235)  # of limited range: 16 is black, 235 white
+
+
+@pytest.fixture(scope="module")
+def greys():
+    """A video of flat pictures, one of each level."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for level in GREYS:
+            frame = av.VideoFrame(320, 240, "yuv420p")
+            for plane, value in zip(frame.planes, (level, 128, 128), strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+@pytest.mark.parametrize("size", [(240, 320), (180, 240), (120, 160), (96, 128), (75, 100), 64])
+def test_grey_stays_as_bright_as_it_is_at_every_scale(greys, make_request, decoder, size):
+    clip = make_decoder(decoder).decode(greys, make_request(8, 10.0, size=size)).clip
+    meant = (np.array(GREYS) - 16) * 255 / 219  # BT.601
+    assert np.abs(clip - meant[:, None, None, None]).max() <= 1
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+def test_colour_stays_what_it_is_at_every_scale(make_video, make_request, decoder):
+    picture = np.full((240, 320, 3), (200, 60, 30), dtype=np.uint8)
+    video = make_video(1, picture=picture)
+    for size in ((240, 320), (120, 160), 64):
+        clip = make_decoder(decoder).decode(video, make_request(1, size=size)).clip
+        assert np.abs(clip.astype(int) - picture[0, 0]).max() <= 3

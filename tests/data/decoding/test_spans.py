@@ -19,6 +19,7 @@ def track(stored, keys, **changes):
         "key_places": np.array(keys, dtype=np.int64),
         "num_packets": len(stored),
         "seconds": ticks / 10,
+        "rate": 10.0,
         "end": float(len(stored) / 10),
         "packets_hidden": 0,
         "exact": True,

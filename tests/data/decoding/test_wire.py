@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.decoding.crop import Crop, ShortSideCrop
 from worldmodel_train.data.decoding.decode import ExactFrames
+from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.decoding.wire import Peer, pack_request, unpack_request
 
 
@@ -32,7 +33,12 @@ def test_a_request_survives_json(make_request):
         crop=Crop(shapes=((0.3, 1.2), (0.5, 0.8)), x=0.1, y=0.9, flip=True, stretch=(0.5, 2.0)),
     )
     exact = replace(request, exact=ExactFrames(numbers=(0, 3, 6, 9), length=12))
-    for sent in (request, exact):
+    published = replace(
+        request,
+        crop=ShortSideCrop(short_side=292, view=1, views=3),
+        steps=FrameSteps(step=4, segment=2, segments=8),
+    )
+    for sent in (request, exact, published):
         assert unpack_request(json.loads(json.dumps(pack_request(sent)))) == sent
 
 

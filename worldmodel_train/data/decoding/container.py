@@ -17,6 +17,7 @@ from jaxtyping import Float64, Int64
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.clips import clip_times, frames_at
 from worldmodel_train.data.decoding.decode import ClipRequest, DecodeError
+from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.video_files import CONTAINERS
 
 # A picture that these codecs mark as no reference is referred to by no other, and decoding depends
@@ -50,6 +51,8 @@ class VideoTrack:
     num_packets: int
     seconds: Float64[np.ndarray, "n"]
     """The time stamps in seconds."""
+    rate: float
+    """Frames a second, as the container has it; 0 where it does not know."""
     end: float
     """Second at which the last frame leaves the screen."""
     packets_hidden: int
@@ -70,6 +73,8 @@ class VideoTrack:
                 detail = f"{len(self.seconds)} frames, not {request.exact.length}"
                 raise DecodeError("length_mismatch", detail)
             return np.array(request.exact.numbers, dtype=np.int64)
+        if request.steps is not None:
+            return self._counted(request, request.steps)
         times = clip_times(
             float(self.seconds[0]),
             self.end,
@@ -78,6 +83,15 @@ class VideoTrack:
             start=request.start,
         )
         return frames_at(self.seconds, times)
+
+    def _counted(self, request: ClipRequest, steps: FrameSteps) -> Int64[np.ndarray, "t"]:
+        step = steps.step_of(self.rate, request.fps)
+        if step < 1:
+            detail = f"{self.rate:g} frames a second, not {request.fps:g}"
+            raise DecodeError("frame_rate_too_low", detail)
+        return steps.frames_of(
+            len(self.seconds), frames=request.frames, step=step, start=request.start
+        )
 
     def times_of(self, frames: Int64[np.ndarray, "t"]) -> Float64[np.ndarray, "t"]:
         """Seconds from the first frame to these."""
@@ -199,6 +213,7 @@ def _track(
         key_places=key_places,
         num_packets=len(stored),
         seconds=shown_ticks * unit,
+        rate=rate,
         end=float(shown_ticks[-1]) * unit + last,
         packets_hidden=len(stored) - len(shown),
         exact=exact,

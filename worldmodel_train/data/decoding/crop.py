@@ -1,12 +1,16 @@
 """Which part of a picture a clip shows, chosen before the picture is decoded."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from worldmodel_train.facts import FrameSize
+
+Resampling = Literal["antialiased", "bilinear"]
+"""How a box is made smaller: `bilinear` looks at four pixels, however many a new one covers."""
 
 _LARGE = 2.0  # boxes this many times the clip's size are scaled down by the decoder
 
@@ -39,6 +43,7 @@ class Crop:
     place: float = 0.5
     """Where that box lies on the axis that is cut: 0 left or top, 1 right or bottom."""
     flip: bool = False
+    resampling: Resampling = "antialiased"
 
     def box(self, width: int, height: int, clip: FrameSize) -> Box:
         """The crop in a picture of this size, for a clip of that."""
@@ -76,35 +81,87 @@ def view_crops(count: int) -> tuple[Crop, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShortSideCrop:
+    """A cut of the size of a clip from the picture scaled to this short side, which is no smaller.
+
+    Bilinear, of four pixels each: what V-JEPA 2's published evaluation shows
+    (facebookresearch/vjepa2 at c2963a4, `evals/video_classification_frozen/utils.py`), where one
+    view is the centre and several go along the longer side.
+    """
+
+    short_side: int
+    view: int = 0
+    views: int = 1
+    flip: bool = False
+
+    def framing(self, width: int, height: int, clip: FrameSize) -> "Framing":
+        """How to cut a clip of that size from a picture of this."""
+        scaled = self._scaled(width, height)
+        if self.views == 1:
+            left = round((scaled.width - clip.width) / 2)
+            top = round((scaled.height - clip.height) / 2)
+        else:
+            step = (max(scaled) - min(clip)) // (self.views - 1)
+            left, top = (0, self.view * step) if height > width else (self.view * step, 0)
+        box = Box(left=left, top=top, width=clip.width, height=clip.height)
+        return Framing(width=width, height=height, box=box, scaled=scaled)
+
+    def _scaled(self, width: int, height: int) -> FrameSize:
+        if width < height:
+            return FrameSize(int(self.short_side * height / width), self.short_side)
+        return FrameSize(self.short_side, int(self.short_side * width / height))
+
+
+AnyCrop = Crop | ShortSideCrop
+
+
+@dataclass(frozen=True, kw_only=True)
 class Framing:
     """The size at which to decode a picture, and the box to cut from it there."""
 
     width: int
     height: int
     box: Box
+    scaled: FrameSize | None = None
+    """To what the decoded picture is scaled first, if to anything, `bilinear`."""
+    resampling: Resampling = "antialiased"
 
     def cut(
         self, picture: UInt8[np.ndarray, "h w c"], size: FrameSize
     ) -> UInt8[np.ndarray, "{size.height} {size.width} c"]:
         """The box of `picture`, resized to `size`."""
         box = self.box
+        if self.scaled is not None:
+            picture = cv2.resize(picture, self.scaled[::-1], interpolation=cv2.INTER_LINEAR)
         part = picture[box.top : box.top + box.height, box.left : box.left + box.width]
         if part.shape[:2] == size:
             return part
         shrinks = box.width * box.height > size.width * size.height
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        averages = shrinks and self.resampling == "antialiased"
+        interpolation = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
         return cv2.resize(part, (size.width, size.height), interpolation=interpolation)
 
 
-def frame_crop(crop: Crop, *, width: int, height: int, size: FrameSize) -> Framing:
+def frame_whole(crop: AnyCrop, *, width: int, height: int, size: FrameSize) -> Framing:
+    """How to cut a crop of `size` from a picture that is decoded as large as it is."""
+    if isinstance(crop, ShortSideCrop):
+        return crop.framing(width, height, size)
+    box = crop.box(width, height, size)
+    return Framing(width=width, height=height, box=box, resampling=crop.resampling)
+
+
+def frame_crop(crop: AnyCrop, *, width: int, height: int, size: FrameSize) -> Framing:
     """How to decode a `width` x `height` picture for a crop of `size`.
 
     A box at least twice as large as the clip is scaled while decoding, so that no full-size RGB
     picture is made; below that, scaling the whole picture costs more than it saves.
     """
-    box = crop.box(width, height, size)
+    whole = frame_whole(crop, width=width, height=height, size=size)
+    box = whole.box
+    if isinstance(crop, ShortSideCrop) or crop.resampling != "antialiased":
+        return whole
     if box.width < _LARGE * size.width or box.height < _LARGE * size.height:
-        return Framing(width=width, height=height, box=box)
+        return whole
     scaled_width = max(size.width, round(width * size.width / box.width))
     scaled_height = max(size.height, round(height * size.height / box.height))
     scaled = Box(

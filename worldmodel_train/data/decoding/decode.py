@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
-from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.decoding.crop import AnyCrop
+from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.facts import FrameSize
 
 ClipArray = UInt8[np.ndarray, "_ _ _ 3"]
@@ -57,11 +58,14 @@ class ClipRequest:
     start: float
     """Where the clip starts, in [0, 1): a share of the moments that leave room for it."""
     size: FrameSize
-    crop: Crop
+    crop: AnyCrop
     max_pixels: int
     """Largest picture that may be decoded."""
     exact: ExactFrames | None = None
     """The frames wanted, whatever `fps` and `start`; as many as `frames`."""
+    steps: FrameSteps | None = None
+    """How frames are counted off; None where time stamps choose them. `start` is then a share of
+    the places in a segment."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ from jaxtyping import Int64, UInt8
 
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.container import VideoTrack, read_track
-from worldmodel_train.data.decoding.crop import frame_crop
+from worldmodel_train.data.decoding.crop import frame_whole
 from worldmodel_train.data.decoding.decode import (
     ClipArray,
     ClipRequest,
@@ -31,7 +31,7 @@ _SAME_PICTURE = 0.5  # mean difference in grey levels
 class DecordDecoder:
     """Decodes with decord where its view of the file agrees with the container's.
 
-    Pictures of 8 bits and even sizes are PyAV's bit for bit, unless they are scaled while decoding.
+    Pictures of 8 bits and even sizes are PyAV's bit for bit, unless PyAV scales while it decodes.
     """
 
     def __init__(self) -> None:
@@ -109,16 +109,12 @@ def _read(
     _require_agreement(reader, track)
     height, width = reader[0].shape[:2]  # upright; the container's is not
     for index, request, clip in zip(indexes, requests, clips, strict=True):
-        framing = frame_crop(request.crop, width=width, height=height, size=request.size)
-        scaled = reader
-        if (framing.width, framing.height) != (width, height):
-            scaled = decord.VideoReader(
-                BytesIO(video), num_threads=1, width=framing.width, height=framing.height
-            )
-        frames, places = np.unique(index, return_inverse=True)
-        pictures = scaled.get_batch(frames.tolist()).asnumpy()
-        cuts = np.stack([framing.cut(picture, request.size) for picture in pictures])[places]
-        clip[...] = cuts[:, :, ::-1] if request.crop.flip else cuts
+        # decord would scale too, but darkens as it does: it sets none of libswscale's flags
+        framing = frame_whole(request.crop, width=width, height=height, size=request.size)
+        for frame in np.unique(index):
+            (picture,) = reader.get_batch([int(frame)]).asnumpy()
+            cut = framing.cut(picture, request.size)
+            clip[index == frame] = cut[:, ::-1] if request.crop.flip else cut
 
 
 def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:

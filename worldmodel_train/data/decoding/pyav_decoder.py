@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import av
 import av.error
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from jaxtyping import Float64, Int64, UInt8
 
 from worldmodel_train.data.decoding.container import OpenTrack, VideoTrack, open_track
@@ -21,6 +21,10 @@ from worldmodel_train.data.decoding.decode import (
 from worldmodel_train.data.decoding.spans import spans_to_decode
 
 _OF_SPARSE_DECODING = ("missing_frames", "false_keyframe", "corrupt_video")
+
+# Without the second, libswscale takes RGB from tables that are shared by two neighbours, cut off
+# twice: flat grey comes out up to two levels too dark, wherever the width is even.
+_SCALING = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT
 
 _Frames = Callable[[OpenTrack, Int64[np.ndarray, "m"]], Iterator[av.VideoFrame]]
 
@@ -149,6 +153,6 @@ class _Cutter:
         width, height = size[::-1] if turns % 2 else size
         scales = (width, height) != (frame.width, frame.height)
         rgb = self._reformatter.reformat(
-            frame, width, height, "rgb24", interpolation="BICUBIC" if scales else None
+            frame, width, height, "rgb24", interpolation=_SCALING if scales else None
         )
         return np.rot90(rgb.to_ndarray(), turns)

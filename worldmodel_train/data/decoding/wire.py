@@ -10,8 +10,9 @@ import struct
 import time
 from typing import Any
 
-from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.decoding.crop import AnyCrop, Crop, ShortSideCrop
 from worldmodel_train.data.decoding.decode import ClipRequest, ExactFrames
+from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.facts import FrameSize
 
 _HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
@@ -80,17 +81,23 @@ class Peer:
 
 def pack_request(request: ClipRequest) -> Message:
     """The request as JSON can carry it."""
-    exact = request.exact and vars(request.exact)
-    return {**vars(request), "crop": vars(request.crop), "exact": exact}  # asdict copies numbers
+    exact = request.exact and vars(request.exact)  # asdict copies numbers
+    steps = request.steps and vars(request.steps)
+    return {**vars(request), "crop": vars(request.crop), "exact": exact, "steps": steps}
 
 
 def unpack_request(message: Message) -> ClipRequest:
     """The request that `pack_request` packed."""
-    crop = dict(message["crop"])
-    crop["shapes"] = tuple((area, stretch) for area, stretch in crop["shapes"])
-    crop["stretch"] = tuple(crop["stretch"])
     exact = message["exact"]
     if exact is not None:
         exact = ExactFrames(numbers=tuple(exact["numbers"]), length=exact["length"])
-    size = FrameSize(*message["size"])
-    return ClipRequest(**{**message, "size": size, "crop": Crop(**crop), "exact": exact})
+    steps = message["steps"] and FrameSteps(**message["steps"])
+    size, crop = FrameSize(*message["size"]), _crop(message["crop"])
+    return ClipRequest(**{**message, "size": size, "crop": crop, "exact": exact, "steps": steps})
+
+
+def _crop(message: Message) -> AnyCrop:
+    if "short_side" in message:
+        return ShortSideCrop(**message)
+    shapes = tuple((area, stretch) for area, stretch in message["shapes"])
+    return Crop(**{**message, "shapes": shapes, "stretch": tuple(message["stretch"])})
