@@ -65,6 +65,8 @@ class DataFacts:
     """Where the recipe has the height and width of all clips."""
     classes: tuple[str, ...] | None = None
     """The classes whose numbers are the clips' labels; None where no labels are read."""
+    labels: Literal["one", "many"] = "one"
+    """Whether a clip has one class, or several are true of it."""
     kind: Literal["clips", "trajectories"] = "clips"
     """What is read: a method says in `takes` what it takes."""
     episodes: EpisodeFacts | None = None

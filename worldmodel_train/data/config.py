@@ -178,6 +178,9 @@ class DataConfig(StrictConfig):
     ] = None
     """Names of all classes, or a text file with one a line: then each clip has the number of the
     `label` in its sample's json, and samples without one of these are skipped. Null reads none."""
+    labels: Literal["one", "many"] = "one"
+    """`many` reads the list `labels` of the json instead: each clip has a row that is true at all
+    of its classes."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding."""
     loader: LoaderConfig = LoaderConfig()
@@ -194,6 +197,7 @@ class DataConfig(StrictConfig):
             ),
             held_out=held_out and self._facts(held_out, ("data", "held_out"), 0.0),
             classes=self.classes,
+            labels=self.labels,
         )
 
     def _facts(self, source: SourceConfig, key: KeyPath, share: float) -> SourceFacts:
@@ -259,6 +263,7 @@ class DataConfig(StrictConfig):
     ) -> "worldmodel_train.data.fixed.FixedClips":
         """Centre-cropped clips of a source, in the order of its shards."""
         from worldmodel_train.data.fixed import load_clips
+        from worldmodel_train.data.labels import label_reader
 
         loaded = load_clips(
             source,
@@ -266,7 +271,7 @@ class DataConfig(StrictConfig):
             limit=limit,
             decoder=self.decoder,
             clips_per_video=clips_per_video,
-            classes=self.classes,
+            labels=None if self.classes is None else label_reader(self.classes, self.labels),
         )
         return replace(loaded, length_index=self.length_index(source.clip.frames))
 
@@ -274,6 +279,12 @@ class DataConfig(StrictConfig):
         """Up to `limit` of the held-out clips, one of each video."""
         assert self.held_out is not None, "the recipe was checked for them"
         return self.held_out_clips(self.held_out, limit=limit, clips_per_video=1).as_read()
+
+    @model_validator(mode="after")
+    def _labels_have_classes(self) -> "DataConfig":
+        if self.labels == "many" and self.classes is None:
+            raise ValueError("labels=many needs classes; name them, or a file with one a line")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> "DataConfig":

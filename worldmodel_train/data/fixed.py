@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
@@ -21,7 +21,7 @@ from worldmodel_train.data.decoding.decode import (
 )
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.health import shown
-from worldmodel_train.data.labels import ClassNumbers, label_of
+from worldmodel_train.data.labels import Label, LabelReader, label_text, stack_labels
 from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
@@ -45,8 +45,8 @@ class FixedClips:
     skipped: tuple[Skip, ...]
     times: Float[Tensor, "b t"] | None = None
     """Seconds from the first picture of a clip's video to each of the clip's."""
-    class_numbers: Int64[Tensor, "b"] | None = None
-    """The numbers of the labels, where the classes are known."""
+    class_numbers: Int64[Tensor, "b"] | Bool[Tensor, "b classes"] | None = None
+    """The numbers of the labels, or which classes each has, where the classes are known."""
     length_index: int = 0
     """Which of the clip lengths that are trained on is theirs, or nearest."""
 
@@ -68,12 +68,12 @@ def load_clips(
     limit: int,
     decoder: DecoderConfig,
     clips_per_video: int = 1,
-    classes: Sequence[str] | None = None,
+    labels: LabelReader | None = None,
 ) -> FixedClips:
     """Up to `limit` centre-cropped clips, the same on every call; bad samples are left out.
 
-    Clips of one video follow each other, their starts spread evenly over it. With `classes`, a
-    sample of none of them is bad. Raises ValueError if no video can be used.
+    Clips of one video follow each other, their starts spread evenly over it. With `labels`, a
+    sample that has none of their classes is bad. Raises ValueError if no video can be used.
     """
     if source.streams:
         raise ValueError(
@@ -82,17 +82,16 @@ def load_clips(
     shards = ShardSet(resolve_shards(source))
     clips: list[UInt8[np.ndarray, "t h w c"]] = []
     keys: list[str] = []
-    labels: list[str | None] = []
+    texts: list[str | None] = []
     times: list[Float64[np.ndarray, "t"]] = []
-    numbers: list[int] = []
-    known = None if classes is None else ClassNumbers(classes)
+    numbers: list[Label] = []
     skipped: list[Skip] = []
     with DecodeProcess(decoder) as process:
         for number in range(len(shards)):
             try:
                 sample = shards.sample(number, DESCRIBED_VIDEOS)
-                label = label_of(sample)
-                found = [known.number_of(sample)] if known else []
+                text = label_text(sample)
+                found = [labels.label(sample)] if labels else []
                 requests = _requests(source, size, decoder, clips_per_video)
                 made, decoded = _clips(process, sample, requests)
             except SampleError as error:
@@ -101,7 +100,7 @@ def load_clips(
                 continue
             clips += list(made)
             keys += [sample.key] * len(made)
-            labels += [label] * len(made)
+            texts += [text] * len(made)
             times += decoded.times
             numbers += found * len(made)
             if len(clips) >= limit:
@@ -109,13 +108,18 @@ def load_clips(
     for skip in skipped:
         _log.warning("skipped %s", shown(skip))
     if not clips:
-        raise ValueError(f"data: source '{source.name}' has no video that can be decoded")
+        reasons = Counter(skip.reason for skip in skipped)
+        counts = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common()) or "it is empty"
+        raise ValueError(
+            f"data: source '{source.name}' has no video that can be used ({counts}). "
+            f"{remedy(reasons)}"
+        )
     return FixedClips(
         clips=torch.from_numpy(np.stack(clips[:limit])),
         keys=tuple(keys[:limit]),
-        labels=tuple(labels[:limit]),
+        labels=tuple(texts[:limit]),
         times=torch.from_numpy(np.stack(times[:limit]).astype(np.float32)),
-        class_numbers=torch.tensor(numbers[:limit]) if known else None,
+        class_numbers=stack_labels(numbers[:limit]) if labels else None,
         skipped=tuple(skipped),
     )
 
