@@ -76,13 +76,13 @@ class ManyLabels:
         names = described.get("labels")
         if names is None and described.get("label") is not None:
             raise SampleError(Skip(ONLY_ONE, sample.shard, sample.key))
-        known = isinstance(names, list) and all(
-            isinstance(name, str) and name in self._numbers for name in names
-        )
-        if not known:
-            raise SampleError(Skip("bad_label", sample.shard, sample.key))
         true = np.zeros(len(self._numbers), dtype=bool)
-        true[[self._numbers[name] for name in names]] = True
+        # anything but a list of names is no class either
+        for name in names if isinstance(names, list) else [None]:
+            number = self._numbers.get(name) if isinstance(name, str) else None
+            if number is None:
+                raise SampleError(Skip("bad_label", sample.shard, sample.key))
+            true[number] = True
         return true
 
 
