@@ -65,6 +65,8 @@ class DataFacts:
     """Where the recipe has the height and width of all clips."""
     classes: tuple[str, ...] | None = None
     """The classes whose numbers are the clips' labels; None where no labels are read."""
+    labels: Literal["one", "many"] = "one"
+    """Whether a clip has one class, or several are true of it."""
     clips_per_video: int = 1
     """Clips of one video that follow each other in a micro-batch."""
     kind: Literal["clips", "trajectories", "latents"] = "clips"

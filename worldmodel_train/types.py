@@ -77,8 +77,9 @@ class Clips:
     """The position of each in the run's order of samples."""
     length_index: int = 0
     """Which of the clip lengths of the recipe's sources this is, in the order they are named."""
-    labels: Int[Tensor, "b"] | None = None
-    """The number of each clip's class, where the recipe has a list of them."""
+    labels: Int[Tensor, "b"] | Bool[Tensor, "b classes"] | None = None
+    """The number of each clip's class, where the recipe has a list of them; with `data.labels:
+    many` which of all classes are true of it."""
     times: Float[Tensor, "b t"] | None = None
     """Seconds from the first picture of a clip's video to each of the clip's."""
 
@@ -141,7 +142,7 @@ class Latents:
 
     tokens: Float[Tensor, "b n d"]
     """All of a clip's tokens, or some of them."""
-    labels: Int[Tensor, "b"] | None = None
+    labels: Int[Tensor, "b"] | Bool[Tensor, "b classes"] | None = None
     """The number of each clip's class, where it was known."""
     samples: tuple[int, ...] = ()
     """The position of each clip in the run's order of samples."""

@@ -113,10 +113,15 @@ def test_parts_are_packed_and_merged(tmp_path, folder):
     assert wmt("check", out, "--workers", 1).exit_code == 0
 
 
-def test_a_video_in_two_parts_is_counted(tmp_path, folder):
-    (folder / "1.mp4").write_bytes((folder / "0.mp4").read_bytes())
+def test_a_video_in_two_parts_is_counted_and_each_part_knows_all_classes(tmp_path, folder):
+    for name, label in (("0.mp4", "walk"), ("1.mp4", "run")):
+        (folder / label).mkdir()
+        (folder / label / name).write_bytes((folder / "0.mp4").read_bytes())
+    for name in ("0.mp4", "1.mp4"):
+        (folder / name).unlink()
     for part in ("1/2", "2/2"):
         wmt("pack", folder, tmp_path / "out", "--workers", 1, "--part", part)
+        assert (tmp_path / "out/classes.txt").read_text() == "run\nwalk\n"
     merged = wmt("merge", tmp_path / "out")
     assert "1 video packed by more than one part, so in the set twice" in merged.stdout
 

@@ -6,13 +6,14 @@ from functools import partial
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.decode import Decoder
 from worldmodel_train.data.feed import EmptyTensors, Feed
+from worldmodel_train.data.labels import stack_labels
 from worldmodel_train.data.shards.source import Source
 from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS, VIDEOS
 from worldmodel_train.types import Clips, Skip
@@ -77,8 +78,8 @@ class ClipBatches:
         return read, tuple(skip for clip in clips for skip in clip.skipped)
 
 
-def _labels(clips: Sequence[Clip]) -> Int64[Tensor, "b"] | None:
-    """The numbers of the clips' classes, if they have any."""
+def _labels(clips: Sequence[Clip]) -> Int64[Tensor, "b"] | Bool[Tensor, "b classes"] | None:
+    """The numbers of the clips' classes, or which classes they have, if labels are read."""
     labels = [clip.label for clip in clips if clip.label is not None]
     assert len(labels) in (0, len(clips)), "all have a label, or none"
-    return torch.tensor(labels) if labels else None
+    return stack_labels(labels) if labels else None

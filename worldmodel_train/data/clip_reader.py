@@ -20,7 +20,7 @@ from worldmodel_train.data.decoding.decode import (
 )
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.health import shown
-from worldmodel_train.data.labels import ClassNumbers
+from worldmodel_train.data.labels import Label, label_reader
 from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.data.sample_reader import Drawn, SampleReader
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
@@ -38,8 +38,8 @@ class Clip:
     key: str
     times: Float64[np.ndarray, "t"]
     """Seconds from its video's first picture to each of its own."""
-    label: int | None
-    """The number of its class, where labels are read."""
+    label: Label | None
+    """The number of its class, or which classes it has, where labels are read."""
     skipped: tuple[Skip, ...] = ()
 
 
@@ -56,7 +56,7 @@ class ClipReader:
         self._data = data
         self._decoder = decoder
         self._seed = seed
-        self._classes = None if data.classes is None else ClassNumbers(data.classes)
+        self._labels = None if data.classes is None else label_reader(data.classes, data.labels)
         self._samples = SampleReader(data.sources, data.loader, sources, seed=seed)
 
     def num_frames(self, sample: int) -> int:
@@ -75,7 +75,7 @@ class ClipReader:
 
         def cut(drawn: Drawn) -> list[Clip]:
             source, attempt, encoded = drawn.source, drawn.attempt, drawn.sample
-            label = self._classes and self._classes.number_of(encoded)
+            label = self._labels.label(encoded) if self._labels else None
             config = self._data.sources[source]
             requests = [self.request(config, sample + i, attempt) for i in range(clips)]
             decoded = decode_sample(self._decoder, encoded, requests, frames)

@@ -21,6 +21,7 @@ from worldmodel_train.facts import ClipShape, DataFacts, FrameSize, Misfit, Sour
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
     import worldmodel_train.data.fixed
+    import worldmodel_train.data.labels
     import worldmodel_train.data.loader
     import worldmodel_train.protocols
     import worldmodel_train.types
@@ -122,6 +123,9 @@ class DataConfig(StrictConfig):
     ] = None
     """Names of all classes, or a text file with one a line: then each clip has the number of the
     `label` in its sample's json, and samples without one of these are skipped. Null reads none."""
+    labels: Literal["one", "many"] = "one"
+    """`many` reads the list `labels` of the json instead: each clip has a row that is true at all
+    of its classes."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding."""
     loader: LoaderConfig = LoaderConfig()
@@ -139,6 +143,7 @@ class DataConfig(StrictConfig):
             held_out=held_out and self._facts(held_out, ("data", "held_out"), 0.0),
             classes=self.classes,
             clips_per_video=self.loader.clips_per_video,
+            labels=self.labels,
         )
 
     def _facts(self, source: SourceConfig, key: KeyPath, share: float) -> SourceFacts:
@@ -224,7 +229,7 @@ class DataConfig(StrictConfig):
             limit=limit,
             decoder=self.decoder,
             clips_per_video=clips_per_video,
-            classes=self.classes,
+            labels=self._label_reader(),
         )
         return replace(loaded, length_index=self.length_index(source.clip.frames))
 
@@ -249,9 +254,14 @@ class DataConfig(StrictConfig):
             size=self.augment.frame_size,
             decoder=self.decoder,
             views=ViewGrid(segments=segments, crops=crops),
-            classes=self.classes,
+            labels=self._label_reader(),
             share=(first, every),
         )
+
+    def _label_reader(self) -> "worldmodel_train.data.labels.LabelReader | None":
+        from worldmodel_train.data.labels import label_reader
+
+        return None if self.classes is None else label_reader(self.classes, self.labels)
 
     def held_out_content(self, limit: int) -> "worldmodel_train.types.Clips":
         """Up to `limit` of the held-out clips, one of each video."""
@@ -266,6 +276,12 @@ class DataConfig(StrictConfig):
                 f"augment.size={list(size)} with protocol=vjepa2, whose clips are square; "
                 f"use augment.size={min(size)}, or protocol=ours"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_have_classes(self) -> "DataConfig":
+        if self.labels == "many" and self.classes is None:
+            raise ValueError("labels=many needs classes; name them, or a file with one a line")
         return self
 
     @model_validator(mode="after")

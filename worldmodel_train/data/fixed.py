@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from worldmodel_train.data.config import DecoderConfig, SourceConfig
@@ -20,7 +20,7 @@ from worldmodel_train.data.decoding.decode import (
 )
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.health import shown
-from worldmodel_train.data.labels import ClassNumbers, label_of
+from worldmodel_train.data.labels import Label, LabelReader, label_text, stack_labels
 from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
@@ -45,8 +45,8 @@ class FixedClips:
     skipped: tuple[Skip, ...]
     times: Float[Tensor, "b t"] | None = None
     """Seconds from the first picture of a clip's video to each of the clip's."""
-    class_numbers: Int64[Tensor, "b"] | None = None
-    """The numbers of the labels, where the classes are known."""
+    class_numbers: Int64[Tensor, "b"] | Bool[Tensor, "b classes"] | None = None
+    """The numbers of the labels, or which classes each has, where the classes are known."""
     length_index: int = 0
     """Which of the clip lengths that are trained on is theirs, or nearest."""
 
@@ -73,8 +73,8 @@ class Views:
     key: str
     label: str | None
     """What its json names."""
-    class_number: int | None
-    """The number of the label, where the classes are known."""
+    class_number: Label | None
+    """The number of the label, or which classes it has, where the classes are known."""
 
 
 def each_video(
@@ -83,28 +83,28 @@ def each_video(
     size: FrameSize,
     decoder: DecoderConfig,
     views: ViewGrid,
-    classes: Sequence[str] | None = None,
+    labels: LabelReader | None = None,
     share: tuple[int, int] = (0, 1),
 ) -> Generator[Views | Skip, None, None]:
     """The views of each video in the order of the shards, one video in memory at a time.
 
     `share` is (first, every): the samples whose numbers are first, first + every ... A bad sample
-    is a Skip in its place; with `classes`, one of none of them is bad. Raises ValueError where the
-    source is a stream, or the decoder was waited for too often.
+    is a Skip in its place; with `labels`, one that has none of their classes is bad. Raises
+    ValueError where the source is a stream, or the decoder was waited for too often.
     """
     if source.streams:
         raise ValueError(
             f"data: source '{source.name}' is a stream; fixed clips need shards on a file system"
         )
     shards = ShardSet(resolve_shards(source))
-    known = None if classes is None else ClassNumbers(classes)
     requests = view_requests(source, size, views, max_pixels=decoder.max_pixels)
     lost: list[Skip] = []
     with DecodeProcess(decoder) as process:
         for number in range(share[0], len(shards), share[1]):
             try:
                 sample = shards.sample(number, DESCRIBED_VIDEOS)
-                label, class_number = label_of(sample), known and known.number_of(sample)
+                label = label_text(sample)
+                class_number = None if labels is None else labels.label(sample)
                 clips, decoded = _clips(process, sample, requests)
             except SampleError as error:
                 yield error.skip
@@ -129,20 +129,25 @@ def load_clips(
     limit: int,
     decoder: DecoderConfig,
     clips_per_video: int = 1,
-    classes: Sequence[str] | None = None,
+    labels: LabelReader | None = None,
 ) -> FixedClips:
     """Up to `limit` centre-cropped clips, the same on every call; bad samples are left out.
 
-    Clips of one video follow each other, their starts spread evenly over it. With `classes`, a
-    sample of none of them is bad. Raises ValueError if no video can be used.
+    Clips of one video follow each other, their starts spread evenly over it. With `labels`, a
+    sample that has none of their classes is bad. Raises ValueError if no video can be used.
     """
     views = ViewGrid(segments=clips_per_video)
-    videos = each_video(source, size=size, decoder=decoder, views=views, classes=classes)
+    videos = each_video(source, size=size, decoder=decoder, views=views, labels=labels)
     found, skipped = _collected(videos, limit)
     for skip in skipped:
         _log.warning("skipped %s", shown(skip))
     if not found:
-        raise ValueError(f"data: source '{source.name}' has no video that can be decoded")
+        reasons = Counter(skip.reason for skip in skipped)
+        counts = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common()) or "it is empty"
+        raise ValueError(
+            f"data: source '{source.name}' has no video that can be used ({counts}). "
+            f"{remedy(reasons)}"
+        )
     owners = [video for video in found for _ in video.clips][:limit]
     numbers = [video.class_number for video in owners if video.class_number is not None]
     return FixedClips(
@@ -150,7 +155,7 @@ def load_clips(
         keys=tuple(video.key for video in owners),
         labels=tuple(video.label for video in owners),
         times=torch.cat([video.times for video in found])[:limit],
-        class_numbers=None if classes is None else torch.tensor(numbers),
+        class_numbers=stack_labels(numbers) if labels else None,
         skipped=tuple(skipped),
     )
 

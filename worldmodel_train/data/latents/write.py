@@ -15,6 +15,7 @@ from torch import Tensor
 
 from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.data.fixed import Views
+from worldmodel_train.data.labels import Label, stack_labels
 from worldmodel_train.data.latents.folder import TYPES
 from worldmodel_train.data.latents.index import (
     INDEX,
@@ -52,7 +53,7 @@ class _Shard:
     """What has been encoded since the last shard was written."""
 
     tokens: list[Float[Tensor, "_ n d"]] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     skipped: int = 0
     next_video: int = 0
@@ -62,7 +63,7 @@ class _Shard:
         """The bytes of the file."""
         tensors = {"tokens": torch.cat(self.tokens)}
         if self.labels:
-            tensors["labels"] = torch.tensor(self.labels)
+            tensors["labels"] = stack_labels(self.labels)
         notes = {"next_video": self.next_video, "skipped": self.skipped, "keys": self.keys}
         return save(tensors, metadata={name: json.dumps(note) for name, note in notes.items()})
 

@@ -36,15 +36,15 @@ class Library:
 
         `suffix` is the one that the set was published with.
         """
-        match self._found.get(stem, []):
-            case []:
-                file = stem + suffix
-                return Entry(source=file, path=self._root / file, name=stem)
-            case [one]:
-                return replace(one, label=None, name=stem)
-            case [first, second, *_]:
-                detail = f"{first.source} and {second.source} are both named so; keep one"
-                return replace(first, label=None, name=stem, left_out=("ambiguous", detail))
+        found = self._found.get(stem, [])
+        if not found:
+            file = stem + suffix
+            return Entry(source=file, path=self._root / file, name=stem)
+        entry = replace(found[0], label=None, name=stem)
+        if len(found) > 1:
+            detail = f"{entry.source} and {found[1].source} are both named so; keep one"
+            return replace(entry, left_out=("ambiguous", detail))
+        return entry
 
     def unread(self) -> Iterator[Entry]:
         """The places below the folder that were not looked into."""

@@ -73,6 +73,8 @@ def test_a_window_before_the_action_is_cut_and_begins_with_the_video_at_the_earl
         (0.0, 0.01),
     ]
     assert [info.frames for info in packed.infos] == [4, 4, 1]
+    # so that a clip of 4 frames at 10 fps can begin nowhere else
+    assert [info.duration for info in packed.infos[:2]] == [pytest.approx(0.4)] * 2
 
 
 @pytest.mark.parametrize(
