@@ -70,11 +70,12 @@ def future_group(
     It has one mask group, for which a predictor takes the mask token of its first.
     """
     clips = held_out.clips[rows]
-    masks = _past_and_future(model.token_grid(clips), num_seen, len(clips))
+    masks = past_and_future(model.token_grid(clips), num_seen, len(clips))
     return ClipGroup(clips=clips, masks=(masks,), length_index=held_out.length_index)
 
 
-def _past_and_future(grid: TokenGrid, num_seen: int, num_clips: int) -> Masks:
+def past_and_future(grid: TokenGrid, num_seen: int, num_clips: int) -> Masks:
+    """The first `num_seen` tubelets as context and the others as one target set, of each clip."""
     tokens = torch.arange(grid.num_tokens).expand(num_clips, -1)
     border = num_seen * grid.height * grid.width
     return Masks(

@@ -191,9 +191,7 @@ class LatentDecoder(nn.Module):
         with torch.no_grad():
             return self.latent_model(clips.device).encode(clips)
 
-    def _some_tokens(
-        self, rows: int, grid: TokenGrid, device: torch.device
-    ) -> Int[Tensor, "b k"]:
+    def _some_tokens(self, rows: int, grid: TokenGrid, device: torch.device) -> Int[Tensor, "b k"]:
         """Ids of random tokens of each clip, as many for all, in order of place."""
         least = max(1, round(self.config.least_kept * grid.num_tokens))
         kept = int(torch.randint(least, grid.num_tokens + 1, ()))
