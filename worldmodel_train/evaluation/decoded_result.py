@@ -84,11 +84,11 @@ def _verdict(scores: PixelScores, videos: Sequence[str]) -> Verdict:
     lead = scores.psnr[TRAINED] - rivals[best]
     mean, spread = float(lead.mean()), over_videos(lead, videos)
     good = mean > _CLEAR * spread
-    word = "beats" if good else "does not clearly beat" if mean > 0 else "loses to"
+    word = "ahead of" if good else "not clearly ahead of" if mean > 0 else "behind"
     title = _title(scores)
     return Verdict(
         good=good,
-        claim=f"{title[0].upper()}{title[1:]} {word} the {best}.",
+        claim=f"{title[0].upper()}{title[1:]}: {word} the {best}.",
         text=f"{mean:+.2f} dB, ± {spread:.2f} with other videos.",
     )
 

@@ -1,11 +1,23 @@
 """Clips cut into the pixels of their tokens, and put together again."""
 
+from dataclasses import dataclass
+
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldmodel_train.models.token_fit import TubeletSize
 from worldmodel_train.types import TokenGrid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tubelet:
+    """The size of a token in pixels."""
+
+    tubelet: int
+    """Frames."""
+    patch: int
+    """Height and width."""
 
 
 def cut_tubelets(clips: UInt8[Tensor, "b t h w c"], size: TubeletSize) -> Float[Tensor, "b n p"]:

@@ -24,7 +24,7 @@ from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.position import Places
 from worldmodel_train.models.token_fit import one_length, token_misfits
 from worldmodel_train.models.token_sets import lay_flat
-from worldmodel_train.models.tubelet_pixels import cut_tubelets, join_tubelets
+from worldmodel_train.models.tubelet_pixels import Tubelet, cut_tubelets, join_tubelets
 from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.protocols import EmaPair, LatentPredictor, ParameterGroup
 from worldmodel_train.types import Clips, Losses, TokenGrid
@@ -112,7 +112,8 @@ class Decoder(nn.Module):
         self, latents: Float[Tensor, "b k d"], index: Int[Tensor, "#b k"], grid: TokenGrid
     ) -> Float[Tensor, "b k p"]:
         """The tubelets, in fp32; mid-grey is where the linear map begins."""
-        tokens = self.places.add(self.embed(latents), index, grid)
+        tokens = self.embed(lay_flat([latents])).unflatten(0, latents.shape[:2])
+        tokens = self.places.add(tokens, index, grid)
         group = self.places.group(index, None, grid, len(latents))
         flat = self.norm(self.blocks(lay_flat([tokens]), [group]))
         return (0.5 + self.head(flat).float()).unflatten(0, latents.shape[:2])
@@ -126,7 +127,7 @@ class LatentDecoder(nn.Module):
         self.config = config
         self.jepa = jepa
         encoder = _target_encoder(jepa, torch.device("cpu"))
-        self.size = encoder.patch_embed
+        self.size = Tubelet(tubelet=encoder.patch_embed.tubelet, patch=encoder.patch_embed.patch)
         self.decoder = Decoder(config.size, encoder)
 
     def training_losses(self, content: Clips) -> Losses:

@@ -25,8 +25,8 @@ class InitParts:
         for name, part in parts.items():
             if part.part == WHOLE:
                 raise CheckpointError(
-                    f"train.init.parts.{name}.part={WHOLE} is a whole objective; name a part such as "
-                    "target_encoder, or begin from all of it by train.init.checkpoint"
+                    f"train.init.parts.{name}.part={WHOLE} is a whole objective; name a part "
+                    "such as target_encoder, or begin from all of it by train.init.checkpoint"
                 )
         found_at = {
             name: find_checkpoint(part.checkpoint, _key(name)) for name, part in parts.items()
