@@ -80,7 +80,7 @@ class Config(StrictConfig):
         encoder = _target_encoder(jepa, torch.device("cpu"))
         for key, message in token_misfits(encoder.patch_embed, data, key=f"{jepa.origin}: encoder"):
             raise ValueError(f"{'.'.join(map(str, key))}: {message}")
-        if self.perceptual.depth > len(encoder.blocks):
+        if self.perceptual.weight > 0 and self.perceptual.depth > len(encoder.blocks):
             raise ValueError(
                 f"method.perceptual.depth={self.perceptual.depth}, but the encoder of "
                 f"{jepa.origin} has {len(encoder.blocks)} blocks; use fewer"
