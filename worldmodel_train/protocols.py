@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from typing_extensions import TypeVar
 
@@ -174,6 +174,34 @@ class LatentPredictor(Encoder, Protocol):
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
         """Predicted and target latents, one pair for each mask group."""
+        ...
+
+
+@runtime_checkable
+class LatentRenderer(Protocol):
+    """What shows the latents of a `LatentPredictor` as pixels, those that it predicts too.
+
+    A tubelet is the pixels of a token, from 0 to 1.
+    """
+
+    def latent_model(self, device: torch.device) -> LatentPredictor:
+        """The model whose latents it shows; another run has trained it."""
+        ...
+
+    def tubelets(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n p"]:
+        """The tubelets of whole clips."""
+        ...
+
+    def decode(
+        self, latents: Float[Tensor, "b k d"], index: Int[Tensor, "#b k"], grid: TokenGrid
+    ) -> Float[Tensor, "b k p"]:
+        """What it takes the tubelets of these tokens to be, given nothing but their latents."""
+        ...
+
+    def clips(
+        self, tubelets: Float[Tensor, "b n p"], grid: TokenGrid
+    ) -> UInt8[Tensor, "b t h w c"]:
+        """Whole clips put together from tubelets."""
         ...
 
 

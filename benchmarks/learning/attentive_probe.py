@@ -16,9 +16,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
-from worldmodel_train.cli.objectives import trained_objective, untrained_objective
+from benchmarks.learning.as_drawn import as_drawn
+from worldmodel_train.cli.objectives import trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.data.config import DataConfig, SourceConfig
 from worldmodel_train.data.fixed import FixedClips
@@ -26,10 +26,7 @@ from worldmodel_train.evaluation.classification_scores import measure_accuracies
 from worldmodel_train.probes.attentive import AttentiveProbes
 from worldmodel_train.probes.linear import linear_accuracy
 from worldmodel_train.probes.pooled_features import pooled_pixels
-from worldmodel_train.recipe import Recipe, load_recipe, load_stored_recipe, resolved_yaml
-from worldmodel_train.training.checkpoints.files import RECIPE
-from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
-from worldmodel_train.training.checkpoints.imported import save_imported
+from worldmodel_train.recipe import Recipe, load_recipe
 from worldmodel_train.training.run import pretrain
 
 MOST_CLIPS = 10_000
@@ -43,7 +40,7 @@ def main(
 ) -> None:
     """Print the accuracy on held-out drawers of each encoder."""
     with TemporaryDirectory() as folder:
-        encoders = {"trained": run, "untrained": _as_drawn(run, Path(folder) / "drawn")}
+        encoders = {"trained": run, "untrained": as_drawn(run, Path(folder) / "drawn")}
         accuracies = {
             name: [
                 _accuracy(_probe_recipe(encoder, Path(folder) / f"{name}_{seed}", seed, steps))
@@ -55,15 +52,6 @@ def main(
     accuracies["pooled 8x8 pixels, linear"] = [_of_pixels(recipe)]
     accuracies["chance"] = [1 / len(recipe.data.classes or ())]
     Console().print(_table(accuracies, steps))
-
-
-def _as_drawn(run: Path, out: Path) -> Path:
-    """A run directory with the weights that `run` started from."""
-    recipe = load_stored_recipe(find_checkpoint(run, "--run") / RECIPE)
-    objective = untrained_objective(recipe)
-    assert isinstance(objective, nn.Module)
-    save_imported(CheckpointFolder(out), objective.state_dict(), resolved_yaml(recipe))
-    return out
 
 
 def _probe_recipe(encoder: Path, run_dir: Path, seed: int, steps: int) -> Recipe:

@@ -5,11 +5,13 @@ import inspect
 import torch
 
 from worldmodel_train.config.components import component_configs
+from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
+from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.recipe import FAMILIES
 from worldmodel_train.types import ClipGroup, Clips, Latents, MaskedClips, Masks, Trajectories
 
-# A probe has no weights without another run's; what it needs is in its own tests.
+# A probe needs labels as well as another run; what it needs is in its own tests.
 METHODS = {
     name: config.tiny()
     for family in FAMILIES
@@ -24,6 +26,21 @@ V_JEPA_1 = {
 CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)}
 MASKED = {name: config for name, config in CONFIGS.items() if hasattr(config, "masks")}
 SETS = 2  # target sets of each mask group
+
+
+def build(config):
+    """The objective; parts of other runs are a tiny V-JEPA, always with the same weights."""
+    held = [name for name, value in config if isinstance(value, PartConfig)]
+    if not held:
+        return config.build()
+    clip = SourceFacts(key=("data", "sources", 0), clip=ClipShape(4, 16, 24), share=1.0)
+    return config.build(DataFacts(sources=(clip,)), **{name: _frozen_jepa() for name in held})
+
+
+def _frozen_jepa():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return FrozenPart(METHODS["jepa/vjepa"].build(), origin="a tiny V-JEPA")
 
 
 def content_for(config, objective):

@@ -95,6 +95,7 @@ def test_a_part_begins_as_the_part_it_names_and_the_others_as_they_are_drawn(fin
     [
         ({"encoder": "encoder"}, "leaves teacher, which follows it"),
         ({"enc": "encoder"}, r"train\.init\.parts\.enc\.checkpoint: the objective has no enc, but"),
+        ({"predictor": "."}, r"train\.init\.parts\.predictor\.part=\. is a whole objective"),
         ({"predictor": "encoder"}, r"encoder of .*, for train\.init\.parts\.predictor"),
     ],
 )

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from worldmodel_train.facts import DataFacts
-from worldmodel_train.models.frozen import FrozenPart, PartConfig
+from worldmodel_train.models.frozen import WHOLE, FrozenPart, PartConfig
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, load_stored_recipe
@@ -78,10 +78,12 @@ def load_part(config: PartConfig, *, key: str) -> FrozenPart:
     checkpoint = find_checkpoint(config.checkpoint, f"{key}.checkpoint")
     objective = trained_objective(checkpoint)
     try:
-        part = objective.get_submodule(config.part)
+        part = objective.get_submodule(config.module)
     except AttributeError:
         known = ", ".join(name for name, _ in objective.named_children())
         raise CheckpointError(
-            f"{key}.part={config.part} is no part of {checkpoint}, which has {known}"
+            f"{key}.part={config.part} is no part of {checkpoint}, which has {known}; "
+            f"{WHOLE} is all of it"
         ) from None
-    return FrozenPart(part, origin=f"{config.part} of {checkpoint}")
+    origin = str(checkpoint) if config.part == WHOLE else f"{config.part} of {checkpoint}"
+    return FrozenPart(part, origin=origin)

@@ -66,7 +66,7 @@ class Album:
             latents = torch.cat(list(encode_in_batches(model, clips, self.batch_size)))
             rows.append(enlarge(pca_colors(latents, grid), *frames.shape[2:4]))
         sheets = [tile(sheet) for sheet in torch.stack(rows, dim=1)]
-        titles = [self._title(index) for index in self.chosen.tolist()]
+        titles = [self.title(index) for index in self.chosen.tolist()]
         return Gallery(
             title="Features as colours",
             shows="Frames above trained and untrained features as colours",
@@ -109,7 +109,7 @@ class Album:
         order = sorted(range(len(keys)), key=lambda index: (turn[index], index))
         return torch.tensor(sorted(order[:wanted]))
 
-    def _title(self, index: int) -> str:
+    def title(self, index: int) -> str:
         """The clip's label, or where it has none the key of its video."""
         label = self.held_out.labels[index]
         return printable(self.held_out.keys[index] if label is None else label, LONGEST_TITLE)

@@ -1,6 +1,7 @@
 """Writes `report.html`: one file that needs nothing else, not even JavaScript."""
 
 import base64
+import mimetypes
 import os
 from pathlib import Path
 
@@ -68,8 +69,9 @@ def _chart(measurement: Measurement, name: str) -> Markup:
 
 def _inline(picture: Picture, run_dir: Path) -> str:
     """The picture as a data URL."""
+    kind, _ = mimetypes.guess_type(picture.file)
     content = base64.b64encode((run_dir / picture.file).read_bytes()).decode("ascii")
-    return f"data:image/png;base64,{content}"
+    return f"data:{kind};base64,{content}"
 
 
 def _recipe_text(run_dir: Path) -> str | None:

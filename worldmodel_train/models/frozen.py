@@ -12,6 +12,9 @@ from torch import nn
 
 from worldmodel_train.config import StrictConfig
 
+WHOLE = "."
+"""The part that is a whole objective."""
+
 
 class PartConfig(StrictConfig):
     """A part of another run's objective."""
@@ -19,7 +22,12 @@ class PartConfig(StrictConfig):
     checkpoint: Path
     """A run directory (its last checkpoint is taken) or a checkpoint, as `wmt import` writes it."""
     part: str = Field(min_length=1)
-    """Which module of that objective, such as target_encoder."""
+    """Which module of that objective, such as target_encoder; `.` for all of it."""
+
+    @property
+    def module(self) -> str:
+        """The part's name as torch has it, in which a module itself is the empty one."""
+        return "" if self.part == WHOLE else self.part
 
 
 class FrozenPart:

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from worldmodel_train.models.frozen import PartConfig
+from worldmodel_train.models.frozen import WHOLE, PartConfig
 from worldmodel_train.models.strict_state import CheckpointError, differences, refuse_differences
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.files import Shapes
@@ -22,6 +22,12 @@ class InitParts:
 
     def __init__(self, parts: Mapping[str, PartConfig], shapes: Shapes) -> None:
         self._parts = parts
+        for name, part in parts.items():
+            if part.part == WHOLE:
+                raise CheckpointError(
+                    f"train.init.parts.{name}.part={WHOLE} is a whole objective; name a part "
+                    "such as target_encoder, or begin from all of it by train.init.checkpoint"
+                )
         found_at = {
             name: find_checkpoint(part.checkpoint, _key(name)) for name, part in parts.items()
         }
