@@ -1,11 +1,12 @@
-"""Short runs of any method on clips that change from step to step, and what alarms they give."""
+"""Short runs of any method on clips whose light changes, and the alarms they give."""
 
 import json
-import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from tests.contracts.methods import content_for
 from tests.training import toy_run as toy
@@ -15,55 +16,67 @@ from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import Batch, Content, Origin
 
-STEPS = 40
+Contents = Callable[[int], Content]
 
 
-def given(run_dir: Path) -> dict[str, str]:
-    """The alarms that a run has given, by name."""
-    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
-    return {
-        name: text for line in lines for name, text in json.loads(line).get("alarms", {}).items()
-    }
+def rate(peak: float) -> dict[str, Any]:
+    """A constant learning rate after a short warm-up."""
+    return {"lr": {"name": "warmup_constant", "start": 1e-4, "peak": peak, "warmup_steps": 5}}
 
 
-def run(
-    run_dir: Path, config: Any, *, objective: Any = None, optim: Any = (), seed: int = 0,
-    seconds_to_read: float = 0.0, steps: int = STEPS,
-) -> dict[str, str]:  # fmt: skip
-    """The alarms of a run; `optim` replaces settings of the toy's, `objective` what is built."""
-    build = objective or config.build
-    example = build()
-    content = content_for(config, example)
-    settings = toy.OPTIM | ({"ema": None} if not follows(example) else {}) | dict(optim)
+HEALTHY = rate(1e-3) | {"ema": {"name": "linear", "start": 0.99, "end": 1.0}}
+
+
+def alarms_of(
+    run_dir: Path,
+    build: Callable[[], Any],
+    contents: Contents,
+    optim: Mapping[str, Any],
+    steps: int = 40,
+) -> set[str]:
+    """The names of the alarms that a run gives; `optim` replaces settings of the toy's."""
+    follows = any(pair.momentum is None for pair in build().ema_pairs())
+    settings = toy.OPTIM | dict(optim) | ({} if follows else {"ema": None})
     spec = toy.toy_parts(
-        run_dir, objective=build, steps=steps, seed=seed, guard=GuardConfig(collapse="warn"),
+        run_dir, objective=build, steps=steps, guard=GuardConfig(collapse="warn"),
         log=LogConfig(every_steps=1), optim=OptimConfig.model_validate(settings), save_every=1000,
     )  # fmt: skip
 
-    def loader(*, rank: int, world_size: int, first_step: int, streams: object):
-        del rank, world_size, streams
-        for step in range(first_step, steps + 1):
-            time.sleep(seconds_to_read)
-            yield Batch(content=lit(content, seed + step), origin=Origin(first_sample=4 * step))
+    def loader(**_place: object) -> Iterator[Batch[Content]]:
+        for step in range(steps + 1):
+            yield Batch(content=contents(step), origin=Origin(first_sample=4 * step))
 
     object.__setattr__(spec, "build_loader", loader)
     pretrain(spec)
-    return given(run_dir)
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
+    return {name for line in lines for name in json.loads(line).get("alarms", {})}
 
 
-def follows(objective: Any) -> bool:
-    """Whether the schedule `optim.ema` moves a teacher of it."""
-    return any(pair.momentum is None for pair in objective.ema_pairs())
+def lit(config: Any, seed: int = 0) -> Contents:
+    """What the method learns from, under another light in each step."""
+    content = content_for(config, config.build())
+
+    def contents(step: int) -> Content:
+        generator = torch.Generator().manual_seed(seed + step)
+
+        def relit(tensor: torch.Tensor) -> torch.Tensor:
+            if tensor.dtype != torch.uint8:
+                return tensor
+            noise = torch.randint(0, 64, tensor.shape, dtype=torch.uint8, generator=generator)
+            return tensor // 4 * 3 + noise
+
+        return content.map(relit)
+
+    return contents
 
 
-def lit(content: Content, step: int) -> Content:
-    """The same content under another light."""
-    generator = torch.Generator().manual_seed(step)
+class NoPredictor(nn.Module):
+    """In a predictor's place: the mean of what is seen, for every token that is hidden."""
 
-    def relit(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dtype != torch.uint8:
-            return tensor
-        noise = torch.randint(0, 64, tensor.shape, dtype=torch.uint8, generator=generator)
-        return tensor // 4 * 3 + noise
+    mask_tokens = (0, 1)
 
-    return content.map(relit)
+    def forward(self, contexts, masks, _grid, _tokens):
+        return [
+            context.mean(dim=1)[:, None, None].expand(-1, *mask.target_index.shape[1:], -1)
+            for context, mask in zip(contexts, masks, strict=True)
+        ]
