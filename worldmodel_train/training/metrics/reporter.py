@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 LATE_STEPS = {"cpu": 0, "cuda": 5}
 """Steps from a reading to its report. A GPU goes on meanwhile: copying the latents and finding
-their singular values on the host takes about a second."""
+their eigenvalues on the host takes up to a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
