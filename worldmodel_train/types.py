@@ -266,4 +266,7 @@ class Losses:
     terms: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict[str, Tensor])
     """Its parts by name."""
     latents: Mapping[str, Float[Tensor, "_ _"]] = field(default_factory=dict[str, Tensor])
-    """Samples of latents for the monitors, by name; the guard watches `target` for collapse."""
+    """Some of the latents for the monitors, by name; the guard watches `target` for collapse."""
+    samples: Int[Tensor, "_"] | None = None
+    """The sample of the batch that each row of `latents` is of, the same for all names; None where
+    rows are nobody's."""

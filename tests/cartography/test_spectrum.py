@@ -5,7 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.cartography.spectrum import dimension_std, pairwise_cosine, rankme
+from worldmodel_train.cartography.spectrum import (
+    covariance_spectrum,
+    dimension_std,
+    lidar,
+    pairwise_cosine,
+    rankme,
+)
 
 
 @pytest.mark.parametrize("rank", [1, 3, 7])
@@ -70,3 +76,70 @@ def test_monitors_of_bfloat16_latents_with_a_gradient_carry_none():
     latents = torch.randn(5, 4, dtype=torch.bfloat16, requires_grad=True)
     values = [rankme(latents), dimension_std(latents), pairwise_cosine(latents)]
     assert all(value.isfinite() and not value.requires_grad for value in values)
+
+
+@pytest.mark.parametrize("shape", [(40, 24), (24, 40)])
+@pytest.mark.parametrize("decades", [0, 3, 9])
+def test_rankme_is_that_of_the_singular_values_in_float64(shape, decades):
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(shape, generator=generator)
+    latents = latents * torch.logspace(0, -decades, shape[1])
+    singular = torch.linalg.svdvals(latents.double())
+    shares = singular / singular.sum()
+    expected = (-(shares * shares.log()).sum()).exp()
+    assert rankme(latents).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(60, 8), (8, 60)])
+def test_the_spectrum_is_that_of_the_covariance(shape):
+    latents = 5 + torch.randn(shape, generator=torch.Generator().manual_seed(0)).double()
+    eigenvalues = torch.linalg.eigvalsh(latents.T.cov(correction=0)).clamp_min(0)
+    eigenvalues = eigenvalues[-min(shape) :]
+    spectrum = covariance_spectrum(latents)
+    dimensions = eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+    assert spectrum.dimensions.item() == pytest.approx(dimensions.item())
+    assert spectrum.top_share.item() == pytest.approx((eigenvalues[-1] / eigenvalues.sum()).item())
+    condition = eigenvalues[-1] / eigenvalues.median()
+    assert spectrum.condition.item() == pytest.approx(condition.item())
+
+
+def test_latents_on_a_line_vary_in_one_direction():
+    spectrum = covariance_spectrum(torch.arange(6.0)[:, None] * torch.ones(4) + 1)
+    assert spectrum.dimensions.item() == pytest.approx(1)
+    assert spectrum.top_share.item() == pytest.approx(1)
+    assert spectrum.condition.isinf()
+
+
+@pytest.mark.parametrize("width", [5, 40])
+def test_lidar_is_the_entropy_of_the_whitened_covariance_between_samples(width):
+    """Against the definition, with the root of a matrix; views of a sample need not be as many."""
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.tensor([3, 3, 3, 7, 7, 1, 1, 1, 1, 4, 4, 4])
+    latents = torch.randn(12, width, generator=generator).double() + samples[:, None].sin()
+    means = torch.stack([latents[samples == s].mean(0) for s in (1, 3, 4, 7)])
+    own = torch.stack([latents[samples == s].mean(0) for s in samples.tolist()])
+    between = (means - means.mean(0)).T @ (means - means.mean(0)) / 4
+    within = (latents - own).T @ (latents - own) / 12 + 1e-4 * torch.eye(width)
+    values, vectors = torch.linalg.eigh(within)
+    root = vectors @ torch.diag(values**-0.5) @ vectors.T
+    shares = torch.linalg.eigvalsh(root @ between @ root).clamp_min(0)
+    entropy = torch.special.entr(shares / shares.sum()).sum()
+    assert lidar(latents, samples).item() == pytest.approx(entropy.exp().item(), rel=1e-5)
+
+
+def test_lidar_counts_directions_that_tell_samples_apart_and_no_others():
+    generator = torch.Generator().manual_seed(0)
+    samples = torch.arange(30).repeat_interleave(20)
+    noise = torch.randn(600, 6, generator=generator)
+    place = torch.randn(30, 2, generator=generator)[samples]
+    latents = torch.cat((10 * place, noise), dim=1)
+    assert 1.9 < lidar(latents, samples).item() < 2.1
+    assert rankme(latents).item() > 4
+
+
+def test_lidar_of_samples_that_are_all_alike_is_zero_and_of_one_sample_nan():
+    latents = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
+    latents[3:] = latents[:3].flip(0)
+    assert lidar(latents, torch.tensor([0, 0, 0, 1, 1, 1])).item() < 1.01
+    assert lidar(latents, torch.zeros(6).long()).isnan()
+    assert lidar(latents, torch.arange(6)).isnan()

@@ -45,6 +45,14 @@ def _pictures(result):
     return [picture for gallery in galleries for picture in gallery.pictures]
 
 
+def test_the_head_says_what_the_run_warned_of(result, tmp_path):
+    line = {"step": 40, "loss": 0.1, "alarms": {"loss_spike": "jumped <b>: 9, lately 1"}}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    head, _ = _written(result, tmp_path).split("</header>")
+    assert "at step 40: loss spike" in head
+    assert "jumped &lt;b&gt;: 9, lately 1" in head
+
+
 def test_the_report_names_the_numbers_of_the_result(result, tmp_path):
     text = _written(result, tmp_path)
     for number in (

@@ -4,6 +4,7 @@ import pytest
 import torch.distributed as dist
 
 from worldmodel_train.data.stream_positions import StreamPositions
+from worldmodel_train.training.alarms import Alarms
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.contact import LostContactError, contact_with_others
 from worldmodel_train.training.guard import Guard, GuardConfig
@@ -24,6 +25,7 @@ def watch():
         signals.catch()
         yield RunContext(
             guard=Guard(GuardConfig()),
+            alarms=Alarms(GuardConfig()),
             clock=clock,
             signals=signals,
             agreement=Agreement(60.0),

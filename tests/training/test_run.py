@@ -237,7 +237,7 @@ def test_an_objective_without_latents_trains_and_has_no_monitors(tmp_path):
 
     assert pretrain(toy.toy_parts(tmp_path, objective=build, guard=GuardConfig())).step == 8
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert not any("monitors" in json.loads(line) for line in lines)
+    assert all(json.loads(line)["monitors"].keys() == {"teacher_distance"} for line in lines)
 
 
 def test_a_group_may_scale_the_rate_and_a_pair_name_its_momentum(tmp_path, weights):
@@ -305,7 +305,11 @@ def test_a_reading_holds_all_that_the_report_needs(tmp_path):
     assert line["terms"].keys() == {"l1"}
     names = {f"{who}_{what}" for who in ("predicted", "target")
              for what in ("rankme", "std", "cosine")}  # fmt: skip
+    names |= {"target_dimensions", "target_top_share", "target_condition", "teacher_distance"}
     assert line["monitors"].keys() == names
+    assert line["grad_norms"].keys() == {"encoder", "predictor"}
+    norms = line["grad_norms"].values()
+    assert sum(norm**2 for norm in norms) ** 0.5 == pytest.approx(line["grad_norm"])
     assert line["lr"] == pytest.approx(7e-3)
     assert line["ema"] == pytest.approx(0.95)
     assert line["wd"] == pytest.approx(0.4)

@@ -97,6 +97,12 @@ def norms(run_dir: Path) -> dict[int, float]:
     return {line["step"]: line["grad_norm"] for line in lines}
 
 
+def read(run_dir: Path, group: str) -> dict[int, dict[str, float]]:
+    """A group of the numbers of each step."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line[group] for line in lines}
+
+
 def assert_equal_runs(one: Path, other: Path, losses, weights) -> None:
     """Losses to 1e-6, some ten roundings of fp32. Weights to 1e-5, with one exception.
 
@@ -175,6 +181,21 @@ def test_parts_clipped_apart_are_those_of_one_process(root, losses, strategy):
     one, other = root / "apart_single", root / f"apart_{strategy}"
     assert norms(other) == pytest.approx(norms(one), rel=1e-5)
     assert losses(other) == pytest.approx(losses(one), rel=1e-6)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_teachers_distance_is_that_of_one_process(root, strategy):
+    one, other = (read(root / name, "monitors") for name in ("single_8", f"{strategy}_8"))
+    for step, monitors in one.items():
+        expected = pytest.approx(monitors["teacher_distance"], rel=1e-4)
+        assert other[step]["teacher_distance"] == expected
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_norms_of_parts_are_those_of_one_process(root, strategy):
+    one, other = (read(root / name, "grad_norms") for name in ("single_8", f"{strategy}_8"))
+    for step in (1, 2, 3):
+        assert other[step] == pytest.approx(one[step], rel=1e-4)
 
 
 @pytest.mark.parametrize("strategy", ["fsdp2", "zero1", "zero3"])

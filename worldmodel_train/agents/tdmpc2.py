@@ -185,6 +185,7 @@ class TdMpc2(LatentModel):
             total=model.total + policy.total,
             terms={**model.terms, **policy.terms},
             latents=model.latents,
+            samples=model.samples,
         )
 
     def energy(
@@ -262,6 +263,8 @@ class TdMpc2(LatentModel):
             + self.config.value_weight * terms["value"],
             terms={name: term.detach() for name, term in terms.items()},
             latents={name: t.detach().flatten(0, 1).float() for name, t in watched.items()},
+            samples=torch.arange(following[..., 0].numel(), device=following.device)
+            // following.shape[1],
         )
         return losses, latents.detach()
 

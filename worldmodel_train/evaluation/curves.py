@@ -41,6 +41,14 @@ _LINES = ((_ACCENT, "-"), (_INK, "--"), (_INK, ":"), (_ACCENT, ":"))
 Curve = list[tuple[int, float]]
 
 
+class GivenAlarm(NamedTuple):
+    """What a run said was wrong, and when."""
+
+    step: int
+    name: str
+    text: str
+
+
 class Panel(NamedTuple):
     """One drawing: the logged numbers it shows, each with its legend."""
 
@@ -54,10 +62,22 @@ def _both(name: str) -> dict[str, str]:
 
 PANELS = (
     Panel("loss", {"loss": "loss", "terms/mask_0": "mask group 1", "terms/mask_1": "mask group 2"}),
-    Panel("effective rank of latents (RankMe)", _both("rankme")),
+    Panel(
+        "effective rank of latents (RankMe, LiDAR)",
+        _both("rankme") | {"monitors/target_lidar": "targets, LiDAR"},
+    ),
     Panel("std per dimension", _both("std")),
     Panel("pairwise cosine", _both("cosine")),
-    Panel("gradient norm", {"grad_norm": ""}),
+    Panel("distance of the teacher from the student", {"monitors/teacher_distance": ""}),
+    Panel(
+        "gradient norm",
+        {
+            "grad_norm": "all",
+            "grad_norms/context_encoder": "encoder",
+            "grad_norms/encoder": "encoder",
+            "grad_norms/predictor": "predictor",
+        },
+    ),
     Panel("learning rate", {"lr": ""}),
     Panel("EMA momentum of the target encoder", {"ema": ""}),
     Panel("weight decay", {"wd": ""}),
@@ -85,21 +105,37 @@ def read_curves(run_dir: Path) -> dict[str, Curve]:
     Raises:
         ValueError: Another line is damaged.
     """
+    curves: dict[str, Curve] = {}
+    for step, reading in _readings(run_dir):
+        for name, value in _flatten(reading):
+            if name != "step" and math.isfinite(value):
+                curves.setdefault(name, []).append((step, value))
+    return curves
+
+
+def read_alarms(run_dir: Path) -> list[GivenAlarm]:
+    """The alarms that the run gave while it trained, in their order."""
+    given: list[GivenAlarm] = []
+    for step, reading in _readings(run_dir):
+        alarms = reading.get("alarms", {})
+        if isinstance(alarms, Mapping):
+            given += [GivenAlarm(step, str(name), str(text)) for name, text in alarms.items()]
+    return given
+
+
+def _readings(run_dir: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    """Each whole line of the run's log with its step; none where it logged nothing."""
     path = run_dir / METRICS_FILE
     try:
         lines = read_plain(path, _LARGEST).split(b"\n")
     except FileNotFoundError:
-        return {}
-    curves: dict[str, Curve] = {}
+        return
     for number, line in enumerate(lines[:-1], start=1):
-        numbers = dict(_flatten(parse_object(line, f"{path}, line {number}", allow_nan=True)))
-        if not math.isfinite(numbers.get("step", math.nan)):
+        reading = parse_object(line, f"{path}, line {number}", allow_nan=True)
+        step = reading.get("step", math.nan)
+        if not isinstance(step, int | float) or not math.isfinite(step):
             raise ValueError(f"{path}, line {number}: says no step; take it out")
-        step = int(numbers.pop("step"))
-        for name, value in numbers.items():
-            if math.isfinite(value):
-                curves.setdefault(name, []).append((step, value))
-    return curves
+        yield int(step), reading
 
 
 def _flatten(line: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from worldmodel_train.evaluation.curves import draw_curves, draw_points, read_curves
+from worldmodel_train.evaluation.curves import draw_curves, draw_points, read_alarms, read_curves
 from worldmodel_train.evaluation.result import EvaluationResult, Measurement
 from worldmodel_train.evaluation.shown import shown
 from worldmodel_train.evaluation.task_result import Picture, Section, contenders_tables
@@ -31,6 +31,7 @@ def render_report(result: EvaluationResult, run_dir: Path) -> str:
     template = _environment().get_template("report.html.j2")
     return template.render(
         result=result,
+        alarms=read_alarms(run_dir),
         sections=_sections,
         chart=_chart,
         curves=[(c.title, Markup(c.svg)) for c in draw_curves(read_curves(run_dir))],

@@ -164,11 +164,12 @@ class LeWorldModel(nn.Module):
         prediction = functional.mse_loss(predicted, target)
         sigreg = self.sigreg.loss(rearrange(latents, "b t d -> t b d"))
         pair = LatentPair(predicted=predicted[:, None], target=target[:, None].detach())
-        watched_prediction, watched_target = monitored_tokens([pair])
+        watched = monitored_tokens([[pair]])
         return Losses(
             total=prediction + self.sigreg_weight * sigreg,
             terms={"prediction": prediction.detach(), "sigreg": sigreg.detach()},
-            latents={"predicted": watched_prediction, "target": watched_target},
+            latents={"predicted": watched.predicted, "target": watched.target},
+            samples=watched.samples,
         )
 
     def encode(

@@ -1,6 +1,7 @@
 """A bounded sample of latents for the collapse monitors."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -12,19 +13,41 @@ from worldmodel_train.types import LatentPair
 MONITORED_TOKENS = 4096
 
 
-def monitored_tokens(
-    pairs: Sequence[LatentPair], limit: int = MONITORED_TOKENS
-) -> tuple[Float[Tensor, "p d"], Float[Tensor, "p d"]]:
-    """Predicted and target latents of at most `limit` tokens, detached, pair by pair.
+class MonitoredTokens(NamedTuple):
+    """Latents of the same tokens as they were predicted and as they are."""
 
-    Tokens are spread evenly over the valid ones. The host never waits for the device: where
-    padding leaves fewer tokens than asked for, some come twice.
+    predicted: Float[Tensor, "p d"]
+    target: Float[Tensor, "p d"]
+    samples: Int[Tensor, " p"]
+    """The sample that each is of, counted through the batch."""
+
+
+def monitored_tokens(
+    groups: Sequence[Sequence[LatentPair]], limit: int = MONITORED_TOKENS
+) -> MonitoredTokens:
+    """Latents of at most `limit` tokens, detached, pair by pair.
+
+    The pairs of a group are of the same samples, under one mask each. Tokens are spread evenly over
+    the valid ones. The host never waits for the device: where padding leaves fewer tokens than
+    asked for, some come twice.
     """
-    share = max(limit // len(pairs), 1)
-    rows = [_spread(pair, share) for pair in pairs]
-    predicted = [_flat(pair.predicted)[row] for pair, row in zip(pairs, rows, strict=True)]
-    target = [_flat(pair.target)[row] for pair, row in zip(pairs, rows, strict=True)]
-    return torch.cat(predicted), torch.cat(target)
+    share = max(limit // sum(len(pairs) for pairs in groups), 1)
+    taken: list[MonitoredTokens] = []
+    first = 0
+    for pairs in groups:
+        taken += [_take(pair, share, first) for pair in pairs]
+        first += len(pairs[0].target)
+    return MonitoredTokens(*(torch.cat(parts) for parts in zip(*taken, strict=True)))
+
+
+def _take(pair: LatentPair, limit: int, first_sample: int) -> MonitoredTokens:
+    rows = _spread(pair, limit)
+    of_a_sample = pair.target[0, ..., 0].numel()
+    return MonitoredTokens(
+        predicted=_flat(pair.predicted)[rows],
+        target=_flat(pair.target)[rows],
+        samples=first_sample + rows // of_a_sample,
+    )
 
 
 def _flat(latents: Float[Tensor, "b g m d"]) -> Float[Tensor, "p d"]:

@@ -120,11 +120,12 @@ class VJepa(nn.Module):
         """The loss of one batch: every mask group of every clip length weighs the same."""
         groups = [self.predict(group) for group in content.groups]
         by_mask = [self._mean_loss(pairs) for pairs in zip(*groups, strict=True)]
-        predicted, target = monitored_tokens([pair for pairs in groups for pair in pairs])
+        watched = monitored_tokens(groups)
         return Losses(
             total=torch.stack(by_mask).mean(),
             terms={f"mask_{i}": loss.detach() for i, loss in enumerate(by_mask)},
-            latents={"predicted": predicted, "target": target},
+            latents={"predicted": watched.predicted, "target": watched.target},
+            samples=watched.samples,
         )
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:

@@ -1,8 +1,12 @@
-"""Stops a run that is broken: a loss that is not finite, or latents that have collapsed."""
+"""Stops a run that is broken: a loss that is not finite, or latents that have collapsed.
+
+What is only suspicious is said by `alarms.py`, and ends nothing.
+"""
 
 import json
 import logging
 import statistics
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, PositiveInt
@@ -15,6 +19,10 @@ from worldmodel_train.training.step_metrics import StepMetrics
 logger = logging.getLogger(__name__)
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+AlarmName = Literal[
+    "collapse", "partial_collapse", "lagging_teacher", "copied_teacher", "exploding_gradients",
+    "starving_loader", "loss_spike",
+]  # fmt: skip
 
 
 class GuardConfig(StrictConfig):
@@ -35,11 +43,13 @@ class GuardConfig(StrictConfig):
     """Readings in a row that must be below before the run counts as collapsed."""
     sudden_drop: Share = 0.5
     """Collapsed at once: loss *and* RankMe below this share of their recent medians."""
+    silence: tuple[AlarmName, ...] = ()
+    """Alarms that this run does not give, because what they see is meant to be so."""
     stall: StallConfig = StallConfig()
     """When a wait for data or for other ranks is logged, with the name of who waits."""
 
 
-_RANK, _STD = "monitors/target_rankme", "monitors/target_std"
+RANK, STD = "monitors/target_rankme", "monitors/target_std"
 _NON_FINITE = (
     "the loss became NaN or infinite at or before step {step}. Look at grad_norm and loss in the "
     "steps before (metrics.jsonl, TensorBoard). The last checkpoint is from before: begin another "
@@ -58,6 +68,12 @@ _COLLAPSED = (
 _RECENT = 8  # readings whose medians a sudden drop is measured against
 
 
+def lost_variety(now: Mapping[str, float], first: Mapping[str, float], config: GuardConfig) -> bool:
+    """Whether rank or spread of the targets is far below that of the first reading."""
+    limits = {RANK: config.min_rank_share, STD: config.min_std_share}
+    return any(now[name] < share * first[name] for name, share in limits.items())
+
+
 class BrokenRunError(ValueError):
     """The run is broken and was stopped; its last checkpoint is from before."""
 
@@ -68,7 +84,7 @@ class Guard:
     def __init__(self, config: GuardConfig) -> None:
         self._config = config
         self._first: dict[str, float] = {}
-        self._recent: dict[str, list[float]] = {"loss": [], _RANK: []}
+        self._recent: dict[str, list[float]] = {"loss": [], RANK: []}
         self._low_in_a_row = 0
 
     def check(self, metrics: StepMetrics) -> None:
@@ -80,7 +96,7 @@ class Guard:
         if metrics.non_finite:
             self._act(self._config.non_finite, _NON_FINITE.format(step=metrics.step))
             return
-        if self._config.collapse != "ignore" and _RANK in metrics.values:
+        if self._config.collapse != "ignore" and RANK in metrics.values:
             problem = self._collapse(metrics)
             if problem:
                 self._act(self._config.collapse, problem)
@@ -115,9 +131,9 @@ class Guard:
         self._low_in_a_row = saved.low
 
     def _collapse(self, metrics: StepMetrics) -> str | None:
-        now = {name: metrics.values[name] for name in (_RANK, _STD)}
+        now = {name: metrics.values[name] for name in (RANK, STD)}
         self._first = self._first or now
-        low = self._is_low(now)
+        low = lost_variety(now, self._first, self._config)
         self._low_in_a_row = self._low_in_a_row + 1 if low else 0
         dropped = self._dropped(metrics)
         self._remember(metrics)
@@ -126,13 +142,9 @@ class Guard:
         how = "fell suddenly together with the loss" if dropped else "lost most of their variety"
         return _COLLAPSED.format(
             how=how, step=metrics.step, loss=metrics.loss,
-            rank=now[_RANK], first_rank=self._first[_RANK],
-            std=now[_STD], first_std=self._first[_STD],
+            rank=now[RANK], first_rank=self._first[RANK],
+            std=now[STD], first_std=self._first[STD],
         )  # fmt: skip
-
-    def _is_low(self, now: dict[str, float]) -> bool:
-        limits = {_RANK: self._config.min_rank_share, _STD: self._config.min_std_share}
-        return any(now[name] < share * self._first[name] for name, share in limits.items())
 
     def _dropped(self, metrics: StepMetrics) -> bool:
         """Whether loss and rank are both far below their recent medians.

@@ -177,6 +177,8 @@ class TrainingModule(pl.LightningModule):
         del optimizer, gradient_clip_val, gradient_clip_algorithm
         if self._phased is not None:
             self._phased.keep_own_gradients()
+        elif self.plan.observed(self.step + 1):
+            self.observation.part_norms = dict(self.layout.part_norms())
         self._clip()
 
     def _clip(self) -> None:
@@ -233,6 +235,8 @@ class Observation:
     def __init__(self) -> None:
         self.scalars: dict[str, Tensor] = {}
         self.latents: dict[str, Tensor] = {}
+        self.samples: Tensor | None = None
+        self.part_norms: dict[str, Tensor] = {}
         self.grad_norm: Tensor | None = None
 
     def add(self, losses: Losses, share: float, phase: str = "") -> None:
@@ -244,7 +248,8 @@ class Observation:
         terms = {f"{place}/{name}": value for name, value in {**own, **losses.terms}.items()}
         for name, value in {"loss": losses.total, **terms}.items():
             self.scalars[name] = self.scalars.get(name, 0.0) + value.detach().float() * share
-        self.latents |= losses.latents
+        if losses.latents:
+            self.latents, self.samples = dict(losses.latents), losses.samples
 
     def add_norms(self, phases: Sequence[str], norms: Sequence[Tensor]) -> None:
         """Adds the norm of the gradients of each phase."""

@@ -18,6 +18,7 @@ from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.frozen import fingerprints
 from worldmodel_train.models.strict_state import shapes_of
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
+from worldmodel_train.training.alarms import Alarms
 from worldmodel_train.training.callbacks import RunCallbacks, run_callbacks
 from worldmodel_train.training.checkpoints.files import RECIPE, read_meta, write_text
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -98,6 +99,7 @@ def pretrain(spec: RunSpec) -> RunResult:
         streams = stored.streams if stored is not None else None
         context = RunContext(
             guard=Guard(spec.guard),
+            alarms=Alarms(spec.guard),
             clock=clock,
             signals=signals,
             agreement=Agreement(train.timeout_s),
@@ -107,6 +109,7 @@ def pretrain(spec: RunSpec) -> RunResult:
         )
         if stored is not None:
             context.guard.load(stored.guard)
+            context.alarms.load(stored.alarms)
             if spec.collector is not None:
                 spec.collector.resume(stored.step, stored.collected)
         module = TrainingModule(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.facts import EpisodeFacts
+from worldmodel_train.training.alarms import Alarms
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.collector import Collector
 from worldmodel_train.training.guard import Guard
@@ -16,6 +17,7 @@ class RunContext:
     """What stops a broken run, the clock, what ends a run, and what all ranks decide together."""
 
     guard: Guard
+    alarms: Alarms
     clock: Clock
     signals: StopSignals
     agreement: Agreement

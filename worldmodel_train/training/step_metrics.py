@@ -1,6 +1,7 @@
 """What is reported of one optimizer step."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +14,8 @@ class StepMetrics:
     """Whether any loss since the last reading was NaN or infinite, on any rank."""
     data_waits: tuple[float, ...] = ()
     """For each rank, the share of its time that it waited for its loader."""
+    alarms: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What the reading gives reason to say, by the alarm's name."""
 
     @property
     def loss(self) -> float:

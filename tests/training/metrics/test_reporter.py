@@ -68,9 +68,9 @@ def test_steps_go_on_while_latents_are_read_and_the_report_has_a_step_of_its_own
     late()
     real, reached, reported = measure.latent_monitors, threading.Event(), {}
 
-    def latent_monitors(rows):
+    def latent_monitors(latents):
         assert reached.wait(30), "training waited for the reading"
-        return real(rows)
+        return real(latents)
 
     def at_batch(step):
         metrics = tmp_path / "metrics.jsonl"

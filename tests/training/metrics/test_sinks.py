@@ -1,9 +1,12 @@
 import json
 import os
+import re
 import time
+from dataclasses import replace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from worldmodel_train.training.metrics.sinks import MetricsFile, TensorBoard
 from worldmodel_train.training.step_metrics import StepMetrics
@@ -87,3 +90,36 @@ def test_tensorboard_shows_a_resumed_run_as_one_curve(tmp_path):
     events.Reload()
     assert [event.step for event in events.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
     assert events.Scalars("data/skipped/truncated")[-1].value == 6
+
+
+def test_an_alarm_is_in_the_line_and_on_the_board(tmp_path):
+    said = replace(reading(2), alarms={"loss_spike": "it jumped"})
+    sinks = (MetricsFile(tmp_path, first_step=0), TensorBoard(tmp_path, first_step=0))
+    for sink in sinks:
+        sink.write(reading(1), {})
+        sink.write(said, {})
+        sink.close()
+    assert [line.get("alarms") for line in lines(tmp_path)] == [None, {"loss_spike": "it jumped"}]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    (event,) = board.Tensors("alarms/loss_spike/text_summary")
+    assert event.step == 2
+    assert event.tensor_proto.string_val == [b"it jumped"]
+
+
+def test_the_dashboard_of_health_has_the_curves_of_a_run(tmp_path):
+    board = TensorBoard(tmp_path, first_step=0)
+    board.close()
+    (event,) = (
+        EventAccumulator(str(tmp_path / "tensorboard")).Reload().Tensors("custom_scalars__config__")
+    )
+    layout = Layout.FromString(event.tensor_proto.string_val[0])
+    (category,) = layout.category
+    assert category.title == "health"
+    patterns = [tag for chart in category.chart for tag in chart.multiline.tag]
+    names = (
+        "loss", "monitors/target_rankme", "monitors/target_lidar", "monitors/target_std",
+        "monitors/predicted_cosine", "monitors/teacher_distance", "grad_norm",
+        "grad_norms/predictor", "data_wait", "terms/mask_0",
+    )  # fmt: skip
+    for name in names:
+        assert any(re.search(pattern, name) for pattern in patterns), name

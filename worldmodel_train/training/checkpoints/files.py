@@ -80,6 +80,8 @@ class Progress(StrictConfig):
     checkpoints of other data, and in older ones."""
     watch: dict[str, object]
     """What the collapse guard remembers."""
+    alarms: dict[str, object] = Field(default_factory=dict[str, object])
+    """What the alarms remember; empty in older checkpoints."""
     streams: StreamState
     """How far sources that cannot seek have been read."""
     frozen: dict[str, str] = Field(default_factory=dict[str, str])

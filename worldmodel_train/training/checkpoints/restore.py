@@ -31,6 +31,7 @@ class StoredState:
         self._moments = moments
         self.step = self._reader.meta.step
         self.guard = self._reader.meta.watch
+        self.alarms = self._reader.meta.alarms
         self.streams = self._reader.meta.streams
         self.collected = self._reader.meta.collected
         refuse_differences("the checkpoint", differences(shapes, self._reader.meta.shapes))

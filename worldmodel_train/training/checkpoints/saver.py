@@ -119,6 +119,7 @@ class Saver(StepCallback):
             shapes=module.shapes,
             episodes=self._context.episodes,
             watch=self._context.guard.state(),
+            alarms=self._context.alarms.state(),
             streams=merge_streams(self._context.agreement.gather(self._streams)),
             frozen=fingerprints(module.objective),
             collected={} if (acts := self._context.collector) is None else acts.state(),

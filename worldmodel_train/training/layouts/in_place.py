@@ -1,7 +1,7 @@
 """The layout of one process, DDP and FSDP2: the model's own fp32 weights are the masters."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,23 +48,32 @@ class InPlace:
     def clip_gradients(self, clip: ClipGradConfig | None) -> None:
         """Measures and clips; Lightning's own clipping refuses a fused optimizer under bf16."""
         apart = clip is not None and clip.of == "each_part"
-        parts = self._parts() if apart else [list(self._tensors.trained.values())]
+        parts = list(self._parts().values()) if apart else [list(self._tensors.trained.values())]
         # a phase has gradients of its own parameters alone
         parts = [part for part in parts if any(p.grad is not None for p in part)]
         norms = [_clip(part, None if clip is None else clip.norm) for part in parts]
         self._norm = torch.stack(norms).norm() if apart else norms[0]
+
+    def part_norms(self) -> Mapping[str, Tensor]:
+        """Of each child of the objective that has gradients now."""
+        parts = self._parts().items()
+        return {
+            name: _clip(parameters, None)
+            for name, parameters in parts
+            if any(p.grad is not None for p in parameters)
+        }
 
     def gradient_norm(self) -> Tensor | None:
         """As `clip_gradients` measured it for this step."""
         norm, self._norm = self._norm, None
         return norm
 
-    def _parts(self) -> list[list[nn.Parameter]]:
+    def _parts(self) -> dict[str, list[nn.Parameter]]:
         """What is trained, by the child of the objective that it belongs to."""
         parts: dict[str, list[nn.Parameter]] = {}
         for name, parameter in self._tensors.trained.items():
             parts.setdefault(name.partition(".")[0], []).append(parameter)
-        return list(parts.values())
+        return parts
 
     def _pieces(self) -> Iterator[Piece]:
         tensors = self._tensors

@@ -62,6 +62,13 @@ class Layout(Protocol):
         """Measures the norm of all gradients together, and scales them down as `clip` says."""
         ...
 
+    def part_norms(self) -> Mapping[str, Tensor]:
+        """The norm of the gradients of each part of the objective, as they are before clipping.
+
+        Empty where the strategy keeps gradients to itself, as DeepSpeed does.
+        """
+        ...
+
     def gradient_norm(self) -> Tensor | None:
         """The norm of all gradients of the last step, before clipping; None if not measured."""
         ...

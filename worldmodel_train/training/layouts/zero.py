@@ -1,6 +1,6 @@
 """What the layouts of ZeRO 1, 2 and 3 have in common: the engine clips, buffers are replicated."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,10 @@ class Zero:
         """Tells the engine the limit of this step: it clips what it has reduced, all together."""
         assert clip is None or clip.of == "all", "refused before the engine was made"
         self.engine.optimizer.clip_grad = 0.0 if clip is None else clip.norm
+
+    def part_norms(self) -> Mapping[str, Tensor]:
+        """Empty: the engine's flat gradients mix the parts, and it tells of their norm together."""
+        return {}
 
     def gradient_norm(self) -> Tensor | None:
         """As the engine measured it, over all ranks."""

@@ -4,13 +4,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
 from worldmodel_train.training.clock import Pace
-from worldmodel_train.training.metrics.monitors import latent_monitors, spread_rows
+from worldmodel_train.training.metrics.joined_rows import JoinedRows, join_rows
+from worldmodel_train.training.metrics.monitors import latent_monitors
+from worldmodel_train.training.metrics.teacher_gap import (
+    relative_gap,
+    squared_gap,
+    student_names,
+)
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_metrics import StepMetrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankReading:
+    """What one rank says of a step."""
+
+    own: dict[str, float]
+    """Of its share of the batch; the reading is the mean over ranks."""
+    monitors: dict[str, float]
+    """Of latents of the global batch, by the first rank alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,14 +36,15 @@ class Measurement:
     step: int
     names: Sequence[str]
     numbers: Float64[Tensor, "values"]
-    latents: dict[str, Float[Tensor, "p d"]]
+    latents: dict[str, JoinedRows]
+    """Of all ranks; only the first one has them."""
     pace: Pace
     known: dict[str, float]
     """What is the same on all ranks: schedules, and what was acted out."""
     copied: torch.cuda.Event | None
     """When numbers and latents are there; None where they never left the host."""
 
-    def values(self) -> dict[str, float]:
+    def values(self) -> RankReading:
         """Every number by name; waits for the copies, and takes its time over the latents."""
         if self.copied is not None:
             # a thread has the first GPU until it says otherwise, and would open a context there
@@ -35,10 +52,11 @@ class Measurement:
                 self.copied.synchronize()
         numbers = dict(zip(self.names, self.numbers.tolist(), strict=True))
         last = {name: numbers.pop(name) for name in ("grad_norm", "non_finite")}
-        for name, latents in self.latents.items():
-            monitors = latent_monitors(latents)
-            numbers |= {f"monitors/{name}_{key}": value.item() for key, value in monitors.items()}
-        return numbers | last | self.pace.values()
+        monitors = latent_monitors(self.latents)
+        return RankReading(
+            own=numbers | last | self.pace.values(),
+            monitors={f"monitors/{name}": value for name, value in monitors.items()},
+        )
 
 
 def begin(module: TrainingModule, pace: Pace, acted: Mapping[str, float]) -> Measurement:
@@ -50,14 +68,16 @@ def begin(module: TrainingModule, pace: Pace, acted: Mapping[str, float]) -> Mea
     assert observation.grad_norm is not None
     assert module.non_finite is not None
     tensors = dict(observation.scalars)
+    tensors |= {f"grad_norms/{part}": norm for part, norm in observation.part_norms.items()}
+    tensors |= squared_gap(module.layout, _students(module))
     tensors |= {"grad_norm": observation.grad_norm, "non_finite": module.non_finite}
-    numbers = torch.stack([tensor.double() for tensor in tensors.values()])
-    latents = {name: _sent(spread_rows(rows)) for name, rows in observation.latents.items()}
+    numbers = torch.stack([t.to(module.device, torch.float64) for t in tensors.values()])
+    joined = join_rows(observation.latents, observation.samples)
     measurement = Measurement(
         step=module.step,
         names=tuple(tensors),
         numbers=_sent(numbers),
-        latents=latents,
+        latents={name: rows.to_host() for name, rows in joined.items()},
         pace=pace,
         known={**_schedules(module), **acted},
         copied=_event(module.device),
@@ -66,16 +86,22 @@ def begin(module: TrainingModule, pace: Pace, acted: Mapping[str, float]) -> Mea
     return measurement
 
 
-def finish(measurement: Measurement, ranks: Sequence[dict[str, float]]) -> StepMetrics:
-    """The reading over all ranks, given the values of each; the same on all of them."""
-    rows = torch.tensor([list(values.values()) for values in ranks], dtype=torch.float64)
-    values = dict(zip(ranks[0], rows.mean(dim=0).tolist(), strict=True))
-    waits = [values["data_wait"] for values in ranks]
+def finish(measurement: Measurement, ranks: Sequence[RankReading]) -> StepMetrics:
+    """The reading over all ranks, given what each says; the same on all of them."""
+    rows = torch.tensor([list(rank.own.values()) for rank in ranks], dtype=torch.float64)
+    values = dict(zip(ranks[0].own, rows.mean(dim=0).tolist(), strict=True))
+    values |= ranks[0].monitors | relative_gap(values)
+    waits = [rank.own["data_wait"] for rank in ranks]
     non_finite = values.pop("non_finite") > 0
     values |= measurement.known | _slowest(waits)
     return StepMetrics(
         step=measurement.step, values=values, non_finite=non_finite, data_waits=tuple(waits)
     )
+
+
+def _students(module: TrainingModule) -> dict[str, str]:
+    pairs = module.method.ema_pairs()
+    return student_names(module.objective, pairs) if pairs else {}
 
 
 def _sent(tensor: Tensor) -> Tensor:

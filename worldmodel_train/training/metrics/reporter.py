@@ -1,13 +1,19 @@
 """Reads the metrics every few steps, shows them, stores them, and lets the guard look at them."""
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightning.pytorch as pl
 
 from worldmodel_train.data.health import SkipLedger, Tally
-from worldmodel_train.training.metrics.measure import Measurement, begin, finish
+from worldmodel_train.training.metrics.measure import (
+    Measurement,
+    RankReading,
+    begin,
+    finish,
+)
 from worldmodel_train.training.metrics.progress import ProgressView
 from worldmodel_train.training.metrics.sinks import Sink
 from worldmodel_train.training.metrics.stragglers import Stragglers
@@ -17,9 +23,11 @@ from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.step_metrics import StepMetrics
 from worldmodel_train.types import Batch, Content
 
+logger = logging.getLogger(__name__)
+
 LATE_STEPS = {"cpu": 0, "cuda": 5}
 """Steps from a reading to its report. A GPU goes on meanwhile: copying the latents and finding
-their singular values on the host takes about a second."""
+their eigenvalues on the host takes up to a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +35,7 @@ class _Underway:
     """A reading that has begun and is not reported."""
 
     measurement: Measurement
-    values: Callable[[], dict[str, float]]
+    values: Callable[[], RankReading]
     tally: Tally
     due: int
     """The step after which it is reported; the same on every rank."""
@@ -107,6 +115,7 @@ class Reporter(StepCallback):
         return {} if collector is None else collector.values()
 
     def _report(self, metrics: StepMetrics, tallies: Sequence[Tally]) -> None:
+        metrics = replace(metrics, alarms=self._context.alarms.look(metrics))
         self.last_metrics = metrics
         self._ledger.settle(tallies)
         for sink in self._sinks:
@@ -114,4 +123,6 @@ class Reporter(StepCallback):
         if self._view is not None:
             self._view.reading(metrics, self._ledger.counts)
             self._stragglers.look(metrics)
+            for name, text in metrics.alarms.items():
+                logger.warning("%s at step %d: %s", name, metrics.step, text)
         self._context.guard.check(metrics)

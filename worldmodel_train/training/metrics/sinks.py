@@ -17,6 +17,18 @@ logger = logging.getLogger(__name__)
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
+HEALTH = {
+    "loss: falls, without jumps": ["Multiline", ["^loss$"]],
+    "RankMe and LiDAR of the targets: stay": ["Multiline", ["monitors/target_(rankme|lidar)"]],
+    "std per dimension: stays": ["Multiline", ["monitors/(target|predicted)_std"]],
+    "pairwise cosine: stays below 1": ["Multiline", ["monitors/(target|predicted)_cosine"]],
+    "teacher's distance: above 0, below 0.8": ["Multiline", ["monitors/teacher_distance"]],
+    "gradient norms: no jumps": ["Multiline", ["^grad_norm"]],
+    "share of time waiting for data: below 0.3": ["Multiline", ["data_wait"]],
+    "loss of each mask group": ["Multiline", ["^terms/mask_"]],
+}
+"""The charts of the dashboard `health`: what each must look like, and regular expressions of its
+curves. A chart that a run has no curves for stays empty."""
 _LARGEST = 1 << 32  # bytes
 _REMEDY = "move the file away and start again: the run itself is whole, and begins a new one"
 
@@ -47,6 +59,8 @@ class MetricsFile:
         for name, value in metrics.values.items():
             _put(line, name, value if math.isfinite(value) else None)
         line["skipped"] = dict(skipped)
+        if metrics.alarms:
+            line["alarms"] = dict(metrics.alarms)
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -60,6 +74,7 @@ class TensorBoard:
     def __init__(self, run_dir: Path, *, first_step: int) -> None:
         # purge_step hides what an interrupted start wrote after the checkpoint
         self.writer = SummaryWriter(str(run_dir / TENSORBOARD), purge_step=first_step + 1)
+        self.writer.add_custom_scalars({"health": HEALTH})
 
     def write(self, metrics: StepMetrics, skipped: Mapping[str, int]) -> None:
         """One point on each curve."""
@@ -67,6 +82,8 @@ class TensorBoard:
             self.writer.add_scalar(name, value, metrics.step)
         for reason, count in skipped.items():
             self.writer.add_scalar(f"data/skipped/{reason}", count, metrics.step)
+        for name, text in metrics.alarms.items():
+            self.writer.add_text(f"alarms/{name}", text, metrics.step)
 
     def close(self) -> None:
         """Flushes and closes the event file."""

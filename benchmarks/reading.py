@@ -1,0 +1,87 @@
+"""What a reading of the monitors costs beside a training step of the same width.
+
+`python -m benchmarks.reading [WIDTH ...]`. Encoder and predictor are two blocks deep, which no run
+of such a width is, and the batch is small: the step is far cheaper than a real one, and the share
+of its time an upper bound.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+
+from benchmarks.device import choose_device, describe, headline
+from benchmarks.results import ResultTable, markdown, number, with_quartiles
+from benchmarks.timing import interleaved
+from benchmarks.training_step import OurStep, draw_setting, noisy_objective, run_step
+from worldmodel_train.recipe import load_recipe
+from worldmodel_train.training.config import LogConfig
+from worldmodel_train.training.layouts.in_place import InPlace
+from worldmodel_train.training.metrics.joined_rows import join_rows
+from worldmodel_train.training.metrics.monitors import latent_monitors
+from worldmodel_train.training.metrics.teacher_gap import squared_gap, student_names
+from worldmodel_train.training.optim import build_optimizer
+
+WIDTHS = (384, 1024, 1408)
+EVERY = LogConfig().every_steps
+ROUNDS = 5
+
+
+def main() -> None:
+    """Measures each width, and prints a table."""
+    device = choose_device("cpu", threads=1)
+    rows = [_row(int(width), device) for width in sys.argv[1:] or WIDTHS]
+    headings = ("width", "step, ms", "reading, ms", "of that, latents", "RankMe by SVD, before, ms",
+                f"share of the time, every {EVERY} steps")  # fmt: skip
+    table = ResultTable(title="A reading beside a step", headings=headings, rows=rows)
+    sys.stdout.write(f"{markdown(table)}\n\n{headline(describe(device))}\n")
+
+
+def _row(width: int, device: torch.device) -> list[str]:
+    recipe = load_recipe(
+        "vjepa2_vits",
+        [
+            f"method.encoder.size={{width: {width}, depth: 2, heads: {width // 64}}}",
+            "method.predictor.width=384", "method.predictor.depth=2", "method.predictor.heads=6",
+            "data.sources.0.clip.frames=8", "data.augment.size=128",
+            "train.micro_batch=4", "train.global_batch=4", "train.precision=fp32",
+        ],
+    )  # fmt: skip
+    setting = draw_setting(recipe, device, num_batches=1)
+    objective = noisy_objective(recipe)
+    step = OurStep(setting, objective, compiled=False)
+    layout = InPlace(
+        objective,
+        objective.ema_pairs(),
+        build_optimizer(objective.parameter_groups(), recipe.optim),
+    )
+    losses = objective.training_losses(setting.batches[0])
+    losses.total.backward()
+    students = student_names(objective, objective.ema_pairs())
+
+    def latents() -> object:
+        return latent_monitors(join_rows(losses.latents, losses.samples))
+
+    def reading() -> object:
+        return latents(), squared_gap(layout, students), layout.part_norms()
+
+    def before() -> object:
+        joined = join_rows(losses.latents, losses.samples)
+        return [torch.linalg.svdvals(rows.latents.double()) for rows in joined.values()]
+
+    # a step takes the gradients away, so parts have none to measure if it comes first
+    calls = {"reading": reading, "latents": latents, "before": before}
+    found = interleaved(calls, device, rounds=ROUNDS)
+    found |= interleaved({"step": lambda: run_step(step, 1)}, device, rounds=ROUNDS)
+    share = found["reading"].seconds.median / (EVERY * found["step"].seconds.median)
+    shown = [
+        with_quartiles(found[name].seconds.map(lambda seconds: 1e3 * seconds))
+        for name in ("step", "reading", "latents", "before")
+    ]
+    return [str(width), *shown, f"{number(100 * share)} %"]
+
+
+if __name__ == "__main__":
+    main()
