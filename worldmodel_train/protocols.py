@@ -163,8 +163,8 @@ class Classifier(Protocol):
         """What tells one probe from another, such as its learning rate."""
         ...
 
-    def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
-        """Of each probe and video, a number for each class; `num_segments` clips are a video."""
+    def probabilities(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
+        """Of each class, by each probe, for each video; `num_segments` clips are a video."""
         ...
 
 

@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    top_k_accuracy_score,
+)
 from torch import nn
 
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.evaluation.classification_result import COMMONEST, classification_result
 from worldmodel_train.evaluation.classification_scores import (
+    NamedVideos,
     bootstrap_interval,
     measure_accuracies,
 )
+from worldmodel_train.evaluation.several_classes import several_classes_result
 from worldmodel_train.types import Skip
 
 CLASSES = 7
@@ -26,10 +32,10 @@ class ReadsLogits(nn.Module):
     def probe_names(self):
         return ["reads", "turned round"]
 
-    def logits(self, clips):
+    def probabilities(self, clips):
         numbers = clips[:, 0, 0, :CLASSES, 0].float() / 10
         together = numbers.unflatten(0, (-1, 2)).sum(1)
-        return torch.stack([together, -together])
+        return torch.stack([together, -together]).softmax(-1)
 
 
 def video(logits, class_number):
@@ -54,7 +60,7 @@ def test_segments_are_seen_together_and_probabilities_of_crops_are_averaged():
 def test_accuracies_equal_those_of_another_library():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, 50)
-    logits = rng.integers(0, 100, (50, CLASSES))
+    logits = np.stack([rng.permutation(100)[:CLASSES] for _ in range(50)])
     videos = [
         video(np.stack([row, row]), label)
         for row, label in zip(logits, labels.tolist(), strict=True)
@@ -90,3 +96,18 @@ def test_an_interval_is_that_of_a_binomial():
     spread = (0.3 * 0.7 / 1000) ** 0.5
     assert low == pytest.approx(0.3 - 1.96 * spread, abs=0.004)
     assert high == pytest.approx(0.3 + 1.96 * spread, abs=0.004)
+
+
+def test_of_several_classes_average_precision_is_that_of_another_library():
+    rng = np.random.default_rng(0)
+    labels = rng.random((40, CLASSES)) < 0.3
+    labels[:, 3] = False  # a class that is true of no video has no precision
+    logits = rng.integers(0, 100, (40, CLASSES)) + 40 * labels
+    videos = [video(np.stack([row, row]), label) for row, label in zip(logits, labels, strict=True)]
+    named = NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=16)
+    result = several_classes_result(named, ["reads", "turned round"])
+    others = [number for number in range(CLASSES) if number != 3]
+    softmax = torch.tensor(logits / 5.0).softmax(-1).numpy()
+    expected = average_precision_score(labels[:, others], softmax[:, others])
+    assert result.numbers[0].trained.mean == pytest.approx(expected, abs=1e-4)
+    assert "reads" in result.caption

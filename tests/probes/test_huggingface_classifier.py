@@ -13,6 +13,7 @@ from worldmodel_train.models.position import Rope3dVJepa2
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.tubelet_embed import IMAGENET_MEAN, IMAGENET_STD
 from worldmodel_train.models.vit import EncoderConfig
+from worldmodel_train.probes.answers import OneClass
 from worldmodel_train.probes.attentive import AttentiveProbe, AttentiveProbes, GridConfig
 
 CLASSES = 5
@@ -54,7 +55,9 @@ def our_classifier(theirs, folder):
     probe.pooler.load_state_dict(pooler_state(theirs.pooler))
     probe.classifier.load_state_dict(theirs.classifier.state_dict())
     encoder = FrozenPart(objective.target_encoder, origin="theirs")
-    return AttentiveProbes(encoder, [probe], grid=GridConfig(), segments=1).eval()
+    return AttentiveProbes(
+        encoder, [probe], grid=GridConfig(), segments=1, answers=OneClass()
+    ).eval()
 
 
 @torch.no_grad()

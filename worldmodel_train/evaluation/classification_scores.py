@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
 from worldmodel_train.data.fixed import Views
+from worldmodel_train.data.labels import stack_labels
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.protocols import Classifier
 from worldmodel_train.types import Skip
@@ -54,35 +55,65 @@ def measure_accuracies(
     Raises:
         ValueError: No video could be read.
     """
-    skipped: list[Skip] = []
+    named = NamedVideos(model, videos, num_crops=num_crops, batch_size=batch_size)
     tally: _Tally | None = None
-    with frozen(model) as device:
-        for batch in _batches(_without_skips(videos, skipped), batch_size):
-            clips = torch.stack([video.clips for video in batch]).to(device)
-            probabilities = _mean_probabilities(model, clips, num_crops).cpu()
-            if tally is None:
-                num_views = clips.shape[1] // model.num_segments()
-                tally = _Tally(model.probe_names(), probabilities.shape[-1], num_views=num_views)
-            tally.add(probabilities, torch.tensor([video.class_number for video in batch]))
-    if tally is None:
-        raise ValueError(
-            f"data.held_out gave no video that can be read; {len(skipped)} were skipped, the last "
-            f"as {skipped[-1] if skipped else 'there are none'}"
-        )
-    return tally.accuracies(tuple(skipped))
+    for probabilities, labels in named:
+        tally = tally or _Tally(model.probe_names(), num_classes=probabilities.shape[-1])
+        tally.add(probabilities, labels)
+    assert tally is not None, "without a video it has been refused"
+    return tally.accuracies(num_views=named.num_views, skipped=tuple(named.skipped))
 
 
-def _without_skips(videos: Iterable[Views | Skip], skipped: list[Skip]) -> Iterator[Views]:
-    for video in videos:
-        if isinstance(video, Skip):
-            skipped.append(video)
-        else:
-            yield video
+class NamedVideos:
+    """Goes once through videos and gives what probes think of them, batch by batch, on the CPU.
 
+    Raises ValueError at its end where no video could be read.
+    """
 
-def _batches(videos: Iterator[Views], size: int) -> Iterator[list[Views]]:
-    while batch := list(islice(videos, size)):
-        yield batch
+    def __init__(
+        self,
+        model: Classifier,
+        videos: Iterable[Views | Skip],
+        *,
+        num_crops: int,
+        batch_size: int,
+    ) -> None:
+        self._model = model
+        self._videos = videos
+        self._num_crops = num_crops
+        self._batch_size = batch_size
+        self.skipped: list[Skip] = []
+        """Bad videos met so far."""
+        self.num_views = 0
+        """Times that each video is seen, known once one was."""
+
+    def __iter__(self) -> Iterator[tuple[Float[Tensor, "p b classes"], Tensor]]:
+        """Each probe's probabilities, and the videos' labels."""
+        with frozen(self._model) as device:
+            for batch in self._batches():
+                clips = torch.stack([video.clips for video in batch]).to(device)
+                self.num_views = clips.shape[1] // self._model.num_segments()
+                probabilities = _mean_probabilities(self._model, clips, self._num_crops)
+                labels = [one.class_number for one in batch if one.class_number is not None]
+                yield probabilities.cpu(), stack_labels(labels)
+        if not self.num_views:
+            last = self.skipped[-1] if self.skipped else "there are none"
+            raise ValueError(
+                f"data.held_out gave no video that can be read; {len(self.skipped)} were skipped, "
+                f"the last as {last}"
+            )
+
+    def _batches(self) -> Iterator[list[Views]]:
+        good = self._without_skips()
+        while batch := list(islice(good, self._batch_size)):
+            yield batch
+
+    def _without_skips(self) -> Iterator[Views]:
+        for video in self._videos:
+            if isinstance(video, Skip):
+                self.skipped.append(video)
+            else:
+                yield video
 
 
 def _mean_probabilities(
@@ -95,16 +126,15 @@ def _mean_probabilities(
         s=model.num_segments(),
         c=num_crops,
     )
-    probabilities = model.logits(views).softmax(-1)
+    probabilities = model.probabilities(views)
     return reduce(probabilities, "p (b v) k -> p b k", "mean", b=len(clips))
 
 
 class _Tally:
     """Counts what is named rightly, probe by probe."""
 
-    def __init__(self, probes: Sequence[str], num_classes: int, *, num_views: int) -> None:
+    def __init__(self, probes: Sequence[str], *, num_classes: int) -> None:
         self._probes = probes
-        self._num_views = num_views
         self._num_classes = num_classes
         top = min(TOP, num_classes)
         self._top5 = [MulticlassAccuracy(num_classes, top_k=top, average="micro") for _ in probes]
@@ -119,7 +149,7 @@ class _Tally:
         self._right.append(probabilities.argmax(-1) == labels)
         self._labels.append(labels)
 
-    def accuracies(self, skipped: tuple[Skip, ...]) -> Accuracies:
+    def accuracies(self, *, num_views: int, skipped: tuple[Skip, ...]) -> Accuracies:
         right, labels = torch.cat(self._right, dim=1), torch.cat(self._labels)
         probes = [
             ProbeAccuracy(
@@ -136,7 +166,7 @@ class _Tally:
             commonest=float(labels.bincount().max()) / len(labels),
             num_classes=self._num_classes,
             num_videos=len(labels),
-            num_views=self._num_views,
+            num_views=num_views,
             skipped=skipped,
         )
 

@@ -12,7 +12,6 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -22,6 +21,7 @@ from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.token_fit import one_length
 from worldmodel_train.models.vit import VisionTransformer
+from worldmodel_train.probes.answers import Answers, OneClass, SeveralClasses
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
@@ -90,7 +90,10 @@ class Config(StrictConfig):
             width=network.width, depth=self.depth, heads=self.heads, mlp_ratio=self.mlp_ratio
         )
         probes = [AttentiveProbe(size, num_classes=len(data.classes)) for _ in self.grid.pairs]
-        return AttentiveProbes(encoder, probes, grid=self.grid, segments=self.segments)
+        answers = OneClass() if data.labels == "one" else SeveralClasses()
+        return AttentiveProbes(
+            encoder, probes, grid=self.grid, segments=self.segments, answers=answers
+        )
 
 
 class AttentiveProbe(nn.Module):
@@ -117,11 +120,13 @@ class AttentiveProbes(nn.Module):
         *,
         grid: GridConfig,
         segments: int,
+        answers: Answers,
     ) -> None:
         super().__init__()
         assert len(probes) == len(grid.pairs)
         self.encoder = encoder
         self.grid = grid
+        self.answers = answers
         self._segments = segments
         self.each = nn.ModuleList(probes)
 
@@ -134,12 +139,12 @@ class AttentiveProbes(nn.Module):
         return [f"rate x {rate:g}, decay x {decay:g}" for rate, decay in self.grid.pairs]
 
     def training_losses(self, content: Clips) -> Losses:
-        """The sum of all probes' cross-entropies, so that each has the gradient of its own."""
+        """The sum of all probes' losses, so that each has the gradient of its own."""
         assert content.labels is not None, "the recipe has been checked"
         labels = content.labels[:: self._segments]
         logits = self.logits(content.pixels)
-        losses = torch.stack([functional.cross_entropy(one, labels) for one in logits])
-        right = (logits.argmax(-1) == labels).float().mean(dim=1)
+        losses = torch.stack([self.answers.loss(one, labels) for one in logits])
+        right = torch.stack([self.answers.accuracy(one, labels) for one in logits])
         return Losses(
             total=losses.sum(),
             terms={"accuracy": right.max().detach(), "least_loss": losses.min().detach()},
@@ -151,6 +156,10 @@ class AttentiveProbes(nn.Module):
             (tokens,) = self.encoder.on(clips.device)(clips)
         videos = rearrange(tokens, "(v s) n d -> v (s n) d", s=self._segments)
         return torch.stack([probe(videos) for probe in self.each])
+
+    def probabilities(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
+        """Of each class, by each probe, for each video."""
+        return self.answers.probabilities(self.logits(clips))
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """Nothing follows."""

@@ -13,7 +13,10 @@ from worldmodel_train.protocols import Classifier
 
 
 class Config(StrictConfig):
-    """Accuracy of each probe, with the probabilities of several views of a video averaged."""
+    """Accuracy of each probe, with the probabilities of several views of a video averaged.
+
+    Where several labels may be true of a video, mean average precision.
+    """
 
     needs: ClassVar[type] = Classifier
     needs_held_out: ClassVar[bool] = True
@@ -32,9 +35,13 @@ class Config(StrictConfig):
             yield "measures on videos, and the recipe reads none; leave it out"
 
     def run(self, subject: Subject) -> TaskResult:
-        """The accuracies over all of `data.held_out`, read once from front to back."""
+        """Accuracies, or average precisions, over `data.held_out`, read once from front to back."""
         from worldmodel_train.evaluation.classification_result import classification_result
-        from worldmodel_train.evaluation.classification_scores import measure_accuracies
+        from worldmodel_train.evaluation.classification_scores import (
+            NamedVideos,
+            measure_accuracies,
+        )
+        from worldmodel_train.evaluation.several_classes import several_classes_result
 
         data, model = subject.data, subject.trained
         assert isinstance(data, DataConfig), "the recipe was checked"
@@ -43,6 +50,9 @@ class Config(StrictConfig):
         videos = data.each_video(
             data.held_out, segments=self.times * model.num_segments(), crops=self.crops
         )
+        if data.labels == "many":
+            named = NamedVideos(model, videos, num_crops=self.crops, batch_size=self.batch_size)
+            return several_classes_result(named, list(model.probe_names()))
         return classification_result(
             measure_accuracies(model, videos, num_crops=self.crops, batch_size=self.batch_size)
         )

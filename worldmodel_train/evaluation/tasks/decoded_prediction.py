@@ -105,6 +105,6 @@ class Config(StrictConfig):
         return result.model_copy(update={"galleries": galleries})
 
     def _train_clips(self, data: DataConfig) -> "FixedClips":
-        return data.held_out_clips(
+        return data.clips_of(
             data.sources[0], limit=self.train_clips, clips_per_video=self.clips_per_video
         )
