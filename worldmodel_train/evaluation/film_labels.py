@@ -21,8 +21,8 @@ _SEED = 0x9E57
 """Films of a run are drawn from streams of their own, so these are unseen by any."""
 
 ONE = Scene(things=1, radius=(0.09, 0.15), gravity=0.0, bounce=1.0, texture=True)
-TWO, THREE = replace(ONE, things=2), replace(ONE, things=3)
-SCREENED = replace(TWO, screen=True)
+TWO, THREE = (ONE.model_copy(update={"things": number}) for number in (2, 3))
+SCREENED = TWO.model_copy(update={"screen": True})
 
 
 @dataclass(frozen=True, kw_only=True)
