@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from numpy import ndarray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from worldmodel_train.envs.ball_physics import State
@@ -72,11 +72,11 @@ def _of_one(state: State, films: Film) -> LabelledFilms:
     )
 
 
-def _labelled(films: Film, **labels: ndarray) -> LabelledFilms:
+def _labelled(films: Film, **labels: ArrayLike) -> LabelledFilms:
     return LabelledFilms(
         clips=torch.from_numpy(films.pictures),
         labels={
-            name.replace("_", " "): torch.from_numpy(values.astype(np.int64))
+            name.replace("_", " "): torch.from_numpy(np.asarray(values).astype(np.int64))
             for name, values in labels.items()
         },
     )

@@ -33,7 +33,9 @@ def test_both_encoders_and_pixels_answer_every_question(patch_means, subject):
     assert all(len(number.trained.values) == 1 for number in result.numbers)
 
 
-@pytest.mark.parametrize("change", [{"splits": 2, "held_out": 13}, {"films": 20, "splits": 1, "held_out": 18}])
+@pytest.mark.parametrize(
+    "change", [{"splits": 2, "held_out": 13}, {"films": 20, "splits": 1, "held_out": 18}]
+)
 def test_splits_that_share_films_or_leave_too_few_are_refused(change):
     with pytest.raises(ValueError, match="use more films or hold out fewer"):
         Config(**(SMALL | change))
