@@ -273,7 +273,8 @@ def test_a_task_that_there_is_not_is_answered_with_file_and_line(recipe_file):
     )
     assert problems("evaluation=[{name: x}]") == [
         'override "evaluation=[{name: x}]": evaluation.0.name: "x" is not a choice here; known: '
-        "held_out_loss, latent_horizon, latent_prediction, pen_strokes, robustness"
+        "film_questions, held_out_loss, latent_horizon, latent_prediction, pen_strokes, "
+        "robustness"
     ]
 
 
