@@ -244,12 +244,12 @@ class NextLatent(nn.Module):
         return self.projector(outputs.flatten(0, 1)).float().unflatten(0, (len(latents), -1))
 
 
-def projector(width: int, hidden: int) -> nn.Sequential:
+def projector(width: int, hidden: int, output: int | None = None) -> nn.Sequential:
     """Two linear maps with batch norm between them.
 
     The norm of layers before it would keep latents on a sphere, which no Gaussian is. Each rank
-    takes the mean of its own micro-batch.
+    takes the mean of its own micro-batch. `output` is `width` unless it is given.
     """
     return nn.Sequential(
-        Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), Linear(hidden, width)
+        Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), Linear(hidden, output or width)
     )

@@ -1,0 +1,94 @@
+"""Probes on films of a world of our own, whose every state is known."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.evaluation.task import Offer, Subject
+from worldmodel_train.evaluation.task_result import TaskResult
+from worldmodel_train.facts import ClipShape, DataFacts
+from worldmodel_train.protocols import Encoder
+
+
+class Config(StrictConfig):
+    """Do frozen features tell what happens before a random background?
+
+    Shape, direction, speed and bouncing of one thing of random colour, size and place; how many
+    things there are; whether two have met; whether something is behind a screen.
+    """
+
+    needs: ClassVar[type] = Encoder
+    needs_held_out: ClassVar[bool] = False
+
+    films: int = Field(default=1000, ge=20)
+    """Films for each set of questions."""
+    fps: float = Field(default=8.0, gt=0)
+    """Pictures a second: those of the films that a run was trained on."""
+    splits: int = Field(default=3, ge=1)
+    """Ways of holding films out; the report gives mean and standard deviation over them."""
+    held_out: int = Field(default=250, ge=1)
+    """Films of each set that a split keeps for testing; no split shares one with another."""
+    neighbours: int = Field(default=10, ge=1)
+    """k of the k-NN probe."""
+    batch_size: int = Field(default=64, ge=1)
+    """Clips per forward pass."""
+
+    @model_validator(mode="after")
+    def _films_are_left_to_learn_from(self) -> "Config":
+        if self.splits * self.held_out > self.films or self.held_out + self.neighbours > self.films:
+            raise ValueError(
+                f"films={self.films} do not give splits={self.splits} x held_out={self.held_out} "
+                f"films of their own, or leave fewer than neighbours={self.neighbours} to learn "
+                "from; use more films or hold out fewer"
+            )
+        return self
+
+    def misfits(self, offer: Offer) -> Iterator[str]:
+        """Clips that are not square."""
+        clip = _shape(offer.data.facts())
+        if clip.height != clip.width:
+            yield (
+                f"films are square, and the clips of the recipe are {clip.height}x{clip.width}; "
+                "leave it out"
+            )
+
+    def run(self, subject: Subject) -> TaskResult:
+        """The accuracies, on films of the length and size that the recipe's clips have."""
+        import torch
+
+        from worldmodel_train.evaluation.film_labels import FilmShape, labelled_films
+        from worldmodel_train.evaluation.frozen import Contestants
+        from worldmodel_train.evaluation.probe_features import probe_features
+        from worldmodel_train.evaluation.probe_scores import ProbeSuite, probe_result
+        from worldmodel_train.evaluation.probe_suite import (
+            LabelledFeatures,
+            group_splits,
+            run_probes,
+        )
+        from worldmodel_train.evaluation.probe_words import film_words
+
+        clip = _shape(subject.data.facts())
+        shape = FilmShape(frames=clip.frames, size=clip.width, fps=self.fps)
+        models = Contestants.of(subject, Encoder)
+        each = torch.arange(self.films)
+        splits = list(group_splits(each, splits=self.splits, held_out=self.held_out))
+        suites = [
+            run_probes(
+                LabelledFeatures(
+                    features=probe_features(models, films.clips, self.batch_size),
+                    labels=films.labels,
+                    groups=each,
+                ),
+                splits,
+                neighbours=self.neighbours,
+            )
+            for films in labelled_films(shape, self.films)
+        ]
+        return probe_result(ProbeSuite.joined(suites), film_words)
+
+
+def _shape(data: DataFacts) -> ClipShape:
+    """That of the held-out clips; where there are none, of the first source's."""
+    return (data.held_out or data.sources[0]).clip
