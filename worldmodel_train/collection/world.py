@@ -1,7 +1,7 @@
 """Worlds to act in, with actions from -1 to 1."""
 
 import importlib
-from pathlib import Path
+import pkgutil
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -77,14 +77,22 @@ def open_world(name: str) -> World:
 def _spec(name: str) -> EnvSpec | str:
     if not name.startswith(_OURS):
         return name
-    folder = Path(next(iter(envs.__path__)))
-    known = sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
-    if name.removeprefix(_OURS) not in known:
+    known = _worlds_to_act_in()
+    if name not in known:
         raise ValueError(
-            f"data.env={name} is none of {', '.join(_OURS + one for one in known)}, and worlds of "
-            "gymnasium have ids such as Pendulum-v1"
+            f"data.env={name} is none of {', '.join(known)}, and worlds of gymnasium have ids such "
+            "as Pendulum-v1"
         )
-    return importlib.import_module(f"{envs.__name__}.{name.removeprefix(_OURS)}").SPEC
+    return known[name]
+
+
+def _worlds_to_act_in() -> dict[str, EnvSpec]:
+    """The files of `envs/` that have a `SPEC`; others hold worlds that are only filmed."""
+    stems = sorted(module.name for module in pkgutil.iter_modules(envs.__path__))
+    modules = {stem: importlib.import_module(f"{envs.__name__}.{stem}") for stem in stems}
+    return {
+        _OURS + stem: module.SPEC for stem, module in modules.items() if hasattr(module, "SPEC")
+    }
 
 
 def _bounds(space: Space[Any], name: str) -> tuple[ndarray, ndarray]:
