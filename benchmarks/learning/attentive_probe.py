@@ -22,7 +22,7 @@ from worldmodel_train.cli.objectives import trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.data.config import DataConfig, SourceConfig
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.classification_scores import measure_accuracies
+from worldmodel_train.evaluation.probing.classification_scores import measure_accuracies
 from worldmodel_train.probes.attentive import AttentiveProbes
 from worldmodel_train.probes.linear import linear_accuracy
 from worldmodel_train.probes.pooled_features import pooled_pixels

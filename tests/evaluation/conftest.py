@@ -7,15 +7,19 @@ from torch import nn
 
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.latent_result import latent_result
-from worldmodel_train.evaluation.latent_scores import Compared, LatentScores, PredictionScores
-from worldmodel_train.evaluation.probe_scores import (
+from worldmodel_train.evaluation.latents.latent_result import latent_result
+from worldmodel_train.evaluation.latents.latent_scores import (
+    Compared,
+    LatentScores,
+    PredictionScores,
+)
+from worldmodel_train.evaluation.probing.probe_scores import (
     ProbeScores,
     ProbeSuite,
     ProbeTask,
     probe_result,
 )
-from worldmodel_train.evaluation.probe_words import pen_stroke_words
+from worldmodel_train.evaluation.probing.probe_words import pen_stroke_words
 from worldmodel_train.evaluation.result import EvaluationResult, Machine, Measurement
 from worldmodel_train.evaluation.task import Subject
 from worldmodel_train.evaluation.task_result import Measured

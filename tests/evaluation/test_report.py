@@ -11,7 +11,7 @@ from worldmodel_train.config.components import component_configs
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation import tasks
 from worldmodel_train.evaluation.evaluate import evaluate
-from worldmodel_train.evaluation.latent_result import latent_result
+from worldmodel_train.evaluation.latents.latent_result import latent_result
 from worldmodel_train.evaluation.report import write_report
 from worldmodel_train.evaluation.result import EvaluationResult, load_result, save_result
 from worldmodel_train.evaluation.task_result import TaskResult

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 
-from worldmodel_train.evaluation.latent_result import latent_result
-from worldmodel_train.evaluation.latent_scores import Compared, LatentScores
-from worldmodel_train.evaluation.probe_scores import ProbeSuite, probe_result
-from worldmodel_train.evaluation.probe_words import pen_stroke_words
+from worldmodel_train.evaluation.latents.latent_result import latent_result
+from worldmodel_train.evaluation.latents.latent_scores import Compared, LatentScores
+from worldmodel_train.evaluation.probing.probe_scores import ProbeSuite, probe_result
+from worldmodel_train.evaluation.probing.probe_words import pen_stroke_words
 from worldmodel_train.evaluation.result import EvaluationResult, Machine, Measurement
 from worldmodel_train.evaluation.task_result import Gallery, Picture, Record, TaskResult
 

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.decoded_result import over_videos
+from worldmodel_train.evaluation.decoding.decoded_result import over_videos
 from worldmodel_train.evaluation.task import Offer
 from worldmodel_train.evaluation.tasks.decoded_prediction import Config
 from worldmodel_train.masks import Multiblock3D

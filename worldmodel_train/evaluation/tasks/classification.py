@@ -36,12 +36,12 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """Accuracies, or average precisions, over `data.held_out`, read once from front to back."""
-        from worldmodel_train.evaluation.classification_result import classification_result
-        from worldmodel_train.evaluation.classification_scores import (
+        from worldmodel_train.evaluation.probing.classification_result import classification_result
+        from worldmodel_train.evaluation.probing.classification_scores import (
             NamedVideos,
             measure_accuracies,
         )
-        from worldmodel_train.evaluation.several_classes import several_classes_result
+        from worldmodel_train.evaluation.probing.several_classes import several_classes_result
 
         data, model = subject.data, subject.trained
         assert isinstance(data, DataConfig), "the recipe was checked"

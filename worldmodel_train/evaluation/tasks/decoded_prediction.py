@@ -64,13 +64,13 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """PSNRs of each kind of token, and the pictures."""
-        from worldmodel_train.evaluation.decoded_pictures import DecodedAlbum
-        from worldmodel_train.evaluation.decoded_result import decoded_result
-        from worldmodel_train.evaluation.decoded_scores import Contest
+        from worldmodel_train.evaluation.decoding.decoded_pictures import DecodedAlbum
+        from worldmodel_train.evaluation.decoding.decoded_result import decoded_result
+        from worldmodel_train.evaluation.decoding.decoded_scores import Contest
+        from worldmodel_train.evaluation.decoding.pixel_rivals import PixelRivals
+        from worldmodel_train.evaluation.decoding.questions import questions
         from worldmodel_train.evaluation.frozen import device_of
         from worldmodel_train.evaluation.pictures import Album
-        from worldmodel_train.evaluation.pixel_rivals import PixelRivals
-        from worldmodel_train.evaluation.questions import questions
 
         trained, untrained, data = subject.trained, subject.untrained, subject.data
         assert isinstance(trained, LatentRenderer), "the recipe was checked"

@@ -58,16 +58,16 @@ class Config(StrictConfig):
         """The accuracies, on films of the length and size that the recipe's clips have."""
         import torch
 
-        from worldmodel_train.evaluation.film_labels import FilmShape, labelled_films
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.probe_features import probe_features
-        from worldmodel_train.evaluation.probe_scores import ProbeSuite, probe_result
-        from worldmodel_train.evaluation.probe_suite import (
+        from worldmodel_train.evaluation.probing.film_labels import FilmShape, labelled_films
+        from worldmodel_train.evaluation.probing.probe_features import probe_features
+        from worldmodel_train.evaluation.probing.probe_scores import ProbeSuite, probe_result
+        from worldmodel_train.evaluation.probing.probe_suite import (
             LabelledFeatures,
             group_splits,
             run_probes,
         )
-        from worldmodel_train.evaluation.probe_words import film_words
+        from worldmodel_train.evaluation.probing.probe_words import film_words
 
         clip = _shape(subject.data.facts())
         shape = FilmShape(frames=clip.frames, size=clip.width, fps=self.fps)

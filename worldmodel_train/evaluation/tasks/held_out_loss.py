@@ -32,8 +32,8 @@ class Config(StrictConfig):
     def run(self, subject: Subject) -> TaskResult:
         """The losses of both models."""
         from worldmodel_train.data.preparation import as_read
-        from worldmodel_train.evaluation.loss_result import loss_result
-        from worldmodel_train.evaluation.losses import Batches, measure_losses
+        from worldmodel_train.evaluation.latents.loss_result import loss_result
+        from worldmodel_train.evaluation.latents.losses import Batches, measure_losses
 
         samples = subject.data.held_out_content(self.max_samples)
         batches = Batches(

@@ -43,13 +43,13 @@ class Config(StrictConfig):
     def run(self, subject: Subject) -> TaskResult:
         """The scores of both models at each horizon, and their lines as a picture."""
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.horizon_result import (
+        from worldmodel_train.evaluation.latents.horizon_result import (
             ComparedHorizons,
             horizon_gallery,
             horizon_numbers,
             horizon_section,
         )
-        from worldmodel_train.evaluation.horizons import measure_horizons
+        from worldmodel_train.evaluation.latents.horizons import measure_horizons
 
         held_out = subject.held_out_clips(
             limit=self.max_clips, clips_per_video=self.clips_per_video

@@ -54,9 +54,9 @@ class Config(StrictConfig):
     def run(self, subject: Subject) -> TaskResult:
         """The scores of both models, and the pictures."""
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.latent_result import latent_result
-        from worldmodel_train.evaluation.latent_scores import Compared
-        from worldmodel_train.evaluation.latents import measure_latents
+        from worldmodel_train.evaluation.latents.latent_result import latent_result
+        from worldmodel_train.evaluation.latents.latent_scores import Compared
+        from worldmodel_train.evaluation.latents.latents import measure_latents
         from worldmodel_train.evaluation.pictures import Album
 
         assert isinstance(subject.preparation, MaskPreparation), "the recipe was checked"

@@ -45,14 +45,14 @@ class Config(StrictConfig):
         """The accuracies, on clips of the length and size that the recipe has."""
         from worldmodel_train.data.pen_strokes import pen_stroke_clips
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.probe_features import probe_features
-        from worldmodel_train.evaluation.probe_scores import probe_result
-        from worldmodel_train.evaluation.probe_suite import (
+        from worldmodel_train.evaluation.probing.probe_features import probe_features
+        from worldmodel_train.evaluation.probing.probe_scores import probe_result
+        from worldmodel_train.evaluation.probing.probe_suite import (
             LabelledFeatures,
             group_splits,
             run_probes,
         )
-        from worldmodel_train.evaluation.probe_words import pen_stroke_words
+        from worldmodel_train.evaluation.probing.probe_words import pen_stroke_words
 
         clip = _shape(subject.data.facts())
         strokes = pen_stroke_clips(clip.frames, clip.width, limit_characters=self.characters)

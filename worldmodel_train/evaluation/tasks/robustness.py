@@ -13,7 +13,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.evaluation.corruptions import CORRUPTIONS, CorruptionName, corrupted
+from worldmodel_train.evaluation.robustness.corruptions import (
+    CORRUPTIONS,
+    CorruptionName,
+    corrupted,
+)
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, Gallery, TaskResult
 from worldmodel_train.protocols import Encoder
@@ -70,8 +74,11 @@ class Config(StrictConfig):
     def run(self, subject: Subject) -> TaskResult:
         """Both encoders and pooled pixels under every corruption, and what that looks like."""
         from worldmodel_train.evaluation.frozen import Contestants, mean_latents
-        from worldmodel_train.evaluation.robustness_result import PIXELS, robustness_result
-        from worldmodel_train.evaluation.robustness_scores import measure_robustness
+        from worldmodel_train.evaluation.robustness.robustness_result import (
+            PIXELS,
+            robustness_result,
+        )
+        from worldmodel_train.evaluation.robustness.robustness_scores import measure_robustness
         from worldmodel_train.probes.pooled_features import pooled_pixels
 
         models, held_out = Contestants.of(subject, Encoder), self._held_out(subject)

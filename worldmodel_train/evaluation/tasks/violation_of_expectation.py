@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.balls import Scene
-from worldmodel_train.evaluation.impossible_films import (
+from worldmodel_train.evaluation.surprise.impossible_films import (
     VIOLATIONS,
     FilmFormat,
     FilmSets,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
-    from worldmodel_train.evaluation.surprise import MatchedCurves, Window
-    from worldmodel_train.evaluation.surprise_result import Surprised
+    from worldmodel_train.evaluation.surprise.surprise import MatchedCurves, Window
+    from worldmodel_train.evaluation.surprise.surprise_result import Surprised
 
 PICTURES = "evaluation/violation_of_expectation"
 """Folder of the pictures, below the run directory."""
@@ -89,7 +89,7 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """Relative accuracies of both models and of pixels, curves, and one pair of each kind."""
-        from worldmodel_train.evaluation.surprise_result import (
+        from worldmodel_train.evaluation.surprise.surprise_result import (
             Surprised,
             surprise_gallery,
             surprise_numbers,
@@ -137,13 +137,13 @@ class Config(StrictConfig):
     ) -> "dict[str, MatchedCurves]":
         """Surprise of every contender at the films of each set."""
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.surprise import (
+        from worldmodel_train.evaluation.surprise.surprise import (
             MatchedCurves,
             latent_error,
             pixel_error,
             surprise,
         )
-        from worldmodel_train.evaluation.surprise_result import COPY, LINE
+        from worldmodel_train.evaluation.surprise.surprise_result import COPY, LINE
 
         models = Contestants.of(subject, LatentPredictor)
         errors = {
@@ -164,9 +164,9 @@ class Config(StrictConfig):
         self, subject: Subject, folder: Path, clip: ClipShape, window: "Window"
     ) -> "Iterator[Surprised]":
         """A kind for each block, of which a quadruplet is a set."""
-        from worldmodel_train.evaluation.intphys import blocks, read_quadruplet
-        from worldmodel_train.evaluation.surprise import MatchedCurves
-        from worldmodel_train.evaluation.surprise_result import CONTENDERS, Surprised
+        from worldmodel_train.evaluation.surprise.intphys import blocks, read_quadruplet
+        from worldmodel_train.evaluation.surprise.surprise import MatchedCurves
+        from worldmodel_train.evaluation.surprise.surprise_result import CONTENDERS, Surprised
 
         for block, quadruplets in blocks(folder).items():
             found: list[dict[str, MatchedCurves]] = []
@@ -195,7 +195,7 @@ class Config(StrictConfig):
             )
 
     def _window(self, frames: int, tubelet: int) -> "Window":
-        from worldmodel_train.evaluation.surprise import Window
+        from worldmodel_train.evaluation.surprise.surprise import Window
 
         num_seen = round(self.visible * (frames // tubelet))
         return Window(frames=frames, tubelet=tubelet, num_seen=num_seen)

@@ -1,0 +1,116 @@
+"""Probes are judged by videos, each seen several times; independent counts say the same."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    top_k_accuracy_score,
+)
+from torch import nn
+
+from worldmodel_train.data.fixed import Views
+from worldmodel_train.evaluation.probing.classification_result import (
+    COMMONEST,
+    classification_result,
+)
+from worldmodel_train.evaluation.probing.classification_scores import (
+    NamedVideos,
+    bootstrap_interval,
+    measure_accuracies,
+)
+from worldmodel_train.evaluation.probing.several_classes import several_classes_result
+from worldmodel_train.types import Skip
+
+CLASSES = 7
+
+
+class ReadsLogits(nn.Module):
+    """Takes the first pixels of a clip for its logits; the second probe turns them round."""
+
+    def num_segments(self):
+        return 2
+
+    def probe_names(self):
+        return ["reads", "turned round"]
+
+    def probabilities(self, clips):
+        numbers = clips[:, 0, 0, :CLASSES, 0].float() / 10
+        together = numbers.unflatten(0, (-1, 2)).sum(1)
+        return torch.stack([together, -together]).softmax(-1)
+
+
+def video(logits, class_number):
+    """Views whose first pixels are these logits, of shape [segments x crops, classes]."""
+    clips = torch.zeros(len(logits), 1, 1, CLASSES, 3, dtype=torch.uint8)
+    clips[:, 0, 0, :, 0] = torch.as_tensor(logits, dtype=torch.uint8)
+    times = torch.zeros(len(logits), 1)
+    return Views(clips=clips, times=times, number=0, key="v", label=None, class_number=class_number)
+
+
+def test_segments_are_seen_together_and_probabilities_of_crops_are_averaged():
+    """The mean of logits would name class 0, of probabilities class 1."""
+    first_crop, second_crop = [90, 0, 0, 0, 0, 0, 0], [0, 80, 0, 0, 0, 0, 0]
+    third_crop = [0, 50, 0, 0, 0, 0, 0]
+    segments = [first_crop, second_crop, third_crop] * 2
+    found = measure_accuracies(ReadsLogits(), [video(segments, 1)], num_crops=3, batch_size=1)
+    assert found.num_views == 3
+    assert found.probes[0].name == "reads"
+    assert found.probes[0].top1 == 1.0
+
+
+def test_accuracies_equal_those_of_another_library():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, 50)
+    logits = np.stack([rng.permutation(100)[:CLASSES] for _ in range(50)])
+    videos = [
+        video(np.stack([row, row]), label)
+        for row, label in zip(logits, labels.tolist(), strict=True)
+    ]
+    found = measure_accuracies(ReadsLogits(), videos, num_crops=1, batch_size=8)
+    best = {probe.name: probe for probe in found.probes}["reads"]
+    assert best.top1 == pytest.approx(top_k_accuracy_score(labels, logits, k=1))
+    assert best.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5))
+    assert best.per_class == pytest.approx(balanced_accuracy_score(labels, logits.argmax(1)))
+    assert found.commonest == pytest.approx(np.bincount(labels).max() / 50)
+    assert best.interval[0] < best.top1 < best.interval[1]
+
+
+def test_bad_videos_are_counted_and_named_in_the_report():
+    videos = [Skip("corrupt", "a.tar", "x"), video([[1] * CLASSES] * 2, 0)]
+    found = measure_accuracies(ReadsLogits(), videos, num_crops=1, batch_size=4)
+    result = classification_result(found)
+    assert found.num_videos == 1
+    assert "1 videos could not be read and do not count (corrupt 1)" in result.sections[0].text
+    assert COMMONEST in result.numbers[0].baselines
+
+
+def test_a_set_of_nothing_but_bad_videos_is_refused():
+    with pytest.raises(ValueError, match="no video that can be read; 1 were skipped"):
+        measure_accuracies(
+            ReadsLogits(), [Skip("corrupt", "a.tar", "x")], num_crops=1, batch_size=4
+        )
+
+
+def test_an_interval_is_that_of_a_binomial():
+    values = torch.tensor([1.0] * 300 + [0.0] * 700)
+    low, high = bootstrap_interval(values)
+    spread = (0.3 * 0.7 / 1000) ** 0.5
+    assert low == pytest.approx(0.3 - 1.96 * spread, abs=0.004)
+    assert high == pytest.approx(0.3 + 1.96 * spread, abs=0.004)
+
+
+def test_of_several_classes_average_precision_is_that_of_another_library():
+    rng = np.random.default_rng(0)
+    labels = rng.random((40, CLASSES)) < 0.3
+    labels[:, 3] = False  # a class that is true of no video has no precision
+    logits = rng.integers(0, 100, (40, CLASSES)) + 40 * labels
+    videos = [video(np.stack([row, row]), label) for row, label in zip(logits, labels, strict=True)]
+    named = NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=16)
+    result = several_classes_result(named, ["reads", "turned round"])
+    others = [number for number in range(CLASSES) if number != 3]
+    softmax = torch.tensor(logits / 5.0).softmax(-1).numpy()
+    expected = average_precision_score(labels[:, others], softmax[:, others])
+    assert result.numbers[0].trained.mean == pytest.approx(expected, abs=1e-4)
+    assert "reads" in result.caption

@@ -1,0 +1,1 @@
+"""How well pictures come back out of latents."""

@@ -1,0 +1,1 @@
+"""How well hidden or later latents, and what a loss is of, are predicted."""
