@@ -15,6 +15,7 @@ from worldmodel_train.evaluation.probe_scores import (
     ProbeTask,
     probe_result,
 )
+from worldmodel_train.evaluation.probe_words import pen_stroke_words
 from worldmodel_train.evaluation.result import EvaluationResult, Machine, Measurement
 from worldmodel_train.evaluation.task import Subject
 from worldmodel_train.evaluation.task_result import Measured
@@ -178,6 +179,6 @@ def result(compared, suite, measurement):
         name="run <script>alert(1)</script> & co",
         measurements=(
             measurement("latent_prediction", latents),
-            measurement("pen_strokes", probe_result(suite)),
+            measurement("pen_strokes", probe_result(suite, pen_stroke_words)),
         ),
     )

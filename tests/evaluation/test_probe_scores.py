@@ -3,6 +3,7 @@
 import pytest
 
 from worldmodel_train.evaluation.probe_scores import probe_result
+from worldmodel_train.evaluation.probe_words import pen_stroke_words
 from worldmodel_train.evaluation.task_result import Measured
 
 
@@ -33,7 +34,7 @@ def test_each_probe_is_a_number_beside_pixels_and_the_untrained_encoder(suite):
     (task,) = suite.tasks
     untrained = task.scores[0].model_copy(update={"features": "untrained encoder, mean"})
     task = task.model_copy(update={"scores": (*task.scores, untrained)})
-    result = probe_result(suite.model_copy(update={"tasks": (task,)}))
+    result = probe_result(suite.model_copy(update={"tasks": (task,)}), pen_stroke_words)
     assert [number.name for number in result.numbers] == [
         "character, k-NN, mean", "character, linear, mean",
     ]  # fmt: skip

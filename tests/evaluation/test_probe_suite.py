@@ -1,12 +1,12 @@
 import torch
 
-from worldmodel_train.evaluation.probe_suite import LabelledFeatures, drawer_splits, run_probes
+from worldmodel_train.evaluation.probe_suite import LabelledFeatures, group_splits, run_probes
 
 DRAWERS = torch.arange(12).repeat(10)
 
 
-def test_splits_hold_out_whole_drawers_and_each_drawer_once():
-    splits = list(drawer_splits(DRAWERS, splits=3, held_out=4))
+def test_splits_hold_out_whole_groups_and_each_group_once():
+    splits = list(group_splits(DRAWERS, splits=3, held_out=4))
     assert torch.stack(splits).sum(dim=0).eq(1).all()
     for test in splits:
         assert len(DRAWERS[test].unique()) == 4
@@ -14,7 +14,7 @@ def test_splits_hold_out_whole_drawers_and_each_drawer_once():
 
 
 def test_splits_are_the_same_on_every_call():
-    one_way, again = (drawer_splits(DRAWERS, splits=2, held_out=3) for _ in range(2))
+    one_way, again = (group_splits(DRAWERS, splits=2, held_out=3) for _ in range(2))
     for one, other in zip(one_way, again, strict=True):
         assert (one == other).all()
 
@@ -29,9 +29,9 @@ def test_features_that_tell_only_the_drawer_say_nothing_about_new_drawers():
             "drawer": torch.randn(12, 4, generator=generator)[DRAWERS],
         },
         labels={"side": labels},
-        drawers=DRAWERS,
+        groups=DRAWERS,
     )
-    splits = list(drawer_splits(DRAWERS, splits=3, held_out=4))
+    splits = list(group_splits(DRAWERS, splits=3, held_out=4))
     suite = run_probes(data, splits, neighbours=5)
     good, useless = suite.tasks[0].scores
     assert good.knn.mean > 0.95

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from worldmodel_train.evaluation.latent_result import latent_result
 from worldmodel_train.evaluation.latent_scores import Compared, LatentScores
 from worldmodel_train.evaluation.probe_scores import ProbeSuite, probe_result
+from worldmodel_train.evaluation.probe_words import pen_stroke_words
 from worldmodel_train.evaluation.result import EvaluationResult, Machine, Measurement
 from worldmodel_train.evaluation.task_result import Gallery, Picture, Record, TaskResult
 
@@ -41,7 +42,7 @@ def as_result(first: FirstResult) -> EvaluationResult:
     """The same as the tasks of today would have found it; settings and step were not noted."""
     measured = {"latent_prediction": _latents(first)}
     if first.probes is not None:
-        measured["pen_strokes"] = probe_result(first.probes)
+        measured["pen_strokes"] = probe_result(first.probes, pen_stroke_words)
     return EvaluationResult(
         name=first.name,
         measurements=tuple(

@@ -1,6 +1,6 @@
 """Accuracies of probes on features of several kinds, and what the report makes of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from worldmodel_train.evaluation.frozen import TRAINED_ENCODER, UNTRAINED_ENCODER
 from worldmodel_train.evaluation.task_result import (
@@ -49,32 +49,49 @@ class ProbeTask(Record):
 
 
 class ProbeSuite(Record):
-    """All probes on one labelled set."""
+    """All probes on labelled sets of one size."""
 
     num_train: int
     num_test: int
     num_splits: int
     tasks: tuple[ProbeTask, ...]
 
+    @classmethod
+    def joined(cls, suites: Sequence["ProbeSuite"]) -> "ProbeSuite":
+        """The labels of all suites, whose sets are equally large and equally often cut."""
+        first = suites[0]
+        sizes = {(one.num_train, one.num_test, one.num_splits) for one in suites}
+        assert len(sizes) == 1, f"sets of different sizes have no one table: {sizes}"
+        return first.model_copy(update={"tasks": tuple(t for one in suites for t in one.tasks)})
 
-def probe_result(suite: ProbeSuite) -> TaskResult:
+
+class ProbeWords(Record):
+    """What the report says of the clips, and of who or what is held out."""
+
+    title: str
+    measured_on: str
+    """How many clips a probe learns from and is tested on."""
+    splits: str
+    """How many ways of holding out, and what."""
+    caption: str
+    text: str
+
+
+def probe_result(suite: ProbeSuite, words_of: Callable[[ProbeSuite], ProbeWords]) -> TaskResult:
     """Numbers and the section of the report."""
-    splits = f"{suite.num_splits} ways of holding people out"
+    words = words_of(suite)
     return TaskResult(
-        measured_on=f"{suite.num_train} drawings to learn from and {suite.num_test} by other "
-        f"people to be tested on, in {splits}",
-        caption="Accuracy on pen strokes, ± over people held out.",
+        measured_on=f"{words.measured_on}, in {words.splits}",
+        caption=words.caption,
         numbers=tuple(number for task in suite.tasks for number in _numbers(task)),
         sections=(
             Section(
-                title="Probes on pen strokes",
-                text="Handwritten characters (Omniglot), drawn stroke by stroke as video. The "
-                "encoders stay frozen and never saw such clips; a probe learns a label from "
-                f"{suite.num_train} clips and is tested on {suite.num_test} clips by other people.",
+                title=words.title,
+                text=words.text,
                 tables=tuple(_table(task) for task in suite.tasks),
                 notes={
                     "Accuracy": "Share of test clips named rightly, mean ± standard deviation over "
-                    f"{splits}; the best of each column is marked. k-NN votes by cosine; the "
+                    f"{words.splits}; the best of each column is marked. k-NN votes by cosine; the "
                     "linear probe is ridge regression onto the labels with its penalty chosen by "
                     "leaving out clips of the training part. Features are standardised for both.",
                     "Features": "“Mean”: latents averaged over all tokens. “2x2x2”: averaged in "

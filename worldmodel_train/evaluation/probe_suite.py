@@ -1,4 +1,4 @@
-"""Probes on labelled clips of drawers whom the probe never saw."""
+"""Probes on labelled clips, held out by groups that the probe never saw."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ from worldmodel_train.probes.linear import linear_accuracy
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledFeatures:
-    """Features of the same clips by several encoders, with labels and who drew each clip."""
+    """Features of the same clips by several encoders, with labels and each clip's group."""
 
     features: Mapping[str, Float[Tensor, "b _"]]
     labels: Mapping[str, Int[Tensor, "b"]]
-    drawers: Int[Tensor, "b"]
+    groups: Int[Tensor, "b"]
+    """Clips of a group, such as those that one person drew, are held out together."""
 
 
 def run_probes(
@@ -29,27 +30,27 @@ def run_probes(
     tasks = [_run_task(name, data, held_out, neighbours) for name in data.labels]
     num_test = int(held_out[0].sum())
     return ProbeSuite(
-        num_train=len(data.drawers) - num_test,
+        num_train=len(data.groups) - num_test,
         num_test=num_test,
         num_splits=len(held_out),
         tasks=tuple(tasks),
     )
 
 
-def drawer_splits(
-    drawers: Int[Tensor, "b"], *, splits: int, held_out: int
+def group_splits(
+    groups: Int[Tensor, "b"], *, splits: int, held_out: int
 ) -> Iterator[Bool[Tensor, "b"]]:
-    """For each split the clips of the drawers held out.
+    """For each split the clips of the groups held out.
 
-    Splits hold out different drawers while there are any; at least one is left to train on.
+    Splits hold out different groups while there are any; at least one is left to train on.
     """
-    people = drawers.unique()
-    assert held_out < len(people), f"{held_out} of {len(people)} drawers leave none"
-    order = people[torch.randperm(len(people), generator=torch.Generator().manual_seed(0))]
+    each = groups.unique()
+    assert held_out < len(each), f"{held_out} of {len(each)} groups leave none"
+    order = each[torch.randperm(len(each), generator=torch.Generator().manual_seed(0))]
     for split in range(splits):
         first = split * held_out
         turn = torch.arange(first, first + held_out) % len(order)
-        yield torch.isin(drawers, order[turn])
+        yield torch.isin(groups, order[turn])
 
 
 def _run_task(name: str, data: LabelledFeatures, held_out: Sequence[Tensor], k: int) -> ProbeTask:

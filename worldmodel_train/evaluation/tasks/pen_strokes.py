@@ -49,9 +49,10 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.probe_scores import probe_result
         from worldmodel_train.evaluation.probe_suite import (
             LabelledFeatures,
-            drawer_splits,
+            group_splits,
             run_probes,
         )
+        from worldmodel_train.evaluation.probe_words import pen_stroke_words
 
         clip = _shape(subject.data.facts())
         strokes = pen_stroke_clips(clip.frames, clip.width, limit_characters=self.characters)
@@ -60,10 +61,11 @@ class Config(StrictConfig):
                 Contestants.of(subject, Encoder), strokes.clips, self.batch_size
             ),
             labels={"character": strokes.character, "alphabet": strokes.alphabet},
-            drawers=strokes.drawer,
+            groups=strokes.drawer,
         )
-        splits = drawer_splits(strokes.drawer, splits=self.splits, held_out=self.held_out_drawers)
-        return probe_result(run_probes(data, list(splits), neighbours=self.neighbours))
+        splits = group_splits(strokes.drawer, splits=self.splits, held_out=self.held_out_drawers)
+        suite = run_probes(data, list(splits), neighbours=self.neighbours)
+        return probe_result(suite, pen_stroke_words)
 
 
 def _shape(data: DataFacts) -> ClipShape:
