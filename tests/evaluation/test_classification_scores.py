@@ -9,7 +9,6 @@ from torch import nn
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.evaluation.classification_result import COMMONEST, classification_result
 from worldmodel_train.evaluation.classification_scores import (
-    bootstrap_interval,
     measure_accuracies,
 )
 from worldmodel_train.types import Skip
@@ -82,11 +81,3 @@ def test_a_set_of_nothing_but_bad_videos_is_refused():
         measure_accuracies(
             ReadsLogits(), [Skip("corrupt", "a.tar", "x")], num_crops=1, batch_size=4
         )
-
-
-def test_an_interval_is_that_of_a_binomial():
-    values = torch.tensor([1.0] * 300 + [0.0] * 700)
-    low, high = bootstrap_interval(values)
-    spread = (0.3 * 0.7 / 1000) ** 0.5
-    assert low == pytest.approx(0.3 - 1.96 * spread, abs=0.004)
-    assert high == pytest.approx(0.3 + 1.96 * spread, abs=0.004)
