@@ -86,7 +86,7 @@ def _table(found: LabelScores, measure: str) -> Table:
         for kind, one in values.items()
     )
     return Table(
-        caption=f"{measure[0].upper()}{measure[1:]}, chance {100 * found.chance[measure]:.1f} %",
+        caption=f"By {measure}, chance {100 * found.chance[measure]:.1f} %",
         corner="Features",
         columns=(
             Column(name="Share", unit="percent", best_is_marked=True),

@@ -1,12 +1,12 @@
 """What frozen features know of the labels of any set, videos or images: by probes and retrieval."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.class_list import read_classes
+from worldmodel_train.data.class_list import ClassNames
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.evaluation.task import Offer, Subject
@@ -15,14 +15,6 @@ from worldmodel_train.protocols import Encoder
 
 if TYPE_CHECKING:
     from worldmodel_train.data.fixed import Views
-
-
-def _names_of(classes: object) -> object:
-    """The list, read where a file is named: what is stored of a run needs no such file."""
-    if isinstance(classes, str):
-        return read_classes(classes)
-    # pydantic no longer knows here that a list came from JSON, which has no tuples
-    return tuple(classes) if isinstance(classes, list) else classes
 
 
 class Config(StrictConfig):
@@ -35,10 +27,7 @@ class Config(StrictConfig):
     """Labelled shards to learn from, and the clips cut from them; null takes `data.sources`."""
     test: SourceConfig | None = None
     """Labelled shards to be tested on; null takes `data.held_out`."""
-    classes: Annotated[
-        tuple[str, ...] | None,
-        BeforeValidator(_names_of, json_schema_input_type=tuple[str, ...] | str | None),
-    ] = None
+    classes: ClassNames = None
     """Names of all classes, or a text file with one a line; samples whose `label` is none of these
     are skipped. Null takes `data.classes`."""
     max_clips: int = Field(default=2000, ge=2)
