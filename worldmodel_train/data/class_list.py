@@ -2,6 +2,9 @@
 
 from os.path import expandvars
 from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import BeforeValidator
 
 _LARGEST_LIST = 1 << 24  # bytes; a million names
 
@@ -24,3 +27,18 @@ def read_classes(path: str) -> tuple[str, ...]:
             "line, or write the list here"
         ) from None
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def _names_of(classes: object) -> object:
+    """The list, read where a file is named: what is stored of a run needs no such file."""
+    if isinstance(classes, str):
+        return read_classes(classes)
+    # pydantic no longer knows here that a list came from JSON, which has no tuples
+    return tuple(classes) if isinstance(classes, list) else classes
+
+
+ClassNames: TypeAlias = Annotated[
+    tuple[str, ...] | None,
+    BeforeValidator(_names_of, json_schema_input_type=tuple[str, ...] | str | None),
+]
+"""Names of classes, written out or in a text file with one a line."""

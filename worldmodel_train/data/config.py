@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
-from worldmodel_train.data.class_list import read_classes
+from worldmodel_train.data.class_list import ClassNames
 from worldmodel_train.data.picture_size import PictureSize, frame_size
 from worldmodel_train.data.source_config import STREAM_PREFIXES as STREAM_PREFIXES
 from worldmodel_train.data.source_config import ClipConfig as ClipConfig
@@ -96,14 +96,6 @@ class LoaderConfig(StrictConfig):
     """Share of bad samples past which the run stops."""
 
 
-def _names_of(classes: object) -> object:
-    """The list, read where a file is named: what is stored of a run needs no such file."""
-    if isinstance(classes, str):
-        return read_classes(classes)
-    # pydantic no longer knows here that a list came from JSON, which has no tuples
-    return tuple(classes) if isinstance(classes, list) else classes
-
-
 class DataConfig(StrictConfig):
     """Clips of videos: the training mixture, the held-out clips, and how both are read."""
 
@@ -117,10 +109,7 @@ class DataConfig(StrictConfig):
     """Clips never trained on, for pictures and evaluation."""
     augment: AugmentConfig
     """Crop and flip of training clips."""
-    classes: Annotated[
-        tuple[str, ...] | None,
-        BeforeValidator(_names_of, json_schema_input_type=tuple[str, ...] | str | None),
-    ] = None
+    classes: ClassNames = None
     """Names of all classes, or a text file with one a line: then each clip has the number of the
     `label` in its sample's json, and samples without one of these are skipped. Null reads none."""
     labels: Literal["one", "many"] = "one"

@@ -1,5 +1,6 @@
 """Classifies by the nearest neighbours' labels."""
 
+import torch
 from jaxtyping import Float, Int
 from numpy import exp, ndarray
 from sklearn.neighbors import KNeighborsClassifier
@@ -17,7 +18,14 @@ def knn_accuracy(
     test_labels: Int[Tensor, "q"],
     k: int,
 ) -> float:
-    """The share of test labels that `k` weighted votes by cosine similarity name rightly.
+    """The share of test labels that `k` weighted votes by cosine similarity name rightly."""
+    return float((knn_labels(train, train_labels, test, k) == test_labels.cpu()).double().mean())
+
+
+def knn_labels(
+    train: Float[Tensor, "p d"], train_labels: Int[Tensor, "p"], test: Float[Tensor, "q d"], k: int
+) -> Int[Tensor, "q"]:
+    """The label of each test clip by `k` weighted votes.
 
     Source: Wu et al. 2018, "Unsupervised feature learning via non-parametric instance
     discrimination", section 3.4: a vote weighs exp(cosine / 0.07). Features are standardised by the
@@ -33,7 +41,7 @@ def knn_accuracy(
     )
     probe = make_pipeline(StandardScaler(), votes)
     probe.fit(train.double().cpu().numpy(), train_labels.cpu().numpy())
-    return float(probe.score(test.double().cpu().numpy(), test_labels.cpu().numpy()))
+    return torch.from_numpy(probe.predict(test.double().cpu().numpy()))
 
 
 def _vote_weights(distance: ndarray) -> ndarray:

@@ -17,7 +17,6 @@ from worldmodel_train.evaluation.probing.classification_result import (
 )
 from worldmodel_train.evaluation.probing.classification_scores import (
     NamedVideos,
-    bootstrap_interval,
     measure_accuracies,
 )
 from worldmodel_train.evaluation.probing.several_classes import several_classes_result
@@ -91,14 +90,6 @@ def test_a_set_of_nothing_but_bad_videos_is_refused():
         measure_accuracies(
             ReadsLogits(), [Skip("corrupt", "a.tar", "x")], num_crops=1, batch_size=4
         )
-
-
-def test_an_interval_is_that_of_a_binomial():
-    values = torch.tensor([1.0] * 300 + [0.0] * 700)
-    low, high = bootstrap_interval(values)
-    spread = (0.3 * 0.7 / 1000) ** 0.5
-    assert low == pytest.approx(0.3 - 1.96 * spread, abs=0.004)
-    assert high == pytest.approx(0.3 + 1.96 * spread, abs=0.004)
 
 
 def test_of_several_classes_average_precision_is_that_of_another_library():

@@ -12,12 +12,12 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.labels import stack_labels
+from worldmodel_train.evaluation.bootstrap import bootstrap_interval
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.protocols import Classifier
 from worldmodel_train.types import Skip
 
 TOP = 5
-_BOOTSTRAPS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,16 +169,3 @@ class _Tally:
             num_views=num_views,
             skipped=skipped,
         )
-
-
-def bootstrap_interval(values: Float[Tensor, " n"]) -> tuple[float, float]:
-    """The 95 % interval of the mean when as many values are drawn anew, the same on every call."""
-    generator = torch.Generator().manual_seed(0)
-    means = torch.stack(
-        [
-            values[torch.randint(len(values), (len(values),), generator=generator)].mean()
-            for _ in range(_BOOTSTRAPS)
-        ]
-    )
-    low, high = means.quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
