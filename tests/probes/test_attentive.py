@@ -94,7 +94,7 @@ def test_probes_of_a_grid_learn_as_each_would_alone(recipe):
     groups = {group.name: group for group in probes.parameter_groups()}
     scales = {name: (group.rate_scale, group.decay_scale) for name, group in groups.items()}
     assert scales["probe_1"] == (1.0, 2.0)
-    assert scales["probe_2_no_decay"] == (0.1, 1.0)
+    assert scales["probe_2"] == (0.1, 1.0)
     clips = torch.randint(256, (4, 8, 96, 96, 3), dtype=torch.uint8)
     content = Clips(pixels=clips, samples=(0, 1, 2, 3), labels=torch.tensor([0, 1, 2, 3]))
     probes.training_losses(content).total.backward()

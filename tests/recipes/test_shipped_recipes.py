@@ -53,6 +53,15 @@ OWN = {
     "vjepa2_vitb": Stated(1, 8, 32, 1, 80_000),
 }
 
+EVALUATED = {
+    # the same, configs/eval/vitl: nodes, tasks_per_node, batch_size, num_epochs, and the videos of
+    # the set over the batch
+    "eval_ssv2_vitl": Stated(8, 8, 4, 20, round(168_913 / 256)),
+    "eval_k400_vitl": Stated(8, 8, 4, 20, round(240_618 / 256)),
+    "eval_diving48_vitl": Stated(8, 8, 2, 100, round(15_027 / 128)),
+    "eval_in1k_vitl": Stated(8, 8, 16, 20, round(1_281_167 / 1024)),
+}
+
 OURS = re.compile(r"our own\b")
 """How the source of a recipe begins whose sizes are from nowhere else."""
 
@@ -96,7 +105,7 @@ def test_its_budget_is_what_the_cost_code_says(path):
     recipe = load(path.stem)
     cost = recipe.method.cost(recipe.facts)
     if not isinstance(cost, MaskedCost):
-        assert path.stem not in RELEASED | OWN
+        assert path.stem not in RELEASED | OWN, "what has a size has a cost"
         assert match is None, f"{path.name} states a budget that nothing counts"
         return
     (length,) = cost.lengths
@@ -116,7 +125,7 @@ def test_its_budget_is_what_the_cost_code_says(path):
 
 
 def test_it_is_our_own_or_its_source_states_its_size(path):
-    assert path.stem in RELEASED or OURS.match(load(path.stem).source)
+    assert path.stem in RELEASED | EVALUATED or OURS.match(load(path.stem).source)
 
 
 @pytest.mark.parametrize("name", RELEASED | OWN)
@@ -125,6 +134,33 @@ def test_its_micro_batch_and_steps_are_those_of_its_source(name):
     assert train.micro_batch == stated.micro_batch
     assert train.global_batch == stated.nodes * stated.gpus * stated.micro_batch
     assert train.steps == stated.epochs * stated.steps_an_epoch
+
+
+@pytest.mark.parametrize("name", EVALUATED)
+def test_an_evaluation_sees_all_clips_of_a_video_and_as_many_videos_as_its_source(name):
+    stated, recipe = EVALUATED[name], load(name)
+    segments = recipe.method.segments
+    assert recipe.data.loader.clips_per_video == segments
+    assert recipe.train.micro_batch == stated.micro_batch * segments
+    assert recipe.train.global_batch == stated.nodes * stated.gpus * recipe.train.micro_batch
+    assert recipe.train.steps == stated.epochs * stated.steps_an_epoch
+    assert recipe.data.held_out.protocol == "vjepa2"
+
+
+@pytest.mark.parametrize(
+    ("name", "rates", "decays"),
+    [
+        ("eval_ssv2_vitl", [5e-3, 3e-3, 1e-3, 3e-4, 1e-4], [0.01, 0.1, 0.4, 0.8]),
+        ("eval_k400_vitl", [5e-3, 3e-3, 1e-3, 3e-4, 1e-4], [0.01, 0.1, 0.4, 0.8]),
+        ("eval_diving48_vitl", [1e-3, 3e-4, 1e-4], [0.8]),
+        ("eval_in1k_vitl", [2e-3, 1.5e-3, 1e-3, 5e-4], [8e-3, 4e-3, 2e-3, 1e-3, 5e-4]),
+    ],
+)
+def test_probes_try_the_released_rates_and_decays(name, rates, decays):
+    recipe = load(name)
+    rate, decay = recipe.optim.lr.at(0, 1), recipe.optim.weight_decay.at(0, 1)
+    assert [rate * scale for scale in recipe.method.grid.rates] == pytest.approx(rates)
+    assert [decay * scale for scale in recipe.method.grid.decays] == pytest.approx(decays)
 
 
 def test_all_of_it_stands_in_shipped_recipes(path):

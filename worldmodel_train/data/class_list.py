@@ -18,8 +18,9 @@ def read_classes(path: str) -> tuple[str, ...]:
             raise ValueError(f"classes={path} is larger than any list of names; name another file")
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        unset = " (is the environment variable set?)" if "$" in expandvars(path) else ""
         raise ValueError(
-            f"classes={path} cannot be read ({error}); name a text file with one class a line, or "
-            "write the list here"
+            f"classes={path} cannot be read ({error}){unset}; name a text file with one class a "
+            "line, or write the list here"
         ) from None
     return tuple(line.strip() for line in lines if line.strip())

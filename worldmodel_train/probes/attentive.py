@@ -5,7 +5,6 @@ are, one for each pair of a learning rate and a weight decay, all in one pass ov
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import torch
 from einops import rearrange
@@ -18,7 +17,6 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.models.attentive_pooler import AttentivePooler
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
-from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.token_fit import one_length
 from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.probes.answers import Answers, OneClass, SeveralClasses
@@ -166,11 +164,18 @@ class AttentiveProbes(nn.Module):
         return ()
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Each probe, with and without weight decay, at its own rate and decay."""
+        """Each probe at its own rate and decay; all of it decays, biases too, as released."""
         return [
-            replace(group, rate_scale=rate, decay_scale=decay)
-            for number, (rate, decay) in enumerate(self.grid.pairs)
-            for group in parameter_groups(**{f"probe_{number}": self.each[number]})
+            ParameterGroup(
+                name=f"probe_{number}",
+                parameters=list(probe.parameters()),
+                weight_decay=True,
+                rate_scale=rate,
+                decay_scale=decay,
+            )
+            for number, (probe, (rate, decay)) in enumerate(
+                zip(self.each, self.grid.pairs, strict=True)
+            )
         ]
 
     def frozen_parts(self) -> dict[str, FrozenPart]:
