@@ -34,6 +34,8 @@ class SourceFacts:
     clip: ClipShape
     share: float
     """Of the samples trained on; 0 for clips that are held out."""
+    fps: float | None = None
+    """Pictures a second; None where frames are counted, or where nobody says."""
 
 
 @dataclass(frozen=True, kw_only=True)

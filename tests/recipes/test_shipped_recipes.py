@@ -61,6 +61,10 @@ EVALUATED = {
     "eval_diving48_vitl": Stated(8, 8, 2, 100, round(15_027 / 128)),
     "eval_in1k_vitl": Stated(8, 8, 16, 20, round(1_281_167 / 1024)),
 }
+ANTICIPATED = {
+    # configs/eval/vitl/ek100.yaml, and EPIC_100_train.csv
+    "eval_ek100_vitl": Stated(8, 8, 2, 20, 67_217 // 128),
+}
 
 OURS = re.compile(r"our own\b")
 """How the source of a recipe begins whose sizes are from nowhere else."""
@@ -125,12 +129,12 @@ def test_its_budget_is_what_the_cost_code_says(path):
 
 
 def test_it_is_our_own_or_its_source_states_its_size(path):
-    assert path.stem in RELEASED | EVALUATED or OURS.match(load(path.stem).source)
+    assert path.stem in RELEASED | EVALUATED | ANTICIPATED or OURS.match(load(path.stem).source)
 
 
-@pytest.mark.parametrize("name", RELEASED | OWN)
+@pytest.mark.parametrize("name", RELEASED | OWN | ANTICIPATED)
 def test_its_micro_batch_and_steps_are_those_of_its_source(name):
-    stated, train = (RELEASED | OWN)[name], load(name).train
+    stated, train = (RELEASED | OWN | ANTICIPATED)[name], load(name).train
     assert train.micro_batch == stated.micro_batch
     assert train.global_batch == stated.nodes * stated.gpus * stated.micro_batch
     assert train.steps == stated.epochs * stated.steps_an_epoch
@@ -154,6 +158,7 @@ def test_an_evaluation_sees_all_clips_of_a_video_and_as_many_videos_as_its_sourc
         ("eval_k400_vitl", [5e-3, 3e-3, 1e-3, 3e-4, 1e-4], [0.01, 0.1, 0.4, 0.8]),
         ("eval_diving48_vitl", [1e-3, 3e-4, 1e-4], [0.8]),
         ("eval_in1k_vitl", [2e-3, 1.5e-3, 1e-3, 5e-4], [8e-3, 4e-3, 2e-3, 1e-3, 5e-4]),
+        ("eval_ek100_vitl", [5e-3, 3e-3, 1e-3, 3e-4, 1e-4], [1e-4, 1e-3, 1e-2, 1e-1]),
     ],
 )
 def test_probes_try_the_released_rates_and_decays(name, rates, decays):

@@ -137,7 +137,8 @@ class DataConfig(StrictConfig):
 
     def _facts(self, source: SourceConfig, key: KeyPath, share: float) -> SourceFacts:
         clip = ClipShape(source.clip.frames, *self.augment.frame_size)
-        return SourceFacts(key=key, clip=clip, share=share)
+        fps = source.clip.fps if source.protocol == "ours" else None
+        return SourceFacts(key=key, clip=clip, share=share, fps=fps)
 
     def length_index(self, frames: int) -> int:
         """Which of the sources' clip lengths is `frames`, or is nearest to it."""

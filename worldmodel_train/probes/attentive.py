@@ -37,13 +37,31 @@ class GridConfig(StrictConfig):
         """The rate and the decay of each probe."""
         return tuple((rate, decay) for rate in self.rates for decay in self.decays)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The rate and the decay of each probe, in words."""
+        return tuple(f"rate x {rate:g}, decay x {decay:g}" for rate, decay in self.pairs)
+
+    def parameter_groups(self, probes: Sequence[nn.Module]) -> list[ParameterGroup]:
+        """Each probe at its own rate and decay; all of it decays, biases too, as released."""
+        return [
+            ParameterGroup(
+                name=f"probe_{number}",
+                parameters=list(probe.parameters()),
+                weight_decay=True,
+                rate_scale=rate,
+                decay_scale=decay,
+            )
+            for number, (probe, (rate, decay)) in enumerate(zip(probes, self.pairs, strict=True))
+        ]
+
 
 class Config(StrictConfig):
     """Probes on the encoder of another run."""
 
     encoder: PartConfig
     """The encoder, which stays as it is: `part: target_encoder` of a V-JEPA run."""
-    depth: int = Field(default=3, ge=0)
+    depth: int = Field(default=3, ge=1)
     """Blocks of self-attention before the one that gathers."""
     heads: int = Field(default=16, ge=1)
     """Attention heads of the pooler, a divisor of the encoder's width."""
@@ -134,7 +152,7 @@ class AttentiveProbes(nn.Module):
 
     def probe_names(self) -> Sequence[str]:
         """The rate and the decay of each, as multiples of those of the recipe."""
-        return [f"rate x {rate:g}, decay x {decay:g}" for rate, decay in self.grid.pairs]
+        return self.grid.names
 
     def training_losses(self, content: Clips) -> Losses:
         """The sum of all probes' losses, so that each has the gradient of its own."""
@@ -165,18 +183,7 @@ class AttentiveProbes(nn.Module):
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Each probe at its own rate and decay; all of it decays, biases too, as released."""
-        return [
-            ParameterGroup(
-                name=f"probe_{number}",
-                parameters=list(probe.parameters()),
-                weight_decay=True,
-                rate_scale=rate,
-                decay_scale=decay,
-            )
-            for number, (probe, (rate, decay)) in enumerate(
-                zip(self.each, self.grid.pairs, strict=True)
-            )
-        ]
+        return self.grid.parameter_groups(list(self.each))
 
     def frozen_parts(self) -> dict[str, FrozenPart]:
         """The encoder."""
