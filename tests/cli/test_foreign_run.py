@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import shutil
 
 import pytest
@@ -18,6 +19,7 @@ from worldmodel_train.evaluation.result import load_result
 from worldmodel_train.interop import CheckpointError, ClipSize, export_checkpoint
 from worldmodel_train.models.frozen import PartConfig
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
+from worldmodel_train.training.run_lock import run_lock
 
 QUICK = (
     "robustness.max_clips=2", "robustness.clips_per_video=1",
@@ -119,6 +121,33 @@ def test_other_weights_are_not_taken_for_those_that_were_imported(video, tmp_pat
     (run_dir / IMPORTED).unlink()
     with pytest.raises(ValueError, match="holds another run"):
         run_of(moved, run_dir)
+
+
+def _hold(run_dir, held, done):
+    with run_lock(run_dir):
+        held.set()
+        done.wait()
+
+
+def test_two_processes_do_not_import_into_one_run(video, tmp_path):
+    (tmp_path / "run").mkdir()
+    context = multiprocessing.get_context("fork")
+    held, done = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path / "run", held, done))
+    other.start()
+    held.wait()
+    with pytest.raises(ValueError, match="is in use by another process"):
+        run_of(video, tmp_path / "run")
+    done.set()
+    other.join()
+    assert CheckpointFolder(run_of(video, tmp_path / "run")).last()
+
+
+def test_a_recipe_of_ones_own_called_demo_is_not_taken(video, tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "demo.yaml").write_text("name: mine")
+    monkeypatch.chdir(tmp_path)
+    assert recipe_of(video).name == "small_vjepa2"
 
 
 def test_an_import_that_was_cut_is_made_again(video, tmp_path):

@@ -26,8 +26,10 @@ from worldmodel_train.interop import (
 )
 from worldmodel_train.interop.huggingface import CONFIG, WEIGHTS, weights_in
 from worldmodel_train.recipe import Recipe, load_recipe, resolved_yaml
+from worldmodel_train.recipe_document import recipe_folders
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported
+from worldmodel_train.training.run_lock import run_lock
 
 IMPORTED = "imported.json"
 """Beside the checkpoints: what they were made of."""
@@ -77,16 +79,23 @@ def run_of(folder: Path, out: Path | None) -> Path:
     model, and the shipped held-out clips at the model's size.
 
     Raises:
-        ValueError: The folder holds no model that can be imported, or the directory another run.
+        ValueError: The folder holds no model that can be imported, or the directory another run,
+            or another process imports into it.
     """
     recipe = recipe_of(folder)
     run_dir = out or Path("runs") / recipe.name
     imported = Imported.of(folder)
-    if CheckpointFolder(run_dir).last() is not None:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if CheckpointFolder(run_dir).last() is None:
+        with run_lock(run_dir):
+            _import(folder, run_dir, recipe, imported)
+    else:
         _require_same(run_dir, imported, folder)
         _say(f"{folder} was imported into {run_dir} before; going on with that")
-        return run_dir
-    run_dir.mkdir(parents=True, exist_ok=True)
+    return run_dir
+
+
+def _import(folder: Path, run_dir: Path, recipe: Recipe, imported: Imported) -> None:
     # before the checkpoint: one that is there without it was made of something else
     write_atomically(run_dir / IMPORTED, imported.model_dump_json(indent=2).encode() + b"\n")
     video = "predictor" in method_of_config(folder)
@@ -95,7 +104,6 @@ def run_of(folder: Path, out: Path | None) -> Path:
     if not video:
         _say("the predictor is as drawn, since the file has none: tasks of prediction mean nothing")
     _say(f"imported {folder} into {run_dir}, on which all commands work")
-    return run_dir
 
 
 def import_into(
@@ -123,7 +131,8 @@ def recipe_of(folder: Path) -> Recipe:
         "data.augment.size": height if height == width else [height, width],
         "evaluation": [_robustness(frames)],
     }
-    return load_recipe("demo", [f"{key}={write_value(value)}" for key, value in values.items()])
+    demo = recipe_folders()[-1] / "demo.yaml"  # the shipped one, whatever is called so here
+    return load_recipe(demo, [f"{key}={write_value(value)}" for key, value in values.items()])
 
 
 def _video_method(fields: dict[str, object]) -> dict[str, object]:
