@@ -145,7 +145,7 @@ def test_other_shards_are_measured_on_and_noted(run_dir):
     assert outcome.exit_code == 0, outcome.exception
     (found,) = load_result(run_dir).measurements
     assert found.settings["data.held_out.shards"] == [shards]
-    assert found.result.measured_on.endswith(f", of {shards}")
+    assert found.result.measured_on.endswith(f" (of {shards})")
     measure_what_is_new(small(run_dir))
     (found,) = load_result(run_dir).measurements
     assert "data.held_out.shards" not in found.settings

@@ -38,7 +38,7 @@ class Measurement(Record):
         """The same, which says that it was measured on these and not on what the recipe names."""
         if not shards:
             return self
-        measured_on = f"{self.result.measured_on}, of {', '.join(shards)}"
+        measured_on = f"{self.result.measured_on} (of {', '.join(shards)})"
         return self.model_copy(
             update={
                 "settings": {**self.settings, "data.held_out.shards": list(shards)},
