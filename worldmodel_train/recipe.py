@@ -31,6 +31,7 @@ from worldmodel_train.recipe_document import (
     read_document,
     read_stored_document,
     refuse_method,
+    with_held_out,
     with_tasks,
 )
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
@@ -150,13 +151,20 @@ def load_stored_recipe(path: Path) -> Recipe:
     return _read(read_stored_document(path)).recipe
 
 
-def load_stored_recipe_with(path: Path, tasks: Sequence[str], overrides: Iterable[str]) -> Recipe:
+def load_stored_recipe_with(
+    path: Path, tasks: Sequence[str], overrides: Iterable[str], *, held_out: Sequence[str] = ()
+) -> Recipe:
     """The same with only these tasks, and overrides of theirs such as `pen_strokes.splits=1`.
 
+    Where `held_out` names shards, these are measured on.
+
     Raises:
-        RecipeError: It is none, or has no use for such a task.
+        ValueError: It is none, or has no use for such a task or such shards.
     """
-    return _read(with_tasks(read_stored_document(path), tasks, overrides)).recipe
+    document = read_stored_document(path)
+    if held_out:
+        document = with_held_out(document, held_out)
+    return _read(with_tasks(document, tasks, overrides)).recipe
 
 
 def _read(document: Document) -> ReadRecipe:

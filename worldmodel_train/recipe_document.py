@@ -90,6 +90,31 @@ def with_tasks(document: Document, names: Sequence[str], overrides: Iterable[str
     return apply_overrides(chosen, [f"evaluation.{override}" for override in overrides])
 
 
+def with_held_out(document: Document, shards: Sequence[str]) -> Document:
+    """The document with these shards under `data.held_out`, cut as it says there.
+
+    A recipe that holds nothing out has them cut as its first source.
+
+    Raises:
+        ValueError: Its data are not read from shards.
+    """
+    data = document.values.get("data")
+    kind = data.get("name", DEFAULT_KIND) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or kind not in (DEFAULT_KIND, "data/trajectories"):
+        raise ValueError(
+            f"--data names shards, and the data of the recipe are {kind}; leave it out"
+        )
+    sources = data.get("sources")
+    like = data.get("held_out") or (sources[0] if isinstance(sources, list) and sources else None)
+    like = like if isinstance(like, dict) else {}
+    held_out = {**like, "name": "held_out", "shards": list(shards)}
+    origins = {p: origin for p, origin in document.origins.items() if p[:2] != ("data", "held_out")}
+    origins["data", "held_out"] = Override(" ".join(f"--data {one}" for one in shards))
+    return Document(
+        values={**document.values, "data": {**data, "held_out": held_out}}, origins=origins
+    )
+
+
 def named_method(document: Document) -> str | None:
     """The name under `method`; None where there is none."""
     method = document.values.get("method")

@@ -138,6 +138,43 @@ def test_a_recipe_without_tasks_is_told_which_there_are(tmp_path):
     assert "recipe demo names no task" in str(outcome.exception)
 
 
+def test_other_shards_are_measured_on_and_noted(run_dir):
+    assert wmt("eval", run_dir).exit_code == 0
+    shards = "assets:demo/train/shard-000005.tar"
+    outcome = wmt("eval", run_dir, "--data", shards)
+    assert outcome.exit_code == 0, outcome.exception
+    (found,) = load_result(run_dir).measurements
+    assert found.settings["data.held_out.shards"] == [shards]
+    assert found.result.measured_on.endswith(f" (of {shards})")
+    measure_what_is_new(small(run_dir))
+    (found,) = load_result(run_dir).measurements
+    assert "data.held_out.shards" not in found.settings
+
+
+@pytest.mark.parametrize(
+    ("shards", "says"),
+    [
+        (["typo/*.tar"], "(from shards: 'typo/*.tar'). Correct the path"),
+        (["pipe:cat x"], 'override "--data pipe:cat x": data.held_out.shards: is a stream'),
+    ],
+)
+def test_shards_that_cannot_be_measured_on_are_answered_as_typed(checkpoint, shards, says):
+    arguments = [word for one in shards for word in ("--data", one)]
+    assert says in str(wmt("eval", checkpoint, *arguments).exception)
+
+
+def test_an_earlier_checkpoint_leaves_the_results_of_the_last_alone(run_dir):
+    assert wmt("eval", run_dir).exit_code == 0
+    first = run_dir / "checkpoints" / "step_00000000"
+    shutil.copytree(first, run_dir / "checkpoints" / "step_00000005")
+    (run_dir / "checkpoints" / "last").write_text("step_00000005")
+    before = (run_dir / "evaluation.json").read_bytes()
+    outcome = wmt("eval", first)
+    assert outcome.exit_code == 0, outcome.exception
+    assert (run_dir / "evaluation.json").read_bytes() == before
+    assert tasks_of(run_dir / "evaluation" / "step_00000000") == ["held_out_loss"]
+
+
 @pytest.mark.slow
 def test_report_measures_the_recipes_tasks_alone(run_dir):
     assert wmt("eval", run_dir).exit_code == 0

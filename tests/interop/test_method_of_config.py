@@ -5,6 +5,7 @@ import pytest
 from worldmodel_train.interop import (
     CheckpointError,
     ClipSize,
+    clip_of_config,
     export_checkpoint,
     import_checkpoint,
     method_of_config,
@@ -36,6 +37,25 @@ def test_an_image_method_made_from_a_config_imports_its_weights(tmp_path, build_
     objective = Config.model_validate(fields).build()
     parts = ("context_encoder", "target_encoder")
     assert set(import_checkpoint(tmp_path / "out", objective, parts=parts).loaded) == set(parts)
+
+
+@pytest.mark.parametrize(
+    ("config", "clip"),
+    [
+        ({"model_type": "vjepa2", "frames_per_clip": 64, "crop_size": 256}, (64, 256, 256)),
+        ({"model_type": "ijepa", "image_size": 224}, (1, 224, 224)),
+        ({"model_type": "ijepa", "image_size": [96, 160]}, (1, 96, 160)),
+    ],
+)
+def test_the_clips_of_a_config_are_those_the_model_was_made_for(tmp_path, config, clip):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert clip_of_config(tmp_path) == clip
+
+
+def test_a_config_without_the_size_of_clips_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vjepa2", "crop_size": 256}))
+    with pytest.raises(CheckpointError, match="clips of None frames of 256 pixels"):
+        clip_of_config(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -22,23 +22,19 @@ def import_(
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
     first_look(recipe, overrides or ())
-    from torch import nn
-
-    from worldmodel_train.cli.objectives import build_objective
-    from worldmodel_train.interop import ALL_PARTS, ENCODERS, import_checkpoint
-    from worldmodel_train.recipe import load_recipe, resolved_yaml
+    from worldmodel_train.cli.foreign_run import import_into
+    from worldmodel_train.interop import ALL_PARTS, ENCODERS
+    from worldmodel_train.recipe import load_recipe
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
-    from worldmodel_train.training.checkpoints.imported import save_imported
 
     loaded = load_recipe(recipe, overrides or ())
-    folder = CheckpointFolder(out)
-    if folder.last() is not None:
+    if CheckpointFolder(out).last() is not None:
         raise ValueError(f"{out} holds a run already; choose another directory")
-    objective = build_objective(loaded)
-    assert isinstance(objective, nn.Module)
-    parts = ENCODERS if encoder_only else ALL_PARTS
-    _say(import_checkpoint(source, objective, parts=parts))
-    _say(f"wrote {save_imported(folder, objective.state_dict(), resolved_yaml(loaded))}")
+    report, checkpoint = import_into(
+        out, loaded, source, parts=ENCODERS if encoder_only else ALL_PARTS
+    )
+    _say(report)
+    _say(f"wrote {checkpoint}")
     _say(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")
 
 

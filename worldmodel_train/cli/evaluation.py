@@ -21,9 +21,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_MEASURING = "measuring on held-out data"
+
 
 def eval_(
-    run: Annotated[Path, typer.Argument(help="A run directory; its last checkpoint is measured.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run directory, whose last checkpoint is measured; a checkpoint; or a Hugging "
+            "Face folder of V-JEPA 2 or I-JEPA."
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[TASK.KEY=VALUE]...", help="Such as pen_strokes.splits=1."),
@@ -33,23 +41,49 @@ def eval_(
         list[str] | None,
         typer.Option(help="Measure only this task, also one that the recipe does not name."),
     ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHARDS", help="Measure on these, not on data.held_out; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run directory to import a Hugging Face folder into.",
+            show_default="runs/ and the folder's name",
+        ),
+    ] = None,
 ) -> None:
-    """Measure a run by the recipe it has stored; what other tasks found before stays."""
+    """Measure a model by the recipe it has stored; what other tasks found before stays."""
     log_to_terminal()
+    from worldmodel_train.cli.measurable import measurable
     from worldmodel_train.evaluation.result import RESULT_FILE, load_result
     from worldmodel_train.recipe import TASKS, load_stored_recipe_with
     from worldmodel_train.training.checkpoints.files import RECIPE
-    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 
-    checkpoint = CheckpointFolder(run).last()
-    if checkpoint is None:
-        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
-    recipe = load_stored_recipe_with(checkpoint / RECIPE, task or (), overrides or ())
+    what, shards = measurable(run, out), tuple(data or ())
+    stored = what.checkpoint / RECIPE
+    recipe = load_stored_recipe_with(stored, task or (), overrides or (), held_out=shards)
     if not recipe.evaluation:
         known = ", ".join(sorted(TASKS))
         raise ValueError(f"the recipe of {run} names no task; name one by --task, of: {known}")
-    earlier = load_result(run) if (run / RESULT_FILE).is_file() else None
-    _show(_measure(recipe, recipe.evaluation, run, earlier), run)
+    if shards:
+        _require_shards(recipe)
+    earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
+    with terminal().status(_MEASURING):
+        from worldmodel_train.cli.measure import measure_checkpoint
+
+        result = measure_checkpoint(recipe, recipe.evaluation, what, earlier, shards=shards)
+    _show(result, what.results)
+
+
+def _require_shards(recipe: "Recipe") -> None:
+    """Raises ValueError where held-out shards are missing, before a model is built."""
+    from worldmodel_train.data.shards.resolve import resolve_shards
+    from worldmodel_train.data.source_config import ShardsConfig
+
+    held_out = recipe.data.held_out
+    assert isinstance(held_out, ShardsConfig), "they were put there"
+    resolve_shards(held_out)
 
 
 def report(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
@@ -118,7 +152,7 @@ def _measure(
 ) -> "EvaluationResult":
     from worldmodel_train.cli.measure import measure
 
-    with terminal().status("measuring on held-out data"):
+    with terminal().status(_MEASURING):
         return measure(recipe, tasks, run_dir, earlier)
 
 

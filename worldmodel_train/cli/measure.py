@@ -1,4 +1,4 @@
-"""Measures a run: its last checkpoint against the weights that it started from."""
+"""Measures a run: a checkpoint of it against the weights that it started from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from worldmodel_train.cli.measurable import Measurable
 from worldmodel_train.cli.objectives import untrained_objective
 from worldmodel_train.evaluation.evaluate import evaluate
+from worldmodel_train.evaluation.leaderboard import append_to_leaderboard
 from worldmodel_train.evaluation.report import write_report
 from worldmodel_train.evaluation.result import EvaluationResult, save_result
 from worldmodel_train.evaluation.task import Subject, Task
@@ -25,7 +27,7 @@ def measure(
 ) -> EvaluationResult:
     """What tasks find in the run in `run_dir`, with what others found `earlier`.
 
-    `evaluation.json` and `report.html` are written.
+    `evaluation.json` and `report.html` are written, and rows of the leaderboard beside the run.
 
     Raises:
         ValueError: The run has no checkpoint, or its weights do not fit the recipe.
@@ -33,28 +35,49 @@ def measure(
     checkpoint = CheckpointFolder(run_dir).last()
     if checkpoint is None:
         raise ValueError(f"{run_dir} has no checkpoint; run `wmt pretrain {recipe.name}`")
-    subject = _subject(recipe, checkpoint, run_dir)
-    step = read_meta(checkpoint).step
+    what = Measurable(run_dir=run_dir, checkpoint=checkpoint, results=run_dir)
+    return measure_checkpoint(recipe, tasks, what, earlier)
+
+
+def measure_checkpoint(
+    recipe: Recipe,
+    tasks: Sequence[Task],
+    what: Measurable,
+    earlier: EvaluationResult | None,
+    *,
+    shards: tuple[str, ...] = (),
+) -> EvaluationResult:
+    """The same for any checkpoint; `shards` are noted as those that the recipe's stand for.
+
+    Raises:
+        ValueError: The weights do not fit the recipe.
+    """
+    subject = _subject(recipe, what)
+    step = read_meta(what.checkpoint).step
     result = earlier or EvaluationResult(name=recipe.name, measurements=())
-    for measurement in evaluate(subject, tasks, step=step):
+    for task, found in zip(tasks, evaluate(subject, tasks, step=step), strict=True):
+        measurement = found.on_shards(shards) if task.needs_held_out else found
         result = result.with_measurements([measurement])
-        save_result(result, run_dir)  # a later task may fail, and this one took its time
-    write_report(result, run_dir)
+        save_result(result, what.results)  # a later task may fail, and this one took its time
+        append_to_leaderboard(
+            what.run_dir, recipe=recipe.name, method=subject.method, measurement=measurement
+        )
+    write_report(result, what.results)
     return result
 
 
-def _subject(recipe: Recipe, checkpoint: Path, run_dir: Path) -> Subject:
+def _subject(recipe: Recipe, what: Measurable) -> Subject:
     """Both models on the device to measure on; nothing of the data is read yet."""
     trained, untrained = _on_device(recipe), _on_device(recipe)
     assert isinstance(trained, nn.Module)
-    load_weights(trained, read_weights(checkpoint))
+    load_weights(trained, read_weights(what.checkpoint))
     return Subject(
         method=recipe.method.name,
         trained=trained,
         untrained=untrained,
         preparation=recipe.method.preparation(),
         data=recipe.data,
-        run_dir=run_dir,
+        run_dir=what.results,
     )
 
 

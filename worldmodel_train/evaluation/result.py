@@ -34,6 +34,18 @@ class Measurement(Record):
     machine: Machine
     seconds: float
 
+    def on_shards(self, shards: tuple[str, ...]) -> "Measurement":
+        """The same, which says that it was measured on these and not on what the recipe names."""
+        if not shards:
+            return self
+        measured_on = f"{self.result.measured_on} (of {', '.join(shards)})"
+        return self.model_copy(
+            update={
+                "settings": {**self.settings, "data.held_out.shards": list(shards)},
+                "result": self.result.model_copy(update={"measured_on": measured_on}),
+            }
+        )
+
 
 class EvaluationResult(Record):
     """Everything the report tells, except curves and recipe, which the run directory holds."""

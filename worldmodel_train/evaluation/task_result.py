@@ -1,7 +1,7 @@
 """What a task found: numbers beside baselines, tables, pictures, and words for the report."""
 
 from collections.abc import Iterable
-from math import sqrt
+from math import isnan, sqrt
 from statistics import fmean
 from typing import Annotated, Literal
 
@@ -51,6 +51,8 @@ class Number(Record):
     unit: Unit = "number"
     out_of: int | None = None
     """The most that there can be."""
+    lower_is_better: bool = False
+    """As of a loss."""
     trained: Measured
     baselines: dict[str, Measured] = {}
     """By name; the model as it was before training is `untrained`."""
@@ -59,6 +61,14 @@ class Number(Record):
     def contenders(self) -> dict[str, Measured]:
         """The trained model, then the baselines."""
         return {TRAINED: self.trained, **self.baselines}
+
+    @property
+    def best_baseline(self) -> str | None:
+        """The baseline that is hardest to beat, but for the untrained model; None without any."""
+        means = {name: one.mean for name, one in self.baselines.items() if name != UNTRAINED}
+        known = {name: mean for name, mean in means.items() if not isnan(mean)}
+        best = min if self.lower_is_better else max
+        return best(known, key=lambda name: known[name], default=None)
 
 
 class Verdict(Record):

@@ -7,7 +7,7 @@ from worldmodel_train.interop.exporting import (
     export_merged,
 )
 from worldmodel_train.interop.importing import ImportReport, import_checkpoint
-from worldmodel_train.interop.method_of_config import method_of_config
+from worldmodel_train.interop.method_of_config import clip_of_config, method_of_config
 from worldmodel_train.interop.objective_parts import ALL_PARTS, ENCODERS, Part
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.strict_state import CheckpointError
@@ -21,6 +21,7 @@ __all__ = [
     "ImportReport",
     "Layout",
     "Part",
+    "clip_of_config",
     "export_checkpoint",
     "export_merged",
     "import_checkpoint",

@@ -33,15 +33,25 @@ def read(directory: Path, parts: Parts) -> Foreign:
     config = read_config(directory / CONFIG)
     model_type = model_type_of(parts)
     check_config(directory / CONFIG, config, parts)
-    weights = directory / WEIGHTS
-    if not weights.is_file():
-        raise CheckpointError(f"{directory} has no {WEIGHTS}; join sharded weights into one file")
+    weights = weights_in(directory)
     return Foreign(
         path=directory,
         layout=f"huggingface/{model_type}",
         naming=NAMINGS[model_type],
         sections=_sections(weights, PREFIXES[model_type]),
     )
+
+
+def weights_in(directory: Path) -> Path:
+    """The file of weights.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    weights = directory / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{directory} has no {WEIGHTS}; join sharded weights into one file")
+    return weights
 
 
 def write(directory: Path, parts: Parts, clip: ClipSize) -> tuple[Part, ...]:

@@ -1,10 +1,11 @@
-"""From the `config.json` of transformers to the fields of a recipe's method."""
+"""From the `config.json` of transformers to the fields of a recipe's method, and its clips."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from worldmodel_train.interop.huggingface import CONFIG, read_config
 from worldmodel_train.interop.huggingface_config import mlp_ratio
+from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.strict_state import CheckpointError
 
 Fields = dict[str, object]
@@ -25,6 +26,29 @@ def method_of_config(directory: Path | str) -> Fields:
         case other:
             raise CheckpointError(
                 f"{path}: model_type is {other!r}; only vjepa2 and ijepa are known"
+            )
+
+
+def clip_of_config(directory: Path | str) -> ClipSize:
+    """The clips that the model was made for; an image is a clip of one frame.
+
+    Raises:
+        CheckpointError: The config does not say it in whole numbers.
+    """
+    path = Path(directory) / CONFIG
+    config = read_config(path)
+    if config.get("model_type") == "ijepa":
+        frames, size = 1, config.get("image_size")
+    else:
+        frames, size = config.get("frames_per_clip"), config.get("crop_size")
+    sides = size if isinstance(size, list) else [size, size]
+    match [frames, *sides]:
+        case [int(length), int(height), int(width)] if min(length, height, width) > 0:
+            return ClipSize(frames=length, height=height, width=width)
+        case _:
+            raise CheckpointError(
+                f"{path} has clips of {frames!r} frames of {size!r} pixels; it must have whole "
+                "numbers, under frames_per_clip and crop_size, or image_size"
             )
 
 

@@ -63,6 +63,7 @@ def _numbers(both: Compared) -> tuple[Number, ...]:
             name=name,
             unit="rank" if field.endswith("rankme") else "number",
             out_of=trained.width if field.endswith("rankme") else None,
+            lower_is_better=field == "pairwise_cosine",
             trained=once(getattr(trained, field)),
             baselines={UNTRAINED: once(getattr(untrained, field))},
         )

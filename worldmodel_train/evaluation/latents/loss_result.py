@@ -25,7 +25,12 @@ def loss_result(
     """Both models' losses beside each other."""
     # losses of different methods are of different things, and so are the numbers' names
     numbers = tuple(
-        Number(name=f"{name} of {method}", trained=loss, baselines={UNTRAINED: untrained[name]})
+        Number(
+            name=f"{name} of {method}",
+            lower_is_better=True,
+            trained=loss,
+            baselines={UNTRAINED: untrained[name]},
+        )
         for name, loss in trained.items()
     )
     after, before = trained[TOTAL], untrained[TOTAL]

@@ -66,6 +66,7 @@ def _numbers(conditions: Sequence[Condition], num_clips: int) -> tuple[Number, .
     return (
         Number(
             name=DRIFT,
+            lower_is_better=True,
             trained=once(drifts.pop(TRAINED)),
             baselines={name: once(value) for name, value in drifts.items()}
             | {"another video": once(1.0)},
