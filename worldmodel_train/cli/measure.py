@@ -33,7 +33,7 @@ def measure(
     checkpoint = CheckpointFolder(run_dir).last()
     if checkpoint is None:
         raise ValueError(f"{run_dir} has no checkpoint; run `wmt pretrain {recipe.name}`")
-    subject = _subject(recipe, checkpoint, run_dir)
+    subject = open_subject(recipe, checkpoint, run_dir)
     step = read_meta(checkpoint).step
     result = earlier or EvaluationResult(name=recipe.name, measurements=())
     for measurement in evaluate(subject, tasks, step=step):
@@ -43,7 +43,7 @@ def measure(
     return result
 
 
-def _subject(recipe: Recipe, checkpoint: Path, run_dir: Path) -> Subject:
+def open_subject(recipe: Recipe, checkpoint: Path, run_dir: Path) -> Subject:
     """Both models on the device to measure on; nothing of the data is read yet."""
     trained, untrained = _on_device(recipe), _on_device(recipe)
     assert isinstance(trained, nn.Module)
