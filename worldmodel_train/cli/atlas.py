@@ -11,7 +11,7 @@ from worldmodel_train.config.printable import printable
 def atlas(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
     *,
-    films: Annotated[int, typer.Option(min=8, help="Films of each known scene.")] = 320,
+    films: Annotated[int, typer.Option(min=8, help="Films of each known scene.")] = 480,
     clips: Annotated[int, typer.Option(min=1, help="Held-out clips of the run, at most.")] = 128,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps of the sparse autoencoder that is trained for it.")

@@ -1,15 +1,15 @@
 """Reads known states from features by a linear map: how well, on videos that it has not seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from numpy import ndarray
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from worldmodel_train.probes.linear import RIDGE_PENALTIES
@@ -67,24 +67,43 @@ def state_scores(
 ) -> dict[str, tuple[float, ...]]:
     """For each state its score in each split of the videos; `shuffled` gives videos others' states.
 
-    One ridge regression reads all states, each with the penalty that suits its training part best.
+    One ridge regression reads all states. For each number the penalty is the one that reads it best
+    on training videos that are held back: moments of one video are too alike to judge each other.
     """
     scores: dict[str, list[float]] = {state.name: [] for state in states}
     for split in range(splits):
         generator = np.random.default_rng(split)
         held_out = _held_out(generator, len(features))
-        targets = np.concatenate([state.targets for state in states], axis=2)
-        if shuffled:
-            targets = generator.permutation(targets)
-        probe = make_pipeline(StandardScaler(), RidgeCV(RIDGE_PENALTIES, alpha_per_target=True))
-        probe.fit(_flat(features[~held_out]), _flat(targets[~held_out]))
+        order = generator.permutation(len(features)) if shuffled else np.arange(len(features))
+        known = [replace(state, values=state.values[order]) for state in states]
+        targets = np.concatenate([state.targets for state in known], axis=2)
+        probe = _fitted(features[~held_out], targets[~held_out], generator)
         read = probe.predict(_flat(features[held_out])).reshape(-1, targets.shape[2])
         first = 0
-        for state in states:
+        for state in known:
             last = first + state.targets.shape[2]
             scores[state.name].append(state.score(read[:, first:last], held_out))
             first = last
     return {name: tuple(values) for name, values in scores.items()}
+
+
+def _fitted(
+    features: Float[ndarray, "v t d"],
+    targets: Float[ndarray, "v t c"],
+    generator: np.random.Generator,
+) -> Pipeline:
+    """Ridge regression on standardised features, with a penalty for each column of targets."""
+    back = _held_out(generator, len(features))
+    truth = _flat(targets[back])
+    errors = []
+    for penalty in RIDGE_PENALTIES:
+        tried = make_pipeline(StandardScaler(), Ridge(penalty))
+        tried.fit(_flat(features[~back]), _flat(targets[~back]))
+        read = tried.predict(_flat(features[back])).reshape(truth.shape)
+        errors.append(((read - truth) ** 2).mean(axis=0))
+    penalties = np.array(RIDGE_PENALTIES)[np.argmin(errors, axis=0)]
+    probe = make_pipeline(StandardScaler(), Ridge(penalties))
+    return probe.fit(_flat(features), _flat(targets))
 
 
 def _held_out(generator: np.random.Generator, videos: int) -> Bool[ndarray, " v"]:

@@ -24,7 +24,7 @@ SCENES = {
 class Effort:
     """How much is made for an atlas."""
 
-    films: int = 320
+    films: int = 480
     """Of each scene."""
     clips: int = 128
     """Of the run's own held-out ones, at most."""
