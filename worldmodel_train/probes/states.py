@@ -102,7 +102,7 @@ def _fitted(
         read = tried.predict(_flat(features[back])).reshape(truth.shape)
         errors.append(((read - truth) ** 2).mean(axis=0))
     penalties = np.array(RIDGE_PENALTIES)[np.argmin(errors, axis=0)]
-    probe = make_pipeline(StandardScaler(), Ridge(penalties))
+    probe = make_pipeline(StandardScaler(), Ridge(penalties))  # pyright: ignore[reportArgumentType] - each column has its own
     return probe.fit(_flat(features), _flat(targets))
 
 

@@ -81,4 +81,4 @@ def _known(film: Film, begun: State, scene: Scene, tubelet: int) -> dict[str, tu
 
 def _ever(happens: Shaped[ndarray, "v f k"], tubelet: int) -> Bool[ndarray, "v t"]:
     """Whether it is so of any thing in any frame of the tubelet."""
-    return rearrange(happens, "v (t u) k -> v t (u k)", u=tubelet).any(axis=2)
+    return np.any(rearrange(happens, "v (t u) k -> v t (u k)", u=tubelet), axis=2)
