@@ -21,7 +21,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain submit show report eval seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format schema docs lock clean
+.PHONY: help setup pretrain submit show report eval atlas seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format schema docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ report: $(STAMP) ## Evaluate the last checkpoint of RECIPE again and rewrite its
 
 eval: $(STAMP) ## Measure RUN=runs/demo again, or by one TASK=robustness alone; SET="robustness.seed=1"
 	@$(BIN)/wmt eval $(RUN) $(SET) $(if $(TASK),--task $(TASK)) $(ARGS)
+
+atlas: $(STAMP) ## Write RUN=runs/demo's atlas.html: what its encoder holds, on films of which all is known
+	@$(BIN)/wmt atlas $(RUN) $(ARGS)
 
 seeds: $(STAMP) ## Run the demo with three seeds and print the table of docs/demo.md
 	@for seed in 0 1 2; do $(BIN)/wmt pretrain demo train.seed=$$seed 'run_dir=runs/{name}_seed{seed}' || exit 1; done

@@ -52,7 +52,7 @@ def measure_checkpoint(
     Raises:
         ValueError: The weights do not fit the recipe.
     """
-    subject = _subject(recipe, what)
+    subject = open_subject(recipe, what)
     step = read_meta(what.checkpoint).step
     result = earlier or EvaluationResult(name=recipe.name, measurements=())
     for task, found in zip(tasks, evaluate(subject, tasks, step=step), strict=True):
@@ -66,7 +66,7 @@ def measure_checkpoint(
     return result
 
 
-def _subject(recipe: Recipe, what: Measurable) -> Subject:
+def open_subject(recipe: Recipe, what: Measurable) -> Subject:
     """Both models on the device to measure on; nothing of the data is read yet."""
     trained, untrained = _on_device(recipe), _on_device(recipe)
     assert isinstance(trained, nn.Module)

@@ -28,7 +28,7 @@ def write_report(result: EvaluationResult, run_dir: Path) -> Path:
 
 def render_report(result: EvaluationResult, run_dir: Path) -> str:
     """The report as HTML."""
-    template = _environment().get_template("report.html.j2")
+    template = template_environment().get_template("report.html.j2")
     return template.render(
         result=result,
         alarms=read_alarms(run_dir),
@@ -40,7 +40,8 @@ def render_report(result: EvaluationResult, run_dir: Path) -> str:
     )
 
 
-def _environment() -> Environment:
+def template_environment() -> Environment:
+    """How pages are made: every value is escaped, and none may be missing."""
     environment = Environment(
         loader=PackageLoader("worldmodel_train.evaluation", "templates"),
         autoescape=True,

@@ -1,0 +1,36 @@
+"""`wmt atlas`: a page of what a run's encoder holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worldmodel_train.config.printable import printable
+
+
+def atlas(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    *,
+    films: Annotated[int, typer.Option(min=8, help="Films of each known scene.")] = 480,
+    clips: Annotated[int, typer.Option(min=1, help="Held-out clips of the run, at most.")] = 128,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps of the sparse autoencoder that is trained for it.")
+    ] = 400,
+) -> None:
+    """Write RUN/atlas.html: known states, features, and what follows what, beside baselines."""
+    from worldmodel_train.cli.measure import open_subject
+    from worldmodel_train.evaluation.atlas.chapters import chapters
+    from worldmodel_train.evaluation.atlas.page import write_atlas
+    from worldmodel_train.evaluation.atlas.subject import Effort, gather
+    from worldmodel_train.recipe import load_stored_recipe
+    from worldmodel_train.training.checkpoints.files import RECIPE
+    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+
+    checkpoint = CheckpointFolder(run).last()
+    if checkpoint is None:
+        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
+    recipe = load_stored_recipe(checkpoint / RECIPE)
+    effort = Effort(films=films, clips=clips, dictionary_steps=steps)
+    material = gather(open_subject(recipe, checkpoint, run), effort)
+    page = write_atlas(recipe.name, chapters(material), run)
+    typer.echo(printable(f"atlas: {page}", 5000))
