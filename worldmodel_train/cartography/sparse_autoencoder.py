@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_train.cartography.geometric_median import geometric_median
-from worldmodel_train.cartography.sparsity import AnySparsity, TopK, top
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -27,7 +26,7 @@ _LEAST_VARIANCE = 1e-12  # that is divided by
 
 
 class Config(StrictConfig):
-    """How many features, how many at a time, and when one counts as dead."""
+    """TopK: how many features, how many at a time, and when one counts as dead."""
 
     takes: ClassVar[str] = "latents"
 
@@ -35,8 +34,8 @@ class Config(StrictConfig):
     """Channels of a latent."""
     features: int = Field(ge=1)
     """Directions to learn."""
-    sparsity: AnySparsity
-    """Which of them may speak for a token."""
+    active: int = Field(ge=1)
+    """Features of a token: its largest ones, where they are above zero."""
     dead_after: int = Field(ge=1, default=10_000_000)
     """Tokens without a feature after which it is dead, those of all ranks."""
     revived: int | None = Field(ge=1, default=None)
@@ -47,7 +46,7 @@ class Config(StrictConfig):
     @classmethod
     def tiny(cls) -> "Config":
         """A few features that train in moments on a CPU, for tests."""
-        return cls(width=16, features=32, sparsity=TopK(k=4), dead_after=100)
+        return cls(width=16, features=32, active=4, dead_after=100)
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Any latents suit it; their width is known when their folder is opened."""
@@ -64,8 +63,12 @@ class Config(StrictConfig):
         """A freshly initialised autoencoder, drawn from torch's global generator.
 
         Raises:
-            ValueError: The latents have another width, or more are to speak than there are.
+            ValueError: The latents have another width, or more are to be active than there are.
         """
+        if self.active > self.features:
+            raise ValueError(
+                f"method.active={self.active} of method.features={self.features}; use fewer"
+            )
         found = None if data is None else data.latent_width
         if found not in (None, self.width):
             raise ValueError(f"method.width={self.width}, but the latents have {found}; use that")
@@ -88,7 +91,6 @@ class SparseAutoencoder(nn.Module):
         self.encoder.weight.data.copy_(directions)
         nn.init.zeros_(self.encoder.bias)
         self.center = nn.Parameter(torch.zeros(config.width))
-        self.sparsity = config.sparsity.build(config.features)
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
         self.register_buffer("idle", torch.zeros(config.features, dtype=torch.int64))
@@ -101,12 +103,12 @@ class SparseAutoencoder(nn.Module):
             self._measure_once(tokens)
         latents = tokens / self.scale
         before = self._before(latents)
-        active = self.sparsity(before)
+        active = top(before, self.config.active)
         error = latents - self._decoded(active)
         variance = _sum_of_squares(latents - latents.mean(0))
         unexplained = _sum_of_squares(error) / variance
         dead = self._dead(active.detach() > 0)
-        total = unexplained + self.sparsity.penalty(before)
+        total = unexplained
         if dead.any():  # the host waits for one number, and spares a second decoding
             total = total + self.config.revival * self._revival(before, error.detach(), dead)
         return Losses(
@@ -121,7 +123,7 @@ class SparseAutoencoder(nn.Module):
     def encode(self, latents: Float[Tensor, "*b d"]) -> Float[Tensor, "*b f"]:
         """How much of each feature there is in latents as the encoder gave them."""
         flat = latents.reshape(-1, latents.shape[-1]).float() / self.scale
-        return self.sparsity(self._before(flat)).reshape(*latents.shape[:-1], -1)
+        return top(self._before(flat), self.config.active).reshape(*latents.shape[:-1], -1)
 
     def decode(self, features: Float[Tensor, "*b f"]) -> Float[Tensor, "*b d"]:
         """The latents that features stand for."""
@@ -188,6 +190,12 @@ class SparseAutoencoder(nn.Module):
         left = _sum_of_squares(error - self._summed(active).float())
         share = (dead.sum() / most).clamp(max=1)
         return share * left / _sum_of_squares(error - error.mean(0))
+
+
+def top(before: Float[Tensor, "n f"], most: int) -> Float[Tensor, "n f"]:
+    """The `most` largest of each row where they are above zero, and zeros."""
+    values, index = before.topk(most, dim=-1)
+    return torch.zeros_like(before).scatter(-1, index, values.relu())
 
 
 def _sum_of_squares(values: Float[Tensor, "n d"]) -> Float[Tensor, ""]:

@@ -18,19 +18,17 @@ def atlas(
     ] = 400,
 ) -> None:
     """Write RUN/atlas.html: known states, features, and what follows what, beside baselines."""
+    from worldmodel_train.cli.measurable import measurable
     from worldmodel_train.cli.measure import open_subject
     from worldmodel_train.evaluation.atlas.chapters import chapters
     from worldmodel_train.evaluation.atlas.page import write_atlas
     from worldmodel_train.evaluation.atlas.subject import Effort, gather
     from worldmodel_train.recipe import load_stored_recipe
     from worldmodel_train.training.checkpoints.files import RECIPE
-    from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 
-    checkpoint = CheckpointFolder(run).last()
-    if checkpoint is None:
-        raise ValueError(f"{run} has no checkpoint; name a run directory such as runs/demo")
-    recipe = load_stored_recipe(checkpoint / RECIPE)
+    what = measurable(run)
+    recipe = load_stored_recipe(what.checkpoint / RECIPE)
     effort = Effort(films=films, clips=clips, dictionary_steps=steps)
-    material = gather(open_subject(recipe, checkpoint, run), effort)
-    page = write_atlas(recipe.name, chapters(material), run)
+    material = gather(open_subject(recipe, what), effort)
+    page = write_atlas(recipe.name, chapters(material), what.results)
     typer.echo(printable(f"atlas: {page}", 5000))

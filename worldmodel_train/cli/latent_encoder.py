@@ -36,7 +36,8 @@ class LayerEncoder:
     def shape(self, frames: int, height: int, width: int) -> tuple[tuple[int, int, int], int]:
         """The grid of tokens of such a clip, and the channels of a token."""
         clip = torch.empty(1, frames, height, width, 3, dtype=torch.uint8, device="meta")
-        return tuple(self._network.token_grid(clip)), self._network.width
+        grid = self._network.token_grid(clip)
+        return (grid.frames, grid.height, grid.width), self._network.width
 
     @torch.no_grad()
     def __call__(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:

@@ -79,7 +79,7 @@ def latents(  # noqa: PLR0913 - each is an option
         layer=layer,
         source=chosen.name,
         shards=chosen.patterns,
-        clip=(chosen.clip.frames, *data.augment.frame_size),
+        clip=(chosen.clip.frames, data.augment.frame_size.height, data.augment.frame_size.width),
         fps=chosen.clip.fps,
         views=views,
         most_clips=clips,

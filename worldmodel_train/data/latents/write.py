@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -30,6 +30,7 @@ from worldmodel_train.types import Skip
 Encode = Callable[[UInt8[Tensor, "b t h w c"]], Float[Tensor, "b n d"]]
 
 
+@runtime_checkable
 class Videos(Protocol):
     """All videos from a number on."""
 
@@ -129,6 +130,8 @@ class LatentsWriter:
                 self._counts.append(file.get_slice("tokens").get_shape()[0])
                 self._open.next_video = json.loads(file.metadata()["next_video"])
                 self.skipped += json.loads(file.metadata()["skipped"])
+        if self._finished:
+            self.skipped = index.skipped  # also of those after the last shard
 
     def _batches(self, videos: Videos) -> Iterator[list[Views]]:
         """Whole videos, but for the last where that makes too many clips."""

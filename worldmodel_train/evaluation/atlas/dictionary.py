@@ -6,7 +6,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel_train.cartography.sparse_autoencoder import Config, SparseAutoencoder
-from worldmodel_train.cartography.sparsity import TopK
 from worldmodel_train.types import Latents
 
 _TOKENS = 1024  # of a step
@@ -23,10 +22,9 @@ def train_dictionary(
         torch.manual_seed(seed)
         width = tokens.shape[1]
         features = _WIDER * width
-        sparsity = TopK(k=min(_ACTIVE, features))
         dead_after = max(steps // 4, 1) * _TOKENS
         model = Config(
-            width=width, features=features, sparsity=sparsity, dead_after=dead_after
+            width=width, features=features, active=min(_ACTIVE, features), dead_after=dead_after
         ).build()
         optimizer = torch.optim.Adam(model.parameters(), lr=_RATE)
         for _ in range(steps):

@@ -77,7 +77,7 @@ def transition_graph(
     examples: Sequence[UInt8[ndarray, "h w 3"]],
 ) -> bytes:
     """States as an example each, with an arrow to those that often follow."""
-    figure, axes = _axes(width=7, height=6)
+    figure, axes = _axes(width=7.0, height=6.0)
     for start, row in enumerate(shares):
         for end, share in enumerate(row):
             if start != end and share >= _LEAST_ARROW:

@@ -1,0 +1,93 @@
+"""A sparse autoencoder finds the directions that latents are made of."""
+
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch.nn import functional
+
+from worldmodel_train.cartography.sparse_autoencoder import Config, top
+from worldmodel_train.types import Latents
+
+WIDTH, TRUE = 16, 32
+
+
+@pytest.fixture(scope="module")
+def truth():
+    generator = torch.Generator().manual_seed(0)
+    return functional.normalize(torch.randn(TRUE, WIDTH, generator=generator), dim=-1)
+
+
+def latents(truth, count, seed):
+    """Each the sum of two directions."""
+    generator = torch.Generator().manual_seed(seed)
+    which = torch.rand(count, TRUE, generator=generator).topk(2, dim=-1).indices
+    strength = 0.5 + torch.rand(count, 2, generator=generator)
+    return (truth[which] * strength[..., None]).sum(1)
+
+
+def trained(truth, steps):
+    torch.manual_seed(0)
+    model = Config(width=WIDTH, features=2 * TRUE, active=2, dead_after=20_000).build()
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for step in range(steps):
+        losses = model.training_losses(Latents(tokens=latents(truth, 512, step + 1)[None]))
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+        with torch.no_grad():
+            model.after_step()
+    return model.eval(), losses
+
+
+def mean_max_cosine(found, truth):
+    return float((functional.normalize(found, dim=-1) @ truth.T).abs().max(0).values.mean())
+
+
+@pytest.mark.slow
+def test_it_finds_directions_that_principal_components_do_not(truth):
+    model, losses = trained(truth, 1000)
+    components = torch.from_numpy(PCA().fit(latents(truth, 4096, 0).numpy()).components_).float()
+    assert mean_max_cosine(components, truth) < 0.75
+    assert mean_max_cosine(model.directions.detach(), truth) > 0.95
+    assert losses.terms["explained_variance"] > 0.9
+    assert losses.terms["l0"] <= 2
+
+
+def test_directions_keep_length_one_and_their_gradient_has_no_part_along_them(truth):
+    model, _ = trained(truth, 3)
+    norms = model.directions.norm(dim=-1)
+    torch.testing.assert_close(norms, torch.ones_like(norms))
+    model.train().zero_grad()
+    model.training_losses(Latents(tokens=latents(truth, 64, 9)[None])).total.backward()
+    along = (model.directions.grad * model.directions).sum(-1)
+    torch.testing.assert_close(along, torch.zeros_like(along), atol=1e-6, rtol=0)
+
+
+def test_no_more_features_are_active_than_allowed(truth):
+    model, _ = trained(truth, 3)
+    assert ((model.encode(latents(truth, 100, 0)) > 0).sum(-1) <= 2).all()
+    assert top(torch.tensor([[3.0, -1.0, 2.0]]), 2).tolist() == [[3.0, 0.0, 2.0]]
+    assert top(torch.tensor([[-3.0, -1.0, 2.0]]), 2).tolist() == [[0.0, 0.0, 2.0]]
+
+
+def test_features_that_no_token_uses_are_dead_and_then_learn_from_the_rest(truth):
+    torch.manual_seed(0)
+    model = Config(width=WIDTH, features=64, active=2, dead_after=100).build()
+    with torch.no_grad():
+        model.encoder.bias[5] = -100.0
+    tokens = Latents(tokens=latents(truth, 512, 0)[None])
+    assert model.training_losses(tokens).terms["dead"] > 0
+    model.training_losses(tokens).total.backward()
+    assert model.encoder.weight.grad[5].abs().sum() == 0, "it is below zero for every token"
+    idle = model.idle.clone()
+    model.eval().training_losses(tokens)
+    assert torch.equal(model.idle, idle), "measuring does not count"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"active": 65}, "method.active=65 of method.features=64; use fewer")],
+)
+def test_sizes_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**{"width": WIDTH, "features": 64, "active": 2, **changes}).build()
