@@ -14,36 +14,41 @@ from worldmodel_train.config.printable import printable
 if TYPE_CHECKING:
     from worldmodel_train.data.config import DataConfig, SourceConfig
 
+PartOption = Annotated[str, typer.Option(help="The encoder among the run's modules.")]
+LayerOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Take the stream after so many blocks, not the encoder's output."),
+]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Clips of this source of the recipe; the held-out one too.",
+        show_default="the first that is trained on",
+    ),
+]
+ShardsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Read these shards in its place, cut in the same way; repeatable."),
+]
+ClassesOption = Annotated[
+    Path | None,
+    typer.Option(help="Text file with a class a line.", show_default="data.classes, if any"),
+]
+ClipsOption = Annotated[
+    int | None, typer.Option(min=1, help="End after so many.", show_default="all videos")
+]
+
 
 def latents(  # noqa: PLR0913 - each is an option
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory or a checkpoint.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
     *,
-    part: Annotated[str, typer.Option(help="The encoder among the run's modules.")] = (
-        "target_encoder"
-    ),
-    layer: Annotated[
-        int | None,
-        typer.Option(min=0, help="Take the stream after so many blocks, not the encoder's output."),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option(
-            help="Clips of this source of the recipe; the held-out one too.",
-            show_default="the first that is trained on",
-        ),
-    ] = None,
-    shards: Annotated[
-        list[str] | None,
-        typer.Option(help="Read these shards in its place, cut in the same way; repeatable."),
-    ] = None,
-    classes: Annotated[
-        Path | None,
-        typer.Option(help="Text file with a class a line.", show_default="data.classes, if any"),
-    ] = None,
-    clips: Annotated[
-        int | None, typer.Option(min=1, help="End after so many.", show_default="all videos")
-    ] = None,
+    part: PartOption = "target_encoder",
+    layer: LayerOption = None,
+    source: SourceOption = None,
+    shards: ShardsOption = None,
+    classes: ClassesOption = None,
+    clips: ClipsOption = None,
     views: Annotated[int, typer.Option(min=1, help="Clips of each video, spread over it.")] = 1,
     precision: Annotated[
         Literal["bf16", "fp16", "fp32"], typer.Option(help="How numbers are kept.")
