@@ -27,7 +27,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from worldmodel_train.data.config import ClipConfig, SourceConfig
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.packing.index_folder import index_folder
@@ -36,6 +35,7 @@ from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.tar_index import read_shard_table
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.data.source_order import SourceOrder
 from worldmodel_train.data.stream_positions import StreamPosition
 from worldmodel_train.evaluation.machine import describe_machine

@@ -25,18 +25,12 @@ from benchmarks.results import (
 )
 from benchmarks.timing import Spread
 from worldmodel_train.data.clip_reader import ClipReader
-from worldmodel_train.data.config import (
-    AugmentConfig,
-    ClipConfig,
-    DataConfig,
-    DecoderConfig,
-    LoaderConfig,
-    SourceConfig,
-)
+from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed, make_decoder
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.types import Batch, MaskedClips

@@ -20,8 +20,9 @@ from rich.table import Table
 from benchmarks.learning.as_drawn import as_drawn
 from worldmodel_train.cli.objectives import trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
-from worldmodel_train.data.config import DataConfig, SourceConfig
+from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import FixedClips
+from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.evaluation.probing.classification_scores import measure_accuracies
 from worldmodel_train.probes.attentive import AttentiveProbes
 from worldmodel_train.probes.linear import linear_accuracy

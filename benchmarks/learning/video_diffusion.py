@@ -21,7 +21,8 @@ from rich.table import Table
 from torch import Tensor
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
-from worldmodel_train.data.config import DataConfig, SourceConfig
+from worldmodel_train.data.config import DataConfig
+from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.recipe import load_stored_recipe
 from worldmodel_train.renderers.rectified_flow import noised

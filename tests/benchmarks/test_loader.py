@@ -5,14 +5,8 @@ import pytest
 
 from benchmarks import loader
 from benchmarks.results import IncorrectError
-from worldmodel_train.data.config import (
-    AugmentConfig,
-    ClipConfig,
-    DataConfig,
-    DecoderConfig,
-    LoaderConfig,
-    SourceConfig,
-)
+from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 
 SMALL = (
     "loader", "--frames", "4", "--size", "32", "--batch", "2", "--clips", "2", "--rounds", "2",

@@ -7,13 +7,7 @@ import pytest
 from worldmodel_train.cli import _exit_code
 from worldmodel_train.cli.exit_codes import FAILED, USER_ERROR
 from worldmodel_train.data.clip_reader import ClipReader
-from worldmodel_train.data.config import (
-    AugmentConfig,
-    ClipConfig,
-    DataConfig,
-    LoaderConfig,
-    SourceConfig,
-)
+from worldmodel_train.data.config import AugmentConfig, DataConfig, LoaderConfig
 from worldmodel_train.data.decoding.decode import Decoded, DecodeError
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.health import (
@@ -24,6 +18,7 @@ from worldmodel_train.data.health import (
     TooMuchBadDataError,
 )
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.types import Skip
 
 

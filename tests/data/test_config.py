@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from worldmodel_train.data.config import AugmentConfig, ClipConfig, DataConfig, SourceConfig
+from worldmodel_train.data.config import AugmentConfig, DataConfig
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 
 SOURCE = {"name": "a", "shards": "a/*.tar", "clip": {"frames": 16, "fps": 4}}
 AUGMENT = {"size": 64}

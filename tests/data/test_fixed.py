@@ -4,17 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_train.data.config import (
-    AugmentConfig,
-    ClipConfig,
-    DataConfig,
-    DecoderConfig,
-    SourceConfig,
-)
+from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig
 from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.fixed import Views, load_clips
 from worldmodel_train.data.shards.shard_set import ShardSet
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.facts import FrameSize
 from worldmodel_train.types import Skip
 

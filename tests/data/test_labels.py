@@ -8,19 +8,13 @@ import torch
 from pydantic import ValidationError
 
 from worldmodel_train.config.json_text import JsonError
-from worldmodel_train.data.config import (
-    AugmentConfig,
-    ClipConfig,
-    DataConfig,
-    DecoderConfig,
-    LoaderConfig,
-    SourceConfig,
-)
+from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.fixed import load_clips
 from worldmodel_train.data.labels import ManyLabels, OneLabel, label_text
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.facts import FrameSize
 
 CLASSES = ("label of a", "label of b", "label of c")
@@ -177,7 +171,7 @@ def test_of_many_labels_each_clip_has_a_row_that_is_true_at_its_classes(several,
 
 def test_held_out_clips_have_the_same_rows_and_all_labels_in_their_title(several):
     data = data_of(several, labels="many")
-    fixed = data.held_out_clips(several, limit=9, clips_per_video=2)
+    fixed = data.clips_of(several, limit=9, clips_per_video=2)
     row = [True, False, True]
     assert fixed.as_read().labels.tolist() == [row, row, [False] * 3, [False] * 3]
     assert label_text(described({"labels": ["x", "y"]})) == "x, y"
@@ -214,7 +208,7 @@ def test_a_set_of_other_labels_is_answered_with_the_remedy(make_shard, labels, c
     source = SourceConfig(shards=str(shard), clip=ClipConfig(frames=2))
     data = data_of(source, labels=labels, classes=classes)
     with pytest.raises(ValueError, match=rf"no video that can be used \(.*{remedy}"):
-        data.held_out_clips(source, limit=3, clips_per_video=1)
+        data.clips_of(source, limit=3, clips_per_video=1)
 
 
 def test_many_labels_without_classes_are_refused(source):

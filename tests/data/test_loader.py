@@ -7,16 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.data.config import (
-    AugmentConfig,
-    ClipConfig,
-    DataConfig,
-    DecoderConfig,
-    LoaderConfig,
-    SourceConfig,
-)
+from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.masks import Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation, group_seed
 from worldmodel_train.types import Masks

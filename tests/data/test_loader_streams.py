@@ -3,17 +3,12 @@ from itertools import islice
 
 import pytest
 
-from worldmodel_train.data.config import (
-    AugmentConfig,
-    ClipConfig,
-    DataConfig,
-    LoaderConfig,
-    SourceConfig,
-)
+from worldmodel_train.data.config import AugmentConfig, DataConfig, LoaderConfig
 from worldmodel_train.data.health import DataAwayError
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.data.stream_positions import (
     StreamPosition,
     StreamPositions,

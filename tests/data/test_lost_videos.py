@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from worldmodel_train.data.clip_reader import ClipReader
-from worldmodel_train.data.config import AugmentConfig, ClipConfig, DataConfig, SourceConfig
+from worldmodel_train.data.config import AugmentConfig, DataConfig
 from worldmodel_train.data.decoding.decode import Decoded, DecodeError
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.shards.source import EncodedSample
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 
 
 class Numbered:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_train.data.config import AugmentConfig, ClipConfig, DataConfig, SourceConfig
+from worldmodel_train.data.config import AugmentConfig, DataConfig
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 
 pytestmark = pytest.mark.usefixtures("decoding_here")
 

@@ -104,8 +104,8 @@ def sampler():
 
 @pytest.fixture
 def subject(monkeypatch, held_out, sampler, tmp_path):
-    """Makes a subject of two models, whose held-out clips are those of the fixture."""
-    monkeypatch.setattr(DataConfig, "held_out_clips", lambda *_, **__: held_out)
+    """Makes a subject of two models, all of whose clips are those of the fixture."""
+    monkeypatch.setattr(DataConfig, "clips_of", lambda *_, **__: held_out)
     recipe = load_recipe("demo", ["data.held_out.clip.frames=4", "data.sources.0.clip.frames=4"])
     augment = recipe.data.augment.model_copy(update={"size": 16})
     preparation = MaskPreparation(samplers=(sampler,), tubelet=TUBELET, patch=PATCH)

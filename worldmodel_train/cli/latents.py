@@ -12,7 +12,8 @@ from worldmodel_train.cli.shard_commands import one_line_errors
 from worldmodel_train.config.printable import printable
 
 if TYPE_CHECKING:
-    from worldmodel_train.data.config import DataConfig, SourceConfig
+    from worldmodel_train.data.config import DataConfig
+    from worldmodel_train.data.source_config import SourceConfig
 
 PartOption = Annotated[str, typer.Option(help="The encoder among the run's modules.")]
 LayerOption = Annotated[

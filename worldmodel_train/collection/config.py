@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.config import ShardsConfig
+from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.config import ClipConfig
+from worldmodel_train.data.source_config import ClipConfig
 from worldmodel_train.envs.ball_pictures import SHAPES
 from worldmodel_train.envs.balls import Scene
 from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts

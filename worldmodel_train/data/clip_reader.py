@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.augment import draw_crop
-from worldmodel_train.data.config import DataConfig, SourceConfig
+from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
     ClipArray,
@@ -24,6 +24,7 @@ from worldmodel_train.data.labels import Label, label_reader
 from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.data.sample_reader import Drawn, SampleReader
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
+from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)

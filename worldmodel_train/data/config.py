@@ -11,11 +11,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.data.class_list import ClassNames
 from worldmodel_train.data.picture_size import PictureSize, frame_size
-from worldmodel_train.data.source_config import STREAM_PREFIXES as STREAM_PREFIXES
-from worldmodel_train.data.source_config import ClipConfig as ClipConfig
-from worldmodel_train.data.source_config import ShardsConfig as ShardsConfig
-from worldmodel_train.data.source_config import SourceConfig as SourceConfig
-from worldmodel_train.data.source_config import require_names_differ as require_names_differ
+from worldmodel_train.data.source_config import SourceConfig, require_names_differ
 from worldmodel_train.facts import ClipShape, DataFacts, FrameSize, Misfit, SourceFacts
 
 if TYPE_CHECKING:

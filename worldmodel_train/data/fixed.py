@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from worldmodel_train.data.config import DecoderConfig, SourceConfig
+from worldmodel_train.data.config import DecoderConfig
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
     ClipRequest,
@@ -26,6 +26,7 @@ from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
+from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.data.views import ViewGrid, view_requests
 from worldmodel_train.facts import FrameSize
 from worldmodel_train.types import Clips, Skip

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worldmodel_train.data.config import SourceConfig
 from worldmodel_train.data.decoding.crop import Crop, ShortSideCrop, view_crops
 from worldmodel_train.data.decoding.decode import ClipRequest
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
+from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.facts import FrameSize
 
 

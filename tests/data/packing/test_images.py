@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_train.data.config import AugmentConfig, ClipConfig, DataConfig, SourceConfig
+from worldmodel_train.data.config import AugmentConfig, DataConfig
 from worldmodel_train.data.packing.check import ShardJob, check_shard
 from worldmodel_train.data.packing.encode import EncodeConfig, Segment, reencode
 from worldmodel_train.data.packing.entry import Entry
@@ -15,6 +15,7 @@ from worldmodel_train.data.packing.prepare import Job, prepare
 from worldmodel_train.data.packing.probe import probe_all
 from worldmodel_train.data.packing.sample import sample_key
 from worldmodel_train.data.packing.shard_writer import ShardWriter
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.data.video_files import IMAGE_SUFFIXES
 
 SIZE = 48, 80  # height, width

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from worldmodel_train.data.config import ClipConfig, SourceConfig
 from worldmodel_train.data.shards.resolve import resolve_shards
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 
 CLIP = ClipConfig(frames=4)
 

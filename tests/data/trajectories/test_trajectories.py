@@ -9,12 +9,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from worldmodel_train.data.config import LoaderConfig, ShardsConfig
+from worldmodel_train.data.config import LoaderConfig
 from worldmodel_train.data.health import BadDataError
 from worldmodel_train.data.loader import LoaderPosition
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.wanted_files import WantedFiles
+from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.scaling import real

@@ -69,7 +69,9 @@ def test_classes_that_nothing_is_learned_of_count_and_are_said():
     found = measure_labels(train, test, neighbours=5)
     known = float((test.labels > 0).float().mean())
     assert found.num_unknown == 100 - round(100 * known)
-    assert float(found.by_features[KNOWS]["mean average precision"].mean()) == pytest.approx(known)
+    # to what is learned from, the channel of the class that is missing is noise like any other
+    precision = float(found.by_features[KNOWS]["mean average precision"].mean())
+    assert precision == pytest.approx(known, abs=0.02)
     assert f"{found.num_unknown} test videos are of classes" in label_result(found).sections[0].text
 
 

@@ -1,7 +1,7 @@
 import pytest
 from matplotlib.image import imread
 
-from worldmodel_train.data.config import ShardsConfig
+from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation.task import Offer
 from worldmodel_train.evaluation.tasks.robustness import Config

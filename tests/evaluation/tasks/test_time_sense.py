@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from worldmodel_train.data.config import DataConfig, ShardsConfig
+from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import Views
+from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation.task import Offer
 from worldmodel_train.evaluation.tasks.time_sense import Config

@@ -8,10 +8,10 @@ from itertools import islice
 
 import fsspec
 
-from worldmodel_train.data.config import STREAM_PREFIXES, ShardsConfig
 from worldmodel_train.data.shards.braces import MAX_SHARDS, expand_braces, expand_ranges
 from worldmodel_train.data.shards.find_files import find_files
 from worldmodel_train.data.shards.shard_files import FolderFiles, ShardFiles
+from worldmodel_train.data.source_config import STREAM_PREFIXES, ShardsConfig
 
 _ASSETS = "assets:"
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst")

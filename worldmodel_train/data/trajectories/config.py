@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.config import (
-    DecoderConfig,
-    LoaderConfig,
-    ShardsConfig,
-    require_names_differ,
-)
+from worldmodel_train.data.config import DecoderConfig, LoaderConfig
 from worldmodel_train.data.picture_size import PictureSize, frame_size
+from worldmodel_train.data.source_config import ShardsConfig, require_names_differ
 from worldmodel_train.facts import DataFacts, FrameSize, Misfit
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
@@ -11,6 +10,7 @@ from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import stream_samples
 from worldmodel_train.data.shards.wanted_files import EPISODES, FILMED_EPISODES, WantedFiles
+from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import (
     Episode,

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float32, Int64, Shaped
 from torch import Tensor
 
 from worldmodel_train.data.clip_reader import decode_sample
-from worldmodel_train.data.config import ShardsConfig
 from worldmodel_train.data.decoding.crop import CENTER_CROP
 from worldmodel_train.data.decoding.decode import ClipRequest, Decoder, ExactFrames
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
@@ -23,6 +22,7 @@ from worldmodel_train.data.sample_reader import Drawn, SampleReader
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
+from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.facts import (

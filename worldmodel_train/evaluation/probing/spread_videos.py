@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from itertools import count
 from math import isqrt
 
-from worldmodel_train.data.config import DataConfig, SourceConfig
+from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
+from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from worldmodel_train.cli.data import app
-from worldmodel_train.data.config import ClipConfig, SourceConfig
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 
 
 @dataclass(frozen=True)
