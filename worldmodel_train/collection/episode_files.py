@@ -31,7 +31,12 @@ class EpisodeFiles:
             raise ValueError(f"{self._path(number)} was trained on, and is lost: {error}") from None
 
     def forget(self, *, first: int) -> None:
-        """Removes the episodes from number `first` on, which no checkpoint knows of."""
+        """Removes the episodes from number `first` on, which no checkpoint knows of.
+
+        So it does with what a kill has left of episodes half written; the run is its only writer.
+        """
+        for path in self._folder.glob(".*.npz.*.partial"):
+            path.unlink()
         for path in self._folder.glob("*.npz"):
             if _NAME.fullmatch(path.name) and int(path.stem) >= first:
                 path.unlink()
