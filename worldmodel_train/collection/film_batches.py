@@ -15,11 +15,9 @@ from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.data.loader import LoaderPosition, empty_tensors
 from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.envs.ball_physics import State
-from worldmodel_train.envs.balls import Film, Scene, draw_scene, film, stack
+from worldmodel_train.envs.balls import Film, Scene, draw_scene, film_many
 from worldmodel_train.protocols import Preparation
 from worldmodel_train.types import Batch, Clips, ContentT, Origin
-
-_AT_ONCE = 64  # held-out films; more at once need more memory and are no faster
 
 
 class FilmBatches(IterableDataset[Batch[ContentT]], Generic[ContentT]):
@@ -61,18 +59,11 @@ class FilmBatches(IterableDataset[Batch[ContentT]], Generic[ContentT]):
 def held_out_films(config: FilmsConfig, limit: int) -> FixedClips:
     """The first `limit` held-out films, which do not hang on a run's seed."""
     assert limit > 0
-    parts = [range(first, min(first + _AT_ONCE, limit)) for first in range(0, limit, _AT_ONCE)]
-    pictures: list[Tensor] = []
-    numbers: list[Tensor] = []
-    for part in parts:
-        streams = [generator(Stream.HELD_OUT_FILM, number) for number in part]
-        states, films = _rendered(config, config.held_out_scene, streams)
-        pictures.append(torch.from_numpy(films.pictures))
-        found = _class_numbers(config, states, films)
-        numbers += [] if found is None else [found]
-    known, names = (torch.cat(numbers) if numbers else None), config.classes or ()
+    streams = [generator(Stream.HELD_OUT_FILM, number) for number in range(limit)]
+    states, films = _rendered(config, config.held_out_scene, streams)
+    known, names = _class_numbers(config, states, films), config.classes or ()
     return FixedClips(
-        clips=torch.cat(pictures),
+        clips=torch.from_numpy(films.pictures),
         keys=tuple(f"film_{number:06d}" for number in range(limit)),
         labels=(None,) * limit if known is None else tuple(names[int(n)] for n in known),
         skipped=(),
@@ -85,8 +76,8 @@ def _rendered(
     config: FilmsConfig, scene: Scene, streams: Sequence[np.random.Generator]
 ) -> tuple[State, Film]:
     """The beginnings drawn from these generators, and what follows from them."""
-    states = stack([draw_scene(stream, scene, config.size) for stream in streams])
-    return states, film(states, scene.laws(config.clip.fps), config.clip.frames)
+    states = [draw_scene(stream, scene, config.size) for stream in streams]
+    return film_many(states, scene.laws(config.clip.fps), config.clip.frames)
 
 
 def _class_numbers(config: FilmsConfig, states: State, films: Film) -> Int64[Tensor, "b"] | None:

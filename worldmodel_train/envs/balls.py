@@ -16,6 +16,8 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.ball_physics import NO_RECTANGLE, Laws, State, Touches, roll
 from worldmodel_train.envs.ball_pictures import PLAIN, SHAPES, draw, texture
 
+_AT_ONCE = 64  # films drawn together: more need more memory and are no faster
+
 
 class Scene(StrictConfig):
     """What is drawn at random for a film, and between which bounds."""
@@ -55,6 +57,16 @@ class Scene(StrictConfig):
     def laws(self, fps: float) -> Laws:
         """How things move, at so many frames a second."""
         return Laws(fps=fps, gravity=self.gravity, bounce=self.bounce)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmShape:
+    """How films are shown."""
+
+    frames: int
+    size: int
+    """Height and width in pixels."""
+    fps: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +129,17 @@ def film(state: State, laws: Laws, frames: int) -> Film:
     """What follows from `state`, which is the first frame, along a new axis after the leading."""
     states, touches = zip(*roll(state, laws, frames), strict=True)
     return show(along_frames(states), touches)
+
+
+def film_many(states: Sequence[State], laws: Laws, frames: int) -> tuple[State, Film]:
+    """What follows from each of these beginnings, along a new first axis, and they along it too."""
+    parts = [
+        film(stack(states[first : first + _AT_ONCE]), laws, frames)
+        for first in range(0, len(states), _AT_ONCE)
+    ]
+    names = [field.name for field in fields(Film)]
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return stack(states), Film(**joined)
 
 
 def along_frames(states: Sequence[State]) -> State:

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from worldmodel_train.evaluation.probing.film_labels import FilmShape, labelled_films
+from worldmodel_train.envs.balls import FilmShape
+from worldmodel_train.evaluation.probing.film_labels import labelled_films
 
 SHAPE = FilmShape(frames=4, size=32, fps=8.0)
 NUMBER = 60

@@ -10,22 +10,11 @@ from numpy import ndarray
 from torch import Tensor
 
 from worldmodel_train.envs.ball_physics import State
-from worldmodel_train.envs.balls import Film, Scene, draw_scene, film, stack
+from worldmodel_train.envs.balls import Film, FilmShape, Scene, draw_scene, film_many
 from worldmodel_train.probes.states import KnownState
 
 DIRECTIONS = 8
-_AT_ONCE = 32  # films drawn together
 _HIDDEN = 0.5  # share of a thing
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilmShape:
-    """That of the run's clips; the frames of a tubelet are what one token sees."""
-
-    frames: int
-    size: int
-    fps: float
-    tubelet: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,21 +30,19 @@ class KnownFilms:
         return {state.name: state.values for state in self.states if state.kind == "event"}
 
 
-def shoot(scene: Scene, shape: FilmShape, *, count: int, seed: int) -> KnownFilms:
-    """`count` films of `scene`, the same for the same arguments; one thing has more known of it."""
+def shoot(scene: Scene, shape: FilmShape, tubelet: int, *, count: int, seed: int) -> KnownFilms:
+    """`count` films of `scene`, the same for the same arguments; one thing has more known of it.
+
+    The frames of a tubelet are what one token sees.
+    """
     generator = np.random.default_rng(seed)
-    clips, known = [], []
-    for first in range(0, count, _AT_ONCE):
-        many = range(first, min(count, first + _AT_ONCE))
-        begun = stack([draw_scene(generator, scene, shape.size) for _ in many])
-        shot = film(begun, scene.laws(shape.fps), shape.frames)
-        clips.append(torch.from_numpy(shot.pictures))
-        known.append(_known(shot, begun, scene, shape.tubelet))
+    scenes = [draw_scene(generator, scene, shape.size) for _ in range(count)]
+    begun, shot = film_many(scenes, scene.laws(shape.fps), shape.frames)
     states = tuple(
-        KnownState(name=name, kind=kind, values=np.concatenate([one[name][1] for one in known]))
-        for name, (kind, _) in known[0].items()
+        KnownState(name=name, kind=kind, values=values)
+        for name, (kind, values) in _known(shot, begun, scene, tubelet).items()
     )
-    return KnownFilms(clips=torch.cat(clips), states=states)
+    return KnownFilms(clips=torch.from_numpy(shot.pictures), states=states)
 
 
 def _known(film: Film, begun: State, scene: Scene, tubelet: int) -> dict[str, tuple]:

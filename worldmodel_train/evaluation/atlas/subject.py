@@ -7,8 +7,8 @@ from jaxtyping import Float, Shaped, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from worldmodel_train.envs.balls import Scene
-from worldmodel_train.evaluation.atlas.films import FilmShape, KnownFilms, shoot
+from worldmodel_train.envs.balls import FilmShape, Scene
+from worldmodel_train.evaluation.atlas.films import KnownFilms, shoot
 from worldmodel_train.evaluation.atlas.tubelets import token_volume
 from worldmodel_train.evaluation.frozen import Contestants
 from worldmodel_train.evaluation.task import HoldsOutClips, Subject
@@ -72,12 +72,10 @@ def gather(subject: Subject, effort: Effort) -> Material:
     if height != width:
         raise ValueError(f"clips are {height} x {width} pixels; an atlas needs square ones")
     tubelet = frames // models.trained.token_grid(held_out.clips[:1]).frames
-    shape = FilmShape(
-        frames=frames, size=height, fps=subject.clip_data.held_out_fps, tubelet=tubelet
-    )
+    shape = FilmShape(frames=frames, size=height, fps=subject.clip_data.held_out_fps)
     filmed = {}
     for seed, (name, scene) in enumerate(SCENES.items()):
-        films = shoot(scene, shape, count=effort.films, seed=seed)
+        films = shoot(scene, shape, tubelet, count=effort.films, seed=seed)
         trained, untrained = (token_volume(model, films.clips) for _, model in models)
         filmed[name] = Filmed(films=films, trained=trained, untrained=untrained)
     own = token_volume(models.trained, held_out.clips)

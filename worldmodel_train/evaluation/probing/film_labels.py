@@ -10,28 +10,18 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from worldmodel_train.envs.ball_physics import State
-from worldmodel_train.envs.balls import Film, Scene, draw_scene, film, stack
+from worldmodel_train.envs.balls import Film, FilmShape, Scene, draw_scene, film_many
 
 DIRECTIONS = 8
 SPEEDS = 4
 _HIDDEN = 0.8
 """Share of a thing behind the screen from which on it counts as hidden."""
-_AT_ONCE = 50  # films rendered together; more need more memory and are no faster
 _SEED = 0x9E57
 """Films of a run are drawn from streams of their own, so these are unseen by any."""
 
 ONE = Scene(things=1, radius=(0.09, 0.15), gravity=0.0, bounce=1.0, texture=True)
 TWO, THREE = (ONE.model_copy(update={"things": number}) for number in (2, 3))
 SCREENED = TWO.model_copy(update={"screen": True})
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilmShape:
-    """How films are shown."""
-
-    frames: int
-    size: int
-    fps: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,12 +82,7 @@ def _rendered(
         _with_things(draw_scene(generator, scenes[i % len(scenes)], shape.size), most)
         for i in range(number)
     ]
-    laws = scenes[0].laws(shape.fps)
-    parts = [
-        film(stack(states[first : first + _AT_ONCE]), laws, shape.frames)
-        for first in range(0, number, _AT_ONCE)
-    ]
-    return stack(states), _joined(parts)
+    return film_many(states, scenes[0].laws(shape.fps), shape.frames)
 
 
 def _with_things(state: State, most: int) -> State:
@@ -111,8 +96,3 @@ def _with_things(state: State, most: int) -> State:
         shape=np.concatenate((state.shape, np.zeros(missing, state.shape.dtype))),
         colour=np.concatenate((state.colour, np.zeros((missing, 3)))),
     )
-
-
-def _joined(films: Sequence[Film]) -> Film:
-    names = ("pictures", "place", "velocity", "hidden", "hit_wall", "hit_thing")
-    return Film(**{name: np.concatenate([getattr(one, name) for one in films]) for name in names})

@@ -20,6 +20,7 @@ from torch import Tensor
 from worldmodel_train.envs.ball_physics import Laws, State, roll
 from worldmodel_train.envs.ball_pictures import SHAPES, draw
 from worldmodel_train.envs.balls import (
+    FilmShape,
     Scene,
     along_frames,
     draw_scene,
@@ -41,12 +42,8 @@ _JUMP = 0.25  # sides that what teleports moves at least
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilmFormat:
-    """How films are shot."""
-
-    frames: int
-    fps: float
-    size: int
+class FilmFormat(FilmShape):
+    """Films in whose middle something happens."""
 
     @property
     def middle(self) -> range:
