@@ -77,22 +77,21 @@ def open_world(name: str) -> World:
 def _spec(name: str) -> EnvSpec | str:
     if not name.startswith(_OURS):
         return name
-    known = _worlds_to_act_in()
-    if name not in known:
+    names = sorted(_OURS + module.name for module in pkgutil.iter_modules(envs.__path__))
+    spec = _spec_of(name) if name in names else None
+    if spec is None:
+        known = ", ".join(one for one in names if _spec_of(one) is not None)
         raise ValueError(
-            f"data.env={name} is none of {', '.join(known)}, and worlds of gymnasium have ids such "
-            "as Pendulum-v1"
+            f"data.env={name} is none of {known}, and worlds of gymnasium have ids such as "
+            "Pendulum-v1"
         )
-    return known[name]
+    return spec
 
 
-def _worlds_to_act_in() -> dict[str, EnvSpec]:
-    """The files of `envs/` that have a `SPEC`; others hold worlds that are only filmed."""
-    stems = sorted(module.name for module in pkgutil.iter_modules(envs.__path__))
-    modules = {stem: importlib.import_module(f"{envs.__name__}.{stem}") for stem in stems}
-    return {
-        _OURS + stem: module.SPEC for stem, module in modules.items() if hasattr(module, "SPEC")
-    }
+def _spec_of(name: str) -> EnvSpec | None:
+    """That of a file of `envs/`; None where it holds a world that is only filmed."""
+    module = importlib.import_module(f"{envs.__name__}.{name.removeprefix(_OURS)}")
+    return getattr(module, "SPEC", None)
 
 
 def _bounds(space: Space[Any], name: str) -> tuple[ndarray, ndarray]:
