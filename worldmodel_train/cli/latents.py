@@ -38,6 +38,9 @@ ClassesOption = Annotated[
 ClipsOption = Annotated[
     int | None, typer.Option(min=1, help="End after so many.", show_default="all videos")
 ]
+PrecisionOption = Annotated[
+    Literal["bf16", "fp16", "fp32"], typer.Option(help="How numbers are kept.")
+]
 
 
 def latents(  # noqa: PLR0913 - each is an option
@@ -51,9 +54,7 @@ def latents(  # noqa: PLR0913 - each is an option
     classes: ClassesOption = None,
     clips: ClipsOption = None,
     views: Annotated[int, typer.Option(min=1, help="Clips of each video, spread over it.")] = 1,
-    precision: Annotated[
-        Literal["bf16", "fp16", "fp32"], typer.Option(help="How numbers are kept.")
-    ] = "bf16",
+    precision: PrecisionOption = "bf16",
     batch: Annotated[int, typer.Option(min=1, help="Clips encoded together.")] = 16,
     shard_mb: Annotated[int, typer.Option(min=1, help="MiB of a shard.")] = 256,
 ) -> None:
@@ -66,17 +67,14 @@ def latents(  # noqa: PLR0913 - each is an option
     from worldmodel_train.data.config import DataConfig
     from worldmodel_train.data.latents.index import MadeOf
     from worldmodel_train.data.latents.write import LatentsWriter, Sizes
-    from worldmodel_train.data.shards.resolve import resolve_shards
-    from worldmodel_train.data.shards.shard_set import ShardSet
 
     recipe, encoder = open_encoder(run, part=part, layer=layer, fp32=precision == "fp32")
     data = recipe.data
     if not isinstance(data, DataConfig):
         raise ValueError(f"{run} was trained on {data.name}; latents are made of clips of videos")
-    chosen = _source(data, source)
-    if shards:
-        chosen = chosen.model_copy(update={"shards": tuple(shards)})
-    named = data.classes if classes is None else read_classes(str(classes))
+    chosen = _source(data, source, shards)
+    if classes is not None:
+        data = data.model_copy(update={"classes": read_classes(str(classes))})
     grid, width = encoder.shape(chosen.clip.frames, *data.augment.frame_size)
     made_of = MadeOf(
         recipe=recipe.name,
@@ -92,30 +90,37 @@ def latents(  # noqa: PLR0913 - each is an option
         grid=grid,
         width=width,
         precision=precision,
-        classes=named,
+        classes=data.classes,
     )
-    labelled = data.model_copy(update={"classes": named})
     with one_line_errors(out):
         writer = LatentsWriter(out, made_of, Sizes(batch=batch, shard_mb=shard_mb))
         if writer.kept:
             typer.echo(f"{printable(out)} has {writer.kept} clips; going on after these")
-        total = len(ShardSet(resolve_shards(chosen))) * views
-        with _bar(total if clips is None else min(clips, total), writer.kept) as tell:
-            writer.write(partial(labelled.each_video, chosen, segments=views), encoder, tell)
+        with _bar(_most(chosen, views, clips), writer.kept) as tell:
+            writer.write(partial(data.each_video, chosen, segments=views), encoder, tell)
     typer.echo(
         f"{printable(out)}: {writer.clips} clips of {made_of.num_tokens} tokens of {width} "
         f"channels in {writer.num_shards} shards, {writer.skipped} videos skipped"
     )
 
 
-def _source(data: "DataConfig", name: str | None) -> "SourceConfig":
-    """The source of that name, or the first."""
+def _source(data: "DataConfig", name: str | None, shards: list[str] | None) -> "SourceConfig":
+    """The source of that name, or the first; of these shards, if any are named."""
     sources = [*data.sources, *([data.held_out] if data.held_out else [])]
     found = [source for source in sources if name in (None, source.name)]
     if not found:
         known = ", ".join(source.name for source in sources)
         raise ValueError(f"--source {name} is none of the recipe's, which are {known}")
-    return found[0]
+    return found[0].model_copy(update={"shards": tuple(shards)}) if shards else found[0]
+
+
+def _most(source: "SourceConfig", views: int, limit: int | None) -> int:
+    """Clips that there will be if all videos are good."""
+    from worldmodel_train.data.shards.resolve import resolve_shards
+    from worldmodel_train.data.shards.shard_set import ShardSet
+
+    all_of_them = len(ShardSet(resolve_shards(source))) * views
+    return all_of_them if limit is None else min(limit, all_of_them)
 
 
 @contextmanager

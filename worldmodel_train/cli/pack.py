@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -105,11 +106,9 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     from worldmodel_train.data.packing.classes_file import require_room, write_classes
     from worldmodel_train.data.packing.journal import PackArguments
     from worldmodel_train.data.packing.pack import pack as pack_entries
-    from worldmodel_train.data.packing.parts import Part, begin_part
     from worldmodel_train.data.packing.progress import PackProgress
     from worldmodel_train.data.packing.summary import pack_lines
 
-    console = Console(stderr=True)
     with one_line_errors(out):
         encode = _encode_config(
             preset, {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
@@ -118,22 +117,29 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
         listed = _listed(source, root, published, images=images)
         entries = listed.entries if window is None else _windows(listed.entries, window)
         require_room(out, listed.classes)
-        folder = out
-        if part is not None:
-            folder, entries = begin_part(Part.parse(part), entries, out)
+        folder, entries = _part_of(part, entries, out)
         report = pack_entries(
             entries,
             folder,
             arguments,
             workers=workers,
             timeout_s=timeout,
-            progress=PackProgress(console),
+            progress=PackProgress(Console(stderr=True)),
         )
         write_classes(out, listed.classes)
     for line in pack_lines(report, folder):
         typer.echo(printable(line, LONGEST_LINE))
     if not report.index.samples and part is None:
         raise typer.Exit(1)
+
+
+def _part_of(
+    part: str | None, entries: "Sequence[Entry]", out: Path
+) -> "tuple[Path, Sequence[Entry]]":
+    """The folder to pack into, and the entries that belong there: all, or those of one part."""
+    from worldmodel_train.data.packing.parts import Part, begin_part
+
+    return (out, entries) if part is None else begin_part(Part.parse(part), entries, out)
 
 
 def merge(out: OutArgument) -> None:
