@@ -85,6 +85,11 @@ class DataFacts:
             yield self.held_out
 
     @property
+    def measured_clip(self) -> ClipShape:
+        """That of the held-out clips; where there are none, of the first source's."""
+        return (self.held_out or self.sources[0]).clip
+
+    @property
     def shares(self) -> dict[ClipShape, float]:
         """The share of the samples that has each shape of clip, in the order of the sources."""
         shares: dict[ClipShape, float] = {}

@@ -23,7 +23,10 @@ from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.data.source_config import SourceConfig
-from worldmodel_train.evaluation.probing.classification_scores import measure_accuracies
+from worldmodel_train.evaluation.probing.classification_scores import (
+    NamedVideos,
+    measure_accuracies,
+)
 from worldmodel_train.probes.attentive import AttentiveProbes
 from worldmodel_train.probes.linear import linear_accuracy
 from worldmodel_train.probes.pooled_features import pooled_pixels
@@ -75,7 +78,8 @@ def _accuracy(recipe: Recipe) -> float:
     data = _videos(recipe)
     assert data.held_out is not None, "the recipe has held-out clips"
     videos = data.each_video(data.held_out)
-    return measure_accuracies(probe, videos, num_crops=1, batch_size=BATCH).probes[0].top1
+    named = NamedVideos(probe, videos, num_crops=1, batch_size=BATCH)
+    return measure_accuracies(named).probes[0].top1
 
 
 def _of_pixels(recipe: Recipe) -> float:

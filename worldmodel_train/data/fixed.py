@@ -19,7 +19,7 @@ from worldmodel_train.data.decoding.decode import (
     Decoder,
 )
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
-from worldmodel_train.data.health import shown
+from worldmodel_train.data.health import counted, shown
 from worldmodel_train.data.labels import Label, LabelReader, label_text, stack_labels
 from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.resolve import resolve_shards
@@ -144,7 +144,7 @@ def load_clips(
         _log.warning("skipped %s", shown(skip))
     if not found:
         reasons = Counter(skip.reason for skip in skipped)
-        counts = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common()) or "it is empty"
+        counts = counted(reasons) or "it is empty"
         raise ValueError(
             f"data: source '{source.name}' has no video that can be used ({counts}). "
             f"{remedy(reasons)}"
@@ -165,12 +165,14 @@ def _collected(videos: Iterator[Views | Skip], limit: int) -> tuple[list[Views],
     """The videos until they have `limit` clips together, and the bad ones met on the way."""
     found: list[Views] = []
     skipped: list[Skip] = []
+    num_clips = 0
     for video in videos:
         if isinstance(video, Skip):
             skipped.append(video)
             continue
         found.append(video)
-        if sum(len(other.clips) for other in found) >= limit:
+        num_clips += len(video.clips)
+        if num_clips >= limit:
             break
     return found, skipped
 
@@ -179,10 +181,9 @@ def _require_answers(source: str, lost: Sequence[Skip]) -> None:
     """Raises ValueError where waiting for the decoder has been in vain too often."""
     if len(lost) >= _MOST_LOST:
         reasons = Counter(skip.reason for skip in lost)
-        counts = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
         raise ValueError(
             f"data: {len(lost)} videos of source '{source}' got no answer from the decoder "
-            f"({counts}); the last is {shown(lost[-1])}. {remedy(reasons)}"
+            f"({counted(reasons)}); the last is {shown(lost[-1])}. {remedy(reasons)}"
         )
 
 

@@ -30,6 +30,11 @@ AWAY = frozenset(("unreachable_shard", "stalled_shard", "unreadable_shard"))
 MIN_SEEN = 100  # samples; a share of fewer says little
 
 
+def counted(reasons: Counter[str]) -> str:
+    """Each reason and how often, the commonest first."""
+    return ", ".join(f"{reason} {n}" for reason, n in reasons.most_common())
+
+
 def shown(skip: Skip) -> str:
     """A bad sample for an error or the log: one line, whatever a stranger named it."""
     return f"'{printable(skip.key)}' in {printable(skip.shard)}: {skip.reason}"
@@ -105,7 +110,7 @@ class SkipLedger:
 
     def _complaint(self, seen: int) -> str:
         assert self.last is not None
-        reasons = ", ".join(f"{reason} {n}" for reason, n in self.counts.most_common())
+        reasons = counted(self.counts)
         return (
             f"{self.num_skipped} of {seen} samples are bad ({self.share:.1%}, limit "
             f"data.loader.max_bad_share={self._max_bad_share:.1%}): {reasons}; the last is "

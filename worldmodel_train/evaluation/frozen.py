@@ -1,8 +1,9 @@
 """Runs a model over fixed clips in batches, changing nothing about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ TRAINED_ENCODER, UNTRAINED_ENCODER = "trained encoder", "untrained encoder"
 
 
 EncoderT = TypeVar("EncoderT", bound=Encoder)
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,13 @@ class Contestants(Generic[EncoderT]):
     def __iter__(self) -> Iterator[tuple[str, EncoderT]]:
         """Both models with what the report calls them."""
         return iter([(TRAINED_ENCODER, self.trained), (UNTRAINED_ENCODER, self.untrained)])
+
+
+def in_batches(items: Iterable[ItemT], size: int) -> Iterator[list[ItemT]]:
+    """The items, `size` at a time; the last ones may be fewer."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def test_the_report_has_each_kind_beside_chance_and_names_bad_videos(answered):
     videos = [video(*row) for row in zip(numbers, verbs, actions, strict=True)]
     seen = named([*videos, Skip("corrupt", "a.tar", "x")])
     recalls = measure_recalls(seen, KINDS)
-    result = anticipation_result(recalls, seen, probes=["reads", "turned round"])
+    result = anticipation_result(recalls, seen)
     assert [number.name for number in result.numbers[::2]] == [
         "verb: mean-class recall at 5",
         "action: mean-class recall at 5",

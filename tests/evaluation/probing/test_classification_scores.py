@@ -53,7 +53,9 @@ def test_segments_are_seen_together_and_probabilities_of_crops_are_averaged():
     first_crop, second_crop = [90, 0, 0, 0, 0, 0, 0], [0, 80, 0, 0, 0, 0, 0]
     third_crop = [0, 50, 0, 0, 0, 0, 0]
     segments = [first_crop, second_crop, third_crop] * 2
-    found = measure_accuracies(ReadsLogits(), [video(segments, 1)], num_crops=3, batch_size=1)
+    found = measure_accuracies(
+        NamedVideos(ReadsLogits(), [video(segments, 1)], num_crops=3, batch_size=1)
+    )
     assert found.num_views == 3
     assert found.probes[0].name == "reads"
     assert found.probes[0].top1 == 1.0
@@ -67,7 +69,7 @@ def test_accuracies_equal_those_of_another_library():
         video(np.stack([row, row]), label)
         for row, label in zip(logits, labels.tolist(), strict=True)
     ]
-    found = measure_accuracies(ReadsLogits(), videos, num_crops=1, batch_size=8)
+    found = measure_accuracies(NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=8))
     best = {probe.name: probe for probe in found.probes}["reads"]
     assert best.top1 == pytest.approx(top_k_accuracy_score(labels, logits, k=1))
     assert best.top5 == pytest.approx(top_k_accuracy_score(labels, logits, k=5))
@@ -78,7 +80,7 @@ def test_accuracies_equal_those_of_another_library():
 
 def test_bad_videos_are_counted_and_named_in_the_report():
     videos = [Skip("corrupt", "a.tar", "x"), video([[1] * CLASSES] * 2, 0)]
-    found = measure_accuracies(ReadsLogits(), videos, num_crops=1, batch_size=4)
+    found = measure_accuracies(NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=4))
     result = classification_result(found)
     assert found.num_videos == 1
     assert "1 videos could not be read and do not count (corrupt 1)" in result.sections[0].text
@@ -88,7 +90,7 @@ def test_bad_videos_are_counted_and_named_in_the_report():
 def test_a_set_of_nothing_but_bad_videos_is_refused():
     with pytest.raises(ValueError, match="no video that can be read; 1 were skipped"):
         measure_accuracies(
-            ReadsLogits(), [Skip("corrupt", "a.tar", "x")], num_crops=1, batch_size=4
+            NamedVideos(ReadsLogits(), [Skip("corrupt", "a.tar", "x")], num_crops=1, batch_size=4)
         )
 
 
@@ -99,7 +101,7 @@ def test_of_several_classes_average_precision_is_that_of_another_library():
     logits = rng.integers(0, 100, (40, CLASSES)) + 40 * labels
     videos = [video(np.stack([row, row]), label) for row, label in zip(logits, labels, strict=True)]
     named = NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=16)
-    result = several_classes_result(named, ["reads", "turned round"])
+    result = several_classes_result(named)
     others = [number for number in range(CLASSES) if number != 3]
     softmax = torch.tensor(logits / 5.0).softmax(-1).numpy()
     expected = average_precision_score(labels[:, others], softmax[:, others])

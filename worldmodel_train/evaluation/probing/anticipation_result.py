@@ -1,6 +1,5 @@
 """Numbers, table and words on what probes expect to be done next."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from worldmodel_train.evaluation.probing.class_recall import KindRecall, chance, probes_by_recall
@@ -18,14 +17,10 @@ from worldmodel_train.evaluation.task_result import (
 CHANCE = f"chance, or always the same {TOP}"
 
 
-def anticipation_result(
-    recalls: Mapping[str, KindRecall], named: NamedVideos, *, probes: Sequence[str]
-) -> TaskResult:
+def anticipation_result(recalls: Mapping[str, KindRecall], named: NamedVideos) -> TaskResult:
     """The best probe's recall of each kind, and a table of all."""
     classes = ", ".join(f"{one.num_present} classes of {kind}" for kind, one in recalls.items())
     measured_on = f"{next(iter(recalls.values())).num_clips} held-out clips of {classes}"
-    reasons = Counter(skip.reason for skip in named.skipped)
-    skips = "".join(f" {count} were skipped as {reason}." for reason, count in reasons.items())
     return TaskResult(
         measured_on=measured_on,
         caption=f"Of the best probe of each kind, among classes that some held-out clip has. 95 % "
@@ -34,10 +29,10 @@ def anticipation_result(
         sections=(
             Section(
                 title="What probes expect to be done next",
-                text=f"{measured_on}.{skips} The recall of a class is the share of its clips that "
-                f"have it among the {TOP} likeliest; classes count alike, however many clips each "
-                "has.",
-                tables=(_table(recalls, probes),),
+                text=f"{measured_on}.{named.said_of_skips} The recall of a class is the share of "
+                f"its clips that have it among the {TOP} likeliest; classes count alike, however "
+                "many clips each has.",
+                tables=(_table(recalls, named.probe_names),),
                 notes={
                     "Best probe": "Chosen on these same clips, for each kind by itself, as the "
                     "published protocol does: of many probes the best is a little lucky.",

@@ -38,7 +38,7 @@ class KindRecall:
     @property
     def best(self) -> int:
         """Which probe has the highest recall."""
-        return max(range(len(self.probes)), key=lambda probe: self.probes[probe].recall)
+        return _best(self.probes)
 
 
 def measure_recalls(named: NamedVideos, kinds: Mapping[str, slice]) -> dict[str, KindRecall]:
@@ -86,7 +86,7 @@ class _Tally:
             )
             for row, row_of_all in zip(found, of_all, strict=True)
         ]
-        best = found[max(range(len(probes)), key=lambda probe: probes[probe].recall)]
+        best = found[_best(probes)]
         return KindRecall(
             probes=tuple(probes),
             interval=interval_over_draws(lambda d: mean_class_recall(best[d], true[d]), len(true)),
@@ -94,6 +94,10 @@ class _Tally:
             num_present=int(present.sum()),
             num_classes=len(present),
         )
+
+
+def _best(probes: Sequence[ProbeRecall]) -> int:
+    return max(range(len(probes)), key=lambda probe: probes[probe].recall)
 
 
 def classes_before(

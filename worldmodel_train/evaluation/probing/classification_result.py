@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from worldmodel_train.data.health import counted
 from worldmodel_train.evaluation.probing.classification_scores import TOP, Accuracies
 from worldmodel_train.evaluation.task_result import (
     Column,
@@ -67,8 +68,8 @@ def _skips(found: Accuracies) -> str:
     if not found.skipped:
         return ""
     reasons = Counter(skip.reason for skip in found.skipped)
-    counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-    return f" {len(found.skipped)} videos could not be read and do not count ({counts})."
+    videos = f"{len(found.skipped)} videos"
+    return f" {videos} could not be read and do not count ({counted(reasons)})."
 
 
 def _table(found: Accuracies) -> Table:

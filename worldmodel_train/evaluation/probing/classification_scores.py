@@ -1,8 +1,8 @@
 """How often probes name videos rightly, each video seen several times."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from einops import rearrange, reduce
@@ -10,10 +10,12 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
+from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.labels import stack_labels
 from worldmodel_train.evaluation.bootstrap import bootstrap_interval
-from worldmodel_train.evaluation.frozen import frozen
+from worldmodel_train.evaluation.frozen import frozen, in_batches
+from worldmodel_train.evaluation.task import Subject
 from worldmodel_train.protocols import Classifier
 from worldmodel_train.types import Skip
 
@@ -47,18 +49,15 @@ class Accuracies:
     skipped: tuple[Skip, ...]
 
 
-def measure_accuracies(
-    model: Classifier, videos: Iterable[Views | Skip], *, num_crops: int, batch_size: int
-) -> Accuracies:
-    """The accuracies of each of the model's probes over all videos, one batch of them in memory.
+def measure_accuracies(named: "NamedVideos") -> Accuracies:
+    """The accuracies of each probe over all videos, one batch of them in memory.
 
     Raises:
         ValueError: No video could be read.
     """
-    named = NamedVideos(model, videos, num_crops=num_crops, batch_size=batch_size)
     tally: _Tally | None = None
     for probabilities, labels in named:
-        tally = tally or _Tally(model.probe_names(), num_classes=probabilities.shape[-1])
+        tally = tally or _Tally(named.probe_names, num_classes=probabilities.shape[-1])
         tally.add(probabilities, labels)
     assert tally is not None, "without a video it has been refused"
     return tally.accuracies(num_views=named.num_views, skipped=tuple(named.skipped))
@@ -82,15 +81,34 @@ class NamedVideos:
         self._videos = videos
         self._num_crops = num_crops
         self._batch_size = batch_size
+        self.probe_names = tuple(model.probe_names())
         self.skipped: list[Skip] = []
         """Bad videos met so far."""
         self.num_views = 0
         """Times that each video is seen, known once one was."""
 
+    @classmethod
+    def of(
+        cls, subject: Subject, *, times: int = 1, crops: int = 1, batch_size: int
+    ) -> "NamedVideos":
+        """All held-out videos of a subject that names them, seen at so many times and places."""
+        data, model = subject.data, subject.trained
+        assert isinstance(data, DataConfig), "the recipe was checked"
+        assert data.held_out is not None, "the recipe was checked"
+        assert isinstance(model, Classifier), "the recipe was checked"
+        videos = data.each_video(data.held_out, segments=times * model.num_segments(), crops=crops)
+        return cls(model, videos, num_crops=crops, batch_size=batch_size)
+
+    @property
+    def said_of_skips(self) -> str:
+        """A sentence for each reason that videos were left out for; nothing where none were."""
+        reasons = Counter(skip.reason for skip in self.skipped)
+        return "".join(f" {count} were skipped as {reason}." for reason, count in reasons.items())
+
     def __iter__(self) -> Iterator[tuple[Float[Tensor, "p b classes"], Tensor]]:
         """Each probe's probabilities, and the videos' labels."""
         with frozen(self._model) as device:
-            for batch in self._batches():
+            for batch in in_batches(self._without_skips(), self._batch_size):
                 clips = torch.stack([video.clips for video in batch]).to(device)
                 self.num_views = clips.shape[1] // self._model.num_segments()
                 probabilities = _mean_probabilities(self._model, clips, self._num_crops)
@@ -102,11 +120,6 @@ class NamedVideos:
                 f"data.held_out gave no video that can be read; {len(self.skipped)} were skipped, "
                 f"the last as {last}"
             )
-
-    def _batches(self) -> Iterator[list[Views]]:
-        good = self._without_skips()
-        while batch := list(islice(good, self._batch_size)):
-            yield batch
 
     def _without_skips(self) -> Iterator[Views]:
         for video in self._videos:

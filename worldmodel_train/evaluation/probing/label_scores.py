@@ -1,15 +1,14 @@
 """How frozen features serve labels: named by probes, and found among the clips to learn from."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from worldmodel_train.data.fixed import Views
-from worldmodel_train.evaluation.frozen import Contestants
+from worldmodel_train.evaluation.frozen import Contestants, in_batches
 from worldmodel_train.evaluation.probing.probe_features import probe_features
 from worldmodel_train.evaluation.probing.retrieval import (
     average_precision,
@@ -55,7 +54,7 @@ def labelled_videos(
     """Features and labels of the first clip of each video, a batch of them in memory at a time."""
     features: dict[str, list[Tensor]] = {}
     labels: list[int] = []
-    for batch in _batches(iter(videos), batch_size):
+    for batch in in_batches(videos, batch_size):
         clips = torch.cat([video.clips[:1] for video in batch])
         for kind, rows in probe_features(models, clips, batch_size).items():
             features.setdefault(kind, []).append(rows)
@@ -117,8 +116,3 @@ def _chance(train: Int64[Tensor, "p"], test: Int64[Tensor, "q"]) -> dict[str, fl
         RECALL_5: float(found_by_chance(num_relevant, len(train), 5).mean()),
         PRECISION: float(precision_by_chance(num_relevant, len(train)).mean()),
     }
-
-
-def _batches(videos: Iterator[Views], size: int) -> Iterator[list[Views]]:
-    while batch := list(islice(videos, size)):
-        yield batch

@@ -1,6 +1,5 @@
 """How well probes tell which of several classes are true of a video."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +28,7 @@ class ProbePrecision:
     """Over the classes that are true of some video."""
 
 
-def several_classes_result(named: NamedVideos, probes: list[str]) -> TaskResult:
+def several_classes_result(named: NamedVideos) -> TaskResult:
     """Mean average precision of each probe, the best one first."""
     batches = list(named)
     probabilities = torch.cat([one for one, _ in batches], dim=1)
@@ -37,13 +36,11 @@ def several_classes_result(named: NamedVideos, probes: list[str]) -> TaskResult:
     seen = labels.any(dim=0)
     found = [
         ProbePrecision(name=name, mean=mean_average_precision(one[:, seen], labels[:, seen]))
-        for name, one in zip(probes, probabilities, strict=True)
+        for name, one in zip(named.probe_names, probabilities, strict=True)
     ]
     found.sort(key=lambda probe: -probe.mean)
     chance = float(labels[:, seen].float().mean())
     measured_on = f"{len(labels)} held-out videos, each seen {named.num_views} times"
-    reasons = Counter(skip.reason for skip in named.skipped)
-    skips = "".join(f" {count} were skipped as {reason}." for reason, count in reasons.items())
     return TaskResult(
         measured_on=measured_on,
         caption=f"Of the best probe ({found[0].name}), over {int(seen.sum())} of "
@@ -59,9 +56,9 @@ def several_classes_result(named: NamedVideos, probes: list[str]) -> TaskResult:
         sections=(
             Section(
                 title="Classes found by probes on the frozen encoder",
-                text=f"{measured_on}.{skips} A class's average precision is the mean, over the "
-                "videos it is true of, of the precision down to each when all are sorted by its "
-                "probability; the best probe was chosen on these same videos.",
+                text=f"{measured_on}.{named.said_of_skips} A class's average precision is the "
+                "mean, over the videos it is true of, of the precision down to each when all are "
+                "sorted by its probability; the best probe was chosen on these same videos.",
                 tables=(
                     Table(
                         caption=f"{len(found)} probes trained together",

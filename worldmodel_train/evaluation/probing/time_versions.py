@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from worldmodel_train.data.fixed import Views
-from worldmodel_train.evaluation.frozen import Contestants
+from worldmodel_train.evaluation.frozen import Contestants, in_batches
 from worldmodel_train.evaluation.probing.probe_features import probe_features
 from worldmodel_train.evaluation.probing.probe_suite import LabelledFeatures
 from worldmodel_train.protocols import Encoder
@@ -110,8 +109,7 @@ def version_features(
     found: dict[str, dict[str, list[Tensor]]] = {}
     owners: list[int] = []
     num_videos = num_short = 0
-    remaining = iter(videos)
-    while batch := list(islice(remaining, batch_size)):
+    for batch in in_batches(videos, batch_size):
         kept: list[Tensor] = []
         for video in batch:
             whole = video.clips[versions.runs_on(video.times)]

@@ -36,12 +36,7 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.probing.class_recall import measure_recalls
         from worldmodel_train.evaluation.probing.classification_scores import NamedVideos
 
-        data, model = subject.data, subject.trained
-        assert isinstance(data, DataConfig), "the recipe was checked"
-        assert data.held_out is not None, "the recipe was checked"
-        assert data.classes is not None, "the recipe was checked"
-        assert isinstance(model, Classifier), "the recipe was checked"
-        videos = data.each_video(data.held_out, segments=model.num_segments(), crops=1)
-        named = NamedVideos(model, videos, num_crops=1, batch_size=self.batch_size)
-        recalls = measure_recalls(named, class_kinds(data.classes))
-        return anticipation_result(recalls, named, probes=list(model.probe_names()))
+        assert isinstance(subject.data, DataConfig), "the recipe was checked"
+        assert subject.data.classes is not None, "the recipe was checked"
+        named = NamedVideos.of(subject, batch_size=self.batch_size)
+        return anticipation_result(measure_recalls(named, class_kinds(subject.data.classes)), named)

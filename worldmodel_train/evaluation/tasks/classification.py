@@ -43,16 +43,10 @@ class Config(StrictConfig):
         )
         from worldmodel_train.evaluation.probing.several_classes import several_classes_result
 
-        data, model = subject.data, subject.trained
-        assert isinstance(data, DataConfig), "the recipe was checked"
-        assert data.held_out is not None, "the recipe was checked"
-        assert isinstance(model, Classifier), "the recipe was checked"
-        videos = data.each_video(
-            data.held_out, segments=self.times * model.num_segments(), crops=self.crops
+        named = NamedVideos.of(
+            subject, times=self.times, crops=self.crops, batch_size=self.batch_size
         )
-        if data.labels == "many":
-            named = NamedVideos(model, videos, num_crops=self.crops, batch_size=self.batch_size)
-            return several_classes_result(named, list(model.probe_names()))
-        return classification_result(
-            measure_accuracies(model, videos, num_crops=self.crops, batch_size=self.batch_size)
-        )
+        assert isinstance(subject.data, DataConfig), "the recipe was checked"
+        if subject.data.labels == "many":
+            return several_classes_result(named)
+        return classification_result(measure_accuracies(named))

@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
-from worldmodel_train.facts import ClipShape, DataFacts
 from worldmodel_train.protocols import Encoder
 
 
@@ -47,7 +46,7 @@ class Config(StrictConfig):
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Clips that are not square."""
-        clip = _shape(offer.data.facts())
+        clip = offer.data.facts().measured_clip
         if clip.height != clip.width:
             yield (
                 f"films are square, and the clips of the recipe are {clip.height}x{clip.width}; "
@@ -58,8 +57,9 @@ class Config(StrictConfig):
         """The accuracies, on films of the length and size that the recipe's clips have."""
         import torch
 
+        from worldmodel_train.envs.balls import FilmShape
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.probing.film_labels import FilmShape, labelled_films
+        from worldmodel_train.evaluation.probing.film_labels import labelled_films
         from worldmodel_train.evaluation.probing.probe_features import probe_features
         from worldmodel_train.evaluation.probing.probe_scores import ProbeSuite, probe_result
         from worldmodel_train.evaluation.probing.probe_suite import (
@@ -69,7 +69,7 @@ class Config(StrictConfig):
         )
         from worldmodel_train.evaluation.probing.probe_words import film_words
 
-        clip = _shape(subject.data.facts())
+        clip = subject.data.facts().measured_clip
         shape = FilmShape(frames=clip.frames, size=clip.width, fps=self.fps)
         models = Contestants.of(subject, Encoder)
         each = torch.arange(self.films)
@@ -87,8 +87,3 @@ class Config(StrictConfig):
             for films in labelled_films(shape, self.films)
         ]
         return probe_result(ProbeSuite.joined(suites), film_words)
-
-
-def _shape(data: DataFacts) -> ClipShape:
-    """That of the held-out clips; where there are none, of the first source's."""
-    return (data.held_out or data.sources[0]).clip

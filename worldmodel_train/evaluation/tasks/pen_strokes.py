@@ -8,7 +8,6 @@ from pydantic import Field
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
-from worldmodel_train.facts import ClipShape, DataFacts
 from worldmodel_train.protocols import Encoder
 
 DRAWERS = 20
@@ -34,7 +33,7 @@ class Config(StrictConfig):
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Clips that are not square."""
-        clip = _shape(offer.data.facts())
+        clip = offer.data.facts().measured_clip
         if clip.height != clip.width:
             yield (
                 f"draws square clips, and those of the recipe are {clip.height}x{clip.width}; "
@@ -54,7 +53,7 @@ class Config(StrictConfig):
         )
         from worldmodel_train.evaluation.probing.probe_words import pen_stroke_words
 
-        clip = _shape(subject.data.facts())
+        clip = subject.data.facts().measured_clip
         strokes = pen_stroke_clips(clip.frames, clip.width, limit_characters=self.characters)
         data = LabelledFeatures(
             features=probe_features(
@@ -66,8 +65,3 @@ class Config(StrictConfig):
         splits = group_splits(strokes.drawer, splits=self.splits, held_out=self.held_out_drawers)
         suite = run_probes(data, list(splits), neighbours=self.neighbours)
         return probe_result(suite, pen_stroke_words)
-
-
-def _shape(data: DataFacts) -> ClipShape:
-    """That of the held-out clips; where there are none, of the first source's."""
-    return (data.held_out or data.sources[0]).clip
