@@ -27,7 +27,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.packing.index_folder import index_folder
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, write_directory

@@ -27,7 +27,7 @@ from benchmarks.timing import Spread
 from worldmodel_train.data.clip_reader import ClipReader
 from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed, make_decoder
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.shards.indexed_source import IndexedSource
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig

@@ -8,7 +8,7 @@ from torch import nn
 from worldmodel_train.collection.act_out import RandomPolicy
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.collection.episode_files import episode_in
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig

@@ -8,7 +8,7 @@ from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.collection.film_batches import FilmBatches
 from worldmodel_train.collection.films import FilmsConfig
 from worldmodel_train.config import RecipeError
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.recipe import load_recipe
 

@@ -11,7 +11,7 @@ from worldmodel_train.config.json_text import JsonError
 from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.fixed import load_clips
 from worldmodel_train.data.labels import ManyLabels, OneLabel, label_text
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.health import BadDataError
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.masks import Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation, group_seed

@@ -5,7 +5,7 @@ import pytest
 
 from worldmodel_train.data.config import AugmentConfig, DataConfig, LoaderConfig
 from worldmodel_train.data.health import DataAwayError
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.stream_source import StreamLimits, StreamShare, StreamSource
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig

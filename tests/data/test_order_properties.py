@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, IndexedShard, write_folder_index
 from worldmodel_train.data.shards.shard_files import ShardFiles

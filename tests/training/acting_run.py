@@ -19,7 +19,7 @@ from torch import nn
 
 from tests.training import toy_run
 from worldmodel_train.collection.config import CollectedConfig
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.protocols import EmaPair, ParameterGroup

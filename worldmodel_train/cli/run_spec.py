@@ -9,7 +9,7 @@ from worldmodel_train.cli.objectives import build_objective
 from worldmodel_train.collection.collector import Collector
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.data.health import SkipLedger
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.facts import DataFacts

@@ -14,7 +14,7 @@ from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.collection.episode_files import EpisodeFiles, chained, episode_in
 from worldmodel_train.collection.windows import Windows
 from worldmodel_train.collection.world import World, open_world
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import npz_of
 from worldmodel_train.protocols import HasPolicies, Policy, Preparation

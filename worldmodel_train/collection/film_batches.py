@@ -1,27 +1,27 @@
 """Films, rendered by the micro-batch."""
 
 from collections.abc import Iterator, Sequence
-from typing import Generic
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
 
 from worldmodel_train.collection.films import FilmsConfig
 from worldmodel_train.data.feed import EmptyTensors
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.data.loader import LoaderPosition, empty_tensors
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.random_streams import Stream, generator
+from worldmodel_train.data.rank_batches import RankBatches, ReadSamples, empty_tensors
 from worldmodel_train.envs.ball_physics import State
 from worldmodel_train.envs.balls import Film, Scene, draw_scene, film_many
 from worldmodel_train.protocols import Preparation
-from worldmodel_train.types import Batch, Clips, ContentT, Origin
+from worldmodel_train.types import Clips, ContentT, Origin
 
 
-class FilmBatches(IterableDataset[Batch[ContentT]], Generic[ContentT]):
-    """Endless micro-batches of one rank; worker w of W renders every W-th of them."""
+class FilmBatches(RankBatches[Clips, ContentT]):
+    """Micro-batches of films, each rendered when it is asked for."""
 
     def __init__(
         self,
@@ -29,19 +29,15 @@ class FilmBatches(IterableDataset[Batch[ContentT]], Generic[ContentT]):
         prepare: Preparation[ContentT, Clips],
         position: LoaderPosition,
     ) -> None:
+        super().__init__(prepare, position)
         self._config = config
-        self._prepare = prepare
-        self._position = position
 
-    def __iter__(self) -> Iterator[Batch[ContentT]]:
-        info = get_worker_info()
-        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
-        empty, at = empty_tensors(self._config.loader.prefetch), self._position
-        for number in at.micro_batches(worker, workers):
-            first = at.first_sample(number)
-            clips = self._clips(range(first, first + at.micro_batch), empty)
-            content = self._prepare([clips], seed=at.seed, step=first // at.global_batch)
-            yield Batch(content=content, origin=Origin(first_sample=first))
+    @contextmanager
+    def opened(self, worker: int, workers: int) -> Iterator[ReadSamples[Clips]]:
+        """Renders films."""
+        del worker, workers  # a film hangs on the seed and its number alone
+        empty = empty_tensors(self._config.loader.prefetch)
+        yield lambda samples: ([self._clips(samples, empty)], Origin(first_sample=samples.start))
 
     def _clips(self, samples: range, empty: EmptyTensors) -> Clips:
         streams = [generator(Stream.FILM, self._position.seed, sample) for sample in samples]

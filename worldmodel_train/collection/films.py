@@ -14,7 +14,7 @@ from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
     import worldmodel_train.data.fixed
-    import worldmodel_train.data.loader
+    import worldmodel_train.data.loader_position
     import worldmodel_train.protocols
     import worldmodel_train.types
 
@@ -116,14 +116,14 @@ class FilmsConfig(StrictConfig):
     def build_loader(
         self,
         preparation: "worldmodel_train.protocols.Preparation[Any] | None",
-        position: "worldmodel_train.data.loader.LoaderPosition",
+        position: "worldmodel_train.data.loader_position.LoaderPosition",
         opened: DataFacts | None = None,
     ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
         """This rank's micro-batches, forever."""
         from worldmodel_train.collection.film_batches import FilmBatches
         from worldmodel_train.data.batch_memory import Parcel
-        from worldmodel_train.data.loader import in_workers
         from worldmodel_train.data.preparation import as_read
+        from worldmodel_train.data.rank_batches import in_workers
 
         del opened  # the same as before
         batches = FilmBatches(self, preparation or as_read, position)

@@ -9,7 +9,7 @@ from worldmodel_train.data.latents.batches import LatentBatches
 from worldmodel_train.data.latents.folder import LatentsFolder
 from worldmodel_train.data.latents.index import INDEX, MadeOf
 from worldmodel_train.data.latents.write import LatentsWriter, Sizes
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.types import Skip
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from worldmodel_train.data.config import LoaderConfig
 from worldmodel_train.data.health import BadDataError
-from worldmodel_train.data.loader import LoaderPosition
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.wanted_files import WantedFiles

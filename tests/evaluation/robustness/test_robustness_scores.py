@@ -1,12 +1,16 @@
 import math
+from collections import Counter
 
 import pytest
 import torch
 
+from worldmodel_train.collection.film_batches import held_out_films
+from worldmodel_train.collection.films import FilmsConfig
 from worldmodel_train.evaluation.robustness.corruptions import CORRUPTIONS
 from worldmodel_train.evaluation.robustness.robustness_scores import (
     drift,
     measure_robustness,
+    probe_accuracies,
     retrieval,
 )
 from worldmodel_train.probes.pooled_features import pooled_pixels
@@ -50,12 +54,38 @@ def test_features_that_collapsed_have_no_drift_and_find_as_chance_does():
 
 def test_conditions_are_every_strength_of_the_corruptions_asked_for(held_out):
     names = ("occlusion", "brightness")
-    conditions = measure_robustness({"pixels": pooled_pixels}, held_out, names, seed=0)
+    measured = measure_robustness({"pixels": pooled_pixels}, held_out, names, seed=0)
+    conditions = measured.conditions
     assert [(one.corruption, one.strength) for one in conditions] == [
         (name, strength) for name in names for strength in CORRUPTIONS[name].strengths
     ]
     drifts = [one.steadiness["pixels"].drift for one in conditions[5:]]
     assert drifts == sorted(drifts)
     assert drifts[0] > 0
-    assert conditions == measure_robustness({"pixels": pooled_pixels}, held_out, names, seed=0)
-    assert conditions != measure_robustness({"pixels": pooled_pixels}, held_out, names, seed=1)
+    assert measured == measure_robustness({"pixels": pooled_pixels}, held_out, names, seed=0)
+    assert measured != measure_robustness({"pixels": pooled_pixels}, held_out, names, seed=1)
+    assert measured.clean_accuracy is None, "these clips have no classes"
+
+
+def test_a_probe_learns_from_clean_clips_and_loses_what_a_corruption_hides():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(40) % 2
+    clean = torch.randn(40, 4, generator=generator)
+    clean[:, 0] += 8 * labels
+    turned = clean.clone()
+    turned[:, 0] = 8 - turned[:, 0]
+    hidden = clean.clone()
+    hidden[:, 0] = 0
+    accuracies = probe_accuracies(clean, [turned, hidden], labels, VIDEOS)
+    assert accuracies[:2] == [1.0, 0.0]
+    assert accuracies[2] == pytest.approx(0.5, abs=0.1), "all are taken for one class"
+
+
+def test_where_clips_have_classes_a_probe_is_asked_under_every_corruption():
+    films = held_out_films(
+        FilmsConfig.model_validate({"world": "envs/balls", "label": "shape"}), 12
+    )
+    measured = measure_robustness({"pixels": pooled_pixels}, films, ("brightness",), seed=0)
+    assert measured.clean_accuracy is not None
+    assert measured.chance == max(Counter(films.labels).values()) / 12
+    assert all(one.steadiness["pixels"].accuracy is not None for one in measured.conditions)

@@ -13,7 +13,7 @@ from worldmodel_train.facts import DataFacts, Misfit
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
-    import worldmodel_train.data.loader
+    import worldmodel_train.data.loader_position
     import worldmodel_train.protocols
     import worldmodel_train.types
 
@@ -77,14 +77,14 @@ class LatentsConfig(StrictConfig):
     def build_loader(
         self,
         preparation: "worldmodel_train.protocols.Preparation[Any, Any] | None",
-        position: "worldmodel_train.data.loader.LoaderPosition",
+        position: "worldmodel_train.data.loader_position.LoaderPosition",
         opened: DataFacts | None = None,
     ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
         """This rank's micro-batches, forever; raises ValueError where the folder has none."""
         from worldmodel_train.data.latents.batches import LatentBatches
         from worldmodel_train.data.latents.folder import LatentsFolder
-        from worldmodel_train.data.loader import in_workers
         from worldmodel_train.data.preparation import as_read
+        from worldmodel_train.data.rank_batches import in_workers
 
         del opened  # the width is the folder's
         folder = LatentsFolder(Path(self.folder))

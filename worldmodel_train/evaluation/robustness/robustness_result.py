@@ -1,9 +1,13 @@
 """Numbers, table and words on how features bear corrupted clips."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
-from worldmodel_train.evaluation.robustness.robustness_scores import Condition, Steadiness
+from worldmodel_train.evaluation.robustness.robustness_scores import (
+    Condition,
+    Robustness,
+    Steadiness,
+)
 from worldmodel_train.evaluation.task_result import (
     TRAINED,
     UNTRAINED,
@@ -21,13 +25,13 @@ PIXELS = "pooled 8x8 pixels"
 KINDS = (TRAINED, UNTRAINED, PIXELS)
 """The features that are measured, in the order of the table."""
 DRIFT, RETRIEVAL = "drift under corruption", "retrieval under corruption"
+CLEAN_PROBE, PROBE = "linear probe, clean", "linear probe under corruption"
 
 
-def robustness_result(
-    conditions: Sequence[Condition], *, num_clips: int, num_videos: int
-) -> TaskResult:
+def robustness_result(measured: Robustness, *, num_clips: int, num_videos: int) -> TaskResult:
     """All but the picture."""
-    numbers = _numbers(conditions, num_clips)
+    conditions = measured.conditions
+    numbers = (*_numbers(conditions, num_clips), *_probe_numbers(measured))
     return TaskResult(
         measured_on=f"{num_clips} clips of {num_videos} held-out videos, each under "
         f"{len(conditions)} corruptions and strengths",
@@ -40,7 +44,7 @@ def robustness_result(
                 text="The encoders stay frozen. A clip stands for the mean of its latents.",
                 tables=(
                     *contenders_tables("Means over corruptions at their middle strengths", numbers),
-                    _table(conditions, num_clips),
+                    _table(measured, num_clips),
                 ),
                 notes={
                     "Drift": "Mean distance from a clip's features to those of the clip corrupted, "
@@ -50,19 +54,54 @@ def robustness_result(
                     "Retrieval": "Share of corrupted clips whose nearest clean clip (cosine, "
                     "centred on the clean clips' mean) is their own. Clips of the same video are "
                     "among those that may be mistaken for it.",
+                    "Probe": _PROBE_NOTE if measured.clean_accuracy else _NO_PROBE_NOTE,
                 },
             ),
         ),
     )
 
 
-def _numbers(conditions: Sequence[Condition], num_clips: int) -> tuple[Number, ...]:
+_PROBE_NOTE = (
+    "Share of clips whose class a linear probe names. It learned from clean clips of other videos; "
+    "thirds of the videos are held out in turn."
+)
+_NO_PROBE_NOTE = (
+    "Not measured: a probe needs clips of one known class each (data.classes), of three videos or "
+    "more."
+)
+
+
+def _middle_means(
+    conditions: Sequence[Condition], score: Callable[[Steadiness], float]
+) -> dict[str, float]:
+    """Of each kind of features, the mean over corruptions at their middle strengths."""
     middle = [condition for condition in conditions if condition.is_middle]
+    return {kind: fmean(score(one.steadiness[kind]) for one in middle) for kind in KINDS}
 
-    def means(score: Callable[[Steadiness], float]) -> dict[str, float]:
-        return {kind: fmean(score(one.steadiness[kind]) for one in middle) for kind in KINDS}
 
-    drifts, retrievals = means(lambda one: one.drift), means(lambda one: one.retrieval)
+def _probe_numbers(measured: Robustness) -> Iterator[Number]:
+    """The probe's accuracy on clean clips and on corrupted ones, where there are classes."""
+    if measured.clean_accuracy is None or measured.chance is None:
+        return
+    worse = _middle_means(measured.conditions, _accuracy)
+    for name, accuracies in ((CLEAN_PROBE, measured.clean_accuracy), (PROBE, worse)):
+        yield Number(
+            name=name,
+            unit="percent",
+            trained=once(accuracies[TRAINED]),
+            baselines={kind: once(accuracies[kind]) for kind in KINDS[1:]}
+            | {"chance": once(measured.chance)},
+        )
+
+
+def _accuracy(steadiness: Steadiness) -> float:
+    assert steadiness.accuracy is not None, "measured for all conditions or for none"
+    return steadiness.accuracy
+
+
+def _numbers(conditions: Sequence[Condition], num_clips: int) -> tuple[Number, ...]:
+    drifts = _middle_means(conditions, lambda one: one.drift)
+    retrievals = _middle_means(conditions, lambda one: one.retrieval)
     return (
         Number(
             name=DRIFT,
@@ -81,14 +120,17 @@ def _numbers(conditions: Sequence[Condition], num_clips: int) -> tuple[Number, .
     )
 
 
-def _table(conditions: Sequence[Condition], num_clips: int) -> Table:
+def _table(measured: Robustness, num_clips: int) -> Table:
+    conditions = measured.conditions
     first = {one.corruption: one for one in reversed(conditions)}
+    probed = KINDS if measured.clean_accuracy else ()
     return Table(
         caption=f"Every corruption and strength; chance finds {100 / num_clips:.1f} %",
         corner="Corruption",
         columns=(
             *(Column(name=f"Drift, {kind}") for kind in KINDS),
             *(Column(name=f"Found, {kind}", unit="percent") for kind in KINDS),
+            *(Column(name=f"Probe, {kind}", unit="percent") for kind in probed),
         ),
         rows=tuple(
             Row(
@@ -96,6 +138,7 @@ def _table(conditions: Sequence[Condition], num_clips: int) -> Table:
                 cells=(
                     *(once(condition.steadiness[kind].drift) for kind in KINDS),
                     *(once(condition.steadiness[kind].retrieval) for kind in KINDS),
+                    *(once(_accuracy(condition.steadiness[kind])) for kind in probed),
                 ),
                 look="apart" if condition is first[condition.corruption] else "plain",
             )

@@ -1,7 +1,7 @@
 """How far frozen latents move when clips are noisy, blurred, covered, cut up, slower or brighter.
 
-No labels are read: it does not tell what a probe would lose. Of features that hardly see a clip,
-drift says that they are steady; retrieval is the check on that.
+Of features that hardly see a clip, drift says that they are steady; retrieval is the check on that,
+and so is a probe where the clips have known classes.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ OF_TIME: tuple[CorruptionName, ...] = ("dropped_frames", "slow_motion")
 
 
 class Config(StrictConfig):
-    """Drift and retrieval of clips' mean latents under corruptions at five strengths each."""
+    """Drift, retrieval and a probe of mean latents under corruptions, five strengths each."""
 
     needs: ClassVar[type] = Encoder
     needs_held_out: ClassVar[bool] = True
@@ -82,7 +82,7 @@ class Config(StrictConfig):
         from worldmodel_train.probes.pooled_features import pooled_pixels
 
         models, held_out = Contestants.of(subject, Encoder), self._held_out(subject)
-        conditions = measure_robustness(
+        measured = measure_robustness(
             {
                 TRAINED: partial(mean_latents, models.trained, batch_size=self.batch_size),
                 UNTRAINED: partial(mean_latents, models.untrained, batch_size=self.batch_size),
@@ -93,7 +93,7 @@ class Config(StrictConfig):
             seed=self.seed,
         )
         result = robustness_result(
-            conditions, num_clips=len(held_out.clips), num_videos=len(set(held_out.keys))
+            measured, num_clips=len(held_out.clips), num_videos=len(set(held_out.keys))
         )
         return result.model_copy(update={"galleries": (self._gallery(held_out, subject),)})
 
