@@ -41,5 +41,8 @@ def _words(measured: VersionFeatures, speeds: tuple[int, ...], suite: ProbeSuite
         "time: forward or reversed. Temporal order: the window's two ends in order or swapped, a "
         f"cut between them either way. Playback speed: {' or '.join(map(str, speeds))} times that "
         "of the run's clips. All clips of a video are in one part: what a probe is tested on are "
-        f"videos that it never saw.{short}",
+        "videos that it never saw. The clips of a video are mostly answered alike, so it is videos "
+        "that count, not clips; and where features tell nothing and videos are few, what holds of "
+        "most that a probe learned from is rather the opposite of what holds of the rest: scores "
+        f"well below chance say no more than chance does.{short}",
     )
