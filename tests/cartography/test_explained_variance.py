@@ -7,7 +7,6 @@ from worldmodel_train.cartography.explained_variance import (
     VarianceSums,
     copy_nearest_visible,
     explained_variance,
-    spread_over,
     token_places,
 )
 from worldmodel_train.types import LatentPair, Masks, TokenGrid
@@ -112,13 +111,3 @@ def test_copying_explains_all_of_latents_that_are_smooth_in_patches():
     copied = copy_nearest_visible(latents, masks, TokenGrid(1, 1, 4))
     target = latents[:, 1:3].reshape(1, 1, 2, 1)
     assert VarianceSums.between(copied, target).explained_variance == 1
-
-
-def test_the_spread_over_parts_is_that_of_a_bootstrap_and_zero_for_equal_parts():
-    torch.manual_seed(0)
-    target = torch.randn(1, 1, 50, 3)
-    good, bad = (VarianceSums.between(target + error, target) for error in (0.1, 0.9))
-    assert spread_over([good, good, good]) == pytest.approx(0.0, abs=1e-9)
-    worst, best = bad.explained_variance, good.explained_variance
-    assert 0 < spread_over([good, bad]) < best - worst
-    assert spread_over([good, bad]) == spread_over([good, bad])

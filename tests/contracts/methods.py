@@ -4,6 +4,7 @@ import inspect
 
 import torch
 
+from worldmodel_train.cartography.activations import BatchTopK, JumpRelu
 from worldmodel_train.config.components import component_configs
 from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
@@ -23,7 +24,14 @@ V_JEPA_1 = {
     "encoder": METHODS["jepa/vjepa"].encoder.model_copy(update={"position": SinCos3d()}),
     "residual_init": "plain",
 }
-CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)}
+# Which features are kept changes what is learned, and how.
+ACTIVATIONS = {
+    activation.name: METHODS["cartography/sparse_autoencoder"].model_copy(
+        update={"activation": activation}
+    )
+    for activation in (BatchTopK(), JumpRelu(bandwidth=0.05))
+}
+CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)} | ACTIVATIONS
 MASKED = {name: config for name, config in CONFIGS.items() if hasattr(config, "masks")}
 SETS = 2  # target sets of each mask group
 

@@ -1,10 +1,9 @@
-import multiprocessing
 from functools import partial
 
 import pytest
 import torch
-import torch.distributed as dist
 
+from tests.two_ranks import on_two_ranks
 from worldmodel_train.losses.sigreg import SigReg
 
 WIDTH = 16
@@ -99,7 +98,7 @@ def test_two_ranks_give_value_and_gradient_of_one_with_the_joined_batch(tmp_path
     weight, inputs = torch.randn(WIDTH, WIDTH), torch.randn(2, 12, WIDTH)
     torch.manual_seed(7)
     expected = _value_and_gradient(weight, inputs)
-    answers = _on_two_ranks(partial(_half, weight, inputs), tmp_path)
+    answers = on_two_ranks(partial(_half, weight, inputs), tmp_path)
     for value, _ in answers:
         assert value == pytest.approx(expected[0], rel=1e-5)
     mean = (torch.tensor(answers[0][1]) + torch.tensor(answers[1][1])) / 2
@@ -116,23 +115,3 @@ def _value_and_gradient(weight, inputs):
     loss = SigReg(directions=32).loss(inputs @ weight)
     loss.backward()
     return loss.item(), weight.grad.tolist()
-
-
-def _on_two_ranks(work, folder):
-    """What `work` returns on each rank."""
-    context = multiprocessing.get_context("fork")
-    answers = context.Queue()
-
-    def rank_process(rank):
-        store = f"file://{folder}/store"
-        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
-        answers.put((rank, work(rank)))
-        dist.destroy_process_group()
-
-    ranks = [context.Process(target=rank_process, args=(rank,)) for rank in (0, 1)]
-    for rank in ranks:
-        rank.start()
-    found = dict(answers.get(timeout=60) for _ in ranks)
-    for rank in ranks:
-        rank.join(timeout=60)
-    return found[0], found[1]

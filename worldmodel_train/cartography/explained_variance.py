@@ -1,6 +1,6 @@
 """How much of the variation of held-out target latents the predictor explains."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import torch
@@ -66,23 +66,6 @@ def explained_variance(pairs: Iterable[LatentPair]) -> float:
     """The share of the target latents' variance that the predictions explain, over all pairs."""
     first, *rest = [VarianceSums.of(pair) for pair in pairs]
     return sum(rest, start=first).explained_variance
-
-
-def spread_over(parts: Sequence[VarianceSums], *, draws: int = 1000, seed: int = 0) -> float:
-    """Standard deviation of the explained variance when the parts (videos) are drawn anew.
-
-    A bootstrap: each draw takes as many parts as there are, with replacement.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(len(parts), (draws, len(parts)), generator=generator)
-    weights = torch.nn.functional.one_hot(chosen, len(parts)).sum(dim=1).double()
-    stacked = {
-        f.name: torch.stack([getattr(p, f.name) for p in parts]) for f in fields(VarianceSums)
-    }
-    drawn = {name: weights @ sums.double() for name, sums in stacked.items()}
-    around_mean = drawn["target"].square() / drawn["num_tokens"][:, None]
-    total = (drawn["squared_target"] - around_mean).sum(dim=-1)
-    return float((1 - drawn["squared_error"] / total).std())
 
 
 def copy_nearest_visible(

@@ -1,5 +1,7 @@
 """A sparse autoencoder: latents as sums of few features out of many (arXiv 2406.04093).
 
+Which features those are says one of three activations, with which all else is the same.
+
 Latents are centred at their geometric median and scaled to a mean square of 1, both measured once
 on the first batch, so that directions stay those of the encoder. Each feature is a direction of
 length 1. Features that no token has used for long learn from what the others leave unexplained.
@@ -9,14 +11,15 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
-import torch.distributed as dist
 from einops import rearrange
 from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worldmodel_train.cartography.activations import ActivationConfig, TopK, top
 from worldmodel_train.cartography.geometric_median import geometric_median
+from worldmodel_train.cartography.ranks import copy_from_first_rank, num_ranks, sum_over_ranks
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -26,7 +29,7 @@ _LEAST_VARIANCE = 1e-12  # that is divided by
 
 
 class Config(StrictConfig):
-    """TopK: how many features, how many at a time, and when one counts as dead."""
+    """How many features, how many at a time, and when one counts as dead."""
 
     takes: ClassVar[str] = "latents"
 
@@ -35,7 +38,9 @@ class Config(StrictConfig):
     features: int = Field(ge=1)
     """Directions to learn."""
     active: int = Field(ge=1)
-    """Features of a token: its largest ones, where they are above zero."""
+    """Features of a token: so many at most, on average or aimed at, as `activation` says."""
+    activation: ActivationConfig = TopK()
+    """Which ones: `topk`, `batch_topk` or `jumprelu`."""
     dead_after: int = Field(ge=1, default=10_000_000)
     """Tokens without a feature after which it is dead, those of all ranks."""
     revived: int | None = Field(ge=1, default=None)
@@ -91,6 +96,9 @@ class SparseAutoencoder(nn.Module):
         self.encoder.weight.data.copy_(directions)
         nn.init.zeros_(self.encoder.bias)
         self.center = nn.Parameter(torch.zeros(config.width))
+        self.activation = config.activation.build(
+            active=config.active, features=config.features, width=config.width
+        )
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("measured", torch.zeros((), dtype=torch.bool))
         self.register_buffer("idle", torch.zeros(config.features, dtype=torch.int64))
@@ -103,12 +111,12 @@ class SparseAutoencoder(nn.Module):
             self._measure_once(tokens)
         latents = tokens / self.scale
         before = self._before(latents)
-        active = top(before, self.config.active)
+        active = (self.activation.of_batch if self.training else self.activation)(before)
         error = latents - self._decoded(active)
         variance = _sum_of_squares(latents - latents.mean(0))
         unexplained = _sum_of_squares(error) / variance
         dead = self._dead(active.detach() > 0)
-        total = unexplained
+        total = unexplained + self.activation.penalty(before)
         if dead.any():  # the host waits for one number, and spares a second decoding
             total = total + self.config.revival * self._revival(before, error.detach(), dead)
         return Losses(
@@ -123,7 +131,7 @@ class SparseAutoencoder(nn.Module):
     def encode(self, latents: Float[Tensor, "*b d"]) -> Float[Tensor, "*b f"]:
         """How much of each feature there is in latents as the encoder gave them."""
         flat = latents.reshape(-1, latents.shape[-1]).float() / self.scale
-        return top(self._before(flat), self.config.active).reshape(*latents.shape[:-1], -1)
+        return self.activation(self._before(flat)).reshape(*latents.shape[:-1], -1)
 
     def decode(self, features: Float[Tensor, "*b f"]) -> Float[Tensor, "*b d"]:
         """The latents that features stand for."""
@@ -159,7 +167,7 @@ class SparseAutoencoder(nn.Module):
 
     @torch.no_grad()
     def _measure_once(self, tokens: Float[Tensor, "n d"]) -> None:
-        """Centre and scale of the first batch of a run, the first rank's for all."""
+        """Centre, scale and thresholds of the first batch of a run, the first rank's for all."""
         self._begun = True
         if self.measured:
             return  # a run that was resumed
@@ -167,18 +175,16 @@ class SparseAutoencoder(nn.Module):
         self.scale.copy_((tokens - center).square().mean().sqrt().clamp(min=_LEAST_VARIANCE))
         self.center.copy_(center / self.scale)
         self.measured.fill_(value=True)
-        if _ranks() > 1:
-            dist.broadcast(self.scale, src=0)
-            dist.broadcast(self.center.data, src=0)
+        copy_from_first_rank(self.scale, self.center.data)
+        self.activation.begin(self._before(tokens / self.scale))
 
     @torch.no_grad()
     def _dead(self, used: Bool[Tensor, "n f"]) -> Bool[Tensor, " f"]:
         """Features that have been idle for too long; training counts on, over all ranks."""
         if self.training:
             found = used.any(0).long()
-            if _ranks() > 1:
-                dist.all_reduce(found)
-            self.idle.copy_(torch.where(found > 0, 0, self.idle + len(used) * _ranks()))
+            sum_over_ranks(found)
+            self.idle.copy_(torch.where(found > 0, 0, self.idle + len(used) * num_ranks()))
         return self.idle >= self.config.dead_after
 
     def _revival(
@@ -192,15 +198,5 @@ class SparseAutoencoder(nn.Module):
         return share * left / _sum_of_squares(error - error.mean(0))
 
 
-def top(before: Float[Tensor, "n f"], most: int) -> Float[Tensor, "n f"]:
-    """The `most` largest of each row where they are above zero, and zeros."""
-    values, index = before.topk(most, dim=-1)
-    return torch.zeros_like(before).scatter(-1, index, values.relu())
-
-
 def _sum_of_squares(values: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     return values.square().sum().clamp(min=_LEAST_VARIANCE)
-
-
-def _ranks() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1

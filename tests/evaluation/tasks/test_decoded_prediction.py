@@ -1,15 +1,11 @@
 """A decoder that reads pixels off its latents, and a predictor that is off by what is known."""
 
-from math import isnan
-
 import pytest
 import torch
-from einops import rearrange
 from PIL import Image
 from torch import nn
 
 from worldmodel_train.data.fixed import FixedClips
-from worldmodel_train.evaluation.decoding.decoded_result import over_videos
 from worldmodel_train.evaluation.task import Offer
 from worldmodel_train.evaluation.tasks.decoded_prediction import Config
 from worldmodel_train.masks import Multiblock3D
@@ -121,11 +117,3 @@ def test_a_first_source_that_streams_is_refused():
     offer = Offer(objective=LatentDecoder, preparation=None, data=data)
     (message,) = Config().misfits(offer)
     assert "demo is a stream; put one with shards on a file system first" in message
-
-
-def test_the_spread_is_over_videos_not_clips():
-    values = rearrange(torch.tensor([[0.0, 1.0]]).expand(8, -1), "clips videos -> (videos clips)")
-    alike = over_videos(values, ["a"] * 8 + ["b"] * 8)
-    assert alike == pytest.approx(0.5 / 2**0.5, abs=0.03)  # two videos are drawn
-    assert over_videos(values, [str(clip) for clip in range(16)]) < 0.5 * alike
-    assert isnan(over_videos(values, ["a"] * 16))

@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
+from worldmodel_train.evaluation.bootstrap import spread_of_mean
 from worldmodel_train.evaluation.decoding.decoded_scores import (
     COPIED,
     LINEAR,
@@ -51,23 +48,6 @@ def decoded_result(
     )
 
 
-def over_videos(
-    values: Float[Tensor, " b"], videos: Sequence[str], *, draws: int = 1000, seed: int = 0
-) -> float:
-    """Standard deviation of the mean over clips when their videos are drawn anew.
-
-    A bootstrap: each draw takes as many videos as there are, with replacement. NaN for one video.
-    """
-    names = sorted(set(videos))
-    if len(names) < 2:
-        return float("nan")
-    member = torch.tensor([[video == name for video in videos] for name in names]).double()
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randint(len(names), (draws, len(names)), generator=generator)
-    sums, counts = (member @ values.double())[chosen], member.sum(dim=1)[chosen]
-    return float((sums.sum(dim=1) / counts.sum(dim=1)).std())
-
-
 def _title(scores: PixelScores) -> str:
     return "decoded latents" if scores.of == WHOLE_CLIPS else f"decoded prediction of {scores.of}"
 
@@ -82,7 +62,7 @@ def _verdict(scores: PixelScores, videos: Sequence[str]) -> Verdict:
     rivals = {name: p for name, p in scores.psnr.items() if name not in (TRAINED, TRUE_LATENTS)}
     best = max(rivals, key=lambda name: float(rivals[name].mean()))
     lead = scores.psnr[TRAINED] - rivals[best]
-    mean, spread = float(lead.mean()), over_videos(lead, videos)
+    mean, spread = float(lead.mean()), spread_of_mean(lead, videos)
     good = mean > _CLEAR * spread
     word = "ahead of" if good else "not clearly ahead of" if mean > 0 else "behind"
     title = _title(scores)
@@ -101,9 +81,9 @@ def _table(scores: PixelScores, videos: Sequence[str]) -> Table:
             name=name.capitalize(),
             cells=(
                 once(float(values.mean())),
-                once(over_videos(values, videos)),
+                once(spread_of_mean(values, videos)),
                 once(float((trained - values).mean())),
-                once(over_videos(trained - values, videos)),
+                once(spread_of_mean(trained - values, videos)),
             ),
             look="ours" if name == TRAINED else "plain",
         )

@@ -10,8 +10,9 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from worldmodel_train.cartography.explained_variance import VarianceSums, spread_over
+from worldmodel_train.cartography.explained_variance import VarianceSums
 from worldmodel_train.data.fixed import FixedClips
+from worldmodel_train.evaluation.bootstrap import spread_of_explained_variance
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.protocols import LatentPredictor
 from worldmodel_train.types import ClipGroup, Masks, TokenGrid
@@ -133,6 +134,6 @@ def _sum(shares: Sequence[_Share], name: str) -> VarianceSums:
 
 def _over_videos(shares: Sequence[_Share]) -> float:
     videos = sorted({share.video for share in shares})
-    return spread_over(
+    return spread_of_explained_variance(
         [_sum([share for share in shares if share.video == v], "predictor") for v in videos]
     )

@@ -9,14 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from worldmodel_train.cartography.explained_variance import (
-    VarianceSums,
-    copy_nearest_visible,
-    spread_over,
-)
+from worldmodel_train.cartography.explained_variance import VarianceSums, copy_nearest_visible
 from worldmodel_train.cartography.place_and_clip import PlaceMeans, place_and_clip
 from worldmodel_train.cartography.spectrum import dimension_std, pairwise_cosine, rankme
 from worldmodel_train.data.fixed import FixedClips
+from worldmodel_train.evaluation.bootstrap import spread_of_explained_variance
 from worldmodel_train.evaluation.frozen import encode_in_batches, frozen
 from worldmodel_train.evaluation.latents.latent_scores import LatentScores, PredictionScores
 from worldmodel_train.evaluation.task_result import Measured
@@ -87,7 +84,9 @@ def measure_latents(
             _scores([share for share in shares if share.group == group], seeds)
             for group in range(len(masks))
         ),
-        over_videos=spread_over([_sum(shares, "predictor", video=video) for video in videos]),
+        over_videos=spread_of_explained_variance(
+            [_sum(shares, "predictor", video=video) for video in videos]
+        ),
         width=latents.means.shape[1],
         rankme=float(rankme(latents.means)),
         token_rankme=float(rankme(latents.tokens)),
