@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 import torch
-from transformers import VJEPA2Config, VJEPA2Model
+from transformers import VideoMAEConfig, VideoMAEForPreTraining, VJEPA2Config, VJEPA2Model
 from typer.testing import CliRunner
 
 from tests.interop.conftest import build
@@ -18,6 +18,7 @@ from worldmodel_train.cli.objectives import load_part, trained_objective
 from worldmodel_train.evaluation.result import load_result
 from worldmodel_train.interop import CheckpointError, ClipSize, export_checkpoint
 from worldmodel_train.models.frozen import PartConfig
+from worldmodel_train.recipe import load_recipe
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
 from worldmodel_train.training.run_lock import run_lock
 
@@ -99,6 +100,49 @@ def test_a_folder_of_images_is_measured_on_images(image, tmp_path):
     assert "the predictor is as drawn" in outcome.output
     (found,) = load_result(tmp_path / "run").measurements
     assert found.settings["corruptions"] == ["brightness"]
+
+
+@pytest.fixture
+def videomae(tmp_path):
+    """A folder of a VideoMAE with its decoder, and the model in it."""
+    torch.manual_seed(0)
+    config = VideoMAEConfig(
+        image_size=64,
+        num_frames=2,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=96,
+        decoder_hidden_size=24,
+        decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=2,
+    )
+    model = VideoMAEForPreTraining(config).eval()
+    model.save_pretrained(tmp_path / "small_videomae")
+    return tmp_path / "small_videomae", model.videomae
+
+
+def test_a_videomae_is_measured_and_its_encoder_serves_probes(videomae, tmp_path):
+    folder, model = videomae
+    outcome = wmt("eval", folder, "--out", tmp_path / "run", *QUICK)
+    assert outcome.exit_code == 0, outcome.exception
+    assert "the predictor is as drawn" in outcome.output
+    assert load_result(tmp_path / "run").measurements[0].step == 0
+
+    clips = torch.randint(0, 256, (2, 2, 64, 64, 3), dtype=torch.uint8)
+    part = PartConfig(checkpoint=tmp_path / "run", part="target_encoder")
+    encoder = load_part(part, key="method.encoder").on(torch.device("cpu"))
+    with torch.no_grad():
+        (latents,) = encoder(clips)
+        expected = model(pixels(clips)).last_hidden_state
+    torch.testing.assert_close(latents, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_clips_of_another_size_than_positions_count_are_refused_by_name(videomae, tmp_path):
+    run_dir = run_of(videomae[0], tmp_path / "run")
+    stored = CheckpointFolder(run_dir).last() / "recipe.yaml"
+    with pytest.raises(ValueError, match="sincos1d counts 1x4x4 tokens, and clips have 1x2x2"):
+        load_recipe(stored, ["data.augment.size=32"])
 
 
 def test_clips_are_of_the_models_size_and_no_longer_than_the_shipped_ones(video):

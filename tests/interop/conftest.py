@@ -15,7 +15,7 @@ POSITIONS = {
 }
 
 
-def build(position="rope3d_vjepa2", *, seed=0, depth=2, heads=2, mask_tokens=None):
+def build(position="rope3d_vjepa2", *, seed=0, depth=2, heads=2, mask_tokens=None, **of_encoder):
     """A tiny objective all of whose weights are random, biases and mask tokens too."""
     image = position == "sincos2d"
     torch.manual_seed(seed)
@@ -25,6 +25,7 @@ def build(position="rope3d_vjepa2", *, seed=0, depth=2, heads=2, mask_tokens=Non
             patch=8,
             tubelet=1 if image else 2,
             position=POSITIONS[position],
+            **of_encoder,
         ),
         predictor=PredictorConfig(
             width=24, depth=2, heads=2, mask_tokens=mask_tokens or (1 if image else 2)

@@ -12,6 +12,15 @@ from worldmodel_train.interop import (
 )
 from worldmodel_train.jepa.vjepa import Config
 
+VIDEOMAE = {
+    "model_type": "videomae",
+    "num_frames": 4,
+    "image_size": 32,
+    "patch_size": 8,
+    "tubelet_size": 2,
+    "use_mean_pooling": True,
+}
+
 
 def test_a_video_method_made_from_a_config_imports_its_weights(tmp_path, build_objective):
     export_checkpoint(
@@ -45,6 +54,7 @@ def test_an_image_method_made_from_a_config_imports_its_weights(tmp_path, build_
         ({"model_type": "vjepa2", "frames_per_clip": 64, "crop_size": 256}, (64, 256, 256)),
         ({"model_type": "ijepa", "image_size": 224}, (1, 224, 224)),
         ({"model_type": "ijepa", "image_size": [96, 160]}, (1, 96, 160)),
+        ({"model_type": "videomae", "num_frames": 16, "image_size": 224}, (16, 224, 224)),
     ],
 )
 def test_the_clips_of_a_config_are_those_the_model_was_made_for(tmp_path, config, clip):
@@ -61,8 +71,11 @@ def test_a_config_without_the_size_of_clips_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"model_type": "vit"}, "only vjepa2 and ijepa"),
+        ({"model_type": "vit"}, "only vjepa2, ijepa and videomae"),
         ({"model_type": "ijepa", "hidden_size": "x"}, "hidden_size='x'"),
+        ({"model_type": "videomae", "num_frames": 4}, "clips of 4 frames of None pixels"),
+        (VIDEOMAE | {"use_mean_pooling": None}, "use_mean_pooling is None"),
+        (VIDEOMAE | {"tubelet_size": 2.0}, "tubelet_size=2.0"),
     ],
 )
 def test_other_configs_are_refused(tmp_path, config, words):

@@ -36,6 +36,8 @@ def count(module: nn.Module) -> int:
 
 def test_parameters_are_those_of_the_model():
     assert encoder_parameters(ENCODER) == count(ENCODER.build())
+    without_norm = ENCODER.model_copy(update={"last_norm": "none"})
+    assert encoder_parameters(without_norm) == count(without_norm.build())
     assert predictor_parameters(PREDICTOR, ENCODER) == count(PREDICTOR.build(ENCODER))
 
 

@@ -4,7 +4,7 @@ import torch
 from worldmodel_kernels.rope import rope
 from worldmodel_train.models.position import Places
 from worldmodel_train.models.rope import Rope3d
-from worldmodel_train.models.sincos import SinCos2d, SinCos3d
+from worldmodel_train.models.sincos import SinCos1d, SinCos2d, SinCos3d
 from worldmodel_train.types import TokenGrid
 
 GRID = TokenGrid(frames=2, height=3, width=4)
@@ -30,7 +30,10 @@ def test_a_table_made_in_inference_mode_serves_training():
     assert qkv.grad is not None
 
 
-@pytest.mark.parametrize("position", [Rope3d(), SinCos3d(), SinCos2d()], ids=lambda p: p.name)
+ADDED = [SinCos3d(), SinCos2d(), SinCos1d(grid=(1, 3, 4))]
+
+
+@pytest.mark.parametrize("position", [Rope3d(), *ADDED], ids=lambda p: p.name)
 def test_tokens_keep_their_precision(position):
     tokens = torch.randn(2, 3, 128, dtype=torch.bfloat16)
     added = Places(position, 64).add(tokens, INDEX % 12, TokenGrid(1, 3, 4))

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from worldmodel_train.models.sincos import SinCos2d, SinCos3d
+from worldmodel_train.models.sincos import SinCos1d, SinCos2d, SinCos3d
 from worldmodel_train.types import TokenGrid
 
 
@@ -24,7 +24,27 @@ def test_2d_positions_are_width_then_height():
         torch.testing.assert_close(added[index], torch.tensor(expected))
 
 
-@pytest.mark.parametrize("position", [SinCos2d(), SinCos3d()], ids=lambda p: p.name)
+def test_1d_positions_count_all_tokens_and_alternate_sine_and_cosine():
+    grid = TokenGrid(3, 4, 5)
+    position = SinCos1d(grid=(3, 4, 5))
+    added = position.add(torch.zeros(1, 60, 16), torch.arange(60)[None], grid)[0]
+    for index in (0, 7, 33, 59):
+        sines, cosines = _wave(index, 16)[:8], _wave(index, 16)[8:]
+        torch.testing.assert_close(added[index, 0::2], torch.tensor(sines))
+        torch.testing.assert_close(added[index, 1::2], torch.tensor(cosines))
+
+
+def test_1d_positions_refuse_clips_of_another_size():
+    with pytest.raises(ValueError, match="knows clips of 2x2x2 tokens, not of 1x4x2; use clips"):
+        SinCos1d(grid=(2, 2, 2)).add(
+            torch.zeros(1, 8, 16), torch.arange(8)[None], TokenGrid(1, 4, 2)
+        )
+
+
+POSITIONS = [SinCos1d(grid=(1, 6, 6)), SinCos2d(), SinCos3d()]
+
+
+@pytest.mark.parametrize("position", POSITIONS, ids=lambda p: p.name)
 def test_kept_tokens_get_the_positions_they_had_in_the_full_clip(position):
     grid = TokenGrid(1, 6, 6)
     tokens = torch.randn(2, 36, 24)

@@ -93,6 +93,15 @@ def test_positions_are_not_part_of_the_checkpoint():
     assert {name.split(".")[0] for name in rotary} == {"patch_embed", "blocks", "norm"}
 
 
+def test_without_a_last_norm_latents_are_the_stream_in_fp32(clips):
+    config = EncoderConfig.model_validate({"size": SMALL, "patch": 8, "last_norm": "none"})
+    encoder = config.build().bfloat16()
+    (latents,) = encoder(clips)
+    (stream,) = encoder(clips, layer=len(encoder.blocks))
+    assert latents.dtype == torch.float32
+    assert torch.equal(latents, stream.float())
+
+
 def test_tokens_tell_their_places_apart(clips):
     grey = torch.full_like(clips, 128)
     encoder = EncoderConfig.model_validate(

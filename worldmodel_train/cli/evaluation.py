@@ -29,7 +29,7 @@ def eval_(
         Path,
         typer.Argument(
             help="A run directory, whose last checkpoint is measured; a checkpoint; or a Hugging "
-            "Face folder of V-JEPA 2 or I-JEPA."
+            "Face folder of V-JEPA 2, I-JEPA or VideoMAE."
         ),
     ],
     overrides: Annotated[

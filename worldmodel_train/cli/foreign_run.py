@@ -36,13 +36,12 @@ IMPORTED = "imported.json"
 FPS, LONGEST_S = 4.0, 4.0
 """V-JEPA 2's pictures a second, and how long the shipped held-out clips are; more frames than these
 give together are taken closer to each other."""
-_MASKS = {
-    "vjepa2": [
-        {"name": "multiblock3d", "num_blocks": 8, "spatial_scale": [0.15, 0.15]},
-        {"name": "multiblock3d", "num_blocks": 2, "spatial_scale": [0.7, 0.7]},
-    ],
-    "ijepa": [{"name": "multiblock2d"}],
-}
+_VIDEO_MASKS = [
+    {"name": "multiblock3d", "num_blocks": 8, "spatial_scale": [0.15, 0.15]},
+    {"name": "multiblock3d", "num_blocks": 2, "spatial_scale": [0.7, 0.7]},
+]
+_SMALL_PREDICTOR = {"width": 64, "depth": 1, "heads": 2, "mask_tokens": 1}
+"""For files without one, as nothing is to be learned from it."""
 _OF_A_PICTURE = ["gaussian_noise", "gaussian_blur", "occlusion", "brightness"]
 
 
@@ -98,10 +97,10 @@ def run_of(folder: Path, out: Path | None) -> Path:
 def _import(folder: Path, run_dir: Path, recipe: Recipe, imported: Imported) -> None:
     # before the checkpoint: one that is there without it was made of something else
     write_atomically(run_dir / IMPORTED, imported.model_dump_json(indent=2).encode() + b"\n")
-    video = "predictor" in method_of_config(folder)
-    report, _ = import_into(run_dir, recipe, folder, parts=ALL_PARTS if video else ENCODERS)
+    whole = "predictor" in method_of_config(folder)
+    report, _ = import_into(run_dir, recipe, folder, parts=ALL_PARTS if whole else ENCODERS)
     _say(report)
-    if not video:
+    if not whole:
         _say("the predictor is as drawn, since the file has none: tasks of prediction mean nothing")
     _say(f"imported {folder} into {run_dir}, on which all commands work")
 
@@ -125,7 +124,7 @@ def recipe_of(folder: Path) -> Recipe:
     values: dict[str, object] = {
         "name": re.sub(r"[^A-Za-z0-9_.-]", "_", folder.resolve().name).lstrip("_.-") or "imported",
         "source": f"weights of {folder.resolve()}, and the demo's data",
-        "method": _video_method(fields) if "predictor" in fields else _image_method(fields),
+        "method": _method(fields),
         "data.sources": [{"name": "demo", "shards": shards.format("train"), "clip": clip}],
         "data.held_out": {"name": "held_out", "shards": shards.format("held_out"), "clip": clip},
         "data.augment.size": height if height == width else [height, width],
@@ -135,26 +134,18 @@ def recipe_of(folder: Path) -> Recipe:
     return load_recipe(demo, [f"{key}={write_value(value)}" for key, value in values.items()])
 
 
-def _video_method(fields: dict[str, object]) -> dict[str, object]:
-    return {
-        "name": "jepa/vjepa",
-        **fields,
-        "masks": _MASKS["vjepa2"],
-        "mask_token": "shared",  # the first is the one that V-JEPA 2 trained
-    }
-
-
-def _image_method(fields: dict[str, object]) -> dict[str, object]:
-    """The files have no predictor; ours is small, as nothing is to be learned from it."""
+def _method(fields: dict[str, object]) -> dict[str, object]:
+    """The method of a V-JEPA 2, an I-JEPA or, by its positions else, a VideoMAE."""
+    if "predictor" in fields:
+        # the first mask token is the one that V-JEPA 2 trained
+        return {"name": "jepa/vjepa", **fields, "masks": _VIDEO_MASKS, "mask_token": "shared"}
     encoder = fields["encoder"]
     assert isinstance(encoder, dict)
-    return {
-        "name": "jepa/ijepa",
-        "encoder": {**encoder, "stream": "fp32"},  # as released
-        "predictor": {"width": 64, "depth": 1, "heads": 2, "mask_tokens": 1},
-        "masks": _MASKS["ijepa"],
-        "residual_init": "plain",
-    }
+    alone = {"encoder": {**encoder, "stream": "fp32"}, "predictor": _SMALL_PREDICTOR}  # as released
+    if encoder["position"] == {"name": "sincos2d"}:
+        masks = [{"name": "multiblock2d"}]
+        return {"name": "jepa/ijepa", **alone, "masks": masks, "residual_init": "plain"}
+    return {"name": "jepa/vjepa", **alone, "masks": _VIDEO_MASKS, "mask_token": "shared"}
 
 
 def _robustness(frames: int) -> dict[str, object]:

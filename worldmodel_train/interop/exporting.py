@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from worldmodel_train.interop import huggingface, meta, safetensors_file
 from worldmodel_train.interop.objective_parts import ALL_PARTS, Part, Parts, parts_of
 from worldmodel_train.interop.position_table import ClipSize
+from worldmodel_train.models.sincos import SinCos1d
 from worldmodel_train.models.strict_state import CheckpointError
 
 Layout = Literal["huggingface", "meta"]
@@ -68,11 +69,17 @@ def _new(destination: Path) -> Path:
 
 
 def _check_clip(modules: Parts, clip: ClipSize) -> None:
-    embed = modules.target_encoder.patch_embed
+    embed, position = modules.target_encoder.patch_embed, modules.target_encoder.position
     rests = clip.frames % embed.tubelet, clip.height % embed.patch, clip.width % embed.patch
     if min(clip) < 1 or any(rests):
         raise CheckpointError(
             f"clips of {clip.frames} frames of {clip.height}x{clip.width} px do not split into "
             f"tubelets of {embed.tubelet} frames of {embed.patch} px; give the size of the "
             "training clips"
+        )
+    grid = clip.grid(patch=embed.patch, tubelet=embed.tubelet)
+    if isinstance(position, SinCos1d) and grid != position.grid:
+        raise CheckpointError(
+            f"clips are {tuple(grid)} tokens and method.encoder.position.grid is {position.grid}; "
+            "give the size of the training clips"
         )

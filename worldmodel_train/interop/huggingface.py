@@ -1,31 +1,29 @@
 """Directories of Hugging Face transformers: `config.json` and `model.safetensors`.
 
 transformers keeps one encoder; the released ones are target encoders, so that is what it means
-here. `VJEPA2Model` has a predictor, `IJepaModel` has none.
+here. `VJEPA2Model` has a predictor, `IJepaModel` and `VideoMAEModel` have none.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_object
 from worldmodel_train.interop import safetensors_file
 from worldmodel_train.interop.foreign import Foreign, Section
 from worldmodel_train.interop.huggingface_config import check_config, config_of, model_type_of
-from worldmodel_train.interop.naming import HUGGINGFACE_IJEPA, HUGGINGFACE_VJEPA2, Naming
+from worldmodel_train.interop.huggingface_layout import HuggingFaceLayout, layout_of
 from worldmodel_train.interop.objective_parts import Part, Parts
 from worldmodel_train.interop.position_table import ClipSize
-from worldmodel_train.models.strict_state import CheckpointError, differences, refuse_differences
+from worldmodel_train.models.strict_state import (
+    CheckpointError,
+    Shapes,
+    differences,
+    refuse_differences,
+)
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 MAX_CONFIG_BYTES = 1 << 20
-NAMINGS: Mapping[str, Naming] = {"vjepa2": HUGGINGFACE_VJEPA2, "ijepa": HUGGINGFACE_IJEPA}
-# Where each part's names begin in model.safetensors; IJepaModel is the encoder itself.
-PREFIXES: Mapping[str, Mapping[Part, str]] = {
-    "vjepa2": {"target_encoder": "encoder.", "predictor": "predictor."},
-    "ijepa": {"target_encoder": ""},
-}
 
 
 def read(directory: Path, parts: Parts) -> Foreign:
@@ -34,11 +32,14 @@ def read(directory: Path, parts: Parts) -> Foreign:
     model_type = model_type_of(parts)
     check_config(directory / CONFIG, config, parts)
     weights = weights_in(directory)
+    shapes = safetensors_file.shapes(weights)
+    layout = layout_of(model_type, shapes)
     return Foreign(
         path=directory,
         layout=f"huggingface/{model_type}",
-        naming=NAMINGS[model_type],
-        sections=_sections(weights, PREFIXES[model_type]),
+        naming=layout.naming,
+        sections=_sections(weights, shapes, layout),
+        ignored=layout.unneeded(shapes),
     )
 
 
@@ -57,11 +58,11 @@ def weights_in(directory: Path) -> Path:
 def write(directory: Path, parts: Parts, clip: ClipSize) -> tuple[Part, ...]:
     """The parts written: the target encoder and, where transformers has one, the predictor."""
     model_type = model_type_of(parts)
-    config = config_of(parts, clip)
+    config, layout = config_of(parts, clip), layout_of(model_type)
     tensors = {
         prefix + name: tensor
-        for part, prefix in PREFIXES[model_type].items()
-        for name, tensor in NAMINGS[model_type].tensors(part, parts, clip).items()
+        for part, prefix in layout.prefixes.items()
+        for name, tensor in layout.naming.tensors(part, parts, clip).items()
     }
     # under another name until whole, so that a crash leaves nothing that looks like a checkpoint
     unfinished = directory.with_name(f"{directory.name}.part")
@@ -69,13 +70,12 @@ def write(directory: Path, parts: Parts, clip: ClipSize) -> tuple[Part, ...]:
     safetensors_file.write(unfinished / WEIGHTS, tensors)
     (unfinished / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     unfinished.replace(directory)
-    return tuple(PREFIXES[model_type])
+    return tuple(layout.prefixes)
 
 
-def _sections(weights: Path, prefixes: Mapping[Part, str]) -> dict[Part, Section]:
+def _sections(weights: Path, shapes: Shapes, layout: HuggingFaceLayout) -> dict[Part, Section]:
     """Tensors by part; the rest of their names is their name."""
-    shapes = safetensors_file.shapes(weights)
-    known = tuple(prefixes.values())
+    known = (*layout.prefixes.values(), *layout.heads)
     strangers = {name: shape for name, shape in shapes.items() if not name.startswith(known)}
     refuse_differences(str(weights), differences({}, strangers))
     return {
@@ -88,7 +88,7 @@ def _sections(weights: Path, prefixes: Mapping[Part, str]) -> dict[Part, Section
             },
             read=safetensors_file.reader(weights, prefix),
         )
-        for part, prefix in prefixes.items()
+        for part, prefix in layout.prefixes.items()
     }
 
 

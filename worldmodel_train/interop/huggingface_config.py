@@ -5,12 +5,15 @@ from pathlib import Path
 
 from worldmodel_train.interop.objective_parts import Parts, size_of
 from worldmodel_train.interop.position_table import ClipSize
+from worldmodel_train.models.layer_norm import LastNorm
+from worldmodel_train.models.sincos import SinCos1d
 from worldmodel_train.models.strict_state import CheckpointError
 
 Config = dict[str, object]
 
 EPSILON = 1e-6
 
+_GRID = "method.encoder.position.grid"
 RECIPE_KEYS: Mapping[str, str] = {
     "hidden_size": "method.encoder.size (width)",
     "num_hidden_layers": "method.encoder.size (depth)",
@@ -24,17 +27,27 @@ RECIPE_KEYS: Mapping[str, str] = {
     "pred_num_attention_heads": "method.predictor.heads",
     "pred_mlp_ratio": "method.predictor.mlp_ratio",
     "pred_num_mask_tokens": "method.predictor.mask_tokens",
+    "num_frames": _GRID,
+    "image_size": _GRID,
+    "use_mean_pooling": "method.encoder.last_norm, none where it is true",
 }
 
 
 def model_type_of(parts: Parts) -> str:
     """Which model of transformers computes what ours does."""
     encoder = parts.target_encoder
+    if encoder.position.name != "sincos1d" and not isinstance(encoder.norm, LastNorm):
+        raise CheckpointError(
+            f"method.encoder.last_norm is none; with position {encoder.position.name} transformers "
+            "has only models that normalise their latents"
+        )
     match encoder.position.name:
         case "rope3d_vjepa2":
             return "vjepa2"
         case "sincos2d" if encoder.patch_embed.tubelet == 1:
             return "ijepa"
+        case "sincos1d":
+            return "videomae"
         case "rope3d":
             raise CheckpointError(
                 "method.encoder.position is rope3d, the correct rotation; VJEPA2Model of "
@@ -44,16 +57,20 @@ def model_type_of(parts: Parts) -> str:
         case name:
             raise CheckpointError(
                 f"transformers has no model with position {name} and "
-                f"tubelet={encoder.patch_embed.tubelet}; it has rope3d_vjepa2 (VJEPA2Model), and "
-                "sincos2d with tubelet: 1 (IJepaModel)"
+                f"tubelet={encoder.patch_embed.tubelet}; it has rope3d_vjepa2 (VJEPA2Model), "
+                "sincos1d (VideoMAEModel), and sincos2d with tubelet: 1 (IJepaModel)"
             )
 
 
 def config_of(parts: Parts, clip: ClipSize) -> Config:
     """The config with which transformers builds the same model for clips of this size."""
-    if model_type_of(parts) == "ijepa":
-        return _ijepa(parts, clip)
-    return _vjepa2(parts, clip)
+    match model_type_of(parts):
+        case "ijepa":
+            return _ijepa(parts, clip)
+        case "videomae":
+            return _videomae(parts, clip)
+        case _:
+            return _vjepa2(parts, clip)
 
 
 def check_config(path: Path, config: Mapping[str, object], parts: Parts) -> None:
@@ -65,7 +82,7 @@ def check_config(path: Path, config: Mapping[str, object], parts: Parts) -> None
             f"{parts.target_encoder.position.name} is {model_type!r} in transformers; "
             "take the other recipe, or set method.encoder.position"
         )
-    ours = config_of(parts, ClipSize(frames=1, height=1, width=1))
+    config, ours = _in_new_words(config), _compared(parts)
     wrong = [
         f"    {key}: file has {config.get(key)!r}, recipe has {ours[key]!r} ({where})"
         for key, where in RECIPE_KEYS.items()
@@ -73,8 +90,8 @@ def check_config(path: Path, config: Mapping[str, object], parts: Parts) -> None
     ]
     wrong += [
         f"    {key}: file has {config.get(key)!r}, only {ours[key]!r} is supported"
-        for key in ("hidden_act", "qkv_bias")
-        if config.get(key) != ours[key]
+        for key in ("hidden_act", "qkv_bias", "qv_bias")
+        if key in ours and config.get(key) != ours[key]
     ]
     epsilon = config.get("layer_norm_eps")
     # smaller is harmless: some I-JEPA configs say 1e-12 of weights trained with 1e-6
@@ -86,7 +103,27 @@ def check_config(path: Path, config: Mapping[str, object], parts: Parts) -> None
         )
 
 
+def _compared(parts: Parts) -> Config:
+    """Our config without what clips of any size may have; a counted grid is of one size."""
+    embed, position = parts.target_encoder.patch_embed, parts.target_encoder.position
+    if not isinstance(position, SinCos1d):
+        ours = config_of(parts, ClipSize(frames=1, height=1, width=1))
+        return {key: value for key, value in ours.items() if key != "image_size"}
+    frames, height, width = position.grid
+    clip = ClipSize(frames * embed.tubelet, height * embed.patch, width * embed.patch)
+    return config_of(parts, clip)
+
+
+def _in_new_words(config: Mapping[str, object]) -> Mapping[str, object]:
+    """What transformers called qkv_bias up to version 4 is qv_bias in VideoMAE."""
+    if config.get("model_type") == "videomae" and "qkv_bias" in config:
+        return {"qv_bias": config["qkv_bias"], **config}
+    return config
+
+
 def _agree(key: str, value: object, ours: Mapping[str, object]) -> bool:
+    if key == "image_size":
+        return _sides(value) == _sides(ours[key])
     if not key.endswith("mlp_ratio"):
         return value == ours[key]
     width, ratio = ours[key.replace("mlp_ratio", "hidden_size")], ours[key]
@@ -130,12 +167,12 @@ def _vjepa2(parts: Parts, clip: ClipSize) -> Config:
 
 
 def _ijepa(parts: Parts, clip: ClipSize) -> Config:
-    encoder, square = size_of(parts.target_encoder), clip.height == clip.width
+    encoder = size_of(parts.target_encoder)
     return {
         "architectures": ["IJepaModel"],
         "model_type": "ijepa",
         "dtype": "float32",
-        "image_size": clip.height if square else [clip.height, clip.width],
+        "image_size": _image_size(clip),
         "patch_size": parts.target_encoder.patch_embed.patch,
         "num_channels": 3,
         "hidden_size": encoder.width,
@@ -146,6 +183,36 @@ def _ijepa(parts: Parts, clip: ClipSize) -> Config:
         "qkv_bias": True,
         "layer_norm_eps": EPSILON,
     }
+
+
+def _videomae(parts: Parts, clip: ClipSize) -> Config:
+    encoder, embed = size_of(parts.target_encoder), parts.target_encoder.patch_embed
+    return {
+        "architectures": ["VideoMAEModel"],
+        "model_type": "videomae",
+        "dtype": "float32",
+        "image_size": _image_size(clip),
+        "patch_size": embed.patch,
+        "num_channels": 3,
+        "num_frames": clip.frames,
+        "tubelet_size": embed.tubelet,
+        "hidden_size": encoder.width,
+        "num_hidden_layers": encoder.depth,
+        "num_attention_heads": encoder.heads,
+        "intermediate_size": encoder.mlp_width,
+        "hidden_act": "gelu",
+        "qv_bias": True,
+        "layer_norm_eps": EPSILON,
+        "use_mean_pooling": not isinstance(parts.target_encoder.norm, LastNorm),
+    }
+
+
+def _image_size(clip: ClipSize) -> int | list[int]:
+    return clip.height if clip.height == clip.width else [clip.height, clip.width]
+
+
+def _sides(image_size: object) -> object:
+    return [image_size, image_size] if isinstance(image_size, int) else image_size
 
 
 def mlp_ratio(width: int, mlp_width: int) -> float:

@@ -90,7 +90,7 @@ def _section(foreign: Foreign, part: Part) -> Section:
 def _differences(foreign: Foreign, part: Part, section: Section, modules: Parts) -> list[str]:
     """What is missing, extra and mis-shaped in a section, under a heading; empty if it fits."""
     expected = {
-        name: link.shape for link in foreign.naming.links(part, modules) for name in link.theirs
+        name: link.shape for link in foreign.naming.links(part, modules) for name in link.stored
     }
     table = foreign.naming.table_name(part)
     found = differences(
@@ -117,8 +117,8 @@ def _state(foreign: Foreign, part: Part, section: Section, modules: Parts) -> di
     ours = getattr(modules, part).state_dict()
     state: dict[str, Tensor] = {}
     for link in foreign.naming.links(part, modules):
-        pieces = [section.read(name) for name in link.theirs]
-        for name, piece in zip(link.theirs, pieces, strict=True):
+        pieces = {name: section.read(name) for name in link.stored}
+        for name, piece in pieces.items():
             if not piece.is_floating_point() or not torch.isfinite(piece).all():
                 raise CheckpointError(
                     f"{foreign.path}: {section.title}.{name} holds NaN, infinity or no floating-"

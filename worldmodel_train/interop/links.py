@@ -12,9 +12,15 @@ class Link(NamedTuple):
     """One tensor of ours: equal slices of its first axis, reshaped, are the tensors `theirs`."""
 
     ours: str
-    theirs: tuple[str, ...]
+    theirs: tuple[str | None, ...]
+    """None is a slice that they do not have, and that is zero in ours."""
     shape: tuple[int, ...]
     """Shape of each of theirs."""
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Those that they have."""
+        return tuple(name for name in self.theirs if name is not None)
 
     def split(self, tensor: Tensor) -> dict[str, Tensor]:
         """Their tensors, made of ours."""
@@ -22,19 +28,21 @@ class Link(NamedTuple):
         return {
             name: piece.reshape(self.shape).contiguous().clone()
             for name, piece in zip(self.theirs, slices, strict=True)
+            if name is not None
         }
 
-    def join(self, pieces: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
-        """Our tensor of this shape, made of theirs."""
-        length = shape[0] // len(pieces)
-        return torch.cat([piece.reshape(length, *shape[1:]) for piece in pieces])
+    def join(self, pieces: Mapping[str, Tensor], shape: Sequence[int]) -> Tensor:
+        """Our tensor of this shape, made of theirs by name."""
+        length = shape[0] // len(self.theirs)
+        slices = [torch.zeros(self.shape) if name is None else pieces[name] for name in self.theirs]
+        return torch.cat([piece.reshape(length, *shape[1:]) for piece in slices])
 
 
 class Rename(NamedTuple):
-    """A module of ours (`{i}` is a block's number), and the modules that hold it elsewhere."""
+    """A module or tensor of ours (`{i}` is a block's number), and what holds it elsewhere."""
 
     ours: str
-    theirs: tuple[str, ...]
+    theirs: tuple[str | None, ...]
 
 
 Reshape = Callable[[tuple[int, ...]], tuple[int, ...]]
@@ -61,13 +69,12 @@ def _same(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _renamed(name: str, table: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _renamed(name: str, table: Mapping[str, tuple[str | None, ...]]) -> tuple[str | None, ...]:
     """Their names of the tensor that we call `name`."""
-    if name in table:
-        return table[name]
-    stem, _, leaf = name.rpartition(".")
-    block = re.match(r"blocks\.(\d+)\.", stem)
+    block = re.match(r"blocks\.(\d+)\.", name)
     number = block[1] if block else ""
-    pattern = stem.replace(f"blocks.{number}.", "blocks.{i}.", 1) if block else stem
-    theirs = table.get(pattern, (pattern,))
-    return tuple(f"{other.replace('{i}', number)}.{leaf}" for other in theirs)
+    pattern = name.replace(f"blocks.{number}.", "blocks.{i}.", 1) if block else name
+    stem, _, leaf = pattern.rpartition(".")
+    of_module = [other and f"{other}.{leaf}" for other in table.get(stem, (stem,))]
+    theirs = table.get(pattern, of_module)
+    return tuple(other and other.replace("{i}", number) for other in theirs)

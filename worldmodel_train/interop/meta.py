@@ -76,7 +76,7 @@ def naming_of(parts: Parts) -> Naming:
             return META_VIDEO
         case name:
             raise CheckpointError(
-                f"method.encoder.position is {name}; Meta's released V-JEPA 2 code rotates "
+                f"method.encoder.position is {name}; Meta's released code places tokens "
                 "otherwise and would compute something else from the same weights. Only "
                 "rope3d_vjepa2 (V-JEPA 2), sincos3d (V-JEPA) and sincos2d (I-JEPA) fit it"
             )

@@ -23,9 +23,11 @@ def method_of_config(directory: Path | str) -> Fields:
             return {"encoder": _video_encoder(config), "predictor": _predictor(config)}
         case "ijepa":
             return {"encoder": _image_encoder(config)}
+        case "videomae":
+            return {"encoder": _videomae_encoder(config, path, clip_of_config(directory))}
         case other:
             raise CheckpointError(
-                f"{path}: model_type is {other!r}; only vjepa2 and ijepa are known"
+                f"{path}: model_type is {other!r}; only vjepa2, ijepa and videomae are known"
             )
 
 
@@ -37,10 +39,13 @@ def clip_of_config(directory: Path | str) -> ClipSize:
     """
     path = Path(directory) / CONFIG
     config = read_config(path)
-    if config.get("model_type") == "ijepa":
-        frames, size = 1, config.get("image_size")
-    else:
-        frames, size = config.get("frames_per_clip"), config.get("crop_size")
+    match config.get("model_type"):
+        case "ijepa":
+            frames, size = 1, config.get("image_size")
+        case "videomae":
+            frames, size = config.get("num_frames"), config.get("image_size")
+        case _:
+            frames, size = config.get("frames_per_clip"), config.get("crop_size")
     sides = size if isinstance(size, list) else [size, size]
     match [frames, *sides]:
         case [int(length), int(height), int(width)] if min(length, height, width) > 0:
@@ -48,7 +53,7 @@ def clip_of_config(directory: Path | str) -> ClipSize:
         case _:
             raise CheckpointError(
                 f"{path} has clips of {frames!r} frames of {size!r} pixels; it must have whole "
-                "numbers, under frames_per_clip and crop_size, or image_size"
+                "numbers, under frames_per_clip and crop_size, or num_frames and image_size"
             )
 
 
@@ -76,7 +81,39 @@ def _predictor(config: Mapping[str, object]) -> Fields:
     }
 
 
+def _videomae_encoder(config: Mapping[str, object], path: Path, clip: ClipSize) -> Fields:
+    patch, tubelet = config.get("patch_size"), config.get("tubelet_size")
+    pooled = config.get("use_mean_pooling")
+    if not isinstance(pooled, bool):
+        raise CheckpointError(f"{path}: use_mean_pooling is {pooled!r}; it must be true or false")
+    if not isinstance(patch, int) or not isinstance(tubelet, int) or min(patch, tubelet) < 1:
+        raise CheckpointError(
+            f"{path} has patch_size={patch!r} and tubelet_size={tubelet!r}; both must be whole "
+            "numbers"
+        )
+    return {
+        **_vit(config),
+        "patch": patch,
+        "tubelet": tubelet,
+        "position": {
+            "name": "sincos1d",
+            "grid": list(clip.grid(patch=patch, tubelet=tubelet)),
+        },
+        "last_norm": "none" if pooled else "layer_norm",
+    }
+
+
 def _image_encoder(config: Mapping[str, object]) -> Fields:
+    return {
+        **_vit(config),
+        "patch": config.get("patch_size"),
+        "tubelet": 1,
+        "position": {"name": "sincos2d"},
+    }
+
+
+def _vit(config: Mapping[str, object]) -> Fields:
+    """The size of a model whose config has the MLP's width itself."""
     width, hidden = config.get("hidden_size"), config.get("intermediate_size")
     if not isinstance(width, int) or not isinstance(hidden, int) or width < 1:
         raise CheckpointError(
@@ -89,8 +126,5 @@ def _image_encoder(config: Mapping[str, object]) -> Fields:
             "depth": config.get("num_hidden_layers"),
             "heads": config.get("num_attention_heads"),
             "mlp_ratio": mlp_ratio(width, hidden),
-        },
-        "patch": config.get("patch_size"),
-        "tubelet": 1,
-        "position": {"name": "sincos2d"},
+        }
     }

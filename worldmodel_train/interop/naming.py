@@ -1,4 +1,4 @@
-"""The names that a code base has for our tensors: four tables, one for each kind of model."""
+"""The names that a code base has for our tensors: a table for each kind of model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,22 +117,32 @@ HUGGINGFACE_VJEPA2 = Naming(
     mask_token_axes=2,
 )
 
+_QKV = "encoder.layer.{i}.attention.attention"
+
+_VIT = (
+    Rename("patch_embed.proj", ("embeddings.patch_embeddings.projection",)),
+    Rename("blocks.{i}.norm1", ("encoder.layer.{i}.layernorm_before",)),
+    Rename("blocks.{i}.norm2", ("encoder.layer.{i}.layernorm_after",)),
+    Rename("blocks.{i}.attn.qkv", (f"{_QKV}.query", f"{_QKV}.key", f"{_QKV}.value")),
+    Rename("blocks.{i}.attn.proj", ("encoder.layer.{i}.attention.output.dense",)),
+    Rename("blocks.{i}.mlp.fc1", ("encoder.layer.{i}.intermediate.dense",)),
+    Rename("blocks.{i}.mlp.fc2", ("encoder.layer.{i}.output.dense",)),
+    Rename("norm", ("layernorm",)),
+)
+
 HUGGINGFACE_IJEPA = Naming(
-    encoder=(
-        Rename("patch_embed.proj", ("embeddings.patch_embeddings.projection",)),
-        Rename("blocks.{i}.norm1", ("encoder.layer.{i}.layernorm_before",)),
-        Rename("blocks.{i}.norm2", ("encoder.layer.{i}.layernorm_after",)),
-        Rename(
-            "blocks.{i}.attn.qkv",
-            tuple(
-                f"encoder.layer.{{i}}.attention.attention.{p}" for p in ("query", "key", "value")
-            ),
-        ),
-        Rename("blocks.{i}.attn.proj", ("encoder.layer.{i}.attention.output.dense",)),
-        Rename("blocks.{i}.mlp.fc1", ("encoder.layer.{i}.intermediate.dense",)),
-        Rename("blocks.{i}.mlp.fc2", ("encoder.layer.{i}.output.dense",)),
-        Rename("norm", ("layernorm",)),
-    ),
+    encoder=_VIT,
     encoder_table="embeddings.position_embeddings",
     convolution_has_time=False,
 )
+
+
+def _videomae(query_bias: str, value_bias: str) -> Naming:
+    """Keys have no bias: added to all scores of a query alike, it would change no softmax."""
+    biases = (f"{_QKV}.{query_bias}", None, f"{_QKV}.{value_bias}")
+    return Naming(encoder=(*_VIT, Rename("blocks.{i}.attn.qkv.bias", biases)))
+
+
+HUGGINGFACE_VIDEOMAE = _videomae("q_bias", "v_bias")
+HUGGINGFACE_VIDEOMAE_MODULES = _videomae("query.bias", "value.bias")
+"""As transformers 5 has it in memory; what it saves has the older names, as released files do."""

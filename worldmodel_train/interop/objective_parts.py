@@ -47,6 +47,5 @@ class Size(NamedTuple):
 
 def size_of(module: VisionTransformer | Predictor) -> Size:
     """The size of the module's stack of blocks."""
-    (width,) = module.norm.weight.shape
-    mlp_width, _ = module.blocks.get_parameter("0.mlp.fc1.weight").shape
+    mlp_width, width = module.blocks.get_parameter("0.mlp.fc1.weight").shape
     return Size(width, len(module.blocks), width // module.places.head_width, mlp_width)

@@ -69,7 +69,8 @@ class ClipCost:
 def encoder_parameters(config: EncoderConfig) -> int:
     """Parameters of the encoder."""
     width = config.blocks.width
-    return _pixels(config) * width + width + _blocks_parameters(config.blocks) + 2 * width
+    norm = 2 * width if config.last_norm == "layer_norm" else 0
+    return _pixels(config) * width + width + _blocks_parameters(config.blocks) + norm
 
 
 def predictor_parameters(config: PredictorConfig, encoder: EncoderConfig) -> int:

@@ -28,6 +28,14 @@ class LastNorm(nn.LayerNorm):
         return _normalised(self, input, at_least_fp32(input))
 
 
+class NoLastNorm(nn.Module):
+    """The end of a network that has no norm there; in fp32, as if there were one."""
+
+    def forward(self, input: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """The tokens as they are."""
+        return input.to(at_least_fp32(input))
+
+
 def kernel_precision(tokens: Tensor) -> torch.dtype:
     """What the tokens are given to PyTorch's kernel in.
 

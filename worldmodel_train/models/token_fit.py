@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 from worldmodel_train.facts import ClipShape, DataFacts, Misfit
+from worldmodel_train.models.sincos import SinCos1d
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.types import TokenGrid
 
@@ -64,10 +65,25 @@ def _sides_in_pieces(clip: ClipShape, patch: int, key: str) -> list[str]:
 def encoder_misfits(encoder: EncoderConfig, data: DataFacts) -> Iterator[Misfit]:
     """The same of an encoder under method.encoder, and of what its positions cannot tell apart."""
     yield from token_misfits(encoder, data, key="method.encoder")
-    name = encoder.position.name
+    position, name = encoder.position, encoder.position.name
+    if isinstance(position, SinCos1d):
+        yield from _of_another_grid(encoder, TokenGrid(*position.grid), data)
     if name == "sincos2d" and any(s.clip.frames > encoder.tubelet for s in data):
         message = f"{name} has no place for time; use rope3d or sincos3d for videos"
         yield ("method", "encoder", "position"), message
+
+
+def _of_another_grid(encoder: EncoderConfig, known: TokenGrid, data: DataFacts) -> Iterator[Misfit]:
+    """The first source whose clips have other tokens than those that positions count."""
+    for source in data:
+        frames, height, width = source.clip
+        grid = TokenGrid(frames // encoder.tubelet, height // encoder.patch, width // encoder.patch)
+        if grid != known:
+            message = f"sincos1d counts {shape_of(known)}, and clips have {shape_of(grid)}; "
+            message += f"use {known.frames * encoder.tubelet} frames of "
+            message += f"{known.height * encoder.patch}x{known.width * encoder.patch} pixels"
+            yield (*source.key, "clip", "frames"), message
+            return
 
 
 def one_length(data: DataFacts) -> Iterator[Misfit]:

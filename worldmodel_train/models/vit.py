@@ -17,7 +17,7 @@ from worldmodel_train.models.blocks import (
     init_linear,
     rescale_residuals,
 )
-from worldmodel_train.models.layer_norm import LastNorm
+from worldmodel_train.models.layer_norm import LastNorm, NoLastNorm
 from worldmodel_train.models.position import Places, Position
 from worldmodel_train.models.rope import Rope3d
 from worldmodel_train.models.token_sets import TokenSet, lay_flat, take_apart
@@ -56,6 +56,8 @@ class EncoderConfig(StrictConfig):
     """How tokens learn where they are; the predictor does it the same way."""
     stream: Stream = "train"
     """Precision of the residual stream: train.precision, or `fp32` as in the released I-JEPA."""
+    last_norm: Literal["layer_norm", "none"] = "layer_norm"
+    """Whether latents are normalised; `none` as in VideoMAE, where a classifier averages first."""
 
     @property
     def blocks(self) -> BlocksConfig:
@@ -78,7 +80,8 @@ class VisionTransformer(nn.Module):
         self.places = Places(config.position, config.blocks.head_width)
         self.patch_embed = TubeletEmbed(width, patch=config.patch, tubelet=config.tubelet)
         self.blocks = Blocks(config.blocks)
-        self.norm = LastNorm(width, eps=1e-6)
+        has_norm = config.last_norm == "layer_norm"
+        self.norm = LastNorm(width, eps=1e-6) if has_norm else NoLastNorm()
         self.apply(init_linear)
         rescale_residuals(self.blocks)
 
