@@ -72,6 +72,7 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.config = config
         self.width = width = config.blocks.width
         self.position = config.position
         self.stream: Stream = config.stream

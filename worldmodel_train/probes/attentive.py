@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
-from worldmodel_train.models.attentive_pooler import AttentivePooler
-from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
-from worldmodel_train.models.token_fit import one_length
-from worldmodel_train.models.vit import VisionTransformer
-from worldmodel_train.probes.answers import Answers, OneClass, SeveralClasses
+from worldmodel_train.probes.answers import Answers, answers_of
+from worldmodel_train.probes.clip_encoder import labelled_clip_misfits, require_clip_encoder
+from worldmodel_train.probes.heads import AttentiveProbe
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
@@ -75,13 +74,10 @@ class Config(StrictConfig):
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips without labels, of several lengths, or not as many of each video."""
-        if facts.data.classes is None:
-            message = "a probe learns labels: name the classes, or a file with one a line"
-            yield ("data", "classes"), message
+        yield from labelled_clip_misfits(facts.data)
         if facts.data.clips_per_video != self.segments:
             message = f"the probe sees {self.segments} clips of each video; use {self.segments}"
             yield ("data", "loader", "clips_per_video"), message
-        yield from one_length(facts.data)
 
     def preparation(self) -> None:
         """Clips are taken as they are read."""
@@ -93,37 +89,19 @@ class Config(StrictConfig):
         """Freshly initialised probes, drawn from torch's global generator.
 
         Raises:
-            ValueError: The part is no encoder of clips, or its width does not split into heads.
+            ValueError: The part is no encoder of these clips, or its width does not split into
+                heads.
         """
         network = encoder.on(torch.device("cpu"))
-        if not isinstance(network, VisionTransformer):
-            raise ValueError(
-                f"method.encoder: {encoder.origin} is a {type(network).__name__}, not an encoder "
-                "of clips; use a part such as target_encoder"
-            )
+        network = require_clip_encoder(network, data, origin=encoder.origin)
         assert data.classes is not None, "the recipe has been checked"
         size = BlocksConfig(
             width=network.width, depth=self.depth, heads=self.heads, mlp_ratio=self.mlp_ratio
         )
         probes = [AttentiveProbe(size, num_classes=len(data.classes)) for _ in self.grid.pairs]
-        answers = OneClass() if data.labels == "one" else SeveralClasses()
         return AttentiveProbes(
-            encoder, probes, grid=self.grid, segments=self.segments, answers=answers
+            encoder, probes, grid=self.grid, segments=self.segments, answers=answers_of(data)
         )
-
-
-class AttentiveProbe(nn.Module):
-    """A pooler and a linear map."""
-
-    def __init__(self, size: BlocksConfig, *, num_classes: int) -> None:
-        super().__init__()
-        self.pooler = AttentivePooler(size)
-        self.classifier = nn.Linear(size.width, num_classes)
-        self.classifier.apply(init_linear)
-
-    def forward(self, tokens: Float[Tensor, "v n d"]) -> Float[Tensor, "v classes"]:
-        """One number for each class, in fp32."""
-        return self.classifier(self.pooler(tokens)[:, 0]).float()
 
 
 class AttentiveProbes(nn.Module):
