@@ -153,7 +153,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class Classifier(Protocol):
-    """What evaluation needs of probes that were trained together on a frozen encoder."""
+    """What evaluation needs of what names videos: probes trained together, or one whole model."""
 
     def num_segments(self) -> int:
         """Clips of one video that are looked at together, one after another in time."""

@@ -67,6 +67,53 @@ def test_training_clips_of_the_published_protocol_are_counted_off_and_not_averag
     assert published.start == own.start
 
 
+class SameClip:
+    """A decoder for which all videos look alike; the broken one is half decoded."""
+
+    def decode(self, video, request):
+        raise AssertionError
+
+    def decode_into(self, video, requests, clips):
+        for clip in clips:
+            clip[:] = np.arange(clip.size, dtype=np.uint8).reshape(clip.shape) // 2
+        if video == b"broken":
+            raise DecodeError("corrupt_video", "")
+        return Decoded(decoder="none", times=(np.zeros(2),) * len(requests))
+
+
+def augmented(sample, *, items=("good",), seed=0, **augment):
+    """Two clips of one video, from `sample` on."""
+    source = SourceConfig(shards="pipe:cat", clip=ClipConfig(frames=2))
+    data = DataConfig(
+        sources=(source,),
+        augment=AugmentConfig.model_validate({"size": 32} | augment),
+        loader=LoaderConfig(clips_per_video=2),
+    )
+    frames = np.zeros((2, 2, 32, 32, 3), dtype=np.uint8)
+    ClipReader(data, [Items(items)], SameClip(), seed=seed).read(sample, list(frames))
+    return frames
+
+
+def test_pictures_are_changed_as_seed_sample_and_attempt_say():
+    both = {"rand_augment": {}, "erasing": {"probability": 1.0}}
+    plain = augmented(4)
+    assert np.array_equal(plain[0], plain[1])
+    once = augmented(4, **both)
+    assert np.array_equal(once, augmented(4, **both))
+    others = [augmented(6, **both), augmented(4, seed=1, **both)]
+    others.append(augmented(4, items=["broken", "good"], **both))
+    clips = [clip.tobytes() for found in (plain[:1], once, *others) for clip in found]
+    assert len(set(clips)) == 9
+
+
+def test_what_is_erased_last_is_not_changed_again():
+    nearly_all = {"probability": 1.0, "area": [0.9, 0.9], "aspect": [1.0, 1.0]}
+    for sample in range(0, 12, 2):  # noise as it was drawn, whatever came before
+        noise = augmented(sample, rand_augment={"magnitude": 10}, erasing=nearly_all)
+        assert abs(noise.std() / 255 - 0.228) < 0.03
+        assert abs(noise.mean() / 255 - 0.449) < 0.05
+
+
 def test_a_stream_may_have_many_bad_samples_in_a_row():
     items = ["good"] * 200 + ["missing_json x", "broken"] * 40 + ["good"]
     reader = reader_of(items)

@@ -15,7 +15,7 @@ from worldmodel_train.training.checkpoints.imported import save_imported
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import Clips
 
-TINY = ("method.encoder.size={width: 48, depth: 1, heads: 2}", "method.predictor.width=24",
+TINY = ("method.encoder.size={width: 48, depth: 3, heads: 2}", "method.predictor.width=24",
         "method.predictor.depth=1")  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_gradients_reach_the_probe_and_not_the_encoder(recipe):
     clips = torch.randint(256, (2, 8, 96, 96, 3), dtype=torch.uint8)
     probe.logits(clips).logsumexp(-1).sum().backward()
     assert all(p.grad is not None for p in probe.parameters())
-    network = probe.encoder.on(torch.device("cpu"))
+    network = probe.seen.encoder.on(torch.device("cpu"))
     assert not any(p.requires_grad or p.grad is not None for p in network.parameters())
 
 
@@ -106,9 +106,47 @@ def test_probes_of_a_grid_learn_as_each_would_alone(recipe):
 def test_clips_of_one_video_are_seen_together(recipe):
     probes = build_objective(recipe("method.segments=2", "data.loader.clips_per_video=2"))
     clips = torch.randint(256, (4, 8, 96, 96, 3), dtype=torch.uint8)
-    (tokens,) = probes.encoder.on(clips.device)(clips)
+    (tokens,) = probes.seen.encoder.on(clips.device)(clips)
     together = torch.cat([tokens[2:3], tokens[3:4]], dim=1)
     torch.testing.assert_close(probes.logits(clips)[0, 1:], probes.each[0](together))
     content = Clips(pixels=clips, samples=(0, 1, 2, 3), labels=torch.tensor([5, 5, 7, 7]))
     expected = functional.cross_entropy(probes.logits(clips)[0], torch.tensor([5, 7]))
     torch.testing.assert_close(probes.training_losses(content).total, expected)
+
+
+def test_a_probe_sees_the_tokens_of_several_layers_each_under_the_last_norm(recipe):
+    """Against what each block gives, as it passes."""
+    several = "method.layers=[1, 3]"
+    probes = build_objective(recipe(several, "method.segments=2", "data.loader.clips_per_video=2"))
+    clips = torch.randint(256, (4, 8, 96, 96, 3), dtype=torch.uint8)
+    network = probes.seen.encoder.on(clips.device)
+    given = []
+    for block in network.blocks:
+        block.register_forward_hook(lambda module, inputs, output: given.append(output))
+    network(clips)
+    normed = [
+        functional.layer_norm(given[i], (48,), network.norm.weight, network.norm.bias, 1e-6)
+        for i in (0, 2)
+    ]
+    first, last = (one.reshape(2, 2 * 144, 48) for one in normed)  # both clips of a video
+    expected = probes.each[0](torch.cat([last, first], dim=1))  # the order of tokens is no matter
+    torch.testing.assert_close(probes.logits(clips)[0], expected)
+
+
+def test_the_last_layer_alone_is_what_a_probe_sees_by_default(recipe):
+    clips = torch.randint(256, (2, 8, 96, 96, 3), dtype=torch.uint8)
+    logits = []
+    for overrides in ([], ["method.layers=[3]"]):
+        torch.manual_seed(0)
+        probes = build_objective(recipe(*overrides))
+        logits.append(probes.logits(clips))
+        (tokens,) = probes.seen.encoder.on(clips.device)(clips)
+        assert torch.equal(logits[-1][0], probes.each[0](tokens))
+    assert torch.equal(*logits)
+
+
+def test_layers_that_are_not_there_or_in_disorder_are_refused(recipe):
+    with pytest.raises(ValueError, match=r"method\.layers=\[2, 4\], but .* has 3 blocks; use at"):
+        build_objective(recipe("method.layers=[2, 4]"))
+    with pytest.raises(ValueError, match=r"layers=\[3, 1\]: name each once, from the first on"):
+        recipe("method.layers=[3, 1]")

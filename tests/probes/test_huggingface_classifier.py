@@ -14,7 +14,8 @@ from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.tubelet_embed import IMAGENET_MEAN, IMAGENET_STD
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.probes.answers import OneClass
-from worldmodel_train.probes.attentive import AttentiveProbe, AttentiveProbes, GridConfig
+from worldmodel_train.probes.attentive import AttentiveProbes, GridConfig, SeenTokens
+from worldmodel_train.probes.heads import AttentiveProbe
 
 CLASSES = 5
 THEIRS = VJEPA2Config(
@@ -55,9 +56,8 @@ def our_classifier(theirs, folder):
     probe.pooler.load_state_dict(pooler_state(theirs.pooler))
     probe.classifier.load_state_dict(theirs.classifier.state_dict())
     encoder = FrozenPart(objective.target_encoder, origin="theirs")
-    return AttentiveProbes(
-        encoder, [probe], grid=GridConfig(), segments=1, answers=OneClass()
-    ).eval()
+    seen = SeenTokens(encoder, layers=(len(objective.target_encoder.blocks),), segments=1)
+    return AttentiveProbes(seen, [probe], grid=GridConfig(), answers=OneClass()).eval()
 
 
 @torch.no_grad()

@@ -168,6 +168,27 @@ def test_probes_try_the_released_rates_and_decays(name, rates, decays):
     assert [decay * scale for scale in recipe.method.grid.decays] == pytest.approx(decays)
 
 
+def test_probes_of_diving_see_four_layers_as_released():
+    """Counted from 0, out_layers are 17, 19, 21 and 23; other probes see the last alone."""
+    assert load("eval_diving48_vitl").method.layers == (18, 20, 22, 24)
+    assert load("eval_ssv2_vitl").method.layers is None
+
+
+@pytest.mark.parametrize("name", EVALUATED | ANTICIPATED)
+def test_evaluations_augment_as_released(name):
+    """rand-m7-n4-mstd0.5-inc1 for videos, and a box erased from a quarter of all clips."""
+    augment = load(name).data.augment
+    changes, erasing = augment.rand_augment, augment.erasing
+    if name == "eval_in1k_vitl":
+        assert changes is None  # AutoAugment there
+    else:
+        assert (changes.operations, changes.magnitude, changes.magnitude_std) == (4, 7, 0.5)
+    assert erasing.probability == 0.25
+    assert erasing.area == pytest.approx((0.02, 1 / 3), rel=1e-3)
+    assert erasing.aspect == pytest.approx((0.3, 1 / 0.3), rel=1e-3)
+    assert augment.scale == (0.08, 1.0)
+
+
 def test_all_of_it_stands_in_shipped_recipes(path):
     origins = read_recipe(str(path)).origins.values()
     files = {Path(origin.file).resolve().parent for origin in origins}

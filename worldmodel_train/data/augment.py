@@ -1,11 +1,14 @@
-"""The random crop and flip of a clip."""
+"""The random crop and flip of a clip, and what is done to its pictures then."""
 
 from math import exp, log
 
 import numpy as np
+from jaxtyping import UInt8
 
-from worldmodel_train.data.config import AugmentConfig
+from worldmodel_train.data.augment_config import AugmentConfig
 from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.erasing import draw_box, erase
+from worldmodel_train.data.rand_augment import change, draw_operations
 
 _TRIES = 10
 
@@ -25,3 +28,13 @@ def draw_crop(augment: AugmentConfig, rng: np.random.Generator) -> Crop:
         stretch=augment.aspect,
         flip=bool(flip < augment.flip),
     )
+
+
+def change_pictures(
+    augment: AugmentConfig, frames: UInt8[np.ndarray, "t h w 3"], rng: np.random.Generator
+) -> None:
+    """Changes a clip that has been cut, in place: RandAugment, then erasing."""
+    if augment.rand_augment is not None:
+        change(frames, draw_operations(augment.rand_augment, rng))
+    if augment.erasing is not None:
+        erase(frames, draw_box(augment.erasing, augment.frame_size, rng), rng)

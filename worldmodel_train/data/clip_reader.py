@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from worldmodel_train.config.printable import printable
-from worldmodel_train.data.augment import draw_crop
+from worldmodel_train.data.augment import change_pictures, draw_crop
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
@@ -80,6 +80,9 @@ class ClipReader:
             config = self._data.sources[source]
             requests = [self.request(config, sample + i, attempt) for i in range(clips)]
             decoded = decode_sample(self._decoder, encoded, requests, frames)
+            for number, clip in enumerate(frames, start=sample):
+                rng = generator(Stream.AUGMENT, self._seed, number, attempt)
+                change_pictures(self._data.augment, clip, rng)
             return [
                 Clip(sample=sample + i, source=source, key=encoded.key, times=times, label=label)
                 for i, times in enumerate(decoded.times)

@@ -9,10 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
+from worldmodel_train.data.augment_config import AugmentConfig
 from worldmodel_train.data.class_list import ClassNames
-from worldmodel_train.data.picture_size import PictureSize, frame_size
 from worldmodel_train.data.source_config import SourceConfig, require_names_differ
-from worldmodel_train.facts import ClipShape, DataFacts, FrameSize, Misfit, SourceFacts
+from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
@@ -23,33 +23,6 @@ if TYPE_CHECKING:
     import worldmodel_train.types
 
 _DAY = 86_400.0  # seconds; clocks of the system take no number at will
-
-
-class AugmentConfig(StrictConfig):
-    """Random resized crop and flip, drawn once per clip."""
-
-    size: PictureSize
-    """Height and width of a clip in pixels: one number for both, or `[height, width]`."""
-    scale: tuple[float, float] = (0.3, 1.0)
-    """Least and most share of the picture's area that a crop keeps."""
-    aspect: tuple[float, float] = (0.75, 1.35)
-    """Least and most width / height of a crop, relative to the clip's own: so much may a picture be
-    stretched."""
-    flip: float = Field(ge=0, le=1, default=0.5)
-    """Probability that a clip is mirrored left to right."""
-
-    @property
-    def frame_size(self) -> FrameSize:
-        """Height and width of a clip, however they are spelled."""
-        return frame_size(self.size)
-
-    @model_validator(mode="after")
-    def _ranges_are_ordered(self) -> "AugmentConfig":
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise ValueError(f"scale={list(self.scale)} must be [least, most] within (0, 1]")
-        if not 0 < self.aspect[0] <= self.aspect[1]:
-            raise ValueError(f"aspect={list(self.aspect)} must be [least, most], above 0")
-        return self
 
 
 class DecoderConfig(StrictConfig):
@@ -104,7 +77,7 @@ class DataConfig(StrictConfig):
     held_out: SourceConfig | None = None
     """Clips never trained on, for pictures and evaluation."""
     augment: AugmentConfig
-    """Crop and flip of training clips."""
+    """Crop, flip and further changes of training clips."""
     classes: ClassNames = None
     """Names of all classes, or a text file with one a line: then each clip has the number of the
     `label` in its sample's json, and samples without one of these are skipped. Null reads none."""

@@ -22,6 +22,7 @@ class Stream(IntEnum):
     FILM = 9
     HELD_OUT_FILM = 10
     TOKENS = 11
+    AUGMENT = 12
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:

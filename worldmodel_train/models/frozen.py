@@ -38,21 +38,30 @@ class FrozenPart:
     """
 
     def __init__(self, module: nn.Module, *, origin: str) -> None:
-        self._module = module.eval().requires_grad_(requires_grad=False)
+        self._module: nn.Module | None = module.eval().requires_grad_(requires_grad=False)
         self._device: torch.device | None = None
         self.origin = origin
         """Where it comes from, for a person."""
 
     def on(self, device: torch.device) -> nn.Module:
         """The network, on `device` from now on; call it under `torch.no_grad`."""
+        assert self._module is not None, "it was given away"
         if device != self._device:
             self._module.to(device)
             self._device = device
         return self._module
 
+    def thaw(self) -> nn.Module:
+        """The network itself, to be trained by who asks; its fingerprint alone stays here."""
+        assert self._module is not None, "it was given away"
+        assert self.fingerprint, "what the network was, before anyone trains it"
+        module, self._module = self._module, None
+        return module.train().requires_grad_(requires_grad=True)
+
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the names and values of its state."""
+        """SHA-256 over the names and values of its state; once given away, as it was then."""
+        assert self._module is not None, "a network is given away with its fingerprint taken"
         digest = hashlib.sha256()
         for name, tensor in self._module.state_dict().items():
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

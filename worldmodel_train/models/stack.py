@@ -1,7 +1,7 @@
 """Blocks one after the other: what is recomputed, and what is compiled, is chosen for each."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import torch
@@ -30,10 +30,17 @@ class Stack(nn.ModuleList):
         self, tokens: Float[Tensor, "*n d"], *beside: object, depth: int | None = None
     ) -> Float[Tensor, "*n d"]:
         """The tokens after the first `depth` blocks, or after all."""
-        policies = block_policies(self._plan, len(self))
-        for block, policy in islice(zip(self, policies, strict=True), depth):
-            tokens = run_block(block, (tokens, *beside), policy)
+        for after in islice(self.after_each(tokens, *beside), depth):
+            tokens = after
         return tokens
+
+    def after_each(
+        self, tokens: Float[Tensor, "*n d"], *beside: object
+    ) -> Iterator[Float[Tensor, "*n d"]]:
+        """The tokens after the first block, after the second, and so on."""
+        for block, policy in zip(self, block_policies(self._plan, len(self)), strict=True):
+            tokens = run_block(block, (tokens, *beside), policy)
+            yield tokens
 
     def set_activation_checkpointing(self, plan: CheckpointingPlan) -> None:
         """Chooses what the blocks keep for the backward pass."""

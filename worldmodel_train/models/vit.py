@@ -1,6 +1,7 @@
 """The vision transformer that encodes clips."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Annotated, Literal
 
 import torch
@@ -20,7 +21,7 @@ from worldmodel_train.models.blocks import (
 from worldmodel_train.models.layer_norm import LastNorm, NoLastNorm
 from worldmodel_train.models.position import Places, Position
 from worldmodel_train.models.rope import Rope3d
-from worldmodel_train.models.token_sets import TokenSet, lay_flat, take_apart
+from worldmodel_train.models.token_sets import AttentionGroup, TokenSet, lay_flat, take_apart
 from worldmodel_train.models.tubelet_embed import TubeletEmbed
 from worldmodel_train.types import TokenGrid
 
@@ -74,6 +75,7 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        self.config = config
         self.width = width = config.blocks.width
         self.position = config.position
         self.stream: Stream = config.stream
@@ -99,6 +101,30 @@ class VisionTransformer(nn.Module):
         after so many blocks, which no norm has seen; 0 is what goes into the first.
         """
         assert layer is None or 0 <= layer <= len(self.blocks), f"{layer} of {len(self.blocks)}"
+        embedded, groups = self._begin(clips, kept)
+        stream = self.blocks(embedded, groups, depth=layer)
+        latents = self.norm(stream) if layer is None else stream
+        return take_apart(latents, [(group.rows, group.tokens) for group in groups])
+
+    def after(
+        self, clips: UInt8[Tensor, "b t h w c"], layers: Collection[int]
+    ) -> list[Float[Tensor, "b n d"]]:
+        """Latents of all tokens after so many blocks each, from the first layer on.
+
+        Unlike those of `layer` they are normalised, all of them by the last norm.
+        """
+        assert layers, "no layer is asked for"
+        assert all(0 < layer <= len(self.blocks) for layer in layers), f"{layers} of them"
+        embedded, groups = self._begin(clips, None)
+        streams = enumerate(self.blocks.after_each(embedded, groups), start=1)
+        last = max(layers)
+        chosen = [s for number, s in islice(streams, last) if number in layers]
+        return [self.norm(stream).unflatten(0, (len(clips), -1)) for stream in chosen]
+
+    def _begin(
+        self, clips: UInt8[Tensor, "b t h w c"], kept: Sequence[TokenSet] | None
+    ) -> tuple[Float[Tensor, "n d"], list[AttentionGroup]]:
+        """What goes into the first block: tokens of all sets, and which see each other."""
         grid = self.token_grid(clips)
         everything = torch.arange(grid.num_tokens, device=clips.device)[None]
         sets = [TokenSet(everything)] if kept is None else kept
@@ -106,10 +132,7 @@ class VisionTransformer(nn.Module):
             self.places.group(one.index, one.valid, grid, len(clips), one_length=kept is None)
             for one in sets
         ]
-        embedded = lay_flat([self._embed(clips, chosen.index, grid) for chosen in sets])
-        stream = self.blocks(embedded, groups, depth=layer)
-        latents = self.norm(stream) if layer is None else stream
-        return take_apart(latents, [(group.rows, group.tokens) for group in groups])
+        return lay_flat([self._embed(clips, chosen.index, grid) for chosen in sets]), groups
 
     def _embed(
         self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"], grid: TokenGrid

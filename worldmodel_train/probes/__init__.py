@@ -1,1 +1,1 @@
-"""Simple classifiers on frozen features: how much of a label can be read off them."""
+"""Classifiers on an encoder of another run: what of a label its features tell, frozen or tuned."""

@@ -6,6 +6,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from worldmodel_train.facts import DataFacts
+
 Labels: TypeAlias = Int[Tensor, "v"] | Bool[Tensor, "v classes"]
 
 
@@ -64,3 +66,8 @@ class SeveralClasses:
     def probabilities(self, logits: Float[Tensor, "*p v classes"]) -> Float[Tensor, "*p v classes"]:
         """Each by itself."""
         return logits.sigmoid()
+
+
+def answers_of(data: DataFacts) -> Answers:
+    """How numbers for each class are read where clips have such labels."""
+    return OneClass() if data.labels == "one" else SeveralClasses()

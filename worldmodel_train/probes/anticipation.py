@@ -18,8 +18,9 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.models.attentive_pooler import AttentivePooler
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
-from worldmodel_train.models.token_fit import one_length, token_misfits
+from worldmodel_train.models.token_fit import one_length
 from worldmodel_train.probes.attentive import GridConfig
+from worldmodel_train.probes.clip_encoder import require_whole_tokens
 from worldmodel_train.probes.focal_loss import focal_loss
 from worldmodel_train.probes.future_tokens import FutureTokens
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -107,8 +108,7 @@ class Config(StrictConfig):
         """
         future = FutureTokens(jepa, mask_token=self.mask_token)
         encoder = future.encoder
-        for key, message in token_misfits(encoder.patch_embed, data, key=f"{jepa.origin}: encoder"):
-            raise ValueError(f"{'.'.join(map(str, key))}: {message}")
+        require_whole_tokens(encoder, data, origin=jepa.origin)
         assert data.classes is not None, "the recipe has been checked"
         size = BlocksConfig(width=encoder.width, depth=self.depth, heads=self.heads)
         counts = [kind.stop - kind.start for kind in class_kinds(data.classes).values()]

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Sequence
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
-from worldmodel_train.models.attentive_pooler import AttentivePooler
-from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
-from worldmodel_train.models.token_fit import one_length
 from worldmodel_train.models.vit import VisionTransformer
-from worldmodel_train.probes.answers import Answers, OneClass, SeveralClasses
+from worldmodel_train.probes.answers import Answers, answers_of
+from worldmodel_train.probes.clip_encoder import labelled_clip_misfits, require_clip_encoder
+from worldmodel_train.probes.heads import AttentiveProbe
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
@@ -70,18 +70,25 @@ class Config(StrictConfig):
     segments: int = Field(default=1, ge=1)
     """Clips of a video whose tokens a probe sees together; `data.loader.clips_per_video` must be
     the same."""
+    layers: tuple[PositiveInt, ...] | None = Field(default=None, min_length=1)
+    """Blocks of the encoder after which tokens are taken, 1 being the first: a probe sees those of
+    all of them, each normalised as the last ones are. Null takes the last alone."""
     grid: GridConfig = GridConfig()
     """Learning rates and weight decays to try at once."""
 
+    @field_validator("layers")
+    @classmethod
+    def _layers_are_in_order(cls, layers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if layers is not None and list(layers) != sorted(set(layers)):
+            raise ValueError(f"layers={list(layers)}: name each once, from the first on")
+        return layers
+
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips without labels, of several lengths, or not as many of each video."""
-        if facts.data.classes is None:
-            message = "a probe learns labels: name the classes, or a file with one a line"
-            yield ("data", "classes"), message
+        yield from labelled_clip_misfits(facts.data)
         if facts.data.clips_per_video != self.segments:
             message = f"the probe sees {self.segments} clips of each video; use {self.segments}"
             yield ("data", "loader", "clips_per_video"), message
-        yield from one_length(facts.data)
 
     def preparation(self) -> None:
         """Clips are taken as they are read."""
@@ -93,37 +100,42 @@ class Config(StrictConfig):
         """Freshly initialised probes, drawn from torch's global generator.
 
         Raises:
-            ValueError: The part is no encoder of clips, or its width does not split into heads.
+            ValueError: The part is no encoder of these clips, has fewer blocks, or a width that
+                does not split into heads.
         """
         network = encoder.on(torch.device("cpu"))
-        if not isinstance(network, VisionTransformer):
+        network = require_clip_encoder(network, data, origin=encoder.origin)
+        depth = len(network.blocks)
+        layers = (depth,) if self.layers is None else self.layers
+        if max(layers) > depth:
             raise ValueError(
-                f"method.encoder: {encoder.origin} is a {type(network).__name__}, not an encoder "
-                "of clips; use a part such as target_encoder"
+                f"method.layers={list(layers)}, but {encoder.origin} has {depth} blocks; use at "
+                f"most {depth}"
             )
         assert data.classes is not None, "the recipe has been checked"
         size = BlocksConfig(
             width=network.width, depth=self.depth, heads=self.heads, mlp_ratio=self.mlp_ratio
         )
         probes = [AttentiveProbe(size, num_classes=len(data.classes)) for _ in self.grid.pairs]
-        answers = OneClass() if data.labels == "one" else SeveralClasses()
-        return AttentiveProbes(
-            encoder, probes, grid=self.grid, segments=self.segments, answers=answers
-        )
+        seen = SeenTokens(encoder, layers, segments=self.segments)
+        return AttentiveProbes(seen, probes, grid=self.grid, answers=answers_of(data))
 
 
-class AttentiveProbe(nn.Module):
-    """A pooler and a linear map."""
+class SeenTokens:
+    """What a probe sees of a video: tokens of some layers of a frozen encoder, of all segments."""
 
-    def __init__(self, size: BlocksConfig, *, num_classes: int) -> None:
-        super().__init__()
-        self.pooler = AttentivePooler(size)
-        self.classifier = nn.Linear(size.width, num_classes)
-        self.classifier.apply(init_linear)
+    def __init__(self, encoder: FrozenPart, layers: Sequence[int], *, segments: int) -> None:
+        self.encoder = encoder
+        self.layers = layers
+        self.segments = segments
 
-    def forward(self, tokens: Float[Tensor, "v n d"]) -> Float[Tensor, "v classes"]:
-        """One number for each class, in fp32."""
-        return self.classifier(self.pooler(tokens)[:, 0]).float()
+    @torch.no_grad()
+    def __call__(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "v n d"]:
+        """Of each segment one layer's tokens after the other's."""
+        network = self.encoder.on(clips.device)
+        assert isinstance(network, VisionTransformer), "build has seen to it"
+        tokens = torch.cat(network.after(clips, self.layers), dim=1)
+        return rearrange(tokens, "(v s) n d -> v (s n) d", s=self.segments)
 
 
 class AttentiveProbes(nn.Module):
@@ -131,24 +143,22 @@ class AttentiveProbes(nn.Module):
 
     def __init__(
         self,
-        encoder: FrozenPart,
+        seen: SeenTokens,
         probes: Sequence[AttentiveProbe],
         *,
         grid: GridConfig,
-        segments: int,
         answers: Answers,
     ) -> None:
         super().__init__()
         assert len(probes) == len(grid.pairs)
-        self.encoder = encoder
+        self.seen = seen
         self.grid = grid
         self.answers = answers
-        self._segments = segments
         self.each = nn.ModuleList(probes)
 
     def num_segments(self) -> int:
         """Clips of one video that are looked at together."""
-        return self._segments
+        return self.seen.segments
 
     def probe_names(self) -> Sequence[str]:
         """The rate and the decay of each, as multiples of those of the recipe."""
@@ -157,7 +167,7 @@ class AttentiveProbes(nn.Module):
     def training_losses(self, content: Clips) -> Losses:
         """The sum of all probes' losses, so that each has the gradient of its own."""
         assert content.labels is not None, "the recipe has been checked"
-        labels = content.labels[:: self._segments]
+        labels = content.labels[:: self.seen.segments]
         logits = self.logits(content.pixels)
         losses = torch.stack([self.answers.loss(one, labels) for one in logits])
         right = torch.stack([self.answers.accuracy(one, labels) for one in logits])
@@ -168,9 +178,7 @@ class AttentiveProbes(nn.Module):
 
     def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
         """Of each probe and video, one number for each class, in fp32."""
-        with torch.no_grad():
-            (tokens,) = self.encoder.on(clips.device)(clips)
-        videos = rearrange(tokens, "(v s) n d -> v (s n) d", s=self._segments)
+        videos = self.seen(clips)
         return torch.stack([probe(videos) for probe in self.each])
 
     def probabilities(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "p v classes"]:
@@ -187,4 +195,4 @@ class AttentiveProbes(nn.Module):
 
     def frozen_parts(self) -> dict[str, FrozenPart]:
         """The encoder."""
-        return {"encoder": self.encoder}
+        return {"encoder": self.seen.encoder}

@@ -48,7 +48,7 @@ def classification_result(found: Accuracies) -> TaskResult:
         ),
         sections=(
             Section(
-                title="Videos named by probes on the frozen encoder",
+                title="Videos named by probes",
                 text=f"{measured_on}. Each is seen {found.num_views} times, at other places or "
                 "times, and the probabilities are averaged." + _skips(found),
                 tables=(_table(found),),

@@ -55,7 +55,7 @@ def several_classes_result(named: NamedVideos) -> TaskResult:
         ),
         sections=(
             Section(
-                title="Classes found by probes on the frozen encoder",
+                title="Classes found by probes",
                 text=f"{measured_on}.{named.said_of_skips} A class's average precision is the "
                 "mean, over the videos it is true of, of the precision down to each when all are "
                 "sorted by its probability; the best probe was chosen on these same videos.",
