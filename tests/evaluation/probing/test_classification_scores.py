@@ -78,6 +78,24 @@ def test_accuracies_equal_those_of_another_library():
     assert best.interval[0] < best.top1 < best.interval[1]
 
 
+class ReadsAlone(ReadsLogits):
+    """The first of the two by itself."""
+
+    def probe_names(self):
+        return ["alone"]
+
+    def probabilities(self, clips):
+        return super().probabilities(clips)[:1]
+
+
+@pytest.mark.parametrize(("model", "chosen"), [(ReadsLogits(), True), (ReadsAlone(), False)])
+def test_only_the_best_of_several_is_said_to_be_lucky(model, chosen):
+    videos = [video([[9, 0, 0, 0, 0, 0, 0]] * 2, 0)]
+    named = NamedVideos(model, videos, num_crops=1, batch_size=1)
+    (section,) = classification_result(measure_accuracies(named)).sections
+    assert ("a little lucky" in section.notes["Best probe"]) == chosen
+
+
 def test_bad_videos_are_counted_and_named_in_the_report():
     videos = [Skip("corrupt", "a.tar", "x"), video([[1] * CLASSES] * 2, 0)]
     found = measure_accuracies(NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=4))

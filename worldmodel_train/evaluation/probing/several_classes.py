@@ -58,7 +58,7 @@ def several_classes_result(named: NamedVideos) -> TaskResult:
                 title="Classes found by probes",
                 text=f"{measured_on}.{named.said_of_skips} A class's average precision is the "
                 "mean, over the videos it is true of, of the precision down to each when all are "
-                "sorted by its probability; the best probe was chosen on these same videos.",
+                f"sorted by its probability.{_how_chosen(len(found))}",
                 tables=(
                     Table(
                         caption=f"{len(found)} probes trained together",
@@ -72,6 +72,10 @@ def several_classes_result(named: NamedVideos) -> TaskResult:
             ),
         ),
     )
+
+
+def _how_chosen(num_probes: int) -> str:
+    return " The best probe was chosen on these same videos." if num_probes > 1 else ""
 
 
 def mean_average_precision(
