@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.learning.as_drawn import as_drawn
-from worldmodel_train.cli.measure import measure
+from worldmodel_train.cli.measure import last_of, measure_checkpoint
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.evaluation.shown import shown
@@ -90,7 +90,10 @@ def _cell(name: str, column: Sequence[Number]) -> str:
 def _numbers(recipe: Recipe) -> Sequence[Number]:
     """Trains the recipe and measures it."""
     pretrain(pretrain_parts(recipe, "auto"))
-    (measured,) = measure(recipe, recipe.evaluation or (), recipe.run_path, None).measurements
+    last = last_of(recipe, recipe.run_path)
+    result = measure_checkpoint(recipe, recipe.evaluation or (), last, None)
+    assert result is not None, "this is the only rank"
+    (measured,) = result.measurements
     return measured.result.numbers
 
 

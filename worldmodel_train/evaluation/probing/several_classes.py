@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.functional.classification import multilabel_average_precision
@@ -30,9 +29,10 @@ class ProbePrecision:
 
 def several_classes_result(named: NamedVideos) -> TaskResult:
     """Mean average precision of each probe, the best one first."""
-    batches = list(named)
-    probabilities = torch.cat([one for one, _ in batches], dim=1)
-    labels = torch.cat([one for _, one in batches])
+    batches: list[tuple[Tensor, Tensor]] = []
+    named.go_through(lambda probabilities, labels: batches.append((probabilities, labels)))
+    probabilities = named.of_all([one for one, _ in batches], dim=1)
+    labels = named.of_all([one for _, one in batches], dim=0)
     seen = labels.any(dim=0)
     found = [
         ProbePrecision(name=name, mean=mean_average_precision(one[:, seen], labels[:, seen]))
