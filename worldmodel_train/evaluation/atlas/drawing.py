@@ -71,6 +71,26 @@ def lines(curves: Mapping[str, Float[ndarray, " window"]], ylabel: str) -> bytes
     return _png(figure)
 
 
+def pushes(
+    curves: Mapping[str, Mapping[float, float]],
+    mean: Mapping[float, float],
+    band: Mapping[float, float],
+) -> bytes:
+    """Effects by strength, over the band of those that 95 % of random directions have."""
+    figure, axes = _axes()
+    strengths = [*mean]
+    low, high = ([mean[s] + sign * band[s] for s in strengths] for sign in (-1, 1))
+    axes.fill_between(strengths, low, high, color="0.85", label="95 % of random directions")
+    axes.plot(strengths, [*mean.values()], color="0.45", linewidth=1, label="their mean")
+    for number, (name, curve) in enumerate(curves.items()):
+        style = "-" if number == 0 else "--"
+        axes.plot([*curve], [*curve.values()], style, marker="o", markersize=3, label=name)
+    axes.set_xlabel("length of the edit")
+    axes.set_ylabel("change of what is read")
+    axes.legend(fontsize=7)
+    return _png(figure)
+
+
 def transition_graph(
     places: Float[ndarray, "k 2"],
     shares: Float[ndarray, "k k"],
