@@ -8,7 +8,7 @@ from torch import nn
 from worldmodel_train.probes.states import KnownState
 from worldmodel_train.types import TokenGrid
 
-FILMS, EDITED, WIDTH, PLACES = 400, 40, 16, 4
+FILMS, EDITED, WIDTH, PLACES = 400, 20, 16, 4
 STATE = 0  # the channel that holds it
 
 

@@ -22,7 +22,7 @@ def material(clips, states):
         filmed={"a toy": Filmed(films=films, trained=volume, untrained=volume)},
         own_clips=clips[:1],
         own=volume[:1],
-        effort=Effort(films=FILMS, edited=EDITED, dictionary_steps=20),
+        effort=Effort(films=FILMS, edited=EDITED, dictionary_steps=2),
     )
 
 

@@ -29,9 +29,10 @@ class Reader:
     """Reads a known state from predictions, and knows which ways it lies in the past."""
 
     state: KnownState
-    probe: Pipeline
-    numbers: tuple[int, ...]
-    """Those of the state that vary: one of a place and a speed, one for each class."""
+    weights: Float[ndarray, "c e"]
+    """Of what is predicted, for each number of the state that varies: two of a place, one of a
+    speed, one for each class."""
+    offset: Float[ndarray, " c"]
     spread: Float[ndarray, " c"]
     """Of each of them, over films and moments."""
     ways: dict[str, Float[Tensor, "c e"]]
@@ -42,7 +43,7 @@ class Reader:
 
     def read(self, future: Float[ndarray, "r s e"]) -> Float[ndarray, "r s c"]:
         """The numbers in what is predicted."""
-        return read_with(self.probe, future)[..., list(self.numbers)]
+        return future @ self.weights.T + self.offset
 
     @property
     def knows(self) -> bool:
@@ -64,7 +65,6 @@ def _reader(foresight: Foresight, state: KnownState) -> Reader | None:
     varies = before.std(axis=(0, 1)) * later.std(axis=(0, 1)) > 0
     if not varies.any():
         return None
-    numbers = tuple(np.flatnonzero(varies).tolist())
     future = foresight.future.numpy()
     probe = fit_probe(future[:fitted], later, generator)
     before_probe = fit_probe(past[:fitted], before, generator)
@@ -76,8 +76,8 @@ def _reader(foresight: Foresight, state: KnownState) -> Reader | None:
     }
     return Reader(
         state=state,
-        probe=probe,
-        numbers=numbers,
+        weights=probe_directions(probe)[varies],
+        offset=read_with(probe, np.zeros_like(future[:1, :1]))[0, 0, varies],
         spread=later.std(axis=(0, 1))[varies],
         ways={name: unit(torch.from_numpy(way[varies]).float()) for name, way in ways.items()},
         read_from_past=_score(state, before_probe, past, slice(0, seen), fitted),
