@@ -7,7 +7,7 @@ import torch
 from tests.evaluation.atlas.conftest import EDITED, WIDTH, Persists
 from worldmodel_train.evaluation.atlas.foresight import Quarters, look_ahead
 from worldmodel_train.evaluation.atlas.readers import SHIFT, WEIGHTS, readers_of
-from worldmodel_train.evaluation.atlas.steering import STRENGTHS, steer
+from worldmodel_train.evaluation.atlas.steering import ANY, MIXED, STRENGTHS, steer
 from worldmodel_train.types import TokenGrid
 
 
@@ -30,15 +30,22 @@ def test_a_push_along_a_state_moves_what_is_read_by_its_length(steered):
 def test_a_random_push_of_the_same_length_hardly_moves_it(steered):
     _, found = steered
     gain = found["shown"].gain()
-    assert gain.band < 3 / np.sqrt(4 * WIDTH) * gain.along
-    assert max(map(abs, gain.at_random)) < gain.along / 2
+    assert gain.band(ANY) < 3 / np.sqrt(4 * WIDTH) * gain.along
+    assert max(map(abs, gain.by_luck[ANY])) < gain.along / 2
+
+
+def test_a_random_mixture_of_films_moves_it_by_no_more_than_its_part_of_them(steered):
+    """All channels of a film vary alike, and all quarters show the same of them."""
+    _, found = steered
+    gain = found["shown"].gain()
+    assert 1 / np.sqrt(WIDTH) * gain.along < gain.band(MIXED) < 3 / np.sqrt(WIDTH) * gain.along
 
 
 def test_taking_a_state_out_or_swapping_it_changes_what_is_read_accordingly(steered):
     _, found = steered
     for effect in (found["shown"].removed, found["shown"].swapped):
         assert effect.along == pytest.approx(1, abs=0.15)
-        assert effect.band < 0.2
+        assert effect.band(ANY) < 0.2
 
 
 def test_what_predictions_do_not_tell_is_said_to_be_unknown(steered):

@@ -72,20 +72,18 @@ def lines(curves: Mapping[str, Float[ndarray, " window"]], ylabel: str) -> bytes
 
 
 def pushes(
-    curves: Mapping[str, Mapping[float, float]],
-    mean: Mapping[float, float],
-    band: Mapping[float, float],
+    curves: Mapping[str, Mapping[float, float]], bands: Mapping[str, Mapping[float, float]]
 ) -> bytes:
-    """Effects by strength, over the band of those that 95 % of random directions have."""
+    """Effects by strength, over bands of what is reached by luck, whichever way."""
     figure, axes = _axes()
-    strengths = [*mean]
-    low, high = ([mean[s] + sign * band[s] for s in strengths] for sign in (-1, 1))
-    axes.fill_between(strengths, low, high, color="0.85", label="95 % of random directions")
-    axes.plot(strengths, [*mean.values()], color="0.45", linewidth=1, label="their mean")
+    for number, (name, band) in enumerate(bands.items()):
+        heights = np.array([*band.values()])
+        shade = {"color": f"{0.88 - 0.16 * number}", "zorder": len(bands) - number}
+        axes.fill_between([*band], -heights, heights, label=name, **shade)
     for number, (name, curve) in enumerate(curves.items()):
-        style = "-" if number == 0 else "--"
-        axes.plot([*curve], [*curve.values()], style, marker="o", markersize=3, label=name)
-    axes.set_xlabel("length of the edit")
+        style = {"linestyle": "-" if number == 0 else "--", "zorder": 10}
+        axes.plot([*curve], [*curve.values()], marker="o", markersize=3, label=name, **style)
+    axes.set_xlabel("length of the push")
     axes.set_ylabel("change of what is read")
     axes.legend(fontsize=7)
     return _png(figure)

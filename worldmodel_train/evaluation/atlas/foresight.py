@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from worldmodel_train.cartography.interventions import random_directions, unit
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.evaluation.latents.horizons import past_and_future
 from worldmodel_train.protocols import OpenPredictor
@@ -78,6 +79,15 @@ class Foresight:
         """How far a moment is from the mean of all, root mean square."""
         past = self.past[: self.fitted].flatten(0, 1)
         return float((past - past.mean(dim=0)).square().sum(dim=1).mean().sqrt())
+
+    def mixtures(self, count: int, *, seed: int) -> Float[Tensor, "count e"]:
+        """Directions of length 1 in which films differ: sums of them, weighted at random.
+
+        The mean shift of a state that has nothing to do with films is one of these.
+        """
+        films = self.past[: self.fitted].mean(dim=1)
+        weights = random_directions(count, len(films), seed=seed)
+        return unit(weights @ (films - films.mean(dim=0)))
 
     def after(self, edited: Float[Tensor, "r t e"]) -> Float[ndarray, "r s e"]:
         """What is predicted from the films when their moments are these."""

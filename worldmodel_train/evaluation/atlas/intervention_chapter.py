@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from worldmodel_train.cartography.sparse_autoencoder import SparseAutoencoder
@@ -18,8 +17,8 @@ from worldmodel_train.evaluation.atlas.feature_steering import (
 from worldmodel_train.evaluation.atlas.films import KnownFilms
 from worldmodel_train.evaluation.atlas.foresight import Foresight, look_ahead
 from worldmodel_train.evaluation.atlas.page import Chapter, Plate
-from worldmodel_train.evaluation.atlas.readers import OTHERS, SHIFT, WEIGHTS, readers_of
-from worldmodel_train.evaluation.atlas.steering import RANDOM, Effect, Steered, steer
+from worldmodel_train.evaluation.atlas.readers import SHIFT, WEIGHTS, readers_of
+from worldmodel_train.evaluation.atlas.steering import ANY, MIXED, RANDOM, Steered, steer
 from worldmodel_train.evaluation.atlas.subject import Material
 from worldmodel_train.evaluation.task_result import Column, Measured, Row, Table, once
 from worldmodel_train.protocols import OpenPredictor
@@ -89,18 +88,18 @@ def _text(scenes: Sequence[_Scene]) -> str:
         found += f"Told but not moved so: {'; '.join(still) or 'none'}. "
     return (
         "The first half of each film is encoded, its latents are edited, and the predictor says "
-        "what follows; a linear probe of predictions, fitted on films that are not edited, then "
-        "reads the state. A push adds one direction to all tokens, another in each quarter of the "
-        "frame; length 1 is how far a moment's latents are from the mean of all. Two ways to find "
-        "the direction: the mean shift of latents with the state, and the weights of the probe "
-        "that reads it best, which also cancel what else varies. To beat: the mean shift with "
-        f"other films' states, and {RANDOM} random directions of the same length. Where a state "
-        f"is not told by predictions, what moves is the probe's noise. {found}"
+        "what follows; a linear probe of predictions, fitted on films that are not edited, reads "
+        "the state. A push adds one direction to all tokens, another in each quarter of the frame; "
+        "at length 1 as far as a moment's latents are from the mean of all. There are two ways to "
+        "find it: the mean shift of latents with the state, and the weights of the probe that "
+        "reads it best, which also cancel what else varies and so need not be how it is used. To "
+        f"beat: {RANDOM} random directions of the same length, {RANDOM} in which films differ "
+        "(mixtures of them, as a state that no film knows of would give), and the model before "
+        f"training. Where predictions do not tell a state, the probe's noise moves. {found}"
     ).strip()
 
 
 def _pushed(scene: _Scene) -> Table:
-    ways = (SHIFT, WEIGHTS, OTHERS)
     return Table(
         caption=f"Pushed, films of {scene.name}: how far what is read moves for a push of length "
         f"1, in standard deviations of the state; {len(scene.foresight.contexts)} films.",
@@ -108,21 +107,22 @@ def _pushed(scene: _Scene) -> Table:
         columns=(
             Column(name="told by the past"),
             Column(name="told by the prediction"),
-            *(Column(name=way) for way in ways),
-            Column(name="95 % of random, within ±"),
+            *(Column(name=f"pushed by {way}") for way in (SHIFT, WEIGHTS)),
+            *(Column(name=f"95 % of {kind}, below") for kind in (ANY, MIXED)),
         ),
         rows=_rows(
             scene,
             lambda one: (
                 one.reader.read_from_past,
                 one.reader.read_from_future,
-                *(one.gain(way).along for way in ways),
-                one.gain().band,
+                *(one.gain(way).along for way in (SHIFT, WEIGHTS)),
+                *(one.gain().band(kind) for kind in (ANY, MIXED)),
             ),
         ),
         remarks=(
             "Told: AUC of an event, accuracy of a class, R² of a value, as in the first table; on "
-            "the edited films, before they are edited.",
+            "the edited films, before they are edited. Not told: by at most 0.05 better than "
+            "chance.",
         ),
     )
 
@@ -133,19 +133,17 @@ def _exchanged(scene: _Scene) -> Table:
         "the way that what is read goes to the mean of all films, or to the film that gave its "
         "part.",
         corner="state",
-        columns=(
-            Column(name="taken out", unit="percent"),
-            Column(name="95 % of random, within ±", unit="percent"),
-            Column(name="swapped", unit="percent"),
-            Column(name="95 % of random, within ±", unit="percent"),
+        columns=tuple(
+            Column(name=name, unit="percent")
+            for edit in ("taken out", "swapped")
+            for name in (edit, *(f"95 % of {kind}, below" for kind in (ANY, MIXED)))
         ),
         rows=_rows(
             scene,
-            lambda one: (
-                one.removed.along,
-                one.removed.band,
-                one.swapped.along,
-                one.swapped.band,
+            lambda one: tuple(
+                share
+                for effect in (one.removed, one.swapped)
+                for share in (effect.along, effect.band(ANY), effect.band(MIXED))
             ),
         ),
     )
@@ -185,13 +183,13 @@ def _curves(one: Steered) -> bytes:
         way: dict(sorted({0.0: 0.0, **{s: effect.along for s, effect in found.items()}}.items()))
         for way, found in one.pushed.items()
     }
-    chance = dict(sorted({0.0: _NONE, **one.pushed[SHIFT]}.items()))
-    mean = {strength: float(np.mean(effect.at_random)) for strength, effect in chance.items()}
-    spread = {s: 1.96 * float(np.std(effect.at_random)) for s, effect in chance.items()}
-    return pushes(curves, mean, spread)
-
-
-_NONE = Effect(along=0.0, at_random=(0.0,))
+    bands = {
+        f"95 % of {kind}": dict(
+            sorted({0.0: 0.0, **{s: e.band(kind) for s, e in one.pushed[SHIFT].items()}}.items())
+        )
+        for kind in (MIXED, ANY)
+    }
+    return pushes(curves, bands)
 
 
 def _features(scenes: Sequence[_Scene], steps: int) -> list[Table]:

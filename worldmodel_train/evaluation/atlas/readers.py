@@ -21,7 +21,7 @@ from worldmodel_train.probes.states import (
 )
 
 _LUCK = 0.05
-SHIFT, WEIGHTS, OTHERS = "mean shift", "probe's weights", "mean shift of other films' states"
+SHIFT, WEIGHTS = "mean shift", "probe's weights"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +68,9 @@ def _reader(foresight: Foresight, state: KnownState) -> Reader | None:
     future = foresight.future.numpy()
     probe = fit_probe(future[:fitted], later, generator)
     before_probe = fit_probe(past[:fitted], before, generator)
-    mixed = before[generator.permutation(fitted)]
     ways = {
         SHIFT: mean_shifts(past[:fitted], before),
         WEIGHTS: probe_directions(before_probe),
-        OTHERS: mean_shifts(past[:fitted], mixed),
     }
     return Reader(
         state=state,

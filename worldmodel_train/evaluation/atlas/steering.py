@@ -17,12 +17,14 @@ from worldmodel_train.cartography.interventions import (
     swapped,
 )
 from worldmodel_train.evaluation.atlas.foresight import Foresight
-from worldmodel_train.evaluation.atlas.readers import OTHERS, SHIFT, WEIGHTS, Reader
+from worldmodel_train.evaluation.atlas.readers import SHIFT, WEIGHTS, Reader
 
 STRENGTHS = (-1.0, -0.5, 0.5, 1.0)
 """Lengths of pushes, as shares of how far a moment is from the mean of all."""
 RANDOM = 16
 """Directions that know nothing."""
+
+ANY, MIXED = "random directions", "random mixtures of films"
 
 Futures = list[Float[ndarray, "r s e"]]
 """What is predicted after an edit, for one direction after another."""
@@ -33,12 +35,12 @@ class Effect:
     """What an edit does, and what it does along directions that know nothing."""
 
     along: float
-    at_random: tuple[float, ...]
+    by_luck: dict[str, tuple[float, ...]]
+    """Of each kind of such directions."""
 
-    @property
-    def band(self) -> float:
-        """What 95 % of random directions stay below, whichever way."""
-        return 1.96 * float(np.sqrt(np.mean(np.square(self.at_random))))
+    def band(self, kind: str) -> float:
+        """What 95 % of them stay below, whichever way."""
+        return 1.96 * float(np.sqrt(np.mean(np.square(self.by_luck[kind]))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,29 +58,39 @@ class Steered:
     def gain(self, way: str = SHIFT) -> Effect:
         """Half of what the longest pushes to and fro differ by."""
         against, along = self.pushed[way][STRENGTHS[0]], self.pushed[way][STRENGTHS[-1]]
-        at_random = zip(against.at_random, along.at_random, strict=True)
         return Effect(
             along=(along.along - against.along) / 2,
-            at_random=tuple((high - low) / 2 for low, high in at_random),
+            by_luck={
+                kind: tuple(
+                    (high - low) / 2 for low, high in zip(found, along.by_luck[kind], strict=True)
+                )
+                for kind, found in against.by_luck.items()
+            },
         )
 
     @property
     def moves(self) -> bool:
-        """Whether it goes where it is pushed, further than along random directions."""
-        return self.gain().along > self.gain().band
+        """Whether it goes where it is pushed, further than along directions that know nothing."""
+        gain = self.gain()
+        return all(gain.along > gain.band(kind) for kind in gain.by_luck)
 
 
 def steer(foresight: Foresight, readers: Sequence[Reader]) -> list[Steered]:
     """Each state pushed, taken out and swapped, beside random directions of the same length."""
-    aimless = random_directions(RANDOM, foresight.past.shape[2], seed=0)
+    aimless = {
+        ANY: random_directions(RANDOM, foresight.past.shape[2], seed=0),
+        MIXED: foresight.mixtures(RANDOM, seed=0),
+    }
     edits = _edits(foresight)
     before = foresight.after(foresight.moments)
-    at_random = {name: _futures(foresight, edit, aimless) for name, edit in edits.items()}
+    luck = {
+        kind: {name: _futures(foresight, edit, ways) for name, edit in edits.items()}
+        for kind, ways in aimless.items()
+    }
+    tried = {SHIFT: STRENGTHS, WEIGHTS: (STRENGTHS[0], STRENGTHS[-1])}
     found = []
     for one in readers:
-        measure = _Measure(foresight, one, before, at_random, edits)
-        ends = STRENGTHS[0], STRENGTHS[-1]
-        tried = {SHIFT: STRENGTHS, WEIGHTS: ends, OTHERS: ends}
+        measure = _Measure(foresight, one, before, luck, edits)
         found.append(
             Steered(
                 reader=one,
@@ -121,13 +133,13 @@ class _Measure:
         foresight: Foresight,
         reader: Reader,
         before: Float[ndarray, "r s e"],
-        at_random: Mapping[str | float, Futures],
+        luck: Mapping[str, Mapping[str | float, Futures]],
         edits: Mapping[str | float, _Edit],
     ) -> None:
         self.read = reader.read(before)
         self._foresight = foresight
         self._reader = reader
-        self._at_random = at_random
+        self._luck = luck
         self._edits = edits
 
     def pushed(self, way: str, strength: float) -> Effect:
@@ -146,11 +158,14 @@ class _Measure:
 
     def _effect(self, way: str, edit: str | float, measure: Callable[..., float]) -> Effect:
         along = _futures(self._foresight, self._edits[edit], self._reader.ways[way])
-        numbers, chance = range(len(along)), self._at_random[edit]
-        turns = [[chance[(turn + number) % RANDOM] for number in numbers] for turn in range(RANDOM)]
         return Effect(
             along=measure(self._changes(along)),
-            at_random=tuple(measure(self._changes(turn)) for turn in turns),
+            by_luck={
+                kind: tuple(
+                    measure(self._changes(turn)) for turn in _turns(futures[edit], len(along))
+                )
+                for kind, futures in self._luck.items()
+            },
         )
 
     def _changes(self, futures: Futures) -> Float[ndarray, "r s c"]:
@@ -160,3 +175,11 @@ class _Measure:
             for number, after in enumerate(futures)
         ]
         return np.stack(changes, axis=-1)
+
+
+def _turns(futures: Futures, numbers: int) -> list[Futures]:
+    """Each number by a direction of its own, as often as there are directions."""
+    count = len(futures)
+    return [
+        [futures[(turn + number) % count] for number in range(numbers)] for turn in range(count)
+    ]

@@ -34,7 +34,7 @@ class Effort:
     """Features that are shown."""
     states: int = 12
     """Of the transition graph."""
-    edited: int = 64
+    edited: int = 48
     """Films of each scene whose first half is edited, at most a quarter of them."""
 
 
