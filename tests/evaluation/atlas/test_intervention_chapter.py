@@ -28,7 +28,10 @@ def material(clips, states):
 
 def test_states_that_predictions_tell_are_pushed_and_others_are_named_so(material):
     chapter = intervention_chapter(material)
-    assert "Pushed further than by luck: shown (a toy); high (a toy)." in chapter.text
+    assert chapter.findings == (
+        "Moves as it is pushed, further than by luck: shown (a toy), high (a toy).",
+        "Is told but does not: none.",
+    )
     pushed, exchanged, features = chapter.tables
     names = [row.name for row in pushed.rows]
     assert names[:2] == ["shown, trained", "shown, untrained"]

@@ -65,7 +65,8 @@ def intervention_chapter(material: Material) -> Chapter:
         )
     return Chapter(
         title=_TITLE,
-        text=_text(scenes),
+        text=_TEXT,
+        findings=_findings(scenes),
         tables=(
             *(table for scene in scenes for table in (_pushed(scene), _exchanged(scene))),
             *_features(scenes, material.effort.dictionary_steps),
@@ -78,25 +79,29 @@ def intervention_chapter(material: Material) -> Chapter:
     )
 
 
-def _text(scenes: Sequence[_Scene]) -> str:
-    told = [(scene.name, one) for scene in scenes for one in scene.told]
-    moved = [f"{_state(one)} ({name})" for name, one in told if one.moves]
-    still = [f"{_state(one)} ({name})" for name, one in told if not one.moves]
-    found = "No state is told by these predictions, so nothing can be said of what moves them. "
-    if told:
-        found = f"Pushed further than by luck: {'; '.join(moved) or 'none'}. "
-        found += f"Told but not moved so: {'; '.join(still) or 'none'}. "
+_TEXT = (
+    "The first half of each film is encoded, its latents are edited, and the predictor says what "
+    "follows; a linear probe of predictions, fitted on films that are not edited, reads the state. "
+    "A push adds one direction to all tokens, another in each quarter of the frame; at length 1 as "
+    "far as a moment's latents are from the mean of all. There are two ways to find it: the mean "
+    "shift of latents with the state, and the weights of the probe that reads it best, which also "
+    "cancel what else varies and so need not be how the state is used. To beat: "
+    f"{RANDOM} random directions of the same length, {RANDOM} random mixtures of films (ways in "
+    "which films differ, as the mean shift with anything would be), and the model before training. "
+    "Where predictions do not tell a state, the probe's noise moves."
+)
+
+
+def _findings(scenes: Sequence[_Scene]) -> tuple[str, ...]:
+    told = [(f"{_state(one)} ({scene.name})", one) for scene in scenes for one in scene.told]
+    if not told:
+        return ("No state is told by these predictions, so nothing can be said of what moves it.",)
+    moved = [name for name, one in told if one.moves]
+    still = [name for name, one in told if not one.moves]
     return (
-        "The first half of each film is encoded, its latents are edited, and the predictor says "
-        "what follows; a linear probe of predictions, fitted on films that are not edited, reads "
-        "the state. A push adds one direction to all tokens, another in each quarter of the frame; "
-        "at length 1 as far as a moment's latents are from the mean of all. There are two ways to "
-        "find it: the mean shift of latents with the state, and the weights of the probe that "
-        "reads it best, which also cancel what else varies and so need not be how it is used. To "
-        f"beat: {RANDOM} random directions of the same length, {RANDOM} in which films differ "
-        "(mixtures of them, as a state that no film knows of would give), and the model before "
-        f"training. Where predictions do not tell a state, the probe's noise moves. {found}"
-    ).strip()
+        f"Moves as it is pushed, further than by luck: {', '.join(moved) or 'none'}.",
+        f"Is told but does not: {', '.join(still) or 'none'}.",
+    )
 
 
 def _pushed(scene: _Scene) -> Table:
