@@ -178,6 +178,25 @@ class LatentPredictor(Encoder, Protocol):
 
 
 @runtime_checkable
+class OpenPredictor(LatentPredictor, Protocol):
+    """A `LatentPredictor` that says what it predicts from, so that this can be changed first."""
+
+    def encode_context(self, group: ClipGroup) -> Sequence[Float[Tensor, "b _ d"]]:
+        """The latents `b k d` that the predictor is given of each mask group's context."""
+        ...
+
+    def predict_from(
+        self, contexts: Sequence[Float[Tensor, "b _ d"]], group: ClipGroup
+    ) -> Sequence[Float[Tensor, "b _ _ d"]]:
+        """What it predicts from such latents, `b g m d` for each mask group.
+
+        Of the group's clips only their size matters. What `predict` gives are those of
+        `encode_context`.
+        """
+        ...
+
+
+@runtime_checkable
 class LatentRenderer(Protocol):
     """What shows the latents of a `LatentPredictor` as pixels, those that it predicts too.
 

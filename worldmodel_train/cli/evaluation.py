@@ -74,7 +74,7 @@ def eval_(
         known = ", ".join(sorted(TASKS))
         raise ValueError(f"the recipe of {run} names no task; name one by --task, of: {known}")
     if shards:
-        _require_shards(recipe)
+        require_shards(recipe)
     earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
     with terminal().status(_MEASURING):
         from worldmodel_train.cli.measure import measure_checkpoint
@@ -86,7 +86,7 @@ def eval_(
         _show(result, what.results)
 
 
-def _require_shards(recipe: "Recipe") -> None:
+def require_shards(recipe: "Recipe") -> None:
     """Raises ValueError where held-out shards are missing, before a model is built."""
     from worldmodel_train.data.shards.resolve import resolve_shards
     from worldmodel_train.data.source_config import ShardsConfig
