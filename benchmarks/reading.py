@@ -65,6 +65,7 @@ def _row(width: int, device: torch.device) -> list[str]:
         return latent_monitors(join_rows(losses.latents, losses.samples))
 
     def reading() -> object:
+        layout.watch_parts()
         return latents(), squared_gap(layout, students), layout.part_norms()
 
     def before() -> object:

@@ -19,6 +19,7 @@ METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 HEALTH = {
     "loss: falls, without jumps": ["Multiline", ["^loss$"]],
+    "online probe: rises, above pixels": ["Multiline", ["^online_probe/"]],
     "RankMe and LiDAR of the targets: stay": ["Multiline", ["monitors/target_(rankme|lidar)"]],
     "std per dimension: stays": ["Multiline", ["monitors/(target|predicted)_std"]],
     "pairwise cosine: stays below 1": ["Multiline", ["monitors/(target|predicted)_cosine"]],
