@@ -16,6 +16,7 @@ from benchmarks.device import choose_device, describe, headline
 from benchmarks.results import ResultTable, markdown, number, with_quartiles
 from benchmarks.timing import interleaved
 from benchmarks.training_step import OurStep, draw_setting, noisy_objective, run_step
+from worldmodel_train.models.attention_entropy import attention_entropies
 from worldmodel_train.probes.online import OnlineProbe, ProbedRows, cells_of
 from worldmodel_train.recipe import load_recipe
 from worldmodel_train.training.config import LogConfig, OnlineProbeConfig
@@ -36,7 +37,8 @@ def main() -> None:
     """Measures each width, and prints a table."""
     device = choose_device("cpu", threads=1)
     rows = [_row(int(width), device) for width in sys.argv[1:] or WIDTHS]
-    headings = ("width", "step, ms", "reading, ms", "of that, latents", "RankMe by SVD, before, ms",
+    headings = ("width", "step, ms", "reading, ms", "of that, latents", "attention",
+                "RankMe by SVD, before, ms",
                 f"share of the time, every {EVERY} steps", "online probe, ms",
                 f"its share, every {PROBED} steps")  # fmt: skip
     table = ResultTable(title="A reading beside a step", headings=headings, rows=rows)
@@ -68,15 +70,22 @@ def _row(width: int, device: torch.device) -> list[str]:
     def latents() -> object:
         return latent_monitors(join_rows(losses.latents, losses.samples))
 
+    batch = setting.batches[0].groups[0].clips
+
+    def entropies() -> object:
+        with evaluating(objective):
+            return attention_entropies(objective, lambda: objective.encode(batch[:2]))
+
     def reading() -> object:
         layout.watch_parts()
-        return latents(), squared_gap(layout, students), layout.part_norms()
+        gap = squared_gap(layout, students)
+        return latents(), gap, layout.part_norms(), entropies()
 
     def before() -> object:
         joined = join_rows(losses.latents, losses.samples)
         return [torch.linalg.svdvals(rows.latents.double()) for rows in joined.values()]
 
-    probe, clips = OnlineProbe(CLASSES), setting.batches[0].groups[0].clips[:1]
+    probe, clips = OnlineProbe(CLASSES), batch[:1]
 
     def look() -> None:
         with evaluating(objective):
@@ -85,7 +94,10 @@ def _row(width: int, device: torch.device) -> list[str]:
         probe.take(ProbedRows(latents=latents, pixels=cells_of(clips), labels=labels))
 
     # a step takes the gradients away, so parts have none to measure if it comes first
-    calls = {"reading": reading, "latents": latents, "before": before, "look": look}
+    calls = {
+        "reading": reading, "latents": latents, "entropies": entropies, "before": before,
+        "look": look,
+    }  # fmt: skip
     found = interleaved(calls, device, rounds=ROUNDS)
     found |= interleaved({"step": lambda: run_step(step, 1)}, device, rounds=ROUNDS)
     shares = [
@@ -94,7 +106,7 @@ def _row(width: int, device: torch.device) -> list[str]:
     ]
     shown = [
         with_quartiles(found[name].seconds.map(lambda seconds: 1e3 * seconds))
-        for name in ("step", "reading", "latents", "before", "look")
+        for name in ("step", "reading", "latents", "entropies", "before", "look")
     ]
     reading, probing = (f"{number(100 * share)} %" for share in shares)
     return [str(width), *shown[:-1], reading, shown[-1], probing]

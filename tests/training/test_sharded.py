@@ -214,6 +214,15 @@ def test_norms_of_parts_are_those_of_one_process_and_before_clipping(root, strat
         assert other[step] == pytest.approx(one[step], rel=1e-4)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_attention_is_watched_wherever_weights_lie(root, strategy):
+    """Of other clips than on one process, which has other last micro-batches."""
+    one, other = (read(root / name, "monitors") for name in ("single_8", f"{strategy}_8"))
+    for step, monitors in one.items():
+        expected = pytest.approx(monitors["attention_entropy"], abs=0.01)
+        assert other[step]["attention_entropy"] == expected
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero3"])
 def test_the_online_probe_comes_to_the_numbers_of_one_process(root, losses, strategy):
     """Latents differ by roundings, so what is summed is the same and what is named nearly is."""

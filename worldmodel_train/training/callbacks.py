@@ -10,6 +10,7 @@ from worldmodel_train.training.acting import Acting
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.saver import Saver
 from worldmodel_train.training.checkpoints.writer import CheckpointWriter
+from worldmodel_train.training.metrics.attention_watch import AttentionWatch
 from worldmodel_train.training.metrics.pictures import Pictures
 from worldmodel_train.training.metrics.probing import Probing
 from worldmodel_train.training.metrics.profile import Profiler
@@ -30,6 +31,7 @@ class RunCallbacks:
 
     profiler: Profiler | None
     probing: Probing | None
+    attention: AttentionWatch
     reporter: Reporter
     pictures: Pictures | None
     acting: Acting | None
@@ -39,11 +41,11 @@ class RunCallbacks:
     def in_order(self) -> list[Callback]:
         """Reporter and its guard before the saver: nothing is saved that the guard refused.
 
-        The profiler is first, so that a traced step ends with its computation. The probe comes
-        before the reporter, which reads it.
+        The profiler is first, so that a traced step ends with its computation. The probe and
+        the watch over attention come before the reporter, which reads them.
         """
-        watching = (self.profiler, self.probing, self.reporter, self.pictures)
-        callbacks = (*watching, self.acting, self.saver)
+        read = (self.profiler, self.probing, self.attention, self.reporter)
+        callbacks = (*read, self.pictures, self.acting, self.saver)
         return [callback for callback in callbacks if callback is not None]
 
 
@@ -69,6 +71,7 @@ def run_callbacks(
         yield RunCallbacks(
             profiler=profiler,
             probing=_probing(spec, context),
+            attention=AttentionWatch(),
             reporter=reporter,
             pictures=_pictures(spec, context, board),
             acting=None

@@ -23,6 +23,7 @@ HEALTH = {
     "RankMe and LiDAR of the targets: stay": ["Multiline", ["monitors/target_(rankme|lidar)"]],
     "std per dimension: stays": ["Multiline", ["monitors/(target|predicted)_std"]],
     "pairwise cosine: stays below 1": ["Multiline", ["monitors/(target|predicted)_cosine"]],
+    "attention's entropy: neither 0 nor stuck at 1": ["Multiline", ["monitors/attention_entropy"]],
     "teacher's distance: above 0, below 0.8": ["Multiline", ["monitors/teacher_distance"]],
     "gradient norms: no jumps": ["Multiline", ["^grad_norm"]],
     "share of time waiting for data: below 0.3": ["Multiline", ["data_wait"]],
