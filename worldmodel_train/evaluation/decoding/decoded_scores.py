@@ -134,15 +134,15 @@ def _ssim(
 ) -> dict[str, Float[Tensor, " b"]]:
     """Of each clip, the mean of its frames."""
     frames, wanted = truth.shape[1], _pictures(truth)
-    return {
-        name: structural_similarity_index_measure(
+
+    def of_clips(answer: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, " b"]:
+        of_frames = structural_similarity_index_measure(
             _pictures(answer), wanted, data_range=1.0, reduction="none"
         )
-        .unflatten(0, (-1, frames))
-        .mean(dim=1)
-        .cpu()
-        for name, answer in answers.items()
-    }
+        assert isinstance(of_frames, Tensor), "nothing but the similarity was asked for"
+        return of_frames.unflatten(0, (-1, frames)).mean(dim=1).cpu()
+
+    return {name: of_clips(answer) for name, answer in answers.items()}
 
 
 def _pictures(clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "bt c h w"]:
