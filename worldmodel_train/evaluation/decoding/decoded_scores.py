@@ -133,16 +133,17 @@ def _ssim(
     answers: Mapping[str, UInt8[Tensor, "b t h w c"]], truth: UInt8[Tensor, "b t h w c"]
 ) -> dict[str, Float[Tensor, " b"]]:
     """Of each clip, the mean of its frames."""
-    frames, wanted = truth.shape[1], _pictures(truth)
+    return {name: _ssim_of(answer, truth) for name, answer in answers.items()}
 
-    def of_clips(answer: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, " b"]:
-        of_frames = structural_similarity_index_measure(
-            _pictures(answer), wanted, data_range=1.0, reduction="none"
-        )
-        assert isinstance(of_frames, Tensor), "nothing but the similarity was asked for"
-        return of_frames.unflatten(0, (-1, frames)).mean(dim=1).cpu()
 
-    return {name: of_clips(answer) for name, answer in answers.items()}
+def _ssim_of(
+    answer: UInt8[Tensor, "b t h w c"], truth: UInt8[Tensor, "b t h w c"]
+) -> Float[Tensor, " b"]:
+    found = structural_similarity_index_measure(
+        _pictures(answer), _pictures(truth), data_range=1.0, reduction="none"
+    )
+    assert isinstance(found, Tensor), "no picture of it was asked for"
+    return found.unflatten(0, truth.shape[:2]).mean(dim=1).cpu()
 
 
 def _pictures(clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "bt c h w"]:
