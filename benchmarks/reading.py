@@ -108,8 +108,8 @@ def _row(width: int, device: torch.device) -> list[str]:
         with_quartiles(found[name].seconds.map(lambda seconds: 1e3 * seconds))
         for name in ("step", "reading", "latents", "entropies", "before", "look")
     ]
-    reading, probing = (f"{number(100 * share)} %" for share in shares)
-    return [str(width), *shown[:-1], reading, shown[-1], probing]
+    of_reading, of_look = (f"{number(100 * share)} %" for share in shares)
+    return [str(width), *shown[:-1], of_reading, shown[-1], of_look]
 
 
 if __name__ == "__main__":
