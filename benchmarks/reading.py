@@ -108,8 +108,8 @@ def _row(width: int, device: torch.device) -> list[str]:
         with_quartiles(found[name].seconds.map(lambda seconds: 1e3 * seconds))
         for name in ("step", "reading", "latents", "entropies", "before", "look")
     ]
-    readings, looks = (f"{number(100 * share)} %" for share in shares)
-    return [str(width), *shown[:-1], readings, shown[-1], looks]
+    of_reading, of_look = (f"{number(100 * share)} %" for share in shares)
+    return [str(width), *shown[:-1], of_reading, shown[-1], of_look]
 
 
 if __name__ == "__main__":

@@ -218,8 +218,8 @@ def test_norms_of_parts_are_those_of_one_process_and_before_clipping(root, strat
 def test_attention_is_watched_wherever_weights_lie(root, strategy):
     """Of other clips than on one process, which has other last micro-batches."""
     one, other = (read(root / name, "monitors") for name in ("single_8", f"{strategy}_8"))
-    for step, monitors in one.items():
-        expected = pytest.approx(monitors["attention_entropy"], abs=0.01)
+    for step in (1, 2, 3):
+        expected = pytest.approx(one[step]["attention_entropy"], abs=0.01)
         assert other[step]["attention_entropy"] == expected
 
 
