@@ -78,7 +78,7 @@ def pushes(
     figure, axes = _axes()
     for number, (name, band) in enumerate(bands.items()):
         heights = np.array([*band.values()])
-        shade = {"color": f"{0.88 - 0.16 * number}", "zorder": len(bands) - number}
+        shade = {"color": f"{0.88 - 0.16 * number}", "zorder": 1 + number}
         axes.fill_between([*band], -heights, heights, label=name, **shade)
     for number, (name, curve) in enumerate(curves.items()):
         style = {"linestyle": "-" if number == 0 else "--", "zorder": 10}
