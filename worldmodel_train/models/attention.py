@@ -66,9 +66,10 @@ class SelfAttention(nn.Module):
         asking, keys, _ = (part.transpose(1, 2).float() for part in heads)
         few = min(queries, group.tokens)
         places = torch.arange(few, device=tokens.device) * group.tokens // few
-        scores = asking[:, :, places] @ keys.transpose(2, 3) / math.sqrt(keys.shape[-1])
-        entropies = torch.special.entr(scores.softmax(dim=-1)).sum(dim=-1)
-        return entropies.mean() / math.log(max(group.tokens, 2))
+        with torch.autocast(tokens.device.type, enabled=False):  # else products are of bf16
+            scores = asking[:, :, places] @ keys.transpose(2, 3) / math.sqrt(keys.shape[-1])
+            entropies = torch.special.entr(scores.softmax(dim=-1)).sum(dim=-1)
+            return entropies.mean() / math.log(max(group.tokens, 2))
 
     def _heads(
         self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
