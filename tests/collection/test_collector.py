@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from worldmodel_train.collection.act_out import RandomPolicy
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.collection.episode_files import episode_in
+from worldmodel_train.collection.policies import RandomPolicy
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.source_config import ShardsConfig
