@@ -61,6 +61,7 @@ def test_a_folder_has_shards_an_index_and_what_it_is_of(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_killed_before_any_of_its_writes_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     whole, _ = filled(tmp_path / "whole")
     kept = []

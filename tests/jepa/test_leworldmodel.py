@@ -241,7 +241,7 @@ def test_episodes_that_do_not_fit_are_refused_before_anything_is_built(other, me
 def episodes(count, *, seed=0):
     """Short random walks, as `wmt data collect` acts them out."""
     view = View(see="pixels", size=32)
-    world = open_world("envs/two_rooms", view, {"goal_radius": 0})
+    world = open_world("envs/two_rooms", view, {"goal_radius": 0.0})
     for number in range(count):
         where = EpisodeSeed(seed=seed, number=number)
         yield act_out(world, RandomPolicy(2), where, longest=4, device=torch.device("cpu"))
