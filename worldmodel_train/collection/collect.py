@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from itertools import takewhile
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from worldmodel_train.collection.episode_files import EpisodeFiles
 from worldmodel_train.collection.made_of import INDEX, MadeOf, made_of_bytes, read_made_of
@@ -155,7 +155,7 @@ class _Filling:
         self._open.forget(first=min(self._first + waiting, self._episodes))
         return min(waiting, self._episodes - self._first)
 
-    def _metadata(self, number: int) -> dict[str, object]:
+    def _metadata(self, number: int) -> dict[str, Any]:
         """What lies beside an episode; no more than decides it, so that it is always the same."""
         kept = self._made_of.model_dump(mode="json", exclude={"version", "per_shard"})
         return kept | {"episode": number}

@@ -36,7 +36,8 @@ def open_world(
             given.setdefault("size", view.size)  # drawn at it, and not made smaller later
     try:
         env = gymnasium.make(spec, **given)
-    except (gymnasium.error.Error, ImportError) as error:
+    except (gymnasium.error.Error, ImportError, AttributeError) as error:
+        # an AttributeError is all that PyOpenGL says of a library that MUJOCO_GL names in vain
         raise WorldError(f"{name}: {error}") from None
     except (TypeError, ValueError) as error:
         raise WorldError(f"{name} with options {given}: {error}") from None
@@ -77,7 +78,7 @@ def _register(name: str) -> None:
     by_prefix = (package for prefix, package in _PACKAGES.items() if name.startswith(prefix))
     package = next(by_prefix, name.rpartition("/")[0])
     if package.isidentifier() and find_spec(package) is not None:
-        _without_a_screen()  # some open one when they are imported
+        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
         importlib.import_module(package)
 
 
@@ -85,7 +86,9 @@ def _without_a_screen() -> None:
     """Has this process draw in memory, unless its user has said where."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    os.environ.setdefault("MUJOCO_GL", "egl" if find_library("OSMesa") is None else "osmesa")
+    drawers = (name for name in ("OSMesa", "EGL") if find_library(name) is not None)
+    if drawer := next(drawers, None):  # where there is none, MuJoCo still computes
+        os.environ.setdefault("MUJOCO_GL", drawer.lower())
 
 
 def _require_pictures(world: World, name: str) -> None:
