@@ -45,6 +45,12 @@ def test_it_is_what_training_asks_for(tmp_path):
     assert isinstance(collector(tmp_path), Collector)
 
 
+def test_a_world_of_choices_is_not_for_runs_that_act():
+    message = r"data\.env=CartPole-v1 has actions Discrete\(2\); use a world whose actions are a"
+    with pytest.raises(ValueError, match=message):
+        CONFIG.model_copy(update={"env": "CartPole-v1"}).check()
+
+
 def test_episodes_come_before_the_first_step_and_every_few_after_it(tmp_path):
     made = collector(tmp_path)
     assert [step for step in range(12) if made.due(step)] == [0, 5, 10]

@@ -1,5 +1,7 @@
 """Worlds as policies meet them."""
 
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -115,3 +117,17 @@ def test_the_largest_number_is_the_choice_and_kept_as_one_of_several():
     own.reset(seed=2)
     moment = world.step(np.array([-0.5, -0.4]))
     np.testing.assert_array_equal(moment.observation, own.step(1)[0])
+
+
+def test_a_world_of_another_package_is_found_by_gymnasiums_own_way_alone(tmp_path, monkeypatch):
+    (tmp_path / "strange_worlds.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('strange_worlds/One-v0', 'gymnasium.envs.classic_control:PendulumEnv')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(WorldError, match=r"^strange_worlds/One-v0: Namespace strange_worlds not"):
+        open_world("strange_worlds/One-v0")
+    assert "strange_worlds" not in sys.modules, "a recipe's name would have run it"
+    assert open_world("strange_worlds:strange_worlds/One-v0").observation == (3,)
+    gymnasium.registry.pop("strange_worlds/One-v0")
+    sys.modules.pop("strange_worlds")

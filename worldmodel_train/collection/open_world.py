@@ -16,8 +16,15 @@ from worldmodel_train import envs
 from worldmodel_train.collection.world import View, World, WorldError
 
 _OURS = "envs/"
-_PACKAGES = {"MiniGrid-": "minigrid", "BabyAI-": "minigrid"}
-"""Packages whose worlds are not called after them."""
+_PACKAGES = {
+    "gym_pusht/": "gym_pusht",
+    "MiniGrid-": "minigrid",
+    "BabyAI-": "minigrid",
+    "ALE/": "ale_py",
+    "dm_control/": "shimmy",
+}
+"""What makes worlds known whose names begin so. These alone: the name may come from a stranger's
+recipe, and importing is running."""
 
 
 def open_world(
@@ -75,11 +82,10 @@ def _spec_of(name: str) -> EnvSpec | None:
 
 def _register(name: str) -> None:
     """Imports the package that makes a world known to gymnasium, where it is installed."""
-    by_prefix = (package for prefix, package in _PACKAGES.items() if name.startswith(prefix))
-    package = next(by_prefix, name.rpartition("/")[0])
-    if package.isidentifier() and find_spec(package) is not None:
-        os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-        importlib.import_module(package)
+    for prefix, package in _PACKAGES.items():
+        if name.startswith(prefix) and find_spec(package) is not None:
+            os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+            importlib.import_module(package)
 
 
 def _without_a_screen() -> None:
