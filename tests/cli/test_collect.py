@@ -34,10 +34,10 @@ def test_a_world_is_collected_once_and_then_there(tmp_path):
         "envs/two_rooms", tmp_path, "--episodes", 3, "--longest", 4, "--policy", "walk",
         "--size", 16, "--world", "look.disc=[0, 0, 255]", "--world", "goal_radius=0.0",
     ]  # fmt: skip
-    first = wmt(*asked, "--workers", 2)
+    first = wmt(*asked, "--workers", 1)
     assert first.exit_code == 0, first.output
     assert first.stdout == f"{tmp_path}: 3 episodes of envs/two_rooms\n"
-    again = wmt(*asked, "--workers", 1)
+    again = wmt(*asked, "--workers", 2)
     assert again.stdout == f"{tmp_path}: 3 episodes of envs/two_rooms, 3 of which were there\n"
     made_of = read_made_of(tmp_path)
     assert made_of.options == {"look": {"disc": [0, 0, 255]}, "goal_radius": 0.0}

@@ -63,23 +63,23 @@ def test_a_folder_has_shards_an_index_and_what_it_is_of(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_killed_before_any_of_its_writes_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
-    whole, _ = filled(tmp_path / "whole")
+    whole, _ = filled(tmp_path / "whole", episodes=3)
     kept = []
     for step in range(100):
         folder = tmp_path / str(step)
         if not killed(folder, step, monkeypatch):
             break
-        found, before = filled(folder)
+        found, before = filled(folder, episodes=3)
         assert found == whole, f"killed before write {step}"
         kept.append(before)
-    assert len(kept) == 1 + 5 + 3 + 5 + 1 + 1  # what it is of, episodes in and out, shards, index
+    assert len(kept) == 1 + 3 + 2 + 3 + 1 + 1  # what it is of, episodes in and out, shards, index
     assert kept == sorted(kept)
-    assert set(kept) == set(range(6))
+    assert set(kept) == set(range(4))
 
 
 def killed(folder, step, monkeypatch):
     """Whether a process that fills `folder` was killed before its write number `step`."""
-    for number in range(5):
+    for number in range(3):
         npz(number)  # nothing is acted out in the fork
     process = os.fork()
     if process == 0:
@@ -102,7 +102,7 @@ def killed(folder, step, monkeypatch):
             (module.shutil, "rmtree"),
         ):
             monkeypatch.setattr(owner, name, or_die(getattr(owner, name)))
-        collect(folder, MADE_OF, episodes=5, act_out=act_out, tell=int)
+        collect(folder, MADE_OF, episodes=3, act_out=act_out, tell=int)
         os._exit(0)
     _, status = os.waitpid(process, 0)
     return os.WIFSIGNALED(status)

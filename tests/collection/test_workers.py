@@ -14,11 +14,9 @@ ACTOR = Actor(env="Pendulum-v1", view=View(see="vector"), policy=random, seed=2,
 
 
 @pytest.mark.distributed
-def test_episodes_are_the_same_in_any_number_of_processes():
-    alone = [ACTOR.npz(number) for number in range(3, 8)]
-    for workers in (1, 2):
-        acted = in_workers(ACTOR, range(3, 8), workers=workers, timeout_s=100.0)
-        assert list(acted) == alone
+def test_episodes_of_two_processes_are_those_of_one():
+    acted = in_workers(ACTOR, range(3, 8), workers=2, timeout_s=100.0)
+    assert list(acted) == [ACTOR.npz(number) for number in range(3, 8)]
 
 
 def test_an_open_world_is_left_behind_where_an_actor_is_sent():

@@ -121,8 +121,8 @@ def test_the_largest_number_is_the_choice_and_kept_as_one_of_several():
 
 def test_a_world_of_another_package_is_found_by_gymnasiums_own_way_alone(tmp_path, monkeypatch):
     (tmp_path / "strange_worlds.py").write_text(
-        "import gymnasium\n"
-        "gymnasium.register('strange_worlds/One-v0', 'gymnasium.envs.classic_control:PendulumEnv')\n"
+        "from gymnasium import register\n"
+        "register('strange_worlds/One-v0', 'gymnasium.envs.classic_control:PendulumEnv')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(WorldError, match=r"^strange_worlds/One-v0: Namespace strange_worlds not"):
