@@ -48,7 +48,7 @@ class Odd(gymnasium.Env):
     render_mode = None
 
     def reset(self, *, seed=None, options=None):
-        return {}, {}
+        return {}, {"state": {"of": "another kind"}}
 
     def render(self):
         return np.arange(48, dtype=np.uint8).reshape(4, 4, 3)

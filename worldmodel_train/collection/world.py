@@ -88,13 +88,21 @@ class World:
 
     def _seen(self, observation: Any, told: dict[str, Any]) -> Seen:  # noqa: ANN401
         if self._view is not None and self._view.see == "pixels":
-            vector = observation if _shape_is_vector(self._env.observation_space) else None
-            state = told.get("state", vector)
-            self.state = None if state is None else np.array(state, np.float32).reshape(-1)
+            self.state = self._state(observation, told)
         if len(self.observation) == 1:
             return np.array(observation, np.float32)
         picture = self._env.render() if self._draws else observation
         return _resized(np.asarray(picture, np.uint8), self.observation)
+
+    def _state(
+        self,
+        observation: Any,  # noqa: ANN401
+        told: dict[str, Any],
+    ) -> Float32[ndarray, "s"] | None:
+        if _shape_is_vector(self._env.observation_space):
+            return np.array(observation, np.float32)
+        state = told.get("state")
+        return np.array(state, np.float32).reshape(-1) if isinstance(state, ndarray) else None
 
 
 def _resized(picture: UInt8[ndarray, "_ _ c"], shape: tuple[int, ...]) -> UInt8[ndarray, "h w c"]:
