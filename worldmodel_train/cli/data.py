@@ -1,10 +1,11 @@
-"""`wmt data`: pack videos into shards, check and look at these, keep latents of them."""
+"""`wmt data`: pack videos, check and look at shards, keep latents of them, collect episodes."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from worldmodel_train.cli.collect import collect
 from worldmodel_train.cli.latents import latents
 from worldmodel_train.cli.pack import merge, pack
 from worldmodel_train.cli.shard_commands import (
@@ -18,12 +19,13 @@ from worldmodel_train.config.printable import printable
 
 app = typer.Typer(
     name="data",
-    help="Pack videos into tar shards, check and look at a set of shards; keep latents of them.",
+    help="Pack videos into tar shards, check and look at these; keep latents; collect episodes.",
     no_args_is_help=True,
 )
 app.command()(pack)
 app.command()(merge)
 app.command()(latents)
+app.command()(collect)
 
 
 @app.command()
