@@ -20,17 +20,10 @@ from worldmodel_train.data.trajectories.episode import Episode, arrays_of, episo
 from worldmodel_train.data.trajectories.facts import EpisodeShapes
 from worldmodel_train.data.trajectories.moments import Moments, joined
 from worldmodel_train.data.trajectories.npz import BadArraysError
+from worldmodel_train.data.trajectories.verdict import BadEpisode
 
 WANTED = WantedFiles(needed=("npz",), read=("npz", VIDEO))
 _LOOKED_AT = 100  # samples that tell whether a folder holds episodes
-
-
-class BadEpisode(Exception):  # noqa: N818 - a verdict on one episode, caught where it is counted
-    """An episode that cannot be used: a short reason to count by, and the detail."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}, {detail}" if detail else reason)
-        self.reason = reason
 
 
 @dataclass
