@@ -106,10 +106,15 @@ def show(
         typer.Option(help="The PNG to write.", show_default="OUT/contact_sheet.png"),
     ] = None,
 ) -> None:
-    """Write a contact sheet: clips spread over the set, six frames of each."""
+    """Write a contact sheet: clips or episodes spread over the set, six frames of each."""
     from worldmodel_train.data.packing.contact_sheet import write_contact_sheet
+    from worldmodel_train.data.trajectories.check import holds_episodes
+    from worldmodel_train.data.trajectories.contact_sheet import write_episode_sheet
 
     target = to or out / "contact_sheet.png"
     with one_line_errors(out):
-        write_contact_sheet(out, target, clips)
+        if not (out / "index.json").is_file() and holds_episodes(out):
+            write_episode_sheet(out, target, clips)
+        else:
+            write_contact_sheet(out, target, clips)
     typer.echo(f"wrote {printable(target)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Shaped
@@ -39,6 +39,7 @@ _OF_FILES = (
 )
 
 
+@runtime_checkable
 class Column(Protocol):
     """An array, or one that is read where it is sliced."""
 
