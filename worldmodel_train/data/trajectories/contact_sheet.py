@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 
 from worldmodel_train.data.packing.contact_sheet import (
     MOMENTS,
@@ -73,12 +73,14 @@ def _pictures(sample: EncodedSample, episode: Episode) -> tuple[UInt8[np.ndarray
 
 def _filmed(video: bytes, wanted: Sequence[int]) -> tuple[UInt8[np.ndarray, "h w 3"], ...]:
     with open_video(io.BytesIO(video)) as (container, stream):
-        frames = enumerate(container.decode(stream))
         chosen = set(wanted)
-        return tuple(_small(f.to_ndarray(format="rgb24")) for n, f in frames if n in chosen)
+        frames = enumerate(container.decode(stream))
+        return tuple(
+            _small(f.to_ndarray(format="rgb24").astype(np.uint8)) for n, f in frames if n in chosen
+        )
 
 
-def _small(picture: Shaped[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+def _small(picture: UInt8[np.ndarray, "_ _ c"]) -> UInt8[np.ndarray, "h w 3"]:
     size = thumbnail(picture.shape[1], picture.shape[0])
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
     return np.broadcast_to(small[..., :3], (*size[::-1], 3)).astype(np.uint8)

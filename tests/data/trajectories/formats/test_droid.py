@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import av
 import h5py
@@ -12,6 +15,8 @@ from worldmodel_train.data.trajectories.formats.rotations import pose_changes
 from worldmodel_train.data.trajectories.verdict import BadEpisode
 
 ROWS = 9
+DROID_LIKE = Path(__file__).parents[5] / "shared/data/robot/make_droid_like.py"
+"""Writes what DROID raw 1.0.1 looks like, where a checkout has it beside it."""
 SERIALS = {"wrist": "180", "ext1": "220", "ext2": "244"}
 
 
@@ -174,3 +179,24 @@ def test_episodes_come_in_the_order_of_their_names_from_any_folder_above(tmp_pat
 def test_the_header_of_the_fixture_lies_about_the_rate(write):
     with av.open(str(write() / "recordings/MP4/244.mp4")) as container:
         assert container.streams.video[0].average_rate == 60
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DROID_LIKE.is_file(), reason="no generator of DROID's layout is there")
+def test_droid_as_it_lies_on_a_disk_is_read(tmp_path, wanted):
+    script = [sys.executable, str(DROID_LIKE), str(tmp_path), "2", "12"]
+    subprocess.run(script, check=True, capture_output=True)
+    reader = DroidFolder(root=tmp_path, arguments=wanted("droid"))
+    lengths, reasons = [], []
+    for entry in reader.entries():
+        try:
+            found = reader.read(entry.source)
+        except BadEpisode as verdict:
+            reasons.append(verdict.reason)
+        else:
+            assert len(levels(found.film)) == found.episode.length
+            assert np.abs(found.episode.actions[:, 3:6]).max() < 0.2
+            lengths.append(found.episode.length)
+    # of the second, 19 rows long, the film lacks the last frame
+    assert sorted(lengths) == [12, 18]
+    assert sorted(reasons) == ["missing_metadata", "missing_trajectory"]

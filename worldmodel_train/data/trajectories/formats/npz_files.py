@@ -1,12 +1,14 @@
 """A folder of `.npz` files: an episode each, or several by a first axis or by where they end."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped
+from numpy.lib.npyio import NpzFile
 
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.episode_arguments import EpisodeArguments
@@ -60,24 +62,35 @@ class _Arrays(Mapping[str, Shaped[np.ndarray, "..."]]):
     """The arrays of a file, each read when it is first asked for."""
 
     def __init__(self, path: Path) -> None:
-        self._file = np.load(path, allow_pickle=False)
-        if not isinstance(self._file, np.lib.npyio.NpzFile):
-            raise ValueError("is no npz")
+        self._path = path
         self._read: dict[str, Shaped[np.ndarray, "..."]] = {}
+        with _npz(path) as file:
+            self._names = tuple(file.files)
 
     def __getitem__(self, name: str) -> Shaped[np.ndarray, "..."]:
         if name not in self._read:
-            self._read[name] = self._file[name]
+            with _npz(self._path) as file:
+                self._read[name] = file[name]
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._file.files)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._file.files)
+        return len(self._names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._file.files
+        return name in self._names
+
+
+@contextmanager
+def _npz(path: Path) -> Iterator[NpzFile]:
+    with path.open("rb") as content:
+        file = np.load(content, allow_pickle=False)
+        if not isinstance(file, NpzFile):
+            raise ValueError("is no npz")
+        with file:
+            yield file
 
 
 @lru_cache(maxsize=1)

@@ -102,6 +102,9 @@ def episode_of_rows(rows: Rows, metadata: Mapping[str, Any]) -> Episode:
             kept -= 1
     if kept < 1:
         raise BadEpisode("too_short", "nothing is done in it")
+    if observations is not None and states is not None and len(observations) != len(states):
+        detail = f"{len(states)} states beside {len(observations)} observations"
+        raise BadEpisode("length_mismatch", detail)
     arrays = {
         "actions": rows.actions[:kept],
         "observations": None if observations is None else channels_last(observations),

@@ -141,7 +141,7 @@ def split_source(source: str, suffixes: Iterable[str]) -> tuple[str, str]:
 
 def in_order(names: Iterable[str]) -> list[str]:
     """By the numbers in them, so that 10 comes after 9."""
-    return sorted(names, key=lambda name: [int(n) for n in re.findall(r"\d+", name)] or [-1])
+    return sorted(names, key=lambda name: ([int(n) for n in re.findall(r"\d+", name)], name))
 
 
 @contextmanager
