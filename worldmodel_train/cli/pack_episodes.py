@@ -49,11 +49,15 @@ class EpisodeOptions:
     every: int
     resize: str | None
 
-    def given(self) -> dict[str, object]:
+    def given(self) -> Mapping[str, object]:
         """By option, those beside --format; None for what is not given."""
         every = self.every if self.every > 1 else None
-        options = {"--camera": self.camera, "--states": self.states}
-        return options | {"--every": every, "--resize": self.resize}
+        return {
+            "--camera": self.camera,
+            "--states": self.states,
+            "--every": every,
+            "--resize": self.resize,
+        }
 
     def pack_arguments(
         self, *, shard_size: int, encode: "EncodeConfig | None", fps: float | None

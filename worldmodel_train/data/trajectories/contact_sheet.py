@@ -38,9 +38,10 @@ def _row(out: Path, files: ShardSet, number: int) -> Row:
     try:
         sample = files.sample(number, _WANTED)
         episode = read_episode(sample, most_bytes=EPISODE_MB << 20)
-        pictures = _pictures(sample, episode)
     except SampleError as error:
         raise PackError(_broken(error.skip.key, error.skip.reason, out)) from error
+    try:
+        pictures = _pictures(sample, episode)
     except BadVideo as error:
         raise PackError(_broken(sample.key, str(error), out)) from error
     facts = f"{episode.length} observations", f"{episode.actions.shape[1]} numbers an action"
@@ -83,7 +84,8 @@ def _filmed(video: bytes, wanted: Sequence[int]) -> tuple[UInt8[np.ndarray, "h w
 def _small(picture: UInt8[np.ndarray, "_ _ c"]) -> UInt8[np.ndarray, "h w 3"]:
     size = thumbnail(picture.shape[1], picture.shape[0])
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
-    return np.broadcast_to(small[..., :3], (*size[::-1], 3)).astype(np.uint8)
+    shown = small[..., : 3 if small.shape[-1] >= 3 else 1]  # of two channels one, as of one
+    return np.broadcast_to(shown, (*size[::-1], 3)).astype(np.uint8)
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -26,6 +26,7 @@ CONTROL_HZ = 15.0
 """Rows and frames per second; the header of an mp4 may say 60."""
 USUAL_CAMERA = "left"
 _PATH = "_mp4_path"
+_ROBOT = "observation/robot_state"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +111,8 @@ def _states(path: Path) -> Float64[np.ndarray, "T 7"]:
     if not path.is_file():
         raise BadEpisode("missing_trajectory", f"no {path.name}")
     with reading(path), h5py.File(path, "r") as file:
-        robot = file["observation/robot_state"]
-        pose = np.asarray(robot["cartesian_position"], np.float64)
-        gripper = np.asarray(robot["gripper_position"], np.float64)
+        pose = np.asarray(file[f"{_ROBOT}/cartesian_position"], np.float64)
+        gripper = np.asarray(file[f"{_ROBOT}/gripper_position"], np.float64)
     if pose.ndim != 2 or pose.shape[1] != 6 or gripper.ndim != 1:
         raise BadEpisode("wrong_array", f"poses {pose.shape}, gripper {gripper.shape}")
     if len(pose) != len(gripper):

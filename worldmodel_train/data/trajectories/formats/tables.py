@@ -53,7 +53,7 @@ class Column(Protocol):
         """Of its numbers."""
         ...
 
-    def __getitem__(self, rows: Any) -> Any: ...  # noqa: ANN401 - as arrays are indexed
+    def __getitem__(self, rows: Any, /) -> Any: ...  # noqa: ANN401 - as arrays are indexed
 
 
 Table = Mapping[str, Column]
