@@ -1,4 +1,5 @@
 import json
+import os
 
 import cv2
 import numpy as np
@@ -94,6 +95,13 @@ def test_bad_episodes_and_those_that_are_there_twice_are_rejected_by_name(tmp_pa
     lines = (tmp_path / "out/rejects.jsonl").read_text().splitlines()
     rejected = {line["path"]: line["reason"] for line in map(json.loads, lines)}
     assert rejected == {"again.npz": "duplicate", "torn.npz": "unreadable", "nan.npz": "not_finite"}
+
+
+def test_a_name_that_no_tar_can_hold_is_rejected(tmp_path):
+    source = write(tmp_path / "in", range(1))
+    (source / "0.npz").rename(source / os.fsdecode(b"\xff.npz"))
+    report = pack(source, tmp_path / "out")
+    assert report.rejects == {"name": 1}
 
 
 class Interrupted(BaseException):

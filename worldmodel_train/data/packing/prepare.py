@@ -33,7 +33,7 @@ def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
     try:
         if job.entry.left_out is not None:
             raise BadVideo(*job.entry.left_out)
-        _require_text(job.entry)
+        require_text(job.entry)
         suffix, video = _encode(job, beat) if job.encode else _copy(job, beat)
         _require_duration(video)
         info = SampleInfo(
@@ -83,8 +83,8 @@ def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
     return suffix, probe_ends(job.scratch, beat)
 
 
-def _require_text(entry: Entry) -> None:
-    """Refuse names that neither a tar nor a json file can hold."""
+def require_text(entry: Entry) -> None:
+    """Raises BadVideo for names that neither a tar nor a json file can hold."""
     for text in (entry.source, entry.name, entry.label, *(entry.labels or ()), entry.caption):
         try:
             (text or "").encode()

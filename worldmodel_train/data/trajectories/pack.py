@@ -14,7 +14,7 @@ from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import BadVideo
 from worldmodel_train.data.packing.journal import PackArguments, only_writer
-from worldmodel_train.data.packing.prepare import file_sha256
+from worldmodel_train.data.packing.prepare import file_sha256, require_text
 from worldmodel_train.data.packing.prepared import Prepared, Rejected
 from worldmodel_train.data.packing.probe import Beat
 from worldmodel_train.data.packing.progress import PackProgress
@@ -67,6 +67,7 @@ def prepare_episode(job: EpisodeJob, beat: Beat) -> Prepared | Rejected:
     try:
         if job.entry.left_out is not None:
             raise BadEpisode(*job.entry.left_out)
+        require_text(job.entry)
         recording = job.reader.read(job.entry.source)
         beat()
         size = _size(job.arguments)
@@ -78,7 +79,7 @@ def prepare_episode(job: EpisodeJob, beat: Beat) -> Prepared | Rejected:
             files = {".mp4": film, **files}
         _require_readable(files)
         said = {**recording.episode.metadata, "observations": recording.episode.length}
-        files[".json"] = (json.dumps(said, ensure_ascii=False) + "\n").encode()
+        files[".json"] = (json.dumps(said) + "\n").encode()
         return Prepared(files=files, content=_content(files, beat), seconds=_seconds(recording))
     except (BadEpisode, BadArraysError, BadVideo) as verdict:
         film.unlink(missing_ok=True)

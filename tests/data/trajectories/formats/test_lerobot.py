@@ -160,6 +160,16 @@ def test_a_stretch_that_leaves_the_video_is_a_verdict(v3, wanted):
         shown(read(v3, wanted("lerobot"), 2))
 
 
+@pytest.mark.parametrize("stop", [float("nan"), float("inf"), -1.0])
+def test_a_stretch_that_is_none_is_a_verdict(v3, wanted, stop):
+    write_rows(
+        v3 / "meta/episodes/chunk-000/file-000.parquet",
+        listed_v3([(0.0, stop), (0.0, 0.7), (0.7, 1.1)]),
+    )
+    with pytest.raises(BadEpisode, match=r"timestamps, from 0 s to"):
+        read(v3, wanted("lerobot"), 0)
+
+
 def test_a_stretch_of_another_length_is_a_verdict(v3, wanted):
     write_rows(
         v3 / "meta/episodes/chunk-000/file-000.parquet",
@@ -254,6 +264,7 @@ def test_of_several_cameras_one_must_be_named_shortly_or_in_full(v2, wanted):
         ({"data_path": "../../{episode_index}"}, "is a path out of the dataset"),
         ({"data_path": "{nothing}"}, "is no LeRobot dataset: KeyError 'nothing'"),
         ({"fps": 0}, "fps 0; a rate above 0"),
+        ({"chunks_size": 0}, "is no LeRobot dataset: ZeroDivisionError"),
         ({"features": {TOP: {"dtype": "video"}}}, "has no action; there are observation"),
     ],
 )

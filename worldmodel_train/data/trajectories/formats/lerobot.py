@@ -124,6 +124,8 @@ def _film(stretch: Stretch, listed: Listed, meta: Meta) -> Film:
     if stretch.end_s is None:
         frames = probe_ends(stretch.path, lambda: None).frames
     else:
+        if not 0 <= stretch.start_s < stretch.end_s < float("inf"):
+            raise BadEpisode("timestamps", f"from {stretch.start_s:g} s to {stretch.end_s:g} s")
         frames = round((stretch.end_s - stretch.start_s) * meta.fps)
     if frames != listed.length:
         raise BadEpisode("length_mismatch", f"{frames} frames beside {listed.length} rows")

@@ -68,7 +68,7 @@ def read_meta(root: Path) -> Meta:
         else:
             raise PackError(f"{root / INFO}: codebase_version {version}; v2.x and v3.x are read")
         fps = float(info["fps"])
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         if isinstance(error, PackError):
             raise
         raise PackError(f"{root}: is no LeRobot dataset: {type(error).__name__} {error}") from error
