@@ -44,7 +44,8 @@ def test_pack_check_and_show_work_one_after_the_other(tmp_path, folder):
     [
         (["--format", "rlds"], "--format rlds: not a format; use droid, lerobot, hdf5, npz"),
         (["--format", "npz", "--resize", "0x4"], "--resize 0x4: not a size; write 256 or 180x320"),
-        (["--format", "npz", "--part", "1/2"], "--part: goes with videos, not with --format npz"),
+        (["--format", "npz", "--part", "3/2"], "--part 3/2: write 1/16 for the first of 16 parts"),
+        (["--format", "npz", "--list", "ssv2"], "--list: goes with videos, not with --format npz"),
         (["--format", "npz", "--preset", "fast"], "--preset: goes with videos"),
         (["--format", "npz", "--images"], "--images: goes with videos"),
         (["--camera", "left"], "--camera: goes with episodes; name their format by --format"),

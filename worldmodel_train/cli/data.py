@@ -68,8 +68,8 @@ def check(
 ) -> None:
     """Verify shards against index.json: sizes, hashes, counts, json, and that videos open.
 
-    Of episodes (KEY.npz) there is no index.json: each is read, and compared with the first good
-    one. Ends with status 1 and the reasons when something is wrong.
+    Of episodes (KEY.npz) each is read, and compared with the first good one. Ends
+    with status 1 and the reasons when something is wrong.
     """
     from rich.console import Console
 
@@ -81,7 +81,7 @@ def check(
 
     probe = probe_all if decode else probe_ends
     with one_line_errors(out):
-        if not (out / "index.json").is_file() and holds_episodes(out):
+        if holds_episodes(out):
             report = check_episodes(out, probe, workers=workers, timeout_s=timeout)
             table, lines = episodes_table(report, out), scale_lines(report)
         else:
@@ -113,7 +113,7 @@ def show(
 
     target = to or out / "contact_sheet.png"
     with one_line_errors(out):
-        if not (out / "index.json").is_file() and holds_episodes(out):
+        if holds_episodes(out):
             write_episode_sheet(out, target, clips)
         else:
             write_contact_sheet(out, target, clips)

@@ -135,12 +135,14 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             format=episodes, camera=camera, states=states, every=every, resize=resize
         )
         if episodes is not None:
-            of_videos = {"--list": published, "--window": window, "--part": part, "--root": root}
+            of_videos = {"--list": published, "--window": window, "--root": root}
             of_videos |= {"--preset": preset, "--images": images or None}
             refuse(of_videos, f"goes with videos, not with --format {episodes}")
             size = _bytes(shard_size)
             arguments = recorded.pack_arguments(shard_size=size, encode=encode, fps=fps)
-            pack_and_describe(source, out, arguments, workers=workers, timeout_s=timeout)
+            pack_and_describe(
+                Path(source), out, arguments, part=part, workers=workers, timeout_s=timeout
+            )
             return
         refuse(recorded.given(), "goes with episodes; name their format by --format")
         arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)

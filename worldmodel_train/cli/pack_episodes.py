@@ -1,7 +1,7 @@
 """`wmt data pack --format`: recorded episodes into shards of episodes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -105,26 +105,51 @@ def _sides(resize: str) -> tuple[int, int]:
 
 
 def pack_and_describe(
-    source: str, out: Path, arguments: "PackArguments", *, workers: int, timeout_s: float
+    source: Path,
+    out: Path,
+    arguments: "PackArguments",
+    *,
+    part: str | None,
+    workers: int,
+    timeout_s: float,
 ) -> None:
-    """Pack, then print what `wmt data check` prints; ends with status 1 without an episode."""
+    """Pack, then print what `wmt data check` prints; ends with status 1 without an episode.
+
+    Of a part only what was packed and rejected is printed.
+    """
+    from rich.console import Console
+
+    from worldmodel_train.data.packing.parts import Part, begin_part
+    from worldmodel_train.data.packing.progress import PackProgress
+    from worldmodel_train.data.packing.summary import pack_lines
+    from worldmodel_train.data.trajectories.pack import find_recordings, pack_episodes
+
+    assert arguments.episodes is not None, "how episodes are read"
+    recordings, folder = find_recordings(source, arguments.episodes), out
+    if part is not None:
+        folder, entries = begin_part(Part.parse(part), recordings.entries, out)
+        recordings = replace(recordings, entries=entries)
+    progress = PackProgress(Console(stderr=True), noun="episodes")
+    report = pack_episodes(
+        recordings, folder, arguments, workers=workers, timeout_s=timeout_s, progress=progress
+    )
+    for line in pack_lines(report, folder):
+        typer.echo(printable(line, LONGEST_LINE))
+    if part is not None:
+        return
+    if not report.index.samples:
+        raise typer.Exit(1)
+    _describe(out, workers=workers, timeout_s=timeout_s)
+
+
+def _describe(out: Path, *, workers: int, timeout_s: float) -> None:
+    """Print what `wmt data check` prints."""
     from rich.console import Console
 
     from worldmodel_train.data.packing.probe import probe_ends
-    from worldmodel_train.data.packing.progress import PackProgress
-    from worldmodel_train.data.packing.summary import pack_lines
     from worldmodel_train.data.trajectories.check import check_episodes
-    from worldmodel_train.data.trajectories.pack import pack_episodes
     from worldmodel_train.data.trajectories.summary import episodes_table, scale_lines
 
-    progress = PackProgress(Console(stderr=True), noun="episodes")
-    report = pack_episodes(
-        Path(source), out, arguments, workers=workers, timeout_s=timeout_s, progress=progress
-    )
-    for line in pack_lines(report, out):
-        typer.echo(printable(line, LONGEST_LINE))
-    if not report.index.samples:
-        raise typer.Exit(1)
     checked = check_episodes(out, probe_ends, workers=workers, timeout_s=timeout_s)
     Console().print(episodes_table(checked, out))
     for line in scale_lines(checked):

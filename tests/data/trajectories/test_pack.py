@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -11,13 +12,15 @@ from worldmodel_train.data.packing.chapters import Packing
 from worldmodel_train.data.packing.episode_arguments import EpisodeArguments
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import PackArguments
+from worldmodel_train.data.packing.parts import Part, begin_part, merge_parts
 from worldmodel_train.data.packing.progress import PackProgress
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.wanted_files import EPISODES
+from worldmodel_train.data.trajectories.check import holds_episodes
 from worldmodel_train.data.trajectories.contact_sheet import write_episode_sheet
 from worldmodel_train.data.trajectories.episode import read_episode
 from worldmodel_train.data.trajectories.formats.open import open_reader
-from worldmodel_train.data.trajectories.pack import pack_episodes
+from worldmodel_train.data.trajectories.pack import find_recordings, pack_episodes
 
 ROWS = 5
 
@@ -46,11 +49,16 @@ def _no_workers(monkeypatch):
     monkeypatch.setattr(chapters, "WorkerPool", InThisProcess)
 
 
-def pack(source, out, shard_size=1_000_000, **wanted):
+def pack(source, out, shard_size=1_000_000, part=None, **wanted):
     episodes = EpisodeArguments.model_validate({"format": "npz"} | wanted)
+    recordings = find_recordings(source, episodes)
+    folder = out
+    if part is not None:
+        folder, entries = begin_part(Part.parse(part), recordings.entries, out)
+        recordings = replace(recordings, entries=entries)
     return pack_episodes(
-        source,
-        out,
+        recordings,
+        folder,
         PackArguments(shard_size=shard_size, episodes=episodes),
         workers=1,
         timeout_s=30.0,
@@ -82,7 +90,31 @@ def test_what_is_packed_is_read_as_episodes(tmp_path):
     last = list(found.values())[-1]
     assert last.observations[:, 0, 0, 0].tolist() == [20, 21, 22, 23, 24]
     assert last.actions.tolist() == [[2, 2]] * (ROWS - 1)
-    assert not (tmp_path / "out/index.json").exists(), "that says what videos are there"
+    assert holds_episodes(tmp_path / "out")
+
+
+def test_parts_that_are_merged_are_the_whole(tmp_path):
+    source, out = write(tmp_path / "in", range(5)), tmp_path / "out"
+    for number in (1, 2):
+        pack(source, out, part=f"{number}/2")
+    report = merge_parts(out)
+    assert (report.index.samples, report.twice) == (5, 0)
+    pack(source, tmp_path / "whole")
+    whole = episodes(tmp_path / "whole")
+    merged = episodes(out)
+    assert list(merged) == list(whole)
+    for key, episode in merged.items():
+        np.testing.assert_array_equal(episode.observations, whole[key].observations)
+    assert holds_episodes(out)
+
+
+def test_episodes_of_one_file_are_told_apart_by_their_keys(tmp_path):
+    (tmp_path / "in").mkdir()
+    actions = np.arange(8, dtype=np.float32).reshape(2, 4, 1)
+    np.savez(tmp_path / "in/push.npz", observations=np.zeros((2, 4, 3)), actions=actions)
+    pack(tmp_path / "in", tmp_path / "out")
+    keys = [key.rsplit("-", 1)[0] for key in episodes(tmp_path / "out")]
+    assert keys == ["push_000000", "push_000001"]
 
 
 def test_bad_episodes_and_those_that_are_there_twice_are_rejected_by_name(tmp_path):

@@ -232,5 +232,11 @@ class Packing:
         write_atomically(self._out / "rejects.jsonl", "".join(lines).encode())
 
 
+def write_index_json(out: Path, index: Index) -> None:
+    """Write `index.json`, which comes last and marks a set as complete."""
+    content = json.dumps(index.model_dump(), indent=1) + "\n"
+    write_atomically(out / "index.json", content.encode())
+
+
 def _line(reject: Reject) -> str:
     return json.dumps(reject.model_dump(), ensure_ascii=False) + "\n"

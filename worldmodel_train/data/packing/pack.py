@@ -1,12 +1,15 @@
 """Videos -> shards, index and rejects: what `wmt data pack` runs."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from worldmodel_train.data.atomic_file import write_atomically
-from worldmodel_train.data.packing.chapters import PackReport, Work, pack_entries
+from worldmodel_train.data.packing.chapters import (
+    PackReport,
+    Work,
+    pack_entries,
+    write_index_json,
+)
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
@@ -37,8 +40,7 @@ def pack(
     )
     with only_writer(out):
         report = pack_entries(entries, out, arguments, work, progress)
-        content = json.dumps(report.index.model_dump(), indent=1) + "\n"
-        write_atomically(out / "index.json", content.encode())
+        write_index_json(out, report.index)
     return report
 
 

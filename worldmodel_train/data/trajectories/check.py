@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from worldmodel_train.data.packing.check import read_index
 from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.pool import Lost, in_processes
 from worldmodel_train.data.packing.probe import Beat, Probe
@@ -92,7 +93,12 @@ class ShardOfEpisodes:
 
 
 def holds_episodes(folder: Path) -> bool:
-    """Whether there is an episode among the first samples of a folder's shards."""
+    """Whether a set is of episodes: as its `index.json` says, or its first samples where none is.
+
+    Raises PackError where `index.json` is damaged.
+    """
+    if (folder / "index.json").is_file():
+        return read_index(folder).arguments.episodes is not None
     for path in _shards(folder):
         try:
             with open_shard(path) as file:

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from worldmodel_train.data.packing.chapters import PackReport, Work, pack_entries
+from worldmodel_train.data.packing.chapters import (
+    PackReport,
+    Work,
+    pack_entries,
+    write_index_json,
+)
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
+from worldmodel_train.data.packing.episode_arguments import EpisodeArguments
 from worldmodel_train.data.packing.errors import BadVideo
 from worldmodel_train.data.packing.journal import PackArguments, only_writer
 from worldmodel_train.data.packing.prepare import file_sha256, require_text
@@ -39,8 +45,22 @@ class EpisodeJob:
     scratch: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Recordings:
+    """Episodes to pack, and who reads them."""
+
+    reader: EpisodeReader
+    entries: Sequence[Entry]
+
+
+def find_recordings(root: Path, arguments: EpisodeArguments) -> Recordings:
+    """All episodes of a folder; PackError where it is none of the format."""
+    reader = open_reader(root, arguments)
+    return Recordings(reader=reader, entries=reader.entries())
+
+
 def pack_episodes(
-    root: Path,
+    recordings: Recordings,
     out: Path,
     arguments: PackArguments,
     *,
@@ -48,17 +68,17 @@ def pack_episodes(
     timeout_s: float,
     progress: PackProgress,
 ) -> PackReport:
-    """Pack the episodes of a folder into `out`, going on where the same command stopped."""
-    assert arguments.episodes is not None, "how episodes are read"
-    reader = open_reader(root, arguments.episodes)
+    """Pack episodes into `out`, going on where an earlier run of the same command stopped."""
     work = Work(
         task=prepare_episode,
-        payload=partial(_job, reader, arguments),
+        payload=partial(_job, recordings.reader, arguments),
         workers=workers,
         timeout_s=timeout_s,
     )
     with only_writer(out):
-        return pack_entries(reader.entries(), out, arguments, work, progress)
+        report = pack_entries(recordings.entries, out, arguments, work, progress)
+        write_index_json(out, report.index)
+    return report
 
 
 def prepare_episode(job: EpisodeJob, beat: Beat) -> Prepared | Rejected:

@@ -127,8 +127,11 @@ def table_entries(root: Path, path: Path, parts: Sequence[str] | BadEpisode) -> 
         yield Entry(source=name, path=Path(name), left_out=verdict)
         return
     for part in parts:
-        source = f"{name}#{part}" if part else name
-        yield Entry(source=source, path=Path(source))
+        if not part:
+            yield Entry(source=name, path=Path(name))
+            continue
+        source = f"{name}#{part}"
+        yield Entry(source=source, path=Path(source), name=f"{path.stem} {part}")
 
 
 def split_source(source: str, suffixes: Iterable[str]) -> tuple[str, str]:
