@@ -70,8 +70,8 @@ def check(
 ) -> None:
     """Verify shards against index.json: sizes, hashes, counts, json, and that videos open.
 
-    Of episodes (KEY.npz) there is no index.json: each is read, and compared with the first good
-    one. Ends with status 1 and the reasons when something is wrong.
+    Of episodes (KEY.npz) each is read, and compared with the first good one. Ends
+    with status 1 and the reasons when something is wrong.
     """
     from rich.console import Console
 
@@ -83,7 +83,7 @@ def check(
 
     probe = probe_all if decode else probe_ends
     with one_line_errors(out):
-        if not (out / "index.json").is_file() and holds_episodes(out):
+        if holds_episodes(out):
             report = check_episodes(out, probe, workers=workers, timeout_s=timeout)
             table, lines = episodes_table(report, out), scale_lines(report)
         else:
@@ -108,10 +108,15 @@ def show(
         typer.Option(help="The PNG to write.", show_default="OUT/contact_sheet.png"),
     ] = None,
 ) -> None:
-    """Write a contact sheet: clips spread over the set, six frames of each."""
+    """Write a contact sheet: clips or episodes spread over the set, six frames of each."""
     from worldmodel_train.data.packing.contact_sheet import write_contact_sheet
+    from worldmodel_train.data.trajectories.check import holds_episodes
+    from worldmodel_train.data.trajectories.contact_sheet import write_episode_sheet
 
     target = to or out / "contact_sheet.png"
     with one_line_errors(out):
-        write_contact_sheet(out, target, clips)
+        if holds_episodes(out):
+            write_episode_sheet(out, target, clips)
+        else:
+            write_contact_sheet(out, target, clips)
     typer.echo(f"wrote {printable(target)}")
