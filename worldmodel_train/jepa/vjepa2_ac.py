@@ -182,8 +182,8 @@ class VJepa2Ac(nn.Module):
     ) -> Float[Tensor, "b r n d"]:
         """The next few frames after the first one, each from those predicted before it.
 
-        `first` is the prediction of the first of them. Gradients go through all. As released,
-        poses are the true ones, and the error of `first` counts once more.
+        `first` is the prediction of the first of them. Gradients go through all. As released, poses
+        are the true ones, and the error of `first` counts once more; the paper counts the last's.
         """
         latents = torch.cat((seen.latents[:, :1], first), dim=1)
         for step in range(2, self.steps_rolled_out + 1):
@@ -209,7 +209,9 @@ class VJepa2Ac(nn.Module):
                 "observations"
             )
         latents, grid = self.frames(observations[:, -self.history :])
-        return SeenFrames(latents, actions, states, grid).last(latents.shape[1])
+        kept = latents.shape[1]
+        between = actions[:, actions.shape[1] + 1 - kept :]
+        return SeenFrames(latents, between, states[:, -kept:], grid)
 
     def step(self, belief: SeenFrames, action: Float[Tensor, "b 7"]) -> SeenFrames:
         """The belief after one change of the pose."""
