@@ -6,6 +6,7 @@ pose of the gripper in each frame and how it changes to the next, and predicts t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -65,7 +66,7 @@ class Config(StrictConfig):
     def tiny(cls) -> "Config":
         """A model that trains in moments on a CPU, for tests."""
         return cls(
-            encoder=PartConfig(checkpoint="a tiny V-JEPA", part="target_encoder"),
+            encoder=PartConfig(checkpoint=Path("a tiny V-JEPA"), part="target_encoder"),
             predictor=FrameCausalPredictorConfig(width=32, depth=2, heads=2),
             history=3,
         )
@@ -127,6 +128,14 @@ class SeenFrames:
     def __len__(self) -> int:
         """The batch."""
         return len(self.latents)
+
+    def repeated(self, times: int) -> "SeenFrames":
+        """Each so many times in a row."""
+        latents, actions, states = (
+            repeat(part, "b ... -> (b s) ...", s=times)
+            for part in (self.latents, self.actions, self.states)
+        )
+        return SeenFrames(latents, actions, states, self.grid)
 
     def last(self, frames: int) -> "SeenFrames":
         """At most so many of them, the last ones."""
@@ -230,13 +239,7 @@ class VJepa2Ac(nn.Module):
     ) -> Float[Tensor, "b s h d"]:
         """The latents after each action, those of all tokens behind each other."""
         candidates = actions.shape[1]
-        now = SeenFrames(
-            *(
-                repeat(part, "b ... -> (b s) ...", s=candidates)
-                for part in (belief.latents, belief.actions, belief.states)
-            ),
-            belief.grid,
-        )
+        now = belief.repeated(candidates)
         latents = []
         for action in rearrange(actions, "b s h a -> h (b s) a"):
             now = self.step(now, action)

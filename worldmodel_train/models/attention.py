@@ -91,8 +91,9 @@ def _tables(groups: Sequence[AttentionGroup]) -> list[Rotation] | None:
 def _gather(
     heads: Sequence[Float[Tensor, "rows tokens h e"]], group: AttentionGroup
 ) -> Float[Tensor, "rows tokens d"]:
+    queries, keys, values = heads
     if group.frame_tokens is not None:
-        return frame_causal_attention(*heads, group.frame_tokens).flatten(2)
+        return frame_causal_attention(queries, keys, values, group.frame_tokens).flatten(2)
     queries, keys, values = (part.transpose(1, 2) for part in heads)
     gathered = attention(queries, keys, values, group.valid, one_length=group.one_length)
     return rearrange(gathered, "b h n e -> b n (h e)")
