@@ -173,6 +173,7 @@ def test_a_rollout_is_its_steps_for_each_candidate(model, content):
     for step in range(4):
         now = model.step(now, actions[:, 3, step])
         torch.testing.assert_close(rolled[:, 3, step], now.latents[:, -1].flatten(1))
+        torch.testing.assert_close(rolled[:, 3, step], model.latent(now))
     alone = first_frames(model, Trajectories(
         observations=content.observations[[2]], actions=content.actions[[2]],
         states=content.states[[2]]), 2)  # fmt: skip

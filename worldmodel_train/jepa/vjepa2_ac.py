@@ -222,6 +222,10 @@ class VJepa2Ac(nn.Module):
         between = actions[:, actions.shape[1] + 1 - kept :]
         return SeenFrames(latents, between, states[:, -kept:], grid)
 
+    def latent(self, belief: SeenFrames) -> Float[Tensor, "b d"]:
+        """That of the last frame, as `rollout` has them; a goal is one."""
+        return belief.latents[:, -1].flatten(1)
+
     def step(self, belief: SeenFrames, action: Float[Tensor, "b 7"]) -> SeenFrames:
         """The belief after one change of the pose."""
         actions = torch.cat((belief.actions, action[:, None]), dim=1)
@@ -243,8 +247,8 @@ class VJepa2Ac(nn.Module):
         latents = []
         for action in rearrange(actions, "b s h a -> h (b s) a"):
             now = self.step(now, action)
-            latents.append(now.latents[:, -1])
-        return rearrange(torch.stack(latents), "h (b s) n d -> b s h (n d)", s=candidates)
+            latents.append(self.latent(now))
+        return rearrange(torch.stack(latents), "h (b s) d -> b s h d", s=candidates)
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """Nothing follows."""
