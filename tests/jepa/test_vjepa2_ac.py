@@ -7,9 +7,6 @@ import torch
 from torch.nn import functional
 
 from tests.contracts.methods import METHODS
-from worldmodel_train.cli.measure import last_of, measure_checkpoint
-from worldmodel_train.cli.objectives import build_objective, trained_objective
-from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.facts import DataFacts, EpisodeFacts
 from worldmodel_train.jepa.vjepa2_ac import Config, SeenFrames
 from worldmodel_train.models.frozen import FrozenPart, HasFrozen
@@ -17,11 +14,6 @@ from worldmodel_train.models.robot_pose import pose_changes
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.cem import Config as CemConfig
 from worldmodel_train.protocols import LatentDynamics, Objective
-from worldmodel_train.recipe import load_recipe, resolved_yaml
-from worldmodel_train.training.checkpoints.folder import CheckpointFolder
-from worldmodel_train.training.checkpoints.imported import save_imported
-from worldmodel_train.training.checkpoints.reader import read_weights
-from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import Trajectories
 
 TINY = Config.tiny()
@@ -267,35 +259,3 @@ def test_episodes_that_do_not_fit_are_refused_before_anything_is_built(other, me
         return
     with pytest.raises(ValueError, match=message):
         build(data=told)
-
-
-@pytest.mark.slow
-def test_its_recipe_learns_from_real_frames_is_resumed_exactly_and_measured(tmp_path):
-    jepa = load_recipe("demo", ["method.encoder.size={width: 48, depth: 1, heads: 2}"])
-    torch.manual_seed(0)
-    state = build_objective(jepa).state_dict()
-    save_imported(CheckpointFolder(tmp_path / "jepa"), state, resolved_yaml(jepa))
-    small = (
-        f"method.encoder.checkpoint={tmp_path / 'jepa'}", "train.micro_batch=4",
-        "method.predictor={width: 48, depth: 1, heads: 2}", "train.global_batch=4",
-        "optim.lr={name: constant, value: 1e-3}", "data.loader.workers=0",
-        "checkpoint.every_steps=2", "log.every_steps=1",
-    )  # fmt: skip
-
-    def pretrained(folder, steps):
-        more = (f"train.steps={steps}", f"run_dir={tmp_path / folder}")
-        recipe = load_recipe("vjepa2_ac_bridge_tiny", (*small, *more))
-        return recipe, pretrain(pretrain_parts(recipe, "auto"))
-
-    recipe, whole = pretrained("whole", 4)
-    pretrained("resumed", 2)
-    _, resumed = pretrained("resumed", 4)
-    one, other = (read_weights(result.checkpoint) for result in (whole, resumed))
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert isinstance(trained_objective(whole.checkpoint), LatentDynamics)
-    last = last_of(recipe, recipe.run_path)
-    (found,) = measure_checkpoint(recipe, recipe.evaluation, last, None).measurements
-    assert {number.name.split()[0] for number in found.result.numbers} == {
-        "loss", "teacher_forced", "rolled_out", "copied",
-    }  # fmt: skip
-    assert found.result.measured_on.startswith("5 held-out samples")
