@@ -1,8 +1,8 @@
 """Poses of a gripper, and how they change (V-JEPA 2-AC, arXiv 2506.09985).
 
 A pose has seven numbers: place, angles about the fixed axes x, y and z (turned in this order, in
-radians), and how far the gripper is closed (or open), from 0 to 1. A change has seven: how far it is
-moved, the angles of the turn that is done after the old one, and how much the gripper closes.
+radians), and how far the gripper is closed, or open, from 0 to 1. A change has seven: how far it
+is moved, the angles of the turn that is done after the old one, and how much the gripper's changes.
 """
 
 import torch
