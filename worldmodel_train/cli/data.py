@@ -1,4 +1,4 @@
-"""`wmt data`: pack videos into shards, check and look at these, keep latents of them."""
+"""`wmt data`: pack videos or episodes into shards, check and look at these, keep latents."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ from worldmodel_train.config.printable import printable
 
 app = typer.Typer(
     name="data",
-    help="Pack videos into tar shards, check and look at a set of shards; keep latents of them.",
+    help="Pack videos or episodes into tar shards, check and look at these; keep latents of them.",
     no_args_is_help=True,
 )
 app.command()(pack)
