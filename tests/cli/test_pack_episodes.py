@@ -48,6 +48,11 @@ def test_pack_check_and_show_work_one_after_the_other(tmp_path, folder):
         (["--format", "npz", "--list", "ssv2"], "--list: goes with videos, not with --format npz"),
         (["--format", "npz", "--preset", "fast"], "--preset: goes with videos"),
         (["--format", "npz", "--images"], "--images: goes with videos"),
+        (["--format", "npz", "--crf", "20"], "--crf: re-encodes videos, and npz has none"),
+        (
+            ["--format", "droid", "--resize", "64", "--short-side", "64"],
+            "--short-side: another size than --resize; leave one of them out",
+        ),
         (["--camera", "left"], "--camera: goes with episodes; name their format by --format"),
         (["--every", "2"], "--every: goes with episodes"),
         (["--resize", "64"], "--resize: goes with episodes"),
