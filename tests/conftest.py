@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pygame  # noqa: F401  # after decord, whose libraries hide its own, it reads no pictures
 import pytest
 import torch
 from jaxtyping import install_import_hook

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """`wmt data`: pack videos, check and look at shards, keep latents of them, collect episodes."""
+=======
+"""`wmt data`: pack videos or episodes into shards, check and look at these, keep latents."""
+>>>>>>> packing12
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +23,11 @@ from worldmodel_train.config.printable import printable
 
 app = typer.Typer(
     name="data",
+<<<<<<< HEAD
     help="Pack videos into tar shards, check and look at these; keep latents; collect episodes.",
+=======
+    help="Pack videos or episodes into tar shards, check and look at these; keep latents of them.",
+>>>>>>> packing12
     no_args_is_help=True,
 )
 app.command()(pack)

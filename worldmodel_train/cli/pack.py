@@ -138,6 +138,8 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             of_videos = {"--list": published, "--window": window, "--root": root}
             of_videos |= {"--preset": preset, "--images": images or None}
             refuse(of_videos, f"goes with videos, not with --format {episodes}")
+            of_films = {"--short-side": short_side, "--gop": gop, "--codec": codec, "--crf": crf}
+            recorded.refuse_unused(of_films)
             size = _bytes(shard_size)
             arguments = recorded.pack_arguments(shard_size=size, encode=encode, fps=fps)
             pack_and_describe(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from worldmodel_train.data.packing.encode import EncodeConfig
     from worldmodel_train.data.packing.journal import PackArguments
 
+_WITHOUT_FILMS = ("hdf5", "npz")
+
 FormatOption = Annotated[
     str | None,
     typer.Option(
@@ -58,6 +60,14 @@ class EpisodeOptions:
             "--every": every,
             "--resize": self.resize,
         }
+
+    def refuse_unused(self, of_films: Mapping[str, object]) -> None:
+        """Raises PackError where an option of how films are encoded would change nothing."""
+        if self.format in _WITHOUT_FILMS:
+            refuse(of_films, f"re-encodes videos, and {self.format} has none; use --resize")
+        if self.resize is not None:
+            side = {"--short-side": of_films["--short-side"]}
+            refuse(side, "another size than --resize; leave one of them out")
 
     def pack_arguments(
         self, *, shard_size: int, encode: "EncodeConfig | None", fps: float | None

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -7,16 +8,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from worldmodel_train.data.packing import chapters
+from worldmodel_train.data.packing import chapters, pool
 from worldmodel_train.data.packing.chapters import Packing
 from worldmodel_train.data.packing.episode_arguments import EpisodeArguments
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import PackArguments
 from worldmodel_train.data.packing.parts import Part, begin_part, merge_parts
+from worldmodel_train.data.packing.probe import probe_ends
 from worldmodel_train.data.packing.progress import PackProgress
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.wanted_files import EPISODES
-from worldmodel_train.data.trajectories.check import holds_episodes
+from worldmodel_train.data.trajectories.check import check_episodes, holds_episodes
 from worldmodel_train.data.trajectories.contact_sheet import write_episode_sheet
 from worldmodel_train.data.trajectories.episode import read_episode
 from worldmodel_train.data.trajectories.formats.open import open_reader
@@ -106,6 +108,25 @@ def test_parts_that_are_merged_are_the_whole(tmp_path):
     for key, episode in merged.items():
         np.testing.assert_array_equal(episode.observations, whole[key].observations)
     assert holds_episodes(out)
+
+
+def test_a_shard_that_is_gone_changed_or_added_is_found_by_the_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "WorkerPool", InThisProcess)
+    out = tmp_path / "out"
+    pack(write(tmp_path / "in", range(6)), out, shard_size=12_000)
+    first, second, *_ = sorted(out.glob("*.tar"))
+    assert not check_episodes(out, probe_ends, workers=1, timeout_s=9.0).problems
+    shutil.copy(second, out / "stranger.tar")
+    first.unlink()
+    content = bytearray(second.read_bytes())
+    content[-1] ^= 1  # of the padding
+    second.write_bytes(content)
+    problems = check_episodes(out, probe_ends, workers=1, timeout_s=9.0).problems
+    assert problems == [
+        "stranger.tar: not listed in index.json",
+        f"{first.name}: tar, no such file",
+        f"{second.name}: its sha256 differs from the index",
+    ]
 
 
 def test_episodes_of_one_file_are_told_apart_by_their_keys(tmp_path):

@@ -91,13 +91,27 @@ def check_shards(out: Path, probe: Probe, *, workers: int, timeout_s: float) -> 
             report.problems.append(f"{job.record.name}: {found.reason}, {found.detail}")
         else:
             report.merge(found)
-    listed = {record.name for record in index.shards}
-    strangers = sorted(path.name for path in out.glob("*.tar") if path.name not in listed)
-    report.problems += [f"{name}: not listed in index.json" for name in strangers]
-    report.problems += _differences(out, index)
+    report.problems += unlisted(out, index)
     if report.samples != index.samples and not report.problems:
         report.problems.append(f"index.json: says {index.samples} samples, found {report.samples}")
     return report
+
+
+def unlisted(out: Path, index: Index) -> list[str]:
+    """Shards that `index.json` does not name, and where `samples.idx` says something else."""
+    listed = {record.name for record in index.shards}
+    strangers = sorted(path.name for path in out.glob("*.tar") if path.name not in listed)
+    return [f"{name}: not listed in index.json" for name in strangers] + _differences(out, index)
+
+
+def changed(path: Path, record: ShardRecord, beat: Beat) -> str:
+    """How a shard differs from what was packed; empty where it does not."""
+    size = path.stat().st_size
+    if size != record.bytes:
+        return f"{record.name}: {size} bytes, not {record.bytes}"
+    if file_sha256(path, beat) != record.sha256:
+        return f"{record.name}: its sha256 differs from the index"
+    return ""
 
 
 def _differences(out: Path, index: Index) -> list[str]:
@@ -158,10 +172,7 @@ def check_shard(job: ShardJob, beat: Beat) -> CheckReport:
     try:
         with open_shard(job.path) as file:
             report.bytes = job.path.stat().st_size
-            if report.bytes != job.record.bytes:
-                report.problems.append(f"{name}: {report.bytes} bytes, not {job.record.bytes}")
-            elif file_sha256(job.path, beat) != job.record.sha256:
-                report.problems.append(f"{name}: its sha256 differs from the index")
+            report.problems += filter(None, [changed(job.path, job.record, beat)])
             _check_samples(file, job, report, beat)
     except BadVideo as verdict:
         report.problems.append(f"{name}: {verdict.reason}, {verdict.detail}")

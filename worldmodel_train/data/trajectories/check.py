@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worldmodel_train.data.packing.check import read_index
+from worldmodel_train.data.packing.check import changed, read_index, shard_path, unlisted
 from worldmodel_train.data.packing.errors import BadVideo, PackError
+from worldmodel_train.data.packing.journal import ShardRecord
 from worldmodel_train.data.packing.pool import Lost, in_processes
 from worldmodel_train.data.packing.probe import Beat, Probe
 from worldmodel_train.data.packing.read import open_shard
@@ -90,6 +91,8 @@ class ShardOfEpisodes:
     """What all episodes must have; None where not one is good."""
     probe: Probe
     """How videos are looked at."""
+    record: ShardRecord | None = None
+    """What was packed; None where nobody says."""
 
 
 def holds_episodes(folder: Path) -> bool:
@@ -112,12 +115,19 @@ def holds_episodes(folder: Path) -> bool:
 
 def check_episodes(folder: Path, probe: Probe, *, workers: int, timeout_s: float) -> EpisodesReport:
     """What every shard of the folder holds and what is wrong; PackError where there is none."""
-    paths = _shards(folder)
-    if not paths:
+    index = read_index(folder) if (folder / "index.json").is_file() else None
+    records: dict[Path, ShardRecord | None] = dict.fromkeys(_shards(folder))
+    if index is not None:
+        records |= {shard_path(folder, record): record for record in index.shards}
+    if not records:
         raise PackError(f"{folder}: holds no .tar; name the folder of the shards itself")
-    shapes = _first_shapes(paths)
-    jobs = [ShardOfEpisodes(path=path, shapes=shapes, probe=probe) for path in paths]
+    shapes = _first_shapes(sorted(records))
+    jobs = [
+        ShardOfEpisodes(path=path, shapes=shapes, probe=probe, record=record)
+        for path, record in sorted(records.items())
+    ]
     report = EpisodesReport(shapes=shapes)
+    report.problems += [] if index is None else unlisted(folder, index)
     for job, found in in_processes(check_shard, jobs, workers=workers, timeout_s=timeout_s):
         if isinstance(found, Lost):
             report.problems.append(f"{job.path.name}: {found.reason}, {found.detail}")
@@ -134,6 +144,8 @@ def check_shard(job: ShardOfEpisodes, beat: Beat) -> EpisodesReport:
     try:
         with open_shard(job.path):
             report.bytes = job.path.stat().st_size
+            if job.record is not None:
+                report.problems += filter(None, [changed(job.path, job.record, beat)])
     except BadVideo as verdict:
         report.problems.append(f"{job.path.name}: {verdict.reason}, {verdict.detail}")
         return report

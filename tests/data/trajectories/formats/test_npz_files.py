@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from worldmodel_train.data.packing.errors import PackError
+from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.formats.npz_files import NpzFiles
 from worldmodel_train.data.trajectories.npz import BadArraysError
 from worldmodel_train.data.trajectories.verdict import BadEpisode
+from worldmodel_train.data.trajectories.write import npz_of
 
 ROWS = 6
 
@@ -101,6 +103,18 @@ def test_a_first_axis_of_episodes_and_a_task_of_each(tmp_path, wanted):
     assert second.states.shape == (4, 7)
     expected = {"source": "bridge.npz#000001", "fps": 5.0, "task": "push"}
     assert second.metadata == expected
+
+
+def test_an_episode_that_a_run_has_acted_out_stays_what_it_was(tmp_path, wanted):
+    ours = Episode(
+        observations=np.zeros((4, 2, 2, 3), np.uint8),
+        actions=np.array([[1], [0], [2]]),
+        rewards=np.array([0, 0, 1], np.float32),
+        ends=np.array([False, False, True]),
+    )
+    (tmp_path / "7.npz").write_bytes(npz_of(ours))
+    (found,) = episodes(tmp_path, wanted("npz")).values()
+    assert npz_of(found) == npz_of(ours)
 
 
 def test_states_are_the_named_arrays_beside_each_other(tmp_path, wanted):

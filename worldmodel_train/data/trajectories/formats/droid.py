@@ -125,7 +125,7 @@ def _states(path: Path) -> Float64[np.ndarray, "T 7"]:
 def _rows_with_a_frame(video: Path, rows: int) -> int:
     """How many rows from the first on have a frame; raises BadEpisode or BadVideo.
 
-    Frame n is of row n, whatever its time. Most films lack the last one: export stops before it.
+    Frame n is of row n, whatever its time. Many films lack the last one.
     """
     frames = probe_ends(video, lambda: None).frames
     if not rows - 1 <= frames <= rows:
