@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""`wmt data`: pack videos, check and look at shards, keep latents of them, collect episodes."""
-=======
-"""`wmt data`: pack videos or episodes into shards, check and look at these, keep latents."""
->>>>>>> packing12
+"""`wmt data`: pack videos or episodes, check and look at shards, keep latents, collect episodes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,11 +19,7 @@ from worldmodel_train.config.printable import printable
 
 app = typer.Typer(
     name="data",
-<<<<<<< HEAD
-    help="Pack videos into tar shards, check and look at these; keep latents; collect episodes.",
-=======
-    help="Pack videos or episodes into tar shards, check and look at these; keep latents of them.",
->>>>>>> packing12
+    help="Pack videos or episodes into tar shards, check and look at these; keep latents; collect.",
     no_args_is_help=True,
 )
 app.command()(pack)
