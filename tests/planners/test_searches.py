@@ -24,15 +24,15 @@ KEEP_THE_BEST = ("cem", "icem", "gradient", "random shooting")
 
 
 def _bounds(low, high):
-    ends = (torch.tensor([end], dtype=torch.float64) for end in (low, high))
-    return Bounds(**dict(zip(("low", "high"), ends, strict=True)))
+    low, high = (torch.tensor([end], dtype=torch.float64) for end in (low, high))
+    return Bounds(low=low, high=high)
 
 
-def _plan(config, dynamics=None, *, bounds=None, seed=0, warm_start=None, weights=1.0):
+def _plan(config, dynamics=None, *, bounds=None, seed=0, warm_start=None, weights=None):
     return config.build(bounds or _bounds(-6.0, 6.0)).plan(
         dynamics or Lqr(),
         STARTS,
-        lambda latents, actions: weights * energy(latents, actions),
+        lambda latents, actions: (1.0 if weights is None else weights) * energy(latents, actions),
         warm_start=warm_start,
         generator=torch.Generator().manual_seed(seed),
     )
