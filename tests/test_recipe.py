@@ -237,6 +237,43 @@ def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
 
 
 @pytest.mark.parametrize(
+    ("recipe", "overrides", "key", "message"),
+    [
+        (
+            "video_diffusion_tiny",
+            (),
+            "log.online_probe",
+            "probes an Encoder, which VideoDiffusion is not; write null here",
+        ),
+        (
+            "demo",
+            (),
+            "log.online_probe",
+            "needs labels: give data.classes (of films data.label), or write null here",
+        ),
+        (
+            "demo",
+            ("data.classes=[a, b]", "data.labels=many"),
+            "log.online_probe",
+            "names one class of a clip, and data.labels=many gives several; write null here",
+        ),
+        (
+            "demo",
+            ("data.classes=[a, b]", "train.micro_batch=2"),
+            "log.online_probe.clips",
+            "a micro-batch has 2 clips; use at most as many",
+        ),
+    ],
+)
+def test_an_online_probe_without_labels_or_an_encoder_is_refused(recipe, overrides, key, message):
+    probe = "log.online_probe={clips: 4}"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe, [*overrides, probe])
+    assert caught.value.problems == (f'override "{probe}": {key}: {message}',)
+    assert load_recipe("demo", ["data.classes=[a, b]", probe]).log.online_probe.every_steps == 10
+
+
+@pytest.mark.parametrize(
     ("task", "needed"),
     [
         ("latent_prediction", "LatentPredictor"),

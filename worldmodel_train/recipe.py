@@ -229,6 +229,9 @@ def _misfits(recipe: Recipe) -> Iterator[Misfit]:
     yield from _schedules_that_do_not_fit(recipe)
     yield from recipe.data.misfits(recipe.train.micro_batch)
     yield from _tasks_that_do_not_fit(recipe)
+    if recipe.log.online_probe is not None:
+        objective = objective_class(type(recipe.method))
+        yield from recipe.log.online_probe.misfits(objective, recipe.facts)
     if recipe.log.image_every is not None and recipe.data.held_out is None:
         message = "needs clips to draw: give data.held_out, or write null here"
         yield ("log", "image_every"), message

@@ -101,11 +101,14 @@ class ClipGroup:
     masks: tuple[Masks, ...]
     length_index: int = 0
     """Which of the clip lengths of the recipe's sources this is, in the order they are named."""
+    labels: Int[Tensor, "b"] | Bool[Tensor, "b classes"] | None = None
+    """As the clips had them; no method learns from them."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "ClipGroup":
         """The same group with `function` applied to each tensor."""
         masks = tuple(mask.map(function) for mask in self.masks)
-        return replace(self, clips=function(self.clips), masks=masks)
+        labels = None if self.labels is None else function(self.labels)
+        return replace(self, clips=function(self.clips), masks=masks, labels=labels)
 
 
 @dataclass(frozen=True, kw_only=True)

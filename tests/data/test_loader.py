@@ -16,6 +16,7 @@ from worldmodel_train.masks.draw import MaskPreparation, group_seed
 from worldmodel_train.types import Masks
 
 GLOBAL_BATCH = 8
+CHANGED = {"rand_augment": {}, "erasing": {"probability": 1.0}}
 
 
 class EveryOtherToken:
@@ -40,10 +41,10 @@ def sources(make_video, make_shard):
 
 @pytest.fixture
 def make_data(sources):
-    def make(workers=0, sources=sources, size=16, **loader):
+    def make(workers=0, sources=sources, size=16, augment=None, **loader):
         return DataConfig(
             sources=sources,
-            augment=AugmentConfig(size=size),
+            augment=AugmentConfig.model_validate({"size": size} | (augment or {})),
             decoder=DecoderConfig(name="auto"),
             loader=LoaderConfig(workers=workers, prefetch=1, **loader),
         )
@@ -146,9 +147,17 @@ def test_each_optimizer_step_has_the_same_samples_on_any_number_of_ranks(
 
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_workers_change_nothing(make_data, workers):
-    for left, right in zip(batches(make_data(), 4), batches(make_data(workers), 4), strict=True):
+    data = [make_data(number, augment=CHANGED) for number in (0, workers)]
+    for left, right in zip(batches(data[0], 4), batches(data[1], 4), strict=True):
         assert left.origin.first_sample == right.origin.first_sample
         assert_same(samples(left), samples(right))
+
+
+def test_training_clips_are_changed_as_the_recipe_says(make_data):
+    (plain,), (changed,) = batches(make_data(), 1), batches(make_data(augment=CHANGED), 1)
+    for sample, clip in samples(plain).items():
+        assert np.ptp(clip) < 20  # of one level
+        assert np.ptp(samples(changed)[sample]) > 80  # with a box of noise in it
 
 
 @pytest.mark.slow

@@ -141,7 +141,7 @@ def test_all_frames_are_changed_alike_and_as_the_generator_says():
 def test_half_of_the_drawn_operations_are_done():
     config = RandAugmentConfig(operations=4, magnitude=7)
     rng = np.random.default_rng(0)
-    counts = np.array([len(draw_operations(config, rng)) for _ in range(2000)])
-    assert abs(counts.mean() - 2) < 0.1
+    counts = np.array([len(draw_operations(config, rng)) for _ in range(400)])
+    assert abs(counts.mean() - 2) < 0.2
     assert np.array_equal(np.unique(counts), np.arange(5))
-    assert abs((counts == 0).mean() - 1 / 16) < 0.02
+    assert abs((counts == 0).mean() - 1 / 16) < 0.04

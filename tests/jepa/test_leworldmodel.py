@@ -10,7 +10,7 @@ from einops import rearrange
 
 from benchmarks.learning.leworldmodel import Settings
 from benchmarks.learning.two_room_episodes import episodes
-from worldmodel_train.cli.measure import measure
+from worldmodel_train.cli.measure import last_of, measure_checkpoint
 from worldmodel_train.cli.objectives import load_part, trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.config.sealed_json import sealed, unsealed
@@ -299,7 +299,8 @@ def test_it_trains_from_its_recipe_is_resumed_exactly_and_measured(run, tmp_path
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert "monitors/target_rankme" in resumed.last_metrics.values
     recipe = load_recipe("leworldmodel_two_rooms", [*SMALL, f"run_dir={tmp_path / 'whole'}"])
-    (found,) = measure(recipe, recipe.evaluation, recipe.run_path, None).measurements
+    last = last_of(recipe, recipe.run_path)
+    (found,) = measure_checkpoint(recipe, recipe.evaluation, last, None).measurements
     assert [number.name for number in found.result.numbers] == [
         f"{name} of jepa/leworldmodel" for name in ("loss", "prediction", "sigreg")
     ]

@@ -123,4 +123,6 @@ def test_its_recipe_trains_it_and_its_task_measures_it(recipe, tmp_path):
     )  # fmt: skip
     found = task.run(subject)
     assert found.measured_on.startswith("60 held-out videos of 12 classes")
-    assert "frozen" not in found.model_dump_json()
+    said = found.model_dump_json()
+    assert "frozen" not in said
+    assert "lucky" not in said  # there was nothing to choose from

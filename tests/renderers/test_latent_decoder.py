@@ -4,7 +4,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from worldmodel_train.cli.measure import measure
+from worldmodel_train.cli.measure import last_of, measure_checkpoint
 from worldmodel_train.cli.objectives import build_objective, trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.evaluation.result import load_result
@@ -156,7 +156,7 @@ def test_it_trains_from_its_recipe_saves_no_jepa_and_is_measured(recipe):
     decoder = trained_objective(result.checkpoint)
     assert {name.partition(".")[0] for name in decoder.state_dict()} == {"decoder"}
     run_dir = recipe.run_path
-    measure(recipe, recipe.evaluation, run_dir, None)
+    measure_checkpoint(recipe, recipe.evaluation, last_of(recipe, run_dir), None)
     (measured,) = load_result(run_dir).measurements
     assert [number.name.partition(", ")[2] for number in measured.result.numbers] == [
         "decoded latents", "decoded prediction of the future",

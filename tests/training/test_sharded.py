@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.training import torchrun
 from tests.training.forked import Forked
@@ -24,6 +25,7 @@ BATCHES = (4, 8)  # with two clips a pass on two processes: accumulation 1 and 2
 CLIPPED = {"steps": 4, "activation_checkpointing": "selective"}
 CLIPPED["clip"] = {"norm": 0.05, "from_step": 1}
 STREAM = {"steps": 1, "stream": "fp32", "precision": "bf16"}
+PROBED = {"steps": 12, "probed": True}
 APART = {"steps": 4, "clip": {"norm": 0.05, "of": "each_part"}}
 
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(900)]
@@ -66,7 +68,7 @@ def root(tmp_path_factory) -> Path:
     one = [run(f"single_{size}", global_batch=size) for size in BATCHES]
     one += [run("single_bf16", precision="bf16"), run("teacherless_single", teacherless=True)]
     one += [run("clipped_single", **CLIPPED), run("apart_single", **APART)]
-    one += [run("stream_single", **STREAM)]
+    one += [run("stream_single", **STREAM), run("probed_single", **PROBED)]
     launch([*one, chain("single", 4)], 1, root / "one")
     two = [
         run(f"{name}_{size}", strategy=STRATEGIES[name], global_batch=size)
@@ -77,6 +79,10 @@ def root(tmp_path_factory) -> Path:
     two += [
         run(f"stream_{name}", strategy=STRATEGIES[name], **STREAM)
         for name in ("fsdp2", "zero1", "zero3")
+    ]
+    two += [
+        run(f"probed_{name}", strategy=STRATEGIES[name], **PROBED)
+        for name in ("ddp", "fsdp2", "zero3")
     ]
     two += [chain("zero1", 7), chain("zero3", 10), chain("fsdp2", 13), chain("zero2", 16)]
     for name, precision in [("zero1", "bf16"), ("zero2", "fp32"), ("zero3", "bf16"),
@@ -101,6 +107,14 @@ def read(run_dir: Path, group: str) -> dict[int, dict[str, float]]:
     """A group of the numbers of each step."""
     lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return {line["step"]: line[group] for line in lines}
+
+
+def probe_readings(run_dir: Path) -> list[dict[str, float]]:
+    """What the online probe has come to at each reading that it has something to say at."""
+    lines = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    found = [line["online_probe"] for line in lines if "online_probe" in line]
+    assert len(found) == len(lines) - 3, "nothing is scored before the second time, at step 4"
+    return found
 
 
 def assert_equal_runs(one: Path, other: Path, losses, weights) -> None:
@@ -191,11 +205,35 @@ def test_the_teachers_distance_is_that_of_one_process(root, strategy):
         assert other[step]["teacher_distance"] == expected
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_norms_of_parts_are_those_of_one_process(root, strategy):
-    one, other = (read(root / name, "grad_norms") for name in ("single_8", f"{strategy}_8"))
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("runs", ["{}_8", "clipped_{}"])
+def test_norms_of_parts_are_those_of_one_process_and_before_clipping(root, strategy, runs):
+    one, other = (read(root / runs.format(name), "grad_norms") for name in ("single", strategy))
     for step in (1, 2, 3):
+        assert one[step].keys() == {"context_encoder", "predictor"}
         assert other[step] == pytest.approx(one[step], rel=1e-4)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_attention_is_watched_wherever_weights_lie(root, strategy):
+    """Of other clips than on one process, which has other last micro-batches."""
+    one, other = (read(root / name, "monitors") for name in ("single_8", f"{strategy}_8"))
+    for step in (1, 2, 3):
+        expected = pytest.approx(one[step]["attention_entropy"], abs=0.01)
+        assert other[step]["attention_entropy"] == expected
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2", "zero3"])
+def test_the_online_probe_comes_to_the_numbers_of_one_process(root, losses, strategy):
+    """Latents differ by roundings, so what is summed is the same and what is named nearly is."""
+    one, other = root / "probed_single", root / f"probed_{strategy}"
+    assert losses(other) == pytest.approx(losses(one), rel=1e-6)
+    for mine, its in zip(probe_readings(one), probe_readings(other), strict=True):
+        assert its == pytest.approx(mine, abs=1e-9)
+    states = [load_file(run / "checkpoints/step_00000012/online_probe.safetensors")
+              for run in (one, other)]  # fmt: skip
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("strategy", ["fsdp2", "zero1", "zero3"])

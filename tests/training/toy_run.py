@@ -180,7 +180,16 @@ def toy_parts(run_dir: Path, **options: Any) -> RunSpec:
     bad = tuple(Skip("truncated", "a.tar", str(i)) for i in range(options.pop("bad", 0)))
     others = {
         name: options.pop(name)
-        for name in ("resume", "load_pictures", "cost", "guard", "log", "checkpoint", "optim")
+        for name in (
+            "resume",
+            "load_pictures",
+            "cost",
+            "guard",
+            "log",
+            "checkpoint",
+            "optim",
+            "online_probe",
+        )
         if name in options
     }
     values = {"steps": 8, "global_batch": 4, "micro_batch": 4, "seed": 3, "precision": "fp32"}

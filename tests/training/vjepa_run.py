@@ -21,7 +21,9 @@ from tests.training import toy_run as toy
 from worldmodel_train.jepa.vjepa import Config, VJepa
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.models.blocks import Block
+from worldmodel_train.probes.online import OnlineProbe
 from worldmodel_train.training.checkpoints.reader import read_weights
+from worldmodel_train.training.config import LogConfig, OnlineProbeConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.run_spec import RunSpec
@@ -31,7 +33,10 @@ GRID = TokenGrid(frames=2, height=4, width=4)
 
 
 def group(step: int, samples: range) -> ClipGroup:
-    """Random clips that depend on their sample numbers, under two mask groups."""
+    """Random clips that depend on their sample numbers, under two mask groups.
+
+    The class of a clip is whether its first pixel is bright.
+    """
     shape = (len(samples), 4, 32, 32, 3)
     generator = torch.Generator().manual_seed(samples[0])
     masks = tuple(
@@ -42,7 +47,8 @@ def group(step: int, samples: range) -> ClipGroup:
         for number, scale in enumerate((0.3, 0.5))
     )  # fmt: skip
     clips = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-    return ClipGroup(clips=clips, masks=masks)
+    labels = (clips[:, 0, 0, 0, 0] > 127).long()
+    return ClipGroup(clips=clips, masks=masks, labels=labels)
 
 
 def with_fp32_streams() -> VJepa:
@@ -84,6 +90,13 @@ def vjepa_parts(run_dir: Path, **options: Any) -> RunSpec:
     return dataclasses.replace(parts, build_loader=loader)
 
 
+def probed(every_steps: int = 2, clips: int = 1) -> dict[str, Any]:
+    """Options of a run with an online probe."""
+    config = OnlineProbeConfig(every_steps=every_steps, clips=clips)
+    log = LogConfig(every_steps=1, online_probe=config)
+    return {"log": log, "online_probe": OnlineProbe(2)}
+
+
 def keeping(spec: RunSpec, built: list[Any]) -> Any:
     """The run's factory, which puts what it makes into `built`."""
 
@@ -121,7 +134,8 @@ def main(runs: list[dict[str, Any]]) -> None:
             parts = toy.toy_parts(run_dir, objective=toy.TeacherlessToy, optim=optim, **options)
         else:
             optim = OptimConfig.model_validate(toy.OPTIM | clip)
-            parts = vjepa_parts(run_dir, optim=optim, **options)
+            probe = probed() if options.pop("probed", False) else {}
+            parts = vjepa_parts(run_dir, optim=optim, **options, **probe)
         built: list[Any] = []
         result = pretrain(dataclasses.replace(parts, build_objective=keeping(parts, built)))
         if result.exit_code == 0 and not teacherless:

@@ -9,8 +9,28 @@ from worldmodel_train.config.printable import printable
 
 
 def atlas(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A run directory, whose last checkpoint is looked at; a checkpoint; or a Hugging "
+            "Face folder of V-JEPA 2 or I-JEPA.",
+        ),
+    ],
     *,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARDS", help="Clips to show, not those of data.held_out; repeatable."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run directory to import a Hugging Face folder into.",
+            show_default="runs/ and the folder's name",
+        ),
+    ] = None,
     films: Annotated[int, typer.Option(min=8, help="Films of each known scene.")] = 480,
     clips: Annotated[int, typer.Option(min=1, help="Held-out clips of the run, at most.")] = 128,
     steps: Annotated[
@@ -18,16 +38,19 @@ def atlas(
     ] = 400,
 ) -> None:
     """Write RUN/atlas.html: known states, features, and what follows what, beside baselines."""
+    from worldmodel_train.cli.evaluation import require_shards
     from worldmodel_train.cli.measurable import measurable
     from worldmodel_train.cli.measure import open_subject
     from worldmodel_train.evaluation.atlas.chapters import chapters
     from worldmodel_train.evaluation.atlas.page import write_atlas
     from worldmodel_train.evaluation.atlas.subject import Effort, gather
-    from worldmodel_train.recipe import load_stored_recipe
+    from worldmodel_train.recipe import load_stored_recipe_with
     from worldmodel_train.training.checkpoints.files import RECIPE
 
-    what = measurable(run)
-    recipe = load_stored_recipe(what.checkpoint / RECIPE)
+    what, shards = measurable(run, out), tuple(data or ())
+    recipe = load_stored_recipe_with(what.checkpoint / RECIPE, (), (), held_out=shards)
+    if shards:
+        require_shards(recipe)
     effort = Effort(films=films, clips=clips, dictionary_steps=steps)
     material = gather(open_subject(recipe, what), effort)
     page = write_atlas(recipe.name, chapters(material), what.results)

@@ -15,6 +15,7 @@ from worldmodel_train.config.printable import printable
 from worldmodel_train.training.metrics.terminal import terminal
 
 if TYPE_CHECKING:
+    from worldmodel_train.evaluation.ranks import Ranks
     from worldmodel_train.evaluation.result import EvaluationResult
     from worldmodel_train.evaluation.task import Task
     from worldmodel_train.recipe import Recipe
@@ -53,30 +54,39 @@ def eval_(
         ),
     ] = None,
 ) -> None:
-    """Measure a model by the recipe it has stored; what other tasks found before stays."""
+    """Measure a model by the recipe it has stored; what other tasks found before stays.
+
+    Under torchrun or srun, one process for each GPU, they share the videos of tasks that read many.
+    """
     log_to_terminal()
     from worldmodel_train.cli.measurable import measurable
+    from worldmodel_train.cli.ranks import launched_ranks
+    from worldmodel_train.evaluation.ranks import on_first
     from worldmodel_train.evaluation.result import RESULT_FILE, load_result
     from worldmodel_train.recipe import TASKS, load_stored_recipe_with
     from worldmodel_train.training.checkpoints.files import RECIPE
 
-    what, shards = measurable(run, out), tuple(data or ())
+    ranks = launched_ranks()
+    what, shards = on_first(ranks, lambda: measurable(run, out)), tuple(data or ())
     stored = what.checkpoint / RECIPE
     recipe = load_stored_recipe_with(stored, task or (), overrides or (), held_out=shards)
     if not recipe.evaluation:
         known = ", ".join(sorted(TASKS))
         raise ValueError(f"the recipe of {run} names no task; name one by --task, of: {known}")
     if shards:
-        _require_shards(recipe)
+        require_shards(recipe)
     earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
     with terminal().status(_MEASURING):
         from worldmodel_train.cli.measure import measure_checkpoint
 
-        result = measure_checkpoint(recipe, recipe.evaluation, what, earlier, shards=shards)
-    _show(result, what.results)
+        result = measure_checkpoint(
+            recipe, recipe.evaluation, what, earlier, shards=shards, ranks=ranks
+        )
+    if result is not None:
+        _show(result, what.results)
 
 
-def _require_shards(recipe: "Recipe") -> None:
+def require_shards(recipe: "Recipe") -> None:
     """Raises ValueError where held-out shards are missing, before a model is built."""
     from worldmodel_train.data.shards.resolve import resolve_shards
     from worldmodel_train.data.source_config import ShardsConfig
@@ -97,7 +107,9 @@ def report(recipe: RecipeArgument, overrides: OverridesArgument = None) -> None:
         raise ValueError(
             f"recipe {loaded.name} names no task; add evaluation='[{{name: held_out_loss}}]'"
         )
-    _show(_measure(loaded, loaded.evaluation, loaded.run_path, None), loaded.run_path)
+    from worldmodel_train.cli.ranks import launched_ranks
+
+    _measure(loaded, loaded.evaluation, None, launched_ranks())
 
 
 def compare(
@@ -117,7 +129,31 @@ def compare(
 
 
 def measure_what_is_new(recipe: "Recipe") -> None:
-    """Measures tasks that were not measured so at this step; results of other steps are dropped."""
+    """Measures tasks that were not measured so at this step; results of other steps are dropped.
+
+    All ranks call it; where they share no task, the first one does all and the others nothing.
+    """
+    from worldmodel_train.cli.ranks import launched_ranks
+    from worldmodel_train.evaluation.ranks import ALONE, on_first
+    from worldmodel_train.evaluation.task import is_shared
+    from worldmodel_train.training.strategies.processes import Processes
+
+    tasks = recipe.evaluation or ()
+    if any(map(is_shared, tasks)):
+        ranks = launched_ranks()
+    elif Processes.from_environment().rank == 0:
+        ranks = ALONE
+    else:
+        return
+    earlier, names = on_first(ranks, lambda: _what_is_new(recipe))
+    if names:
+        _measure(recipe, [task for task in tasks if task.name in names], earlier, ranks)
+    elif earlier is not None and ranks.rank == 0:
+        _show(earlier, recipe.run_path)
+
+
+def _what_is_new(recipe: "Recipe") -> tuple["EvaluationResult | None", tuple[str, ...]]:
+    """What was measured of the last checkpoint, and the names of tasks that were not."""
     from worldmodel_train.evaluation.evaluate import settings_of
     from worldmodel_train.training.checkpoints.files import read_meta
     from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -128,10 +164,7 @@ def measure_what_is_new(recipe: "Recipe") -> None:
         earlier = earlier.at_step(read_meta(checkpoint).step)
         known = [one.settings for one in earlier.measurements]
         tasks = [task for task in tasks if settings_of(task) not in known]
-        if not tasks:
-            _show(earlier, run_dir)
-            return
-    _show(_measure(recipe, tasks, run_dir, earlier), run_dir)
+    return earlier, tuple(task.name for task in tasks)
 
 
 def _earlier(run_dir: Path) -> "EvaluationResult | None":
@@ -148,12 +181,21 @@ def _earlier(run_dir: Path) -> "EvaluationResult | None":
 
 
 def _measure(
-    recipe: "Recipe", tasks: "Sequence[Task]", run_dir: Path, earlier: "EvaluationResult | None"
-) -> "EvaluationResult":
-    from worldmodel_train.cli.measure import measure
+    recipe: "Recipe", tasks: "Sequence[Task]", earlier: "EvaluationResult | None", ranks: "Ranks"
+) -> None:
+    """Measures the last checkpoint of the recipe's run, and shows what was found.
 
+    Raises:
+        ValueError: There is none, or its weights do not fit the recipe.
+    """
+    from worldmodel_train.cli.measure import last_of, measure_checkpoint
+    from worldmodel_train.evaluation.ranks import on_first
+
+    what = on_first(ranks, lambda: last_of(recipe, recipe.run_path))
     with terminal().status(_MEASURING):
-        return measure(recipe, tasks, run_dir, earlier)
+        result = measure_checkpoint(recipe, tasks, what, earlier, ranks=ranks)
+    if result is not None:
+        _show(result, what.results)
 
 
 def _show(result: "EvaluationResult", run_dir: Path) -> None:

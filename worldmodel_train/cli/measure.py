@@ -10,33 +10,30 @@ from worldmodel_train.cli.measurable import Measurable
 from worldmodel_train.cli.objectives import untrained_objective
 from worldmodel_train.evaluation.evaluate import evaluate
 from worldmodel_train.evaluation.leaderboard import append_to_leaderboard
+from worldmodel_train.evaluation.ranks import ALONE, Ranks
 from worldmodel_train.evaluation.report import write_report
 from worldmodel_train.evaluation.result import EvaluationResult, save_result
-from worldmodel_train.evaluation.task import Subject, Task
+from worldmodel_train.evaluation.task import Subject, Task, is_shared
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.checkpoints.restore import load_weights
+from worldmodel_train.training.strategies.processes import Processes
 from worldmodel_train.types import Content
 
 
-def measure(
-    recipe: Recipe, tasks: Sequence[Task], run_dir: Path, earlier: EvaluationResult | None
-) -> EvaluationResult:
-    """What tasks find in the run in `run_dir`, with what others found `earlier`.
-
-    `evaluation.json` and `report.html` are written, and rows of the leaderboard beside the run.
+def last_of(recipe: Recipe, run_dir: Path) -> Measurable:
+    """The last checkpoint of the recipe's run.
 
     Raises:
-        ValueError: The run has no checkpoint, or its weights do not fit the recipe.
+        ValueError: There is none.
     """
     checkpoint = CheckpointFolder(run_dir).last()
     if checkpoint is None:
         raise ValueError(f"{run_dir} has no checkpoint; run `wmt pretrain {recipe.name}`")
-    what = Measurable(run_dir=run_dir, checkpoint=checkpoint, results=run_dir)
-    return measure_checkpoint(recipe, tasks, what, earlier)
+    return Measurable(run_dir=run_dir, checkpoint=checkpoint, results=run_dir)
 
 
 def measure_checkpoint(
@@ -46,15 +43,27 @@ def measure_checkpoint(
     earlier: EvaluationResult | None,
     *,
     shards: tuple[str, ...] = (),
-) -> EvaluationResult:
-    """The same for any checkpoint; `shards` are noted as those that the recipe's stand for.
+    ranks: Ranks = ALONE,
+) -> EvaluationResult | None:
+    """What tasks find in a checkpoint, with what others found `earlier`; None on further ranks.
+
+    `evaluation.json` and `report.html` are written, and rows of the leaderboard beside the run.
+    `shards` are noted as those that the recipe's stand for. What ranks share comes first, then the
+    first one has the rest to itself.
 
     Raises:
         ValueError: The weights do not fit the recipe.
     """
-    subject = open_subject(recipe, what)
+    shared = [task for task in tasks if is_shared(task)]
+    if ranks.rank != 0:
+        if shared:
+            for _ in evaluate(open_subject(recipe, what, ranks), shared, step=0):
+                pass
+        return None
+    subject = open_subject(recipe, what, ranks)
     step = read_meta(what.checkpoint).step
     result = earlier or EvaluationResult(name=recipe.name, measurements=())
+    tasks = [*shared, *(task for task in tasks if not is_shared(task))]
     for task, found in zip(tasks, evaluate(subject, tasks, step=step), strict=True):
         measurement = found.on_shards(shards) if task.needs_held_out else found
         result = result.with_measurements([measurement])
@@ -66,7 +75,7 @@ def measure_checkpoint(
     return result
 
 
-def open_subject(recipe: Recipe, what: Measurable) -> Subject:
+def open_subject(recipe: Recipe, what: Measurable, ranks: Ranks = ALONE) -> Subject:
     """Both models on the device to measure on; nothing of the data is read yet."""
     trained, untrained = _on_device(recipe), _on_device(recipe)
     assert isinstance(trained, nn.Module)
@@ -78,11 +87,17 @@ def open_subject(recipe: Recipe, what: Measurable) -> Subject:
         preparation=recipe.method.preparation(),
         data=recipe.data,
         run_dir=what.results,
+        ranks=ranks,
     )
 
 
 def _on_device(recipe: Recipe) -> Objective[Content]:
     objective = untrained_objective(recipe)
     assert isinstance(objective, nn.Module)
-    on_gpu = torch.cuda.is_available() and recipe.train.accelerator != "cpu"
-    return objective.to("cuda" if on_gpu else "cpu")
+    if not torch.cuda.is_available() or recipe.train.accelerator == "cpu":
+        return objective.to("cpu")
+    processes = Processes.from_environment()
+    gpus = processes.node_gpus(torch.cuda.device_count())
+    gpu = gpus[processes.environment.local_rank()]
+    torch.cuda.set_device(gpu)  # Triton launches there, wherever the tensors are
+    return objective.to(gpu)

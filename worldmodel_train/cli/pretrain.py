@@ -57,12 +57,11 @@ def pretrain(
         raise typer.Exit(launch(what, loaded.run_path))
     from worldmodel_train.cli.run_spec import pretrain_parts
     from worldmodel_train.training.run import pretrain as run
-    from worldmodel_train.training.strategies.processes import Processes
 
     result = run(pretrain_parts(loaded, resume, profile_steps=profile))
     if result.exit_code:
         raise typer.Exit(result.exit_code)
-    if loaded.evaluation and Processes.from_environment().rank == 0:
+    if loaded.evaluation:
         from worldmodel_train.cli.evaluation import measure_what_is_new
 
         measure_what_is_new(loaded)

@@ -13,6 +13,7 @@ from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.facts import DataFacts
+from worldmodel_train.probes.online import OnlineProbe
 from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
 from worldmodel_train.training.config import TrainConfig
 from worldmodel_train.training.run_spec import RunSpec
@@ -42,6 +43,7 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
         run_dir=recipe.run_path,
         cost=recipe.method.cost(recipe.facts),
         collector=source.collector,
+        online_probe=_online_probe(recipe),
         resume=resume,
         profile_steps=profile_steps,
     )
@@ -91,6 +93,14 @@ class _LoaderFactory:
             streams=streams,
         )
         return self.batches(position)
+
+
+def _online_probe(recipe: Recipe) -> OnlineProbe | None:
+    if recipe.log.online_probe is None:
+        return None
+    classes = recipe.facts.data.classes
+    assert classes is not None, "the recipe was checked for them"
+    return OnlineProbe(len(classes))
 
 
 def _pictured(recipe: Recipe) -> Content:

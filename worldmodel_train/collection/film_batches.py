@@ -81,7 +81,10 @@ def _class_numbers(config: FilmsConfig, states: State, films: Film) -> Int64[Ten
         return None
     if config.label == "shape":
         return torch.from_numpy(states.shape[:, 0].astype(np.int64))
-    return torch.from_numpy(films.hit_thing.any(axis=(1, 2)).astype(np.int64))
+    if config.label == "collision":
+        return torch.from_numpy(films.hit_thing.any(axis=(1, 2)).astype(np.int64))
+    speeds = np.linalg.norm(states.velocity, axis=-1).mean(axis=1)
+    return torch.from_numpy((speeds > np.mean(config.scene.speed)).astype(np.int64))
 
 
 def _times(config: FilmsConfig, count: int) -> Tensor:

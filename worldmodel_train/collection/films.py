@@ -62,9 +62,9 @@ class FilmsConfig(StrictConfig):
     """Length and rate of a film."""
     size: int = Field(ge=8)
     """Height and width of a film in pixels."""
-    label: Literal["shape", "collision"] | None = None
-    """What each clip's class is: the shape of its only thing, or whether things run against each
-    other. Null: clips have no class."""
+    label: Literal["shape", "collision", "speed"] | None = None
+    """What each clip's class is: the shape of its only thing, whether things run against each
+    other, or whether they begin faster than usual in such a scene. Null: clips have no class."""
     loader: FilmLoaderConfig = FilmLoaderConfig()
     """Loading."""
 
@@ -78,7 +78,9 @@ class FilmsConfig(StrictConfig):
         """The names of the classes, in the order of their numbers."""
         if self.label is None:
             return None
-        return SHAPES[: self.scene.shapes] if self.label == "shape" else ("apart", "collision")
+        if self.label == "shape":
+            return SHAPES[: self.scene.shapes]
+        return ("apart", "collision") if self.label == "collision" else ("slow", "fast")
 
     @property
     def held_out_scene(self) -> Scene:

@@ -203,9 +203,10 @@ class DataConfig(StrictConfig):
     ) -> "Generator[worldmodel_train.data.fixed.Views | worldmodel_train.types.Skip, None, None]":
         """Segments x crops views of each video of a source, or of every `every`-th from `first` on.
 
-        One video is in memory at a time; of a bad one comes what is wrong with it.
+        `loader.workers` more are decoded while one is looked at; of a bad one comes what is wrong
+        with it.
         """
-        from worldmodel_train.data.fixed import each_video
+        from worldmodel_train.data.fixed import Share, each_video
         from worldmodel_train.data.views import ViewGrid
 
         return each_video(
@@ -214,7 +215,7 @@ class DataConfig(StrictConfig):
             decoder=self.decoder,
             views=ViewGrid(segments=segments, crops=crops),
             labels=self._label_reader(),
-            share=(first, every),
+            share=Share(first=first, every=every, processes=self.loader.workers),
         )
 
     def _label_reader(self) -> "worldmodel_train.data.labels.LabelReader | None":

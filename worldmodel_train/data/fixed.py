@@ -3,7 +3,9 @@
 import logging
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from worldmodel_train.data.decoding.decode import (
     DecodeError,
     Decoder,
 )
-from worldmodel_train.data.decoding.decode_process import DecodeProcess
+from worldmodel_train.data.decoding.decode_ahead import decode_ahead
 from worldmodel_train.data.health import counted, shown
 from worldmodel_train.data.labels import Label, LabelReader, label_text, stack_labels
 from worldmodel_train.data.remedies import remedy
@@ -78,6 +80,19 @@ class Views:
     """The number of the label, or which classes it has, where the classes are known."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Which of a source's samples are read: those numbered first, first + every ..."""
+
+    first: int = 0
+    every: int = 1
+    processes: int = 0
+    """That decode at once; with 0 of them one, when a video is asked for."""
+
+
+WHOLE = Share()
+
+
 def each_video(
     source: SourceConfig,
     *,
@@ -85,13 +100,13 @@ def each_video(
     decoder: DecoderConfig,
     views: ViewGrid,
     labels: LabelReader | None = None,
-    share: tuple[int, int] = (0, 1),
+    share: Share = WHOLE,
 ) -> Generator[Views | Skip, None, None]:
-    """The views of each video in the order of the shards, one video in memory at a time.
+    """The views of each video in the order of the shards.
 
-    `share` is (first, every): the samples whose numbers are first, first + every ... A bad sample
-    is a Skip in its place; with `labels`, one that has none of their classes is bad. Raises
-    ValueError where the source is a stream, or the decoder was waited for too often.
+    While one is looked at, as many more are in memory as processes decode. A bad sample is a Skip
+    in its place; with `labels`, one that has none of their classes is bad. Raises ValueError where
+    the source is a stream, or the decoder was waited for too often.
     """
     if source.streams:
         raise ValueError(
@@ -99,28 +114,56 @@ def each_video(
         )
     shards = ShardSet(resolve_shards(source))
     requests = view_requests(source, size, views, max_pixels=decoder.max_pixels)
+    chosen = range(share.first, len(shards), share.every)
+    read = (_read(shards, number, labels) for number in chosen)
+    show = partial(_views, requests=requests)
     lost: list[Skip] = []
-    with DecodeProcess(decoder) as process:
-        for number in range(share[0], len(shards), share[1]):
-            try:
-                sample = shards.sample(number, DESCRIBED_VIDEOS)
-                label = label_text(sample)
-                class_number = None if labels is None else labels.label(sample)
-                clips, decoded = _clips(process, sample, requests)
-            except SampleError as error:
-                yield error.skip
-                if error.skip.reason in WITHOUT_ANSWER:
-                    lost.append(error.skip)
-                    _require_answers(source.name, lost)
-                continue
-            yield Views(
-                clips=torch.from_numpy(clips),
-                times=torch.from_numpy(np.stack(decoded.times).astype(np.float32)),
-                number=number,
-                key=sample.key,
-                label=label,
-                class_number=class_number,
-            )
+    processes = min(share.processes, len(chosen))
+    with closing(decode_ahead(read, show, decoder, processes=processes)) as videos:
+        for video in videos:
+            yield video
+            if isinstance(video, Skip) and video.reason in WITHOUT_ANSWER:
+                lost.append(video)
+                _require_answers(source.name, lost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Encoded:
+    """A video as it was read, and what is known of it before it is decoded."""
+
+    sample: EncodedSample
+    number: int
+    label: str | None
+    class_number: Label | None
+
+
+def _read(shards: ShardSet, number: int, labels: LabelReader | None) -> _Encoded | Skip:
+    try:
+        sample = shards.sample(number, DESCRIBED_VIDEOS)
+        class_number = None if labels is None else labels.label(sample)
+        label = label_text(sample)
+    except SampleError as error:
+        return error.skip
+    return _Encoded(sample=sample, number=number, label=label, class_number=class_number)
+
+
+def _views(
+    decoder: Decoder, read: _Encoded | Skip, *, requests: Sequence[ClipRequest]
+) -> Views | Skip:
+    if isinstance(read, Skip):
+        return read
+    try:
+        clips, decoded = _clips(decoder, read.sample, requests)
+    except SampleError as error:
+        return error.skip
+    return Views(
+        clips=torch.from_numpy(clips),
+        times=torch.from_numpy(np.stack(decoded.times).astype(np.float32)),
+        number=read.number,
+        key=read.sample.key,
+        label=read.label,
+        class_number=read.class_number,
+    )
 
 
 def load_clips(

@@ -63,6 +63,14 @@ def _both(name: str) -> dict[str, str]:
 PANELS = (
     Panel("loss", {"loss": "loss", "terms/mask_0": "mask group 1", "terms/mask_1": "mask group 2"}),
     Panel(
+        "accuracy of the online probe",
+        {
+            "online_probe/accuracy": "latents",
+            "online_probe/pixels": "pixels",
+            "online_probe/majority": "commonest class",
+        },
+    ),
+    Panel(
         "effective rank of latents (RankMe, LiDAR)",
         _both("rankme") | {"monitors/target_lidar": "targets, LiDAR"},
     ),

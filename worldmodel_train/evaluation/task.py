@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
+from worldmodel_train.evaluation.ranks import ALONE, Ranks
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.facts import DataFacts
 from worldmodel_train.protocols import Objective, Preparation
@@ -52,6 +53,8 @@ class Subject:
     data: AnyData
     run_dir: Path
     """Where pictures go, below a folder of the task's name."""
+    ranks: Ranks = ALONE
+    """Who measures with it; only for tasks that are `shared`."""
 
     @property
     def clip_data(self) -> HoldsOutClips:
@@ -75,7 +78,11 @@ class Offer:
 
 @runtime_checkable
 class Task(Protocol):
-    """A named measurement: the `Config` of a file of `tasks/`, of whose name `name` is made."""
+    """A named measurement: the `Config` of a file of `tasks/`, of whose name `name` is made.
+
+    Of a run on several ranks the first one measures. A task that shares its work among all of them,
+    who find the same, says `shared: ClassVar = True`.
+    """
 
     needs: ClassVar[type]
     """The protocol that the method's objective must satisfy."""
@@ -94,3 +101,8 @@ class Task(Protocol):
     def run(self, subject: Subject) -> TaskResult:
         """What it found; pictures are written below the subject's run directory."""
         ...
+
+
+def is_shared(task: Task) -> bool:
+    """Whether all ranks run it."""
+    return getattr(task, "shared", False)

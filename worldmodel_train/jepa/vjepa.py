@@ -130,18 +130,27 @@ class VJepa(nn.Module):
 
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
         """Predicted and target latents for each mask group; every network runs once."""
-        mask_tokens = self._mask_tokens(group)
         seen = self.encode(group.clips)
         targets = [_at_targets(seen, masks) for masks in group.masks]
         del seen  # all tokens of all clips in fp32: not needed while the context is encoded
-        kept = [TokenSet(masks.context_index, masks.context_valid) for masks in group.masks]
-        contexts = self.context_encoder(group.clips, kept)
-        grid = self.token_grid(group.clips)
-        predictions = self.predictor(contexts, group.masks, grid, mask_tokens)
+        predictions = self.predict_from(self.encode_context(group), group)
         return [
-            LatentPair(predicted=predicted.float(), target=target, valid=masks.target_valid)
+            LatentPair(predicted=predicted, target=target, valid=masks.target_valid)
             for predicted, target, masks in zip(predictions, targets, group.masks, strict=True)
         ]
+
+    def encode_context(self, group: ClipGroup) -> Sequence[Float[Tensor, "b _ d"]]:
+        """What the context encoder sees of the context of each mask group, and of nothing else."""
+        kept = [TokenSet(masks.context_index, masks.context_valid) for masks in group.masks]
+        return self.context_encoder(group.clips, kept)
+
+    def predict_from(
+        self, contexts: Sequence[Float[Tensor, "b _ d"]], group: ClipGroup
+    ) -> Sequence[Float[Tensor, "b _ _ d"]]:
+        """The latents of each mask group's targets as the predictor fills them in, in fp32."""
+        grid, mask_tokens = self.token_grid(group.clips), self._mask_tokens(group)
+        predictions = self.predictor(contexts, group.masks, grid, mask_tokens)
+        return [predicted.float() for predicted in predictions]
 
     @torch.no_grad()
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:

@@ -23,7 +23,12 @@ class MaskPreparation:
     def _masked(self, clips: Clips, seed: int, step: int) -> ClipGroup:
         grid = TokenGrid.of(*clips.pixels.shape[1:4], tubelet=self.tubelet, patch=self.patch)
         masks = draw_masks(self.samplers, grid, seed=seed, step=step, samples=clips.samples)
-        return ClipGroup(clips=clips.pixels, masks=masks, length_index=clips.length_index)
+        return ClipGroup(
+            clips=clips.pixels,
+            masks=masks,
+            length_index=clips.length_index,
+            labels=clips.labels,
+        )
 
 
 def draw_masks(

@@ -1,7 +1,9 @@
 """Attention: the one function that calls a kernel, and the module around it."""
 
+import math
 from collections.abc import Sequence
 
+import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -48,10 +50,33 @@ class SelfAttention(nn.Module):
         self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
     ) -> Float[Tensor, "n d"]:
         """What each token gathers from the valid ones of its sequence."""
+        heads = self._heads(tokens, groups)
+        return self.proj(lay_flat([_gather(*pair) for pair in zip(heads, groups, strict=True)]))
+
+    def entropy(
+        self, tokens: Float[Tensor, "n d"], group: AttentionGroup, *, queries: int
+    ) -> Float[Tensor, ""]:
+        """Mean entropy of where tokens look, from 0, at one token, to 1, at all alike.
+
+        Of at most `queries` tokens of each sequence, spread evenly, by every head. All tokens of
+        the one group count.
+        """
+        assert group.valid is None, "padding would count as well"
+        (heads,) = self._heads(tokens, [group])
+        asking, keys, _ = (part.transpose(1, 2).float() for part in heads)
+        few = min(queries, group.tokens)
+        places = torch.arange(few, device=tokens.device) * group.tokens // few
+        scores = asking[:, :, places] @ keys.transpose(2, 3) / math.sqrt(keys.shape[-1])
+        entropies = torch.special.entr(scores.softmax(dim=-1)).sum(dim=-1)
+        return entropies.mean() / math.log(max(group.tokens, 2))
+
+    def _heads(
+        self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
+    ) -> Sequence[Sequence[Float[Tensor, "rows tokens h e"]]]:
+        """Queries, keys and values of each group, turned to their places."""
         qkv = self.qkv(tokens).unflatten(-1, (3, self.heads, -1))
         shapes = [(group.rows, group.tokens) for group in groups]
-        heads = rope_groups(qkv, shapes, _tables(groups))
-        return self.proj(lay_flat([_gather(*pair) for pair in zip(heads, groups, strict=True)]))
+        return rope_groups(qkv, shapes, _tables(groups))
 
 
 def _tables(groups: Sequence[AttentionGroup]) -> list[Rotation] | None:

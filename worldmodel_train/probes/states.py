@@ -77,7 +77,7 @@ def state_scores(
         order = generator.permutation(len(features)) if shuffled else np.arange(len(features))
         known = [replace(state, values=state.values[order]) for state in states]
         targets = np.concatenate([state.targets for state in known], axis=2)
-        probe = _fitted(features[~held_out], targets[~held_out], generator)
+        probe = fit_probe(features[~held_out], targets[~held_out], generator)
         read = probe.predict(_flat(features[held_out])).reshape(-1, targets.shape[2])
         first = 0
         for state in known:
@@ -87,7 +87,7 @@ def state_scores(
     return {name: tuple(values) for name, values in scores.items()}
 
 
-def _fitted(
+def fit_probe(
     features: Float[ndarray, "v t d"],
     targets: Float[ndarray, "v t c"],
     generator: np.random.Generator,
@@ -104,6 +104,31 @@ def _fitted(
     penalties = np.array(RIDGE_PENALTIES)[np.argmin(errors, axis=0)]
     probe = make_pipeline(StandardScaler(), Ridge(penalties))  # pyright: ignore[reportArgumentType] - each column has its own
     return probe.fit(_flat(features), _flat(targets))
+
+
+def read_with(probe: Pipeline, features: Float[ndarray, "v t d"]) -> Float[ndarray, "v t c"]:
+    """What a probe reads from each moment."""
+    return probe.predict(_flat(features)).reshape(*features.shape[:2], -1)
+
+
+def probe_directions(probe: Pipeline) -> Float[ndarray, "c d"]:
+    """Of each number that a probe reads the direction in which what is read grows fastest."""
+    scaler, ridge = probe.named_steps["standardscaler"], probe.named_steps["ridge"]
+    return np.atleast_2d(ridge.coef_) / scaler.scale_
+
+
+def mean_shifts(
+    features: Float[ndarray, "v t d"], targets: Float[ndarray, "v t c"]
+) -> Float[ndarray, "c d"]:
+    """Of each number how features shift with it: their slope on it, where it varies.
+
+    Not what a probe weighs: a probe also takes out what else varies in the features.
+    """
+    features, targets = _flat(features), _flat(targets)
+    known = targets - targets.mean(axis=0)
+    variance = (known**2).sum(axis=0)[:, None]
+    together = known.T @ (features - features.mean(axis=0))
+    return np.divide(together, variance, out=np.zeros_like(together), where=variance > 0)
 
 
 def _held_out(generator: np.random.Generator, videos: int) -> Bool[ndarray, " v"]:

@@ -10,7 +10,9 @@ from worldmodel_train.training.acting import Acting
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.saver import Saver
 from worldmodel_train.training.checkpoints.writer import CheckpointWriter
+from worldmodel_train.training.metrics.attention_watch import AttentionWatch
 from worldmodel_train.training.metrics.pictures import Pictures
+from worldmodel_train.training.metrics.probing import Probing
 from worldmodel_train.training.metrics.profile import Profiler
 from worldmodel_train.training.metrics.progress import ProgressView, open_view
 from worldmodel_train.training.metrics.reporter import Reporter
@@ -28,6 +30,8 @@ class RunCallbacks:
     """What Lightning calls at each step of a run."""
 
     profiler: Profiler | None
+    probing: Probing | None
+    attention: AttentionWatch
     reporter: Reporter
     pictures: Pictures | None
     acting: Acting | None
@@ -37,9 +41,11 @@ class RunCallbacks:
     def in_order(self) -> list[Callback]:
         """Reporter and its guard before the saver: nothing is saved that the guard refused.
 
-        The profiler is first, so that a traced step ends with its computation.
+        The profiler is first, so that a traced step ends with its computation. The probe and
+        the watch over attention come before the reporter, which reads them.
         """
-        callbacks = (self.profiler, self.reporter, self.pictures, self.acting, self.saver)
+        read = (self.profiler, self.probing, self.attention, self.reporter)
+        callbacks = (*read, self.pictures, self.acting, self.saver)
         return [callback for callback in callbacks if callback is not None]
 
 
@@ -64,6 +70,8 @@ def run_callbacks(
         reporter = _reporter(spec, context, view=view, sinks=sinks)
         yield RunCallbacks(
             profiler=profiler,
+            probing=_probing(spec, context),
+            attention=AttentionWatch(),
             reporter=reporter,
             pictures=_pictures(spec, context, board),
             acting=None
@@ -84,6 +92,13 @@ def _profiler(spec: RunSpec, context: RunContext, first_step: int) -> Profiler |
         return None
     folder = spec.run_dir / "profile"
     return Profiler(spec.profile_steps, folder, context.clock, first_step=first_step)
+
+
+def _probing(spec: RunSpec, context: RunContext) -> Probing | None:
+    if context.online_probe is None:
+        return None
+    assert spec.log.online_probe is not None, "it was built because the recipe says so"
+    return Probing(context.online_probe, spec.log.online_probe)
 
 
 def _pictures(spec: RunSpec, context: RunContext, board: TensorBoard | None) -> Pictures | None:

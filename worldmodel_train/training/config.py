@@ -1,6 +1,6 @@
 """How long, how wide and on what a run trains, and how often it reports."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +14,9 @@ from pydantic import (
 )
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.models.frozen import PartConfig
+from worldmodel_train.protocols import Encoder
 
 
 class InitConfig(StrictConfig):
@@ -132,6 +134,33 @@ class TrainConfig(StrictConfig):
         return self
 
 
+class OnlineProbeConfig(StrictConfig):
+    """A linear probe of the labels, which learns and is tested while the run trains.
+
+    It reads mean latents of clips just trained on, beside the same probe on small pixels and the
+    commonest class; nothing of the run learns from it.
+    """
+
+    every_steps: PositiveInt = 10
+    """Steps between two looks."""
+    clips: PositiveInt = 4
+    """Clips of each micro-batch that are encoded for a look."""
+
+    def misfits(self, objective: type, facts: RecipeFacts) -> Iterator[Misfit]:
+        """A method that encodes nothing, clips without one label, or too few of them."""
+        key, data = ("log", "online_probe"), facts.data
+        if not issubclass(objective, Encoder):
+            yield key, f"probes an Encoder, which {objective.__name__} is not; write null here"
+        elif data.classes is None:
+            yield key, "needs labels: give data.classes (of films data.label), or write null here"
+        elif data.labels == "many":
+            message = "names one class of a clip, and data.labels=many gives several; "
+            yield key, message + "write null here"
+        if self.clips > facts.micro_batch:
+            message = f"a micro-batch has {facts.micro_batch} clips; use at most as many"
+            yield (*key, "clips"), message
+
+
 class LogConfig(StrictConfig):
     """How often a run reports."""
 
@@ -139,3 +168,5 @@ class LogConfig(StrictConfig):
     """Steps between two readings of the metrics; each reading waits for the device once."""
     image_every: PositiveInt | None = None
     """Steps between two sets of pictures; null draws none."""
+    online_probe: OnlineProbeConfig | None = None
+    """How often and on how many clips a linear probe of the labels looks; null has none."""

@@ -20,14 +20,14 @@ _GLOO = ("gloo/transport/", "Application timeout caused pair closure")
 class LostContactError(ConnectionError):
     """Another rank has ended or does not answer; the run can resume from its last checkpoint."""
 
-    def __init__(self, message: str, signals: "StopSignals") -> None:
+    def __init__(self, message: str, signals: "StopSignals | None" = None) -> None:
         super().__init__(message)
         self._signals = signals
 
     @property
     def told_to_leave(self) -> bool:
         """Whether a signal came as well: then a launcher knows already, and can say more."""
-        return self._signals.received != 0
+        return self._signals is not None and self._signals.received != 0
 
 
 @contextmanager
@@ -67,10 +67,10 @@ def _complaint(error: RuntimeError, rank: int, run_dir: Path, context: "RunConte
         f"rank {rank} ended: lost contact with another rank after step {context.clock.step}, "
         f"{DOING[context.clock.phase.activity]}; {where}, and the same command resumes. The rank "
         f"that ended first says why in its log, unless it was killed (memory? node?); one that is "
-        f"only slow needs a longer train.timeout_s. [{_short(error)}]"
+        f"only slow needs a longer train.timeout_s. [{first_sentence(error)}]"
     )
 
 
-def _short(error: RuntimeError) -> str:
-    """The first sentence, without the path in PyTorch's build."""
+def first_sentence(error: RuntimeError) -> str:
+    """Of what torch.distributed says, without the path in PyTorch's build."""
     return str(error).splitlines()[0].rsplit("] ", 1)[-1].split(". ", 1)[0]

@@ -164,6 +164,7 @@ class TrainingModule(pl.LightningModule):
         self.layout.update_teachers(None if ema is None else ema.at(self.step, plan.steps))
         if self._phased is None:
             self._observe_norm(self.layout.gradient_norm())
+            self.observation.part_norms = dict(self.layout.part_norms())
         self.step += 1
         self.micro_step = 0
 
@@ -178,7 +179,7 @@ class TrainingModule(pl.LightningModule):
         if self._phased is not None:
             self._phased.keep_own_gradients()
         elif self.plan.observed(self.step + 1):
-            self.observation.part_norms = dict(self.layout.part_norms())
+            self.layout.watch_parts()
         self._clip()
 
     def _clip(self) -> None:

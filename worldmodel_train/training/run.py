@@ -106,12 +106,15 @@ def pretrain(spec: RunSpec) -> RunResult:
             episodes=episodes,
             streams=StreamPositions(streams),
             collector=spec.collector,
+            online_probe=spec.online_probe,
         )
         if stored is not None:
             context.guard.load(stored.guard)
             context.alarms.load(stored.alarms)
             if spec.collector is not None:
                 spec.collector.resume(stored.step, stored.collected)
+            if spec.online_probe is not None:
+                spec.online_probe.load(stored.online_probe())
         module = TrainingModule(
             objective,
             _plan(spec, micro_batches),

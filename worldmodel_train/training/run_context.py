@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.facts import EpisodeFacts
+from worldmodel_train.probes.online import OnlineProbe
 from worldmodel_train.training.alarms import Alarms
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.collector import Collector
@@ -27,3 +28,5 @@ class RunContext:
     """How far sources that cannot seek have been read."""
     collector: Collector | None = None
     """Acts while the run trains, where the recipe says so."""
+    online_probe: OnlineProbe | None = None
+    """Reads labels off the latents while the run trains, where the recipe says so."""

@@ -9,6 +9,7 @@ from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.cost import StepCost
+from worldmodel_train.probes.online import OnlineProbe
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.folder import CheckpointConfig
 from worldmodel_train.training.collector import Collector
@@ -60,6 +61,8 @@ class RunSpec:
     """What a step costs; without it there is no MFU, and nothing can be `auto` that hangs on it."""
     collector: Collector | None = None
     """Acts while the run trains; None where all data is there before."""
+    online_probe: OnlineProbe | None = None
+    """Reads labels off the latents while the run trains, as `log.online_probe` says."""
     resume: Literal["auto", "never"] = "auto"
     profile_steps: int | None = None
     """Steps of this start to trace; None traces nothing."""

@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import recall_score, top_k_accuracy_score
 from torch import nn
 
+from tests.evaluation.threads import on_ranks
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.evaluation.probing.anticipation_result import CHANCE, anticipation_result
 from worldmodel_train.evaluation.probing.class_recall import classes_before, measure_recalls
@@ -106,6 +107,19 @@ def test_a_clip_without_a_class_of_a_kind_is_refused(answered):
         measure_recalls(named([video(answered[0][0], 1)]), KINDS)
     with pytest.raises(ValueError, match=r"has 2 labels of the kind 'verb'"):
         measure_recalls(named([video(answered[0][0], 1, 2, 9)]), KINDS)
+
+
+def test_several_ranks_find_together_what_one_finds(answered):
+    videos = [video(*row) for row in zip(*answered, strict=True)][:31]
+    alone = measure_recalls(named(videos), KINDS)
+
+    def measure(rank):
+        own = videos[rank.rank :: rank.world_size]
+        return measure_recalls(
+            NamedVideos(Reads(), own, num_crops=1, batch_size=4, ranks=rank), KINDS
+        )
+
+    assert on_ranks(2, measure) == [alone] * 2
 
 
 def test_the_report_has_each_kind_beside_chance_and_names_bad_videos(answered):

@@ -1,5 +1,7 @@
 """Probes are judged by videos, each seen several times; independent counts say the same."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from sklearn.metrics import (
 )
 from torch import nn
 
+from tests.evaluation.threads import on_ranks
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.evaluation.probing.classification_result import (
     COMMONEST,
@@ -78,6 +81,24 @@ def test_accuracies_equal_those_of_another_library():
     assert best.interval[0] < best.top1 < best.interval[1]
 
 
+class ReadsAlone(ReadsLogits):
+    """The first of the two by itself."""
+
+    def probe_names(self):
+        return ["alone"]
+
+    def probabilities(self, clips):
+        return super().probabilities(clips)[:1]
+
+
+@pytest.mark.parametrize(("model", "chosen"), [(ReadsLogits(), True), (ReadsAlone(), False)])
+def test_only_the_best_of_several_is_said_to_be_lucky(model, chosen):
+    videos = [video([[9, 0, 0, 0, 0, 0, 0]] * 2, 0)]
+    named = NamedVideos(model, videos, num_crops=1, batch_size=1)
+    (section,) = classification_result(measure_accuracies(named)).sections
+    assert ("a little lucky" in section.notes["Best probe"]) == chosen
+
+
 def test_bad_videos_are_counted_and_named_in_the_report():
     videos = [Skip("corrupt", "a.tar", "x"), video([[1] * CLASSES] * 2, 0)]
     found = measure_accuracies(NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=4))
@@ -92,6 +113,53 @@ def test_a_set_of_nothing_but_bad_videos_is_refused():
         measure_accuracies(
             NamedVideos(ReadsLogits(), [Skip("corrupt", "a.tar", "x")], num_crops=1, batch_size=4)
         )
+
+
+@pytest.fixture
+def mixed():
+    """Seventeen videos of random answers; some are bad."""
+    rng = np.random.default_rng(0)
+    rows = [np.stack([rng.permutation(100)[:CLASSES]] * 2) for _ in range(17)]
+    videos = [
+        video(row, int(label)) for row, label in zip(rows, rng.integers(0, 7, 17), strict=True)
+    ]
+    videos[3], videos[4] = Skip("too_short", "a.tar", "x"), Skip("corrupt", "a.tar", "y")
+    return videos
+
+
+def shares(videos, rank):
+    return NamedVideos(
+        ReadsLogits(), videos[rank.rank :: rank.world_size], num_crops=1, batch_size=2, ranks=rank
+    )
+
+
+@pytest.mark.parametrize(("world_size", "count"), [(2, 17), (6, 5)])
+def test_several_ranks_find_together_what_one_finds(mixed, world_size, count):
+    videos = mixed[:count]
+    alone = measure_accuracies(NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=2))
+    assert alone.num_videos == count - 2
+    assert [skip.reason for skip in alone.skipped] == ["too_short", "corrupt"]
+    found = on_ranks(world_size, lambda rank: measure_accuracies(shares(videos, rank)))
+    assert found == [alone] * world_size
+
+
+def test_precisions_of_several_ranks_are_those_of_one(mixed):
+    labels = np.random.default_rng(1).random((17, CLASSES)) < 0.4
+    videos = [
+        one if isinstance(one, Skip) else replace(one, class_number=label)
+        for one, label in zip(mixed, labels, strict=True)
+    ]
+    alone = several_classes_result(NamedVideos(ReadsLogits(), videos, num_crops=1, batch_size=2))
+    found = on_ranks(3, lambda rank: several_classes_result(shares(videos, rank)))
+    assert found == [alone] * 3
+
+
+def test_ranks_of_which_one_has_no_good_video_do_not_mind_and_all_of_them_do(mixed):
+    skip = Skip("corrupt", "a.tar", "x")
+    found = on_ranks(2, lambda rank: measure_accuracies(shares([mixed[0], skip], rank)))
+    assert [one.num_videos for one in found] == [1, 1]
+    found = on_ranks(2, lambda rank: measure_accuracies(shares([skip] * 3, rank)))
+    assert all("no video that can be read; 3 were skipped" in str(error) for error in found)
 
 
 def test_of_several_classes_average_precision_is_that_of_another_library():

@@ -71,20 +71,29 @@ def models(subject):
 
 
 def test_errors_are_those_of_decoder_and_predictor_together(models):
-    whole, future, hidden = Config(batch_size=2, masks=MASKS).run(models).numbers
+    whole, similar, future, hidden = Config(batch_size=2, masks=MASKS).run(models).numbers
     assert whole.name == "PSNR, decoded latents"
     assert whole.trained.mean == pytest.approx(40, abs=1e-3)  # 0.01 of 1
     for number in (future, hidden):
         assert number.trained.mean == pytest.approx(19.17, abs=0.01)  # 0.11 of 1
         assert number.baselines["true latents, decoded"].mean == pytest.approx(40, abs=1e-3)
     assert future.baselines.keys() - hidden.baselines.keys() == {"copy of the last frame"}
-    assert whole.baselines.keys() == {"untrained", "mean picture", "linear decoder"}
+    for number in (whole, similar):
+        assert number.baselines.keys() == {"untrained", "mean picture", "linear decoder"}
+
+
+def test_a_decoder_without_fault_is_similar_in_structure_and_a_mean_picture_is_not(subject):
+    result = Config().run(subject(PixelsAreLatents(), PixelsAreLatents(decoding=0.5)))
+    _, similar, _ = result.numbers
+    assert similar.name == "SSIM, decoded latents"
+    assert similar.trained.mean == pytest.approx(1)
+    assert similar.baselines["mean picture"].mean < 0.5
 
 
 def test_a_still_clip_is_copied_without_fault_and_that_is_said(subject, held_out):
     held_out.clips[:] = held_out.clips[:, :1]
     result = Config().run(subject(PixelsAreLatents(predicting=0.1), PixelsAreLatents(0.3, 0.3)))
-    _, future = result.numbers
+    *_, future = result.numbers
     assert future.baselines["copy of the last frame"].mean == float("inf")
     _, verdict = result.verdicts
     assert not verdict.good

@@ -131,4 +131,4 @@ class NoLayout:
     def publish(self) -> None:
         raise AssertionError("published what is damaged")
 
-    update_teachers = clip_gradients = gradient_norm = part_norms = publish
+    update_teachers = clip_gradients = gradient_norm = watch_parts = part_norms = publish

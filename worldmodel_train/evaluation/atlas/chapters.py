@@ -5,6 +5,7 @@ from worldmodel_train.evaluation.atlas.feature_chapter import (
     feature_chapter,
     find_features,
 )
+from worldmodel_train.evaluation.atlas.intervention_chapter import intervention_chapter
 from worldmodel_train.evaluation.atlas.map_chapter import map_chapter
 from worldmodel_train.evaluation.atlas.page import Chapter
 from worldmodel_train.evaluation.atlas.probe_chapter import probe_chapter
@@ -20,5 +21,6 @@ def chapters(material: Material) -> list[Chapter]:
         map_chapter(material),
         feature_chapter(material, features),
         curve_chapter(material, features),
+        intervention_chapter(material),
         transition_chapter(material),
     ]

@@ -71,6 +71,24 @@ def lines(curves: Mapping[str, Float[ndarray, " window"]], ylabel: str) -> bytes
     return _png(figure)
 
 
+def pushes(
+    curves: Mapping[str, Mapping[float, float]], bands: Mapping[str, Mapping[float, float]]
+) -> bytes:
+    """Effects by strength, over bands of what is reached by luck, whichever way."""
+    figure, axes = _axes()
+    for number, (name, band) in enumerate(bands.items()):
+        heights = np.array([*band.values()])
+        shade = {"color": f"{0.88 - 0.16 * number}", "zorder": 1 + number}
+        axes.fill_between([*band], -heights, heights, label=name, **shade)
+    for number, (name, curve) in enumerate(curves.items()):
+        style = {"linestyle": "-" if number == 0 else "--", "zorder": 10}
+        axes.plot([*curve], [*curve.values()], marker="o", markersize=3, label=name, **style)
+    axes.set_xlabel("length of the push")
+    axes.set_ylabel("change of what is read")
+    axes.legend(fontsize=7)
+    return _png(figure)
+
+
 def transition_graph(
     places: Float[ndarray, "k 2"],
     shares: Float[ndarray, "k k"],

@@ -30,7 +30,7 @@ def map_chapter(material: Material) -> Chapter:
         text="Each point is a tubelet's mean latent, placed by its two main directions (PCA; in "
         "the first picture of all clips, in the others of that scene's films). These two "
         f"hold {100 * variance:.0f} % of the variance of all clips, so what does not show here may "
-        "still be in the latents: the table above tells. Baseline: colours that are mixed "
-        "evenly say nothing of the state.",
+        "still be in the latents: the table above tells. Events are yellow where they are so; "
+        "classes are numbered. Baseline: colours that are mixed evenly say nothing of the state.",
         plates=tuple(plates),
     )

@@ -31,6 +31,8 @@ class Chapter:
 
     title: str
     text: str
+    findings: tuple[str, ...] = ()
+    """Sentences of what came out, one below the other."""
     tables: tuple[Table, ...] = ()
     plates: tuple[Plate, ...] = ()
 

@@ -16,21 +16,24 @@ _TRAINED, _PIXELS = "trained encoder, 2x2", "8x8 pixels, this tubelet and the on
 
 def probe_chapter(material: Material) -> Chapter:
     """A table for each scene."""
-    tables, lost = [], []
+    tables: list[Table] = []
+    lost: dict[str, list[str]] = {}
     for name, filmed in material.filmed.items():
         table = _table(name, filmed, material.effort.splits)
         tables.append(table)
-        lost += _lost(table)
-    losing = "Nowhere does it lose to one of these. "
-    if lost:
-        losing = f"The trained encoder (2x2) does no better than a rival in: {'; '.join(lost)}. "
+        for column, rival in _lost(table):
+            lost.setdefault(rival, []).append(column)
     return Chapter(
         title="Known states",
         text="How well ridge regression reads, from what the encoder makes of one tubelet, what "
         "the simulator knows of it, on films that were not trained on; ± over splits of the "
         "films. To beat: the encoder before training, small pixels, the same probe given other "
-        f"films' states, and chance. {losing}An encoder sees the whole clip, pixels only two "
-        "tubelets.",
+        "films' states, and chance. An encoder sees the whole clip, pixels only two tubelets.",
+        findings=tuple(
+            f"The trained encoder (2x2) reads no better than {rival}: {', '.join(states)}."
+            for rival, states in lost.items()
+        )
+        or ("Nowhere does the trained encoder (2x2) lose to one of these.",),
         tables=tuple(tables),
     )
 
@@ -70,12 +73,12 @@ def _table(name: str, filmed: Filmed, splits: int) -> Table:
     )
 
 
-def _lost(table: Table) -> list[str]:
-    """The columns in which the first row's mean is no higher than another encoder's or pixels'."""
+def _lost(table: Table) -> list[tuple[str, str]]:
+    """The columns in which the first row's mean is not the highest, and whose is."""
     ours, *others = table.rows
     lost = []
     for place, column in enumerate(table.columns):
         best = max(others, key=lambda row: row.cells[place].mean)
         if not ours.cells[place].mean > best.cells[place].mean:
-            lost.append(f"{column.name}, to {best.name}")
+            lost.append((column.name, best.name))
     return lost

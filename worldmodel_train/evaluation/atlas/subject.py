@@ -34,6 +34,8 @@ class Effort:
     """Features that are shown."""
     states: int = 12
     """Of the transition graph."""
+    edited: int = 48
+    """Films of each scene whose first half is edited, at most a quarter of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,7 @@ class Filmed:
 class Material:
     """All that is read of a run."""
 
+    models: Contestants[Encoder]
     filmed: dict[str, Filmed]
     """By the scene's name."""
     own_clips: UInt8[Tensor, "v f h w c"]
@@ -79,7 +82,7 @@ def gather(subject: Subject, effort: Effort) -> Material:
         trained, untrained = (token_volume(model, films.clips) for _, model in models)
         filmed[name] = Filmed(films=films, trained=trained, untrained=untrained)
     own = token_volume(models.trained, held_out.clips)
-    return Material(filmed=filmed, own_clips=held_out.clips, own=own, effort=effort)
+    return Material(models=models, filmed=filmed, own_clips=held_out.clips, own=own, effort=effort)
 
 
 def main_plane(latents: Float[ndarray, "s d"]) -> tuple[Shaped[ndarray, "d 2"], ndarray]:

@@ -1,6 +1,6 @@
 """Numbers, tables and verdicts of decoded pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from worldmodel_train.evaluation.bootstrap import spread_of_mean
 from worldmodel_train.evaluation.decoding.decoded_scores import (
@@ -35,8 +35,8 @@ def decoded_result(
     return TaskResult(
         measured_on=f"{len(videos)} clips of {len(set(videos))} held-out videos; mean picture and "
         f"linear decoder fitted on {fitted_on} clips of the first source",
-        caption="PSNR in dB, higher is better: the mean over clips.",
-        numbers=tuple(_number(one) for one in scores),
+        caption="PSNR in dB, and SSIM, which is 1 at most: means over clips, higher is better.",
+        numbers=tuple(number for one in scores for number in _numbers(one)),
         verdicts=tuple(_verdict(one, videos) for one in scores),
         sections=(
             Section(
@@ -52,9 +52,13 @@ def _title(scores: PixelScores) -> str:
     return "decoded latents" if scores.of == WHOLE_CLIPS else f"decoded prediction of {scores.of}"
 
 
-def _number(scores: PixelScores) -> Number:
-    means = {name: once(float(values.mean())) for name, values in scores.psnr.items()}
-    return Number(name=f"PSNR, {_title(scores)}", trained=means.pop(TRAINED), baselines=means)
+def _numbers(scores: PixelScores) -> Iterator[Number]:
+    """The PSNR, and the SSIM where there is one."""
+    for name, of_clips in {"PSNR": scores.psnr, "SSIM": scores.ssim}.items():
+        means = {who: once(float(values.mean())) for who, values in of_clips.items()}
+        if means:
+            number = f"{name}, {_title(scores)}"
+            yield Number(name=number, trained=means.pop(TRAINED), baselines=means)
 
 
 def _verdict(scores: PixelScores, videos: Sequence[str]) -> Verdict:
@@ -102,6 +106,8 @@ def _table(scores: PixelScores, videos: Sequence[str]) -> Table:
 _NOTES = {
     "PSNR": "−10 log10 of the mean squared error of a clip's pixels from 0 to 1, averaged over "  # noqa: RUF001
     "clips. It rewards blur: where one cannot know, the mean of what may be scores best.",
+    "SSIM": "Whether means, contrasts and shapes agree in windows of 11 pixels, 1 where they are "
+    "the same. Frames of whole clips have one.",
     "Decoded latents": "All tokens of a clip, from the latents that the predictor's targets are.",
     "Decoded prediction": "Only tokens that were hidden, from what the predictor says of them, "
     "without the context beside them. The future is all tubelets after the first ones; masks in "

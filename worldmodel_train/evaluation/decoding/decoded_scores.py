@@ -1,12 +1,16 @@
-"""Peak signal-to-noise ratios of decoded latents, of decoded predictions, and of their rivals."""
+"""How near decoded latents, decoded predictions and their rivals are to the true pixels."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.decoding.pixel_rivals import PixelRivals
@@ -25,11 +29,13 @@ TRUE_LATENTS = "true latents, decoded"
 
 @dataclass(frozen=True, kw_only=True)
 class PixelScores:
-    """The PSNR of each clip by contender, the trained decoder first."""
+    """The PSNR and SSIM of each clip by contender, the trained decoder first."""
 
     of: str
     """Which tokens, given which."""
     psnr: Mapping[str, Float[Tensor, " b"]]
+    ssim: Mapping[str, Float[Tensor, " b"]] = field(default_factory=dict[str, Tensor])
+    """Of its frames on average; empty where some tokens alone are asked for, which are no frame."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +49,16 @@ class Contest:
 
     def whole(self, held_out: FixedClips) -> PixelScores:
         """Of all tokens, from the latents that the model gives them."""
-        batches = []
+        psnr, ssim = [], []
         for clips, _ in self._batches(held_out):
             model = self.trained.latent_model(clips.device)
             grid, latents = model.token_grid(clips), model.encode(clips)
             everything = torch.arange(grid.num_tokens, device=clips.device)[None]
             answers = self._answers(latents, everything, grid)
-            batches.append(_psnr(answers, self.trained.tubelets(clips)))
-        return PixelScores(of=WHOLE_CLIPS, psnr=_joined(batches))
+            psnr.append(_psnr(answers, self.trained.tubelets(clips)))
+            shown = {name: self.trained.clips(a, grid) for name, a in answers.items()}
+            ssim.append(_ssim(shown, clips))
+        return PixelScores(of=WHOLE_CLIPS, psnr=_joined(psnr), ssim=_joined(ssim))
 
     def predicted(self, held_out: FixedClips, question: Question) -> PixelScores:
         """Of the tokens that are asked for, from what the model's predictor says of them."""
@@ -119,6 +127,27 @@ def _psnr(
         ).cpu()
         for name, answer in answers.items()
     }
+
+
+def _ssim(
+    answers: Mapping[str, UInt8[Tensor, "b t h w c"]], truth: UInt8[Tensor, "b t h w c"]
+) -> dict[str, Float[Tensor, " b"]]:
+    """Of each clip, the mean of its frames."""
+    return {name: _ssim_of(answer, truth) for name, answer in answers.items()}
+
+
+def _ssim_of(
+    answer: UInt8[Tensor, "b t h w c"], truth: UInt8[Tensor, "b t h w c"]
+) -> Float[Tensor, " b"]:
+    found = structural_similarity_index_measure(
+        _pictures(answer), _pictures(truth), data_range=1.0, reduction="none"
+    )
+    assert isinstance(found, Tensor), "no picture of it was asked for"
+    return found.unflatten(0, truth.shape[:2]).mean(dim=1).cpu()
+
+
+def _pictures(clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "bt c h w"]:
+    return rearrange(clips, "b t h w c -> (b t) c h w").float() / 255
 
 
 def _joined(batches: list[dict[str, Tensor]]) -> dict[str, Tensor]:

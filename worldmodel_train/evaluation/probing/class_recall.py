@@ -47,18 +47,22 @@ def measure_recalls(named: NamedVideos, kinds: Mapping[str, slice]) -> dict[str,
     Raises:
         ValueError: A video has no class of a kind, or two.
     """
-    tallies = {kind: _Tally(kind) for kind in kinds}
-    for probabilities, labels in named:
+    tallies = {kind: _Tally(kind, where.stop - where.start) for kind, where in kinds.items()}
+
+    def take(probabilities: Tensor, labels: Tensor) -> None:
         for kind, where in kinds.items():
             tallies[kind].add(probabilities[..., where], labels[:, where])
-    return {kind: tally.recall() for kind, tally in tallies.items()}
+
+    named.go_through(take)
+    return {kind: tally.recall(named) for kind, tally in tallies.items()}
 
 
 class _Tally:
     """Which classes come before the true one, by each probe, of one kind."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, num_classes: int) -> None:
         self._kind = kind
+        self._num_classes = num_classes
         self._before: list[Bool[Tensor, "p b k"]] = []
         self._true: list[Int64[Tensor, "b"]] = []
 
@@ -74,11 +78,12 @@ class _Tally:
         self._before.append(classes_before(probabilities, true))
         self._true.append(true)
 
-    def recall(self) -> KindRecall:
-        before, true = torch.cat(self._before, dim=1), torch.cat(self._true)
-        present = true.bincount(minlength=before.shape[-1]) > 0
-        found = (before & present).sum(-1) < TOP
-        of_all = before.sum(-1) < TOP
+    def recall(self, named: NamedVideos) -> KindRecall:
+        true = named.of_all(self._true, dim=0)
+        present = true.bincount(minlength=self._num_classes) > 0
+        # ranks tell each other what was found, not what came before: that is classes times as much
+        found = named.of_all([(one & present).sum(-1) < TOP for one in self._before], dim=1)
+        of_all = named.of_all([one.sum(-1) < TOP for one in self._before], dim=1)
         probes = [
             ProbeRecall(
                 recall=float(mean_class_recall(row, true)),

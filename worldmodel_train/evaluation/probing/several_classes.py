@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.functional.classification import multilabel_average_precision
@@ -30,9 +29,10 @@ class ProbePrecision:
 
 def several_classes_result(named: NamedVideos) -> TaskResult:
     """Mean average precision of each probe, the best one first."""
-    batches = list(named)
-    probabilities = torch.cat([one for one, _ in batches], dim=1)
-    labels = torch.cat([one for _, one in batches])
+    batches: list[tuple[Tensor, Tensor]] = []
+    named.go_through(lambda probabilities, labels: batches.append((probabilities, labels)))
+    probabilities = named.of_all([one for one, _ in batches], dim=1)
+    labels = named.of_all([one for _, one in batches], dim=0)
     seen = labels.any(dim=0)
     found = [
         ProbePrecision(name=name, mean=mean_average_precision(one[:, seen], labels[:, seen]))
@@ -58,7 +58,7 @@ def several_classes_result(named: NamedVideos) -> TaskResult:
                 title="Classes found by probes",
                 text=f"{measured_on}.{named.said_of_skips} A class's average precision is the "
                 "mean, over the videos it is true of, of the precision down to each when all are "
-                "sorted by its probability; the best probe was chosen on these same videos.",
+                f"sorted by its probability.{_how_chosen(len(found))}",
                 tables=(
                     Table(
                         caption=f"{len(found)} probes trained together",
@@ -72,6 +72,10 @@ def several_classes_result(named: NamedVideos) -> TaskResult:
             ),
         ),
     )
+
+
+def _how_chosen(num_probes: int) -> str:
+    return " The best probe was chosen on these same videos." if num_probes > 1 else ""
 
 
 def mean_average_precision(

@@ -17,6 +17,7 @@ class Config(StrictConfig):
 
     needs: ClassVar[type] = Classifier
     needs_held_out: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
 
     batch_size: int = Field(default=4, ge=1)
     """Clips per forward pass, the middle one of each video."""

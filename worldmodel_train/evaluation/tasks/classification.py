@@ -20,6 +20,7 @@ class Config(StrictConfig):
 
     needs: ClassVar[type] = Classifier
     needs_held_out: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
 
     times: int = Field(default=1, ge=1)
     """Groups of clips cut from each video, each group as many as a probe sees together, spread over

@@ -2,6 +2,7 @@
 
     weights-00003.safetensors   what rank 3 keeps of the weights and teachers, in fp32
     moments-00003.safetensors   what it keeps of AdamW's moments
+    online_probe.safetensors    what the online probe knows, where there is one
     recipe.yaml                 the resolved recipe
     meta.json                   everything else, checksums of the other files and of itself; last
 
@@ -35,7 +36,7 @@ from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.staging import Staging
 from worldmodel_train.training.layouts.layout import Piece
 
-RECIPE, META = "recipe.yaml", "meta.json"
+RECIPE, META, ONLINE_PROBE = "recipe.yaml", "meta.json", "online_probe.safetensors"
 _FORMAT = 3
 _LARGEST_META = 1 << 30  # bytes; ten thousand ranks' files and tensors take some megabytes
 _PACKAGES = ("worldmodel-train", "torch", "lightning", "safetensors")

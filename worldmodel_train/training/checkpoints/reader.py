@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training.checkpoints.files import (
+    ONLINE_PROBE,
     Meta,
     moments_file,
     read_meta,
     verify,
+    verify_file,
     weights_file,
 )
 from worldmodel_train.training.layouts.layout import Piece
@@ -64,6 +67,17 @@ class CheckpointReader:
                     f"{self.checkpoint} has no values for {piece.key}[{piece.start}:{piece.stop}]"
                 )
 
+    def online_probe(self) -> dict[str, Tensor]:
+        """What the online probe knew; empty where there was none.
+
+        Raises:
+            CheckpointError: It is damaged.
+        """
+        if ONLINE_PROBE not in self.meta.files:
+            return {}
+        verify_file(self.checkpoint, self.meta, ONLINE_PROBE)
+        return load_file(self.checkpoint / ONLINE_PROBE)
+
     def weights(self, prefix: str = "") -> dict[str, Tensor]:
         """Weights and persistent buffers whose names begin so, whole, on the CPU."""
         return {
@@ -78,7 +92,8 @@ class CheckpointReader:
 
     @cached_property
     def _all(self) -> Index:
-        return self._index([name for name in self.meta.files if name.endswith(".safetensors")])
+        files = [name for name in self.meta.files if name.endswith(".safetensors")]
+        return self._index(name for name in files if name != ONLINE_PROBE)
 
     def _fill(self, piece: Piece, stretches: Iterable[Stretch]) -> bool:
         """Whether `stretches` hold all of `piece`; fills in what they hold."""

@@ -61,6 +61,10 @@ class StoredState:
                 "bring back what data.sources named, or begin another run_dir"
             )
 
+    def online_probe(self) -> dict[str, Tensor]:
+        """What the online probe knew; raises CheckpointError where that is damaged."""
+        return self._reader.online_probe()
+
     def fill(self, layout: Layout, agreement: Agreement) -> None:
         """Fills the state; each rank verifies a share of the files, and all hear of damage.
 

@@ -106,7 +106,12 @@ class Saver(StepCallback):
             self._finish(trainer)
         # a checkpoint that may hold a collapsed model takes nobody's place
         self._prunes = not self._context.guard.suspicious
-        self._writer.begin(module.layout.pieces(), self._progress(module))
+        probe = self._context.online_probe
+        self._writer.begin(
+            module.layout.pieces(),
+            self._progress(module),
+            online_probe={} if probe is None else probe.state(),
+        )
         self._begun_at = module.step
         if is_last or not self._config.asynchronous:
             self._finish(trainer)

@@ -1,12 +1,16 @@
 """Writes checkpoints from all ranks, while training goes on."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+
+from torch import Tensor
 
 from worldmodel_train.training.checkpoints.files import (
+    ONLINE_PROBE,
     Fingerprint,
     Progress,
     tensors_of,
@@ -64,8 +68,16 @@ class CheckpointWriter:
         is_writing = self._writing is not None and not self._writing.files.done()
         return self.begun - int(is_writing)
 
-    def begin(self, pieces: Iterable[Piece], progress: Progress) -> None:
+    def begin(
+        self,
+        pieces: Iterable[Piece],
+        progress: Progress,
+        *,
+        online_probe: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
         """Copies the pieces and starts to write them.
+
+        What the online probe knows is the same on all ranks, so the first one writes it.
 
         Raises:
             CheckpointError: The disk refuses; on all ranks.
@@ -76,6 +88,9 @@ class CheckpointWriter:
         if folder is None:
             raise self._folder.refusal(progress.step, outcomes[0].problem)
         tensors = tensors_of(pieces, progress.shapes, self._rank)
+        if online_probe and self._rank == 0:
+            # one that is on the host is replaced, and never changed, by the steps that follow
+            tensors[ONLINE_PROBE] = {name: value.cpu() for name, value in online_probe.items()}
         written = self._threads.submit(write_tensors, folder, tensors)
         self._writing = _Writing(folder=folder, progress=progress, files=written)
         self.begun += 1

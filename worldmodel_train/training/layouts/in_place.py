@@ -13,7 +13,7 @@ from worldmodel_train.protocols import EmaPair
 from worldmodel_train.training.ema import Ema
 from worldmodel_train.training.layouts.layout import Piece
 from worldmodel_train.training.layouts.moments import MOMENTS, Kind, Moments
-from worldmodel_train.training.layouts.state_tensors import state_tensors
+from worldmodel_train.training.layouts.state_tensors import part_of, state_tensors
 from worldmodel_train.training.optim import ClipGradConfig
 
 
@@ -31,6 +31,7 @@ class InPlace:
             [entry.momentum for entry in self._tensors.followed],
         )
         self._norm: Tensor | None = None
+        self._part_norms: dict[str, Tensor] = {}
 
     def pieces(self) -> Sequence[Piece]:
         """Each tensor whole, or this rank's rows of it."""
@@ -54,14 +55,19 @@ class InPlace:
         norms = [_clip(part, None if clip is None else clip.norm) for part in parts]
         self._norm = torch.stack(norms).norm() if apart else norms[0]
 
-    def part_norms(self) -> Mapping[str, Tensor]:
-        """Of each child of the objective that has gradients now."""
+    def watch_parts(self) -> None:
+        """Measures them at once, of each child of the objective that has gradients now."""
         parts = self._parts().items()
-        return {
+        self._part_norms = {
             name: _clip(parameters, None)
             for name, parameters in parts
             if any(p.grad is not None for p in parameters)
         }
+
+    def part_norms(self) -> Mapping[str, Tensor]:
+        """As `watch_parts` measured them for this step."""
+        norms, self._part_norms = self._part_norms, {}
+        return norms
 
     def gradient_norm(self) -> Tensor | None:
         """As `clip_gradients` measured it for this step."""
@@ -72,7 +78,7 @@ class InPlace:
         """What is trained, by the child of the objective that it belongs to."""
         parts: dict[str, list[nn.Parameter]] = {}
         for name, parameter in self._tensors.trained.items():
-            parts.setdefault(name.partition(".")[0], []).append(parameter)
+            parts.setdefault(part_of(name), []).append(parameter)
         return parts
 
     def _pieces(self) -> Iterator[Piece]:

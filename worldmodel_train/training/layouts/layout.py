@@ -62,10 +62,14 @@ class Layout(Protocol):
         """Measures the norm of all gradients together, and scales them down as `clip` says."""
         ...
 
-    def part_norms(self) -> Mapping[str, Tensor]:
-        """The norm of the gradients of each part of the objective, as they are before clipping.
+    def watch_parts(self) -> None:
+        """Has the norms of each part's gradients measured in this step, as before clipping."""
+        ...
 
-        Empty where the strategy keeps gradients to itself, as DeepSpeed does.
+    def part_norms(self) -> Mapping[str, Tensor]:
+        """These norms, by the child of the objective; empty where they were not asked for.
+
+        After the step: some strategies have all gradients only then.
         """
         ...
 

@@ -39,6 +39,11 @@ class StateTensors:
             teacher.copy_(student)
 
 
+def part_of(name: str) -> str:
+    """The child of the objective that a tensor of this name belongs to."""
+    return name.partition(".")[0]
+
+
 def state_tensors(objective: nn.Module, pairs: Sequence[EmaPair]) -> StateTensors:
     """The tensors; call it when the tensors are on their device, for moving replaces buffers."""
     state = objective.state_dict(keep_vars=True)

@@ -91,6 +91,13 @@ class ZeroFlat(Zero):
             own = group.ema.to(device=group.flat.device, dtype=group.flat.dtype)
             dist.all_gather_into_tensor(group.flat, own, group=group.student.ranks)
 
+    def gradients_of(self, master: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The stretches of parameters in the slice of a group's gradient."""
+        group = next(group for group in self._groups if group.master is master)
+        if master.grad is not None:
+            for piece in group.pieces("weights", self._names, master.grad.view(-1)):
+                yield piece.name, piece.values
+
     def _pieces(self) -> Iterator[Piece]:
         yield from self.buffer_pieces()
         for group in self._groups:

@@ -50,6 +50,14 @@ class ZeroPartitioned(Zero):
         if slices:
             torch._foreach_copy_(slices, self._emas)  # pyright: ignore[reportPrivateImportUsage]  # no public name
 
+    def gradients_of(self, master: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The slices of parameters in a flat gradient; the padding of a slice is 0."""
+        for name, own in self._masters.items():
+            offset = own.storage_offset() - master.storage_offset()
+            is_within = own.untyped_storage().data_ptr() == master.untyped_storage().data_ptr()
+            if master.grad is not None and is_within and 0 <= offset < master.numel():
+                yield name, master.grad.view(-1).narrow(0, offset, own.numel())
+
     def _pieces(self) -> Iterator[Piece]:
         yield from self.buffer_pieces()
         for name, parameter in self.tensors.trained.items():

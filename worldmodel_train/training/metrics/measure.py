@@ -59,10 +59,12 @@ class Measurement:
         )
 
 
-def begin(module: TrainingModule, pace: Pace, acted: Mapping[str, float]) -> Measurement:
+def begin(
+    module: TrainingModule, pace: Pace, acted: Mapping[str, float], probed: Mapping[str, Tensor]
+) -> Measurement:
     """The measurement of the step that just ended; nothing here waits for the device.
 
-    `acted` is what is known of acting, the same on all ranks.
+    What is known of acting, and by the online probe, is the same on all ranks.
     """
     observation = module.observation
     assert observation.grad_norm is not None
@@ -70,6 +72,7 @@ def begin(module: TrainingModule, pace: Pace, acted: Mapping[str, float]) -> Mea
     tensors = dict(observation.scalars)
     tensors |= {f"grad_norms/{part}": norm for part, norm in observation.part_norms.items()}
     tensors |= squared_gap(module.layout, _students(module))
+    tensors |= probed
     tensors |= {"grad_norm": observation.grad_norm, "non_finite": module.non_finite}
     numbers = torch.stack([t.to(module.device, torch.float64) for t in tensors.values()])
     joined = join_rows(observation.latents, observation.samples)

@@ -91,8 +91,10 @@ def _numbers(metrics: StepMetrics, skipped: Mapping[str, int]) -> str:
     values = metrics.values
     mfu = f"mfu {values['mfu']:.1%}  " if "mfu" in values else ""
     acted = f"return {values['acting/return']:.4g}  " if "acting/return" in values else ""
+    probed = values.get("online_probe/accuracy")
+    probe = "" if probed is None else f"probe {probed:.1%}  "
     text = (
-        f"loss {metrics.loss:.4f}  {acted}{values['clips_per_s']:.1f} clips/s  "
+        f"loss {metrics.loss:.4f}  {acted}{probe}{values['clips_per_s']:.1f} clips/s  "
         f"{values['step_ms']:.0f} ms/step  {mfu}data wait {values['data_wait']:.0%}"
     )
     return f"{text}  skipped {sum(skipped.values())}" if skipped else text

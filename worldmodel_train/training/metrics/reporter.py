@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import lightning.pytorch as pl
+from torch import Tensor
 
 from worldmodel_train.data.health import SkipLedger, Tally
 from worldmodel_train.training.metrics.measure import (
@@ -100,7 +101,7 @@ class Reporter(StepCallback):
         self._report(metrics, [tally for _, tally in ranks])
 
     def _begin(self, module: TrainingModule) -> _Underway:
-        measurement = begin(module, self._context.clock.read(), self._acted())
+        measurement = begin(module, self._context.clock.read(), self._acted(), self._probed())
         late = LATE_STEPS[module.device.type]
         values = self._thread.submit(measurement.values).result if late else measurement.values
         return _Underway(
@@ -113,6 +114,10 @@ class Reporter(StepCallback):
     def _acted(self) -> dict[str, float]:
         collector = self._context.collector
         return {} if collector is None else collector.values()
+
+    def _probed(self) -> dict[str, Tensor]:
+        probe = self._context.online_probe
+        return {} if probe is None else probe.values()
 
     def _report(self, metrics: StepMetrics, tallies: Sequence[Tally]) -> None:
         metrics = replace(metrics, alarms=self._context.alarms.look(metrics))

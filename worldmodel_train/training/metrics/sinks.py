@@ -22,10 +22,12 @@ HEALTH = {
     "RankMe and LiDAR of the targets: stay": ["Multiline", ["monitors/target_(rankme|lidar)"]],
     "std per dimension: stays": ["Multiline", ["monitors/(target|predicted)_std"]],
     "pairwise cosine: stays below 1": ["Multiline", ["monitors/(target|predicted)_cosine"]],
+    "attention's entropy: well above 0": ["Multiline", ["monitors/attention_entropy"]],
     "teacher's distance: above 0, below 0.8": ["Multiline", ["monitors/teacher_distance"]],
     "gradient norms: no jumps": ["Multiline", ["^grad_norm"]],
     "share of time waiting for data: below 0.3": ["Multiline", ["data_wait"]],
     "loss of each mask group": ["Multiline", ["^terms/mask_"]],
+    "online probe: rises, above pixels": ["Multiline", ["^online_probe/"]],
 }
 """The charts of the dashboard `health`: what each must look like, and regular expressions of its
 curves. A chart that a run has no curves for stays empty."""

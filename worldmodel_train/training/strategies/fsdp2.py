@@ -12,7 +12,8 @@ def shard(objective: nn.Module, mesh: DeviceMesh, *, in_bf16: bool) -> None:
 
     Weights stay fp32; under bf16 they are gathered in bf16, and gradients are averaged in fp32.
     Each child is a unit of its own with its blocks inside, because training calls the objective's
-    method and not its `forward`, which a unit at the top would need.
+    method and not its `forward`, which a unit at the top would need. Of a list, which has no
+    `forward` either, each module is one.
     """
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if in_bf16 else None,
@@ -22,13 +23,10 @@ def shard(objective: nn.Module, mesh: DeviceMesh, *, in_bf16: bool) -> None:
     )
     ranks = mesh["data_parallel"]
     for child in objective.children():
-        blocks = [
-            block
-            for module in child.modules()
-            if isinstance(module, nn.ModuleList)
-            for block in module
-        ]
-        for unit in (*blocks, child):
+        lists = [module for module in child.modules() if isinstance(module, nn.ModuleList)]
+        # a unit takes what those inside it have left, so lists inside modules of lists come first
+        units = [block for blocks in reversed(lists) for block in blocks]
+        for unit in units if isinstance(child, nn.ModuleList) else (*units, child):
             fully_shard(unit, mesh=ranks, mp_policy=policy, reshard_after_forward=True)
     for name, parameter in objective.named_parameters():
         if parameter.requires_grad and not isinstance(parameter, DTensor):

@@ -1,0 +1,53 @@
+"""What the parts offer each other."""
+
+from worldmodel_train.protocols.acting import (
+    BeliefT,
+    Energy,
+    HasPolicies,
+    LatentDynamics,
+    Plan,
+    Planner,
+    Policy,
+)
+from worldmodel_train.protocols.latents import (
+    Classifier,
+    Encoder,
+    LatentPredictor,
+    LatentRenderer,
+    OpenPredictor,
+)
+from worldmodel_train.protocols.training import (
+    AfterStep,
+    EmaPair,
+    HasPhases,
+    HasPictures,
+    MaskSampler,
+    Objective,
+    ParameterGroup,
+    Phase,
+    Preparation,
+)
+
+__all__ = [
+    "AfterStep",
+    "BeliefT",
+    "Classifier",
+    "EmaPair",
+    "Encoder",
+    "Energy",
+    "HasPhases",
+    "HasPictures",
+    "HasPolicies",
+    "LatentDynamics",
+    "LatentPredictor",
+    "LatentRenderer",
+    "MaskSampler",
+    "Objective",
+    "OpenPredictor",
+    "ParameterGroup",
+    "Phase",
+    "Plan",
+    "Planner",
+    "Policy",
+    "Preparation",
+]
