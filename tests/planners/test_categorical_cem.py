@@ -19,6 +19,9 @@ class Walk:
     def encode(self, observations, actions):
         raise NotImplementedError("beliefs are given")
 
+    def latent(self, belief):
+        return belief
+
     def step(self, belief, action):
         return belief + action @ MOVES
 

@@ -1,5 +1,7 @@
 """The cross-entropy method: draw candidates, fit a Gaussian to the best, draw again."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -14,6 +16,7 @@ from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 class Config(StrictConfig):
     """The search; the defaults are LeWorldModel's (arXiv 2603.19312)."""
 
+    name: Literal["cem"] = "cem"
     horizon: int = Field(default=5, gt=0)
     """Actions of a plan."""
     candidates: int = Field(default=300, gt=1)

@@ -27,6 +27,10 @@ class Chunked(Generic[BeliefT]):
         """The belief at the last observation."""
         return self.dynamics.encode(observations, actions)
 
+    def latent(self, belief: BeliefT) -> Float[Tensor, "b d"]:
+        """That of now."""
+        return self.dynamics.latent(belief)
+
     def step(self, belief: BeliefT, action: Float[Tensor, "b a"]) -> BeliefT:
         """The belief after one action."""
         return self.dynamics.step(belief, action)

@@ -1,5 +1,7 @@
 """Descends the energy by its gradient in the actions, from several plans at once."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from pydantic import Field, PositiveFloat
@@ -14,6 +16,7 @@ from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 class Config(StrictConfig):
     """Adam's steps on the actions themselves; what leaves the bounds is put back onto them."""
 
+    name: Literal["gradient"] = "gradient"
     horizon: int = Field(default=5, gt=0)
     """Actions of a plan."""
     restarts: int = Field(default=8, gt=0)

@@ -4,6 +4,8 @@ iCEM (Pinneri et al., arXiv 2008.06389). From one step of control to the next on
 carried on, as the `warm_start`; the paper carries some of the elites, too.
 """
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from pydantic import Field, NonNegativeFloat, model_validator
@@ -19,6 +21,7 @@ from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 class Config(StrictConfig):
     """The search; the defaults are the paper's, but for the horizon."""
 
+    name: Literal["icem"] = "icem"
     horizon: int = Field(default=12, gt=0)
     """Actions of a plan."""
     candidates: int = Field(default=128, gt=1)
