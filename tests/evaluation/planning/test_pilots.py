@@ -95,9 +95,9 @@ def test_candidates_of_the_true_world_are_each_rolled_out_as_it_moves():
         for candidate in range(5):
             now = GOALS.starts[world]
             for step in range(2):
-                now = WORLD.move(now, actions[world, candidate, step].double().numpy())
+                now = WORLD.move(now, actions[world, candidate, step, None].double().numpy())
                 # states travel in fp32
-                np.testing.assert_allclose(states[world, candidate, step], now, atol=1e-6)
+                np.testing.assert_allclose(states[world, candidate, step], now[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("make", [model_pilot, lambda seed: RandomPilot(
