@@ -36,6 +36,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; a few minutes)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --no-deps gym-pusht
 	@touch $@
 
 pretrain: $(STAMP) ## Pretrain RECIPE=demo on GPUS=1; override with SET="optim.lr.peak=3e-4 train.steps=100"

@@ -236,6 +236,17 @@ def test_values_that_do_not_fit_together_name_the_key_and_the_remedy(
     assert problems(override) == [f'override "{override}": {key}: {message}']
 
 
+def test_a_decay_that_begins_before_the_warmup_ends_is_refused(recipe_file):
+    wsd = "{name: warmup_stable_decay, start: 0.0, peak: 1.0, end: 0.0, warmup_steps: 15"
+    (problem,) = problems(f"optim.lr={wsd}, decay_steps: 6}}")
+    assert problem.endswith(
+        "optim.lr.decay_steps: after a warmup of 15 steps a decay of 6 does not fit "
+        "train.steps=20; use at most 5"
+    )
+    fits = load_recipe("small.yaml", [f"optim.lr={wsd}, decay_steps: 5}}"])
+    assert fits.optim.lr.at(20, 20) == 0.0
+
+
 @pytest.mark.parametrize(
     ("recipe", "overrides", "key", "message"),
     [

@@ -246,10 +246,15 @@ def _kinds_that_give(what: str) -> list[str]:
 def _schedules_that_do_not_fit(recipe: Recipe) -> Iterator[Misfit]:
     steps = recipe.train.steps
     for key in ("lr", "weight_decay", "ema"):
-        warmup = getattr(getattr(recipe.optim, key), "warmup_steps", 0)
+        schedule = getattr(recipe.optim, key)
+        warmup, decay = (getattr(schedule, f"{part}_steps", 0) for part in ("warmup", "decay"))
         if warmup > steps:
             message = f"a warmup of {warmup} steps does not fit train.steps={steps}; use fewer"
             yield ("optim", key, "warmup_steps"), message
+        elif warmup + decay > steps:
+            message = f"after a warmup of {warmup} steps a decay of {decay} does not fit "
+            message += f"train.steps={steps}; use at most {steps - warmup}"
+            yield ("optim", key, "decay_steps"), message
     ema = {} if recipe.optim.ema is None else recipe.optim.ema.model_dump()
     for key in ("value", "start", "peak", "end"):
         if ema.get(key, 0) > 1:

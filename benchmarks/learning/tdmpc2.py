@@ -21,9 +21,10 @@ from rich.table import Table
 
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
-from worldmodel_train.collection.act_out import EpisodeSeed, RandomPolicy, act_out
+from worldmodel_train.collection.act_out import EpisodeSeed, act_out
 from worldmodel_train.collection.config import CollectedConfig
-from worldmodel_train.collection.world import World, open_world
+from worldmodel_train.collection.policies import RandomPolicy
+from worldmodel_train.collection.world import World
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.protocols import HasPolicies, Policy
 from worldmodel_train.recipe import Recipe, load_recipe
@@ -80,7 +81,7 @@ def measure(recipe: Recipe, *, episodes: int) -> Measured:
     result = pretrain(pretrain_parts(recipe, "auto"))
     if result.exit_code or result.checkpoint is None:
         raise SystemExit(result.exit_code)
-    world = open_world(data.env)
+    world = data.open_world()
     policies = {
         "random": RandomPolicy(world.action_width),
         "untrained": greedy(untrained_objective(recipe)),

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from worldmodel_train.collection.act_out import EpisodeSeed, RandomPolicy, act_out
-from worldmodel_train.collection.world import World, open_world
+from worldmodel_train.collection.act_out import EpisodeSeed, act_out
+from worldmodel_train.collection.open_world import open_world
+from worldmodel_train.collection.policies import RandomPolicy
+from worldmodel_train.collection.world import World
 from worldmodel_train.protocols import Policy
 
 CPU = torch.device("cpu")

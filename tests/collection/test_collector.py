@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from worldmodel_train.collection.act_out import RandomPolicy
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.collection.episode_files import episode_in
+from worldmodel_train.collection.policies import RandomPolicy
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
 from worldmodel_train.data.source_config import ShardsConfig
@@ -43,6 +43,12 @@ def after(made, steps, *, since=0):
 
 def test_it_is_what_training_asks_for(tmp_path):
     assert isinstance(collector(tmp_path), Collector)
+
+
+def test_a_world_of_choices_is_not_for_runs_that_act():
+    message = r"data\.env=CartPole-v1 has actions Discrete\(2\); use a world whose actions are a"
+    with pytest.raises(ValueError, match=message):
+        CONFIG.model_copy(update={"env": "CartPole-v1"}).check()
 
 
 def test_episodes_come_before_the_first_step_and_every_few_after_it(tmp_path):

@@ -37,18 +37,21 @@ SETS = 2  # target sets of each mask group
 
 
 def build(config):
-    """The objective; parts of other runs are a tiny V-JEPA, always with the same weights."""
-    held = [name for name, value in config if isinstance(value, PartConfig)]
+    """The objective; parts of other runs are of a tiny V-JEPA, always with the same weights."""
+    held = {name: value for name, value in config if isinstance(value, PartConfig)}
     if not held:
         return config.build()
     clip = SourceFacts(key=("data", "sources", 0), clip=ClipShape(4, 16, 24), share=1.0)
-    return config.build(DataFacts(sources=(clip,)), **{name: _frozen_jepa() for name in held})
+    return config.build(
+        DataFacts(sources=(clip,)), **{name: _of_a_jepa(part) for name, part in held.items()}
+    )
 
 
-def _frozen_jepa():
+def _of_a_jepa(part):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return FrozenPart(METHODS["jepa/vjepa"].build(), origin="a tiny V-JEPA")
+        jepa = METHODS["jepa/vjepa"].build()
+    return FrozenPart(jepa.get_submodule(part.module), origin=f"{part.part} of a tiny V-JEPA")
 
 
 def content_for(config, objective):
@@ -84,7 +87,10 @@ def trajectories(config):
         0, 256, (6, config.history + 1, 16, 16, 3), dtype=torch.uint8, generator=generator
     )
     actions = torch.randn(6, config.history, config.actions, generator=generator)
-    return Trajectories(observations=observations, actions=actions)
+    states = None
+    if hasattr(config, "states"):
+        states = torch.randn(6, config.history + 1, config.states, generator=generator)
+    return Trajectories(observations=observations, actions=actions, states=states)
 
 
 def latents(config):

@@ -1,9 +1,24 @@
+import hashlib
+
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 
-from worldmodel_train.envs.two_rooms import SPEC, Layout, TwoRooms, draw, draw_free, free, move
+from worldmodel_train.envs.two_rooms import (
+    SPEC,
+    Layout,
+    Look,
+    TwoRooms,
+    draw,
+    draw_free,
+    free,
+    move,
+    scripted,
+    toward,
+)
+from worldmodel_train.protocols import Policy
 
 LAYOUT = Layout()
 
@@ -109,3 +124,94 @@ def _pictures(seed):
     actions = np.random.default_rng(0).uniform(-1, 1, (5, 2))
     first, _ = env.reset(seed=seed)
     return np.stack([first, *(env.step(action)[0] for action in actions)])
+
+
+def test_an_expert_takes_the_shortest_way_to_any_goal_and_never_waits_at_the_wall():
+    places = draw_free(np.random.default_rng(5), LAYOUT, 400)
+    state, goal = places[:200], places[200:]
+    across = (state[:, 0] < 0.5) != (goal[:, 0] < 0.5)
+    assert 50 < across.sum() < 150
+    steps = np.zeros(200)
+    for _ in range(25):
+        action = toward(state, goal, LAYOUT)
+        assert np.abs(action).max() <= 1
+        there = np.abs(state - goal).max(axis=1) < 1e-9
+        steps += ~there
+        state = move(state, action, LAYOUT)
+    assert np.abs(state - goal).max() < 1e-9
+    straight = np.ceil(np.abs(places[:200] - goal).max(axis=1) / LAYOUT.step - 1e-9)
+    (left, right), x = LAYOUT.barrier, np.stack((places[:200, 0], goal[:, 0]))
+    same_room = ~across & ((x <= left) | (x >= right)).all(axis=0)
+    assert (steps[same_room] == straight[same_room]).all()
+    assert (steps >= straight).all()
+
+
+def test_an_expert_comes_out_of_the_door_on_either_side():
+    state = np.array([[0.48, 0.5], [0.48, 0.5], [0.52, 0.47], [0.5, 0.5]])
+    goal = np.array([[0.9, 0.1], [0.1, 0.1], [0.1, 0.9], [0.1, 0.5]])
+    for _ in range(12):
+        state = move(state, toward(state, goal, LAYOUT), LAYOUT)
+    assert state == pytest.approx(goal)
+
+
+def test_the_script_is_a_policy_that_ends_each_episode():
+    env = TwoRooms()
+    policy = scripted(env)
+    assert isinstance(policy, Policy)
+    for seed in range(5):
+        env.reset(seed=seed)
+        for _ in range(30):
+            generator = torch.Generator()
+            action, _ = policy.act(torch.zeros(1, 64, 64, 3), None, generator=generator)
+            if env.step(action[0].numpy())[2]:
+                break
+        else:
+            pytest.fail(f"the goal of seed {seed} was not reached")
+
+
+def test_factors_are_named_alone_and_the_others_stay():
+    own, other = TwoRooms(), TwoRooms(layout={"door": 0.3}, look={"wall": (0, 90, 0)})
+    assert other.layout == Layout(door=0.3)
+    assert other.look == Look(wall=(0, 90, 0))
+    usual, _ = own.reset(seed=1, options={"start": (0.2, 0.2), "goal": (0.1, 0.1)})
+    pictured, _ = other.reset(seed=1, options={"start": (0.2, 0.2), "goal": (0.1, 0.1)})
+    assert (usual[30:34, 31:33] == 255).all()
+    assert (pictured[30:34, 31:33] == (0, 90, 0)).all()
+    assert (pictured[17:21, 31:33] == 255).all()
+    assert np.array_equal(usual[:, :26], pictured[:, :26])
+
+
+@pytest.mark.parametrize(
+    ("factor", "changed"),
+    [
+        ({"disc": (30, 30, 220)}, (30, 30, 220)),
+        ({"background": (200, 220, 255)}, (220, 30, 30)),
+    ],
+)
+def test_a_look_changes_colours_and_nothing_else(factor, changed):
+    state = np.array([0.25, 0.25])
+    usual, other = (draw(state, LAYOUT, 64, Look(**named)) for named in ({}, factor))
+    assert tuple(other[16, 16]) == changed
+    assert tuple(other[50, 10]) == Look(**factor).background
+    assert (other[:8, 31:33] == usual[:8, 31:33]).all()
+
+
+def test_the_usual_pictures_are_those_of_before_there_were_looks():
+    # of the world as it was when the numbers of the README were measured
+    states = draw_free(np.random.default_rng(1), LAYOUT, 20)
+    digest = hashlib.sha256(draw(states, LAYOUT, 64).tobytes()).hexdigest()
+    assert digest == "a09e36baa0fb18ac6b6d5284cd7378b2e77e8b4b08bf285f61a168f3af3daf2d"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"layout": {"colour": 1}}, "layout has no 'colour'; use radius, step, wall, door"),
+        ({"layout": {"door": 0.05}}, "door=0.05 of door_width=0.24 .* 0.12 to 0.88"),
+        ({"look": {"disc": (300, 0, 0)}}, r"disc=\(300, 0, 0\) is no colour; use three numbers"),
+        ({"look": {"disc": (1, 2)}}, "is no colour"),
+    ],
+)
+def test_factors_that_are_none_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        TwoRooms(**given)

@@ -8,11 +8,13 @@ import pytest
 import torch
 from einops import rearrange
 
-from benchmarks.learning.leworldmodel import Settings
-from benchmarks.learning.two_room_episodes import episodes
 from worldmodel_train.cli.measure import last_of, measure_checkpoint
 from worldmodel_train.cli.objectives import load_part, trained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
+from worldmodel_train.collection.act_out import EpisodeSeed, act_out
+from worldmodel_train.collection.open_world import open_world
+from worldmodel_train.collection.policies import RandomPolicy
+from worldmodel_train.collection.world import View
 from worldmodel_train.config.sealed_json import sealed, unsealed
 from worldmodel_train.data.trajectories import facts
 from worldmodel_train.data.trajectories.write import write_episodes
@@ -236,13 +238,21 @@ def test_episodes_that_do_not_fit_are_refused_before_anything_is_built(other, me
         TINY.build(told)
 
 
+def episodes(count, *, seed=0):
+    """Short random walks, as `wmt data collect` acts them out."""
+    view = View(see="pixels", size=32)
+    world = open_world("envs/two_rooms", view, {"goal_radius": 0.0})
+    for number in range(count):
+        where = EpisodeSeed(seed=seed, number=number)
+        yield act_out(world, RandomPolicy(2), where, longest=4, device=torch.device("cpu"))
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Trains the shipped recipe for some steps, in a folder, on a few short walks."""
     monkeypatch.setenv("WMT_DATA", str(tmp_path))
-    write_episodes(tmp_path / "two_rooms", episodes(Settings(walks=12, walk_length=5)))
-    held_out = episodes(Settings(seed=1, walks=3, walk_length=5))
-    write_episodes(tmp_path / "two_rooms" / "held_out", held_out)
+    write_episodes(tmp_path / "two_rooms", episodes(12))
+    write_episodes(tmp_path / "two_rooms" / "held_out", episodes(3, seed=1))
 
     def pretrained(folder, steps):
         more = (f"train.steps={steps}", f"run_dir={tmp_path / folder}")
@@ -275,7 +285,7 @@ def test_a_checkpoint_that_knows_nothing_of_its_episodes_has_them_opened(run, tm
 def test_a_run_is_not_resumed_with_episodes_of_other_shapes(run, tmp_path):
     run("run", 1)
     shutil.rmtree(tmp_path / "two_rooms")
-    without_states = (replace(e, states=None) for e in episodes(Settings(walks=3, walk_length=5)))
+    without_states = (replace(episode, states=None) for episode in episodes(3))
     write_episodes(tmp_path / "two_rooms", without_states)
     with pytest.raises(CheckpointError, match=r"other episodes.*state_width=2.*now.*None"):
         run("run", 2)

@@ -35,6 +35,16 @@ def test_it_is_that_of_the_rows_of_the_softmax(attention):
     torch.testing.assert_close(some, rows[:, :, [0, 4, 8]].mean())
 
 
+def test_scores_are_summed_in_fp32_under_bf16(attention):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = attention.entropy(tokens(3.0), GROUP, queries=99)
+        queries, keys, _ = attention.qkv(tokens(3.0)).view(2, 12, 3, 4, 8).permute(2, 0, 3, 1, 4)
+    # what bf16 makes of queries and keys stays; their products are of fp32
+    weights = (queries.float() @ keys.float().mT / 8**0.5).softmax(dim=-1)
+    expected = -(weights * weights.log()).sum(dim=-1).mean() / math.log(12)
+    torch.testing.assert_close(rounded, expected, atol=1e-6, rtol=0)
+
+
 def test_all_alike_is_one_and_one_token_alone_is_zero(attention):
     even, alone = (attention.entropy(tokens(s), GROUP, queries=12).item() for s in (1e-4, 1e4))
     assert even == pytest.approx(1.0, abs=1e-5)

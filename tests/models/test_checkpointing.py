@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from worldmodel_kernels import linear
+from worldmodel_kernels import linear, segment_attention
 from worldmodel_train.models.blocks import Blocks, BlocksConfig
-from worldmodel_train.models.checkpointing import MixedCheckpointing, block_policies
+from worldmodel_train.models.checkpointing import (
+    KEPT_OPERATIONS,
+    MixedCheckpointing,
+    block_policies,
+)
 from worldmodel_train.models.rope import Rotation
 from worldmodel_train.models.token_sets import AttentionGroup
 
@@ -76,6 +80,11 @@ def test_full_computes_everything_again():
     _, operations = _run("full")
     assert operations["addmm"] > 0
     assert operations[ATTENTION] == operations["gelu"] == 3
+
+
+def test_selective_keeps_the_attention_of_our_kernels():
+    """By the name that it is registered by."""
+    assert segment_attention.op.attend._opoverload.name() in KEPT_OPERATIONS
 
 
 def test_selective_computes_only_the_cheap_again():

@@ -98,7 +98,7 @@ def test_a_row_that_is_no_clip_changes_nothing(none):
     ]
     found = after(with_none)
     assert all(tensor.isfinite().all() for tensor in found.state().values())
-    assert values(found) == pytest.approx(expected, abs=0.05)
+    assert values(found) == pytest.approx(expected, abs=1e-12)
 
 
 def test_pixels_are_means_over_time_and_place():

@@ -18,7 +18,7 @@ NAMES = [path.stem for path in FILES]
 PROMISED = {
     "demo", "vjepa2_vits", "vjepa2_vitb", "vjepa2_vitl", "vjepa2_vith", "vjepa2_vitg",
     "vjepa2_vitl_cooldown", "vjepa2_vith_cooldown", "vjepa2_vitg_cooldown", "vjepa_vitl",
-    "ijepa_vith14", "video_diffusion_tiny",
+    "ijepa_vith14", "video_diffusion_tiny", "vjepa2_ac_vitg_droid", "vjepa2_ac_bridge_tiny",
 }  # fmt: skip
 
 
@@ -65,6 +65,11 @@ ANTICIPATED = {
     # configs/eval/vitl/ek100.yaml, and EPIC_100_train.csv
     "eval_ek100_vitl": Stated(8, 8, 2, 20, 67_217 // 128),
 }
+ACTION_CONDITIONED = {
+    # configs/train/vitg16/droid-256px-8f.yaml
+    "vjepa2_ac_vitg_droid": Stated(4, 8, 8, 315, 300),
+}
+WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED
 
 OURS = re.compile(r"our own\b")
 """How the source of a recipe begins whose sizes are from nowhere else."""
@@ -129,12 +134,12 @@ def test_its_budget_is_what_the_cost_code_says(path):
 
 
 def test_it_is_our_own_or_its_source_states_its_size(path):
-    assert path.stem in RELEASED | EVALUATED | ANTICIPATED or OURS.match(load(path.stem).source)
+    assert path.stem in RELEASED | EVALUATED | WITHOUT_COST or OURS.match(load(path.stem).source)
 
 
-@pytest.mark.parametrize("name", RELEASED | OWN | ANTICIPATED)
+@pytest.mark.parametrize("name", RELEASED | OWN | WITHOUT_COST)
 def test_its_micro_batch_and_steps_are_those_of_its_source(name):
-    stated, train = (RELEASED | OWN | ANTICIPATED)[name], load(name).train
+    stated, train = (RELEASED | OWN | WITHOUT_COST)[name], load(name).train
     assert train.micro_batch == stated.micro_batch
     assert train.global_batch == stated.nodes * stated.gpus * stated.micro_batch
     assert train.steps == stated.epochs * stated.steps_an_epoch
@@ -223,7 +228,9 @@ def test_reproductions_truncate_as_released_and_our_own_without_bias(name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("vjepa2")])
 def test_our_own_training_uses_the_correct_rotation(name):
-    assert load(name).method.encoder.position.name == "rope3d"
+    method = load(name).method
+    rotated = method.predictor if name.startswith("vjepa2_ac") else method.encoder
+    assert rotated.position.name == "rope3d"
 
 
 @pytest.mark.parametrize("name", ["vjepa_vitl", "ijepa_vith14"])
@@ -267,3 +274,20 @@ def test_the_numbers_of_vjepa2_are_the_published_ones():
     assert (lr.start, lr.peak, lr.warmup_steps) == (1e-4, 5.25e-4, 12_000)
     assert (recipe.optim.ema.value, recipe.optim.weight_decay.value) == (0.99925, 0.04)
     assert [source.weight for source in recipe.data.sources] == [0.335, 0.1, 0.565]
+
+
+def test_the_numbers_of_vjepa2_ac_are_the_published_ones():
+    """Eight frames, of which the last is predicted only; warmup and decay of 15 epochs of 300."""
+    recipe = load("vjepa2_ac_vitg_droid")
+    method, optim, data = recipe.method, recipe.optim, recipe.data
+    size = method.predictor
+    assert (size.width, size.depth, size.heads, size.mlp_ratio) == (1024, 24, 16, 4.0)
+    assert (data.steps, method.history, method.rollout) == (8, 7, 2)
+    assert (data.size, data.frameskip) == (256, 1)  # packed as every fourth of 15 rows a second
+    assert [optim.lr.at(step, recipe.train.steps) for step in (0, 4500, 90_000, 94_500)] == [
+        7.5e-5, 4.25e-4, 4.25e-4, 0.0,
+    ]  # fmt: skip
+    assert optim.lr.at(2250, recipe.train.steps) == pytest.approx((7.5e-5 + 4.25e-4) / 2)
+    assert (optim.betas, optim.eps, optim.weight_decay.value) == ((0.9, 0.999), 1e-8, 0.04)
+    assert optim.ema is optim.clipping is None
+    assert recipe.train.precision == "bf16"

@@ -158,10 +158,14 @@ def test_it_trains_from_its_recipe_saves_no_jepa_and_is_measured(recipe):
     run_dir = recipe.run_path
     measure_checkpoint(recipe, recipe.evaluation, last_of(recipe, run_dir), None)
     (measured,) = load_result(run_dir).measurements
-    assert [number.name.partition(", ")[2] for number in measured.result.numbers] == [
+    names = [number.name for number in measured.result.numbers]
+    of_pixels = [name.partition(", ")[2] for name in names if name.startswith("PSNR")]
+    assert of_pixels == [
         "decoded latents", "decoded prediction of the future",
         "decoded prediction of mask group 1", "decoded prediction of mask group 2",
     ]  # fmt: skip
+    assert len(names) == 5
+    assert names[1].startswith("SSIM")
     report = (run_dir / "report.html").read_text()
     files = {path.suffix for path in (run_dir / PICTURES).iterdir()}
     assert files == {".png", ".gif"}

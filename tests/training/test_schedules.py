@@ -14,6 +14,7 @@ from worldmodel_train.training.schedules import (
     Schedule,
     WarmupConstant,
     WarmupCosine,
+    WarmupStableDecay,
 )
 
 rates = st.floats(1e-7, 1.0)
@@ -51,6 +52,16 @@ def test_vjepa1_stretched_cosine_stops_before_its_end():
     assert expected > 5e-5
 
 
+def test_vjepa2_ac_warms_up_stays_and_decays_to_nothing():
+    """Released: 315 epochs of 300 steps, 15 of them of warmup and the last 15 of decay."""
+    schedule = WarmupStableDecay(
+        start=7.5e-5, peak=4.25e-4, end=0.0, warmup_steps=4500, decay_steps=4500
+    )
+    steps = (0, 2250, 4500, 50_000, 90_000, 92_250, 94_500, 100_000)
+    expected = (7.5e-5, 2.5e-4, 4.25e-4, 4.25e-4, 4.25e-4, 2.125e-4, 0.0, 0.0)
+    assert [schedule.at(step, 94_500) for step in steps] == pytest.approx(expected)
+
+
 def test_weight_decay_follows_a_cosine_from_0_04_to_0_4():
     schedule = Cosine(start=0.04, end=0.4)
     assert schedule.at(0, 1000) == 0.04
@@ -75,6 +86,9 @@ def test_values_stay_between_start_peak_and_end(start, peak, end, warmup, total,
         Cosine(start=start, end=end, stretch=stretch),
         WarmupConstant(start=start, peak=peak, warmup_steps=warmup),
         WarmupCosine(start=start, peak=peak, end=end, warmup_steps=warmup, stretch=stretch),
+        WarmupStableDecay(
+            start=start, peak=peak, end=end, warmup_steps=warmup, decay_steps=total // 3
+        ),
     ]
     low, high = min(start, peak, end), max(start, peak, end)
     for schedule in schedules:

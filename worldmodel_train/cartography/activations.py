@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from worldmodel_train.cartography.ranks import copy_from_first_rank, mean_over_ranks
+from worldmodel_train.collectives import copy_from_first_rank, mean_over_ranks
 from worldmodel_train.config import StrictConfig
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from worldmodel_train.cartography.activations import ActivationConfig, TopK, top
 from worldmodel_train.cartography.geometric_median import geometric_median
-from worldmodel_train.cartography.ranks import copy_from_first_rank, num_ranks, sum_over_ranks
+from worldmodel_train.collectives import copy_from_first_rank, num_ranks, sum_over_ranks
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.protocols import EmaPair, ParameterGroup

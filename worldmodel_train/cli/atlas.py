@@ -14,7 +14,7 @@ def atlas(
         typer.Argument(
             metavar="RUN",
             help="A run directory, whose last checkpoint is looked at; a checkpoint; or a Hugging "
-            "Face folder of V-JEPA 2 or I-JEPA.",
+            "Face folder of V-JEPA 2, I-JEPA or VideoMAE.",
         ),
     ],
     *,

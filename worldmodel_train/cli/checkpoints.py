@@ -63,11 +63,20 @@ def export(
         _say(export_merged(read_weights(checkpoint), out))
         return
     from worldmodel_train.cli.objectives import trained_objective
-    from worldmodel_train.interop import ClipSize, export_checkpoint
+    from worldmodel_train.interop import (
+        ClipSize,
+        export_checkpoint,
+        export_motion,
+        motion_parts,
+    )
     from worldmodel_train.recipe import load_stored_recipe
 
     recipe = load_stored_recipe(checkpoint / RECIPE)
     objective = trained_objective(checkpoint)
+    motion = motion_parts(objective)
+    if layout == "meta" and motion is not None:
+        _say(export_motion(out, motion))
+        return
     sources = recipe.data.facts().sources
     if not sources:
         raise ValueError(f"layout {layout} is of models of clips; use merged")

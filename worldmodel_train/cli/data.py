@@ -1,10 +1,11 @@
-"""`wmt data`: pack videos into shards, check and look at these, keep latents of them."""
+"""`wmt data`: pack videos, check and look at shards, keep latents of them, collect episodes."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from worldmodel_train.cli.collect import collect
 from worldmodel_train.cli.latents import latents
 from worldmodel_train.cli.pack import merge, pack
 from worldmodel_train.cli.shard_commands import (
@@ -18,12 +19,13 @@ from worldmodel_train.config.printable import printable
 
 app = typer.Typer(
     name="data",
-    help="Pack videos into tar shards, check and look at a set of shards; keep latents of them.",
+    help="Pack videos into tar shards, check and look at these; keep latents; collect episodes.",
     no_args_is_help=True,
 )
 app.command()(pack)
 app.command()(merge)
 app.command()(latents)
+app.command()(collect)
 
 
 @app.command()
@@ -68,8 +70,8 @@ def check(
 ) -> None:
     """Verify shards against index.json: sizes, hashes, counts, json, and that videos open.
 
-    Of episodes (KEY.npz) there is no index.json: each is read, and compared with the first good
-    one. Ends with status 1 and the reasons when something is wrong.
+    Of episodes (KEY.npz) each is read, and compared with the first good one. Ends
+    with status 1 and the reasons when something is wrong.
     """
     from rich.console import Console
 
@@ -81,7 +83,7 @@ def check(
 
     probe = probe_all if decode else probe_ends
     with one_line_errors(out):
-        if not (out / "index.json").is_file() and holds_episodes(out):
+        if holds_episodes(out):
             report = check_episodes(out, probe, workers=workers, timeout_s=timeout)
             table, lines = episodes_table(report, out), scale_lines(report)
         else:
@@ -106,10 +108,15 @@ def show(
         typer.Option(help="The PNG to write.", show_default="OUT/contact_sheet.png"),
     ] = None,
 ) -> None:
-    """Write a contact sheet: clips spread over the set, six frames of each."""
+    """Write a contact sheet: clips or episodes spread over the set, six frames of each."""
     from worldmodel_train.data.packing.contact_sheet import write_contact_sheet
+    from worldmodel_train.data.trajectories.check import holds_episodes
+    from worldmodel_train.data.trajectories.contact_sheet import write_episode_sheet
 
     target = to or out / "contact_sheet.png"
     with one_line_errors(out):
-        write_contact_sheet(out, target, clips)
+        if holds_episodes(out):
+            write_episode_sheet(out, target, clips)
+        else:
+            write_contact_sheet(out, target, clips)
     typer.echo(f"wrote {printable(target)}")

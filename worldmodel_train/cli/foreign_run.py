@@ -22,7 +22,9 @@ from worldmodel_train.interop import (
     Part,
     clip_of_config,
     import_checkpoint,
+    import_motion,
     method_of_config,
+    motion_parts,
 )
 from worldmodel_train.interop.huggingface import CONFIG, WEIGHTS, weights_in
 from worldmodel_train.recipe import Recipe, load_recipe, resolved_yaml
@@ -111,7 +113,13 @@ def import_into(
     """What was loaded of `source`, and the checkpoint at step 0 that has it."""
     objective = build_objective(recipe)
     assert isinstance(objective, nn.Module)
-    report = import_checkpoint(source, objective, parts=parts)
+    motion = motion_parts(objective)
+    if motion is None:
+        report = import_checkpoint(source, objective, parts=parts)
+    elif parts == ALL_PARTS:
+        report = import_motion(source, motion)
+    else:
+        raise ValueError("--encoder-only: this model's encoder is another run's; leave it out")
     folder = CheckpointFolder(run_dir)
     return report, save_imported(folder, objective.state_dict(), resolved_yaml(recipe))
 

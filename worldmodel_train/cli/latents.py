@@ -1,14 +1,12 @@
 """`wmt data latents`: what a trained encoder makes of clips, once and for all."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from worldmodel_train.cli.shard_commands import one_line_errors
+from worldmodel_train.cli.shard_commands import counting, one_line_errors
 from worldmodel_train.config.printable import printable
 
 if TYPE_CHECKING:
@@ -96,7 +94,7 @@ def latents(  # noqa: PLR0913 - each is an option
         writer = LatentsWriter(out, made_of, Sizes(batch=batch, shard_mb=shard_mb))
         if writer.kept:
             typer.echo(f"{printable(out)} has {writer.kept} clips; going on after these")
-        with _bar(_most(chosen, views, clips), writer.kept) as tell:
+        with counting("clips", _most(chosen, views, clips), writer.kept) as tell:
             writer.write(partial(data.each_video, chosen, segments=views), encoder, tell)
     typer.echo(
         f"{printable(out)}: {writer.clips} clips of {made_of.num_tokens} tokens of {width} "
@@ -121,22 +119,3 @@ def _most(source: "SourceConfig", views: int, limit: int | None) -> int:
 
     all_of_them = len(ShardSet(resolve_shards(source))) * views
     return all_of_them if limit is None else min(limit, all_of_them)
-
-
-@contextmanager
-def _bar(total: int, done: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; what is yielded is told how many are done."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns: list[Any] = [TextColumn("clips"), *Progress.get_default_columns()[1:2]]
-    with Progress(
-        *columns,
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task("clips", total=total, completed=done)
-        yield lambda now: progress.update(task, completed=now)

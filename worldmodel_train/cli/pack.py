@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from worldmodel_train.cli.pack_episodes import (
+    CameraOption,
+    EpisodeOptions,
+    EveryOption,
+    FormatOption,
+    ResizeOption,
+    StatesOption,
+    pack_and_describe,
+    refuse,
+)
 from worldmodel_train.cli.shard_commands import (
     LONGEST_LINE,
     OutArgument,
@@ -92,6 +102,11 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     published: ListOption = None,
     window: WindowOption = None,
     images: ImagesOption = False,
+    episodes: FormatOption = None,
+    camera: CameraOption = None,
+    states: StatesOption = None,
+    every: EveryOption = 1,
+    resize: ResizeOption = None,
 ) -> None:
     """Pack videos into tar shards; the same command again resumes where it was stopped.
 
@@ -100,6 +115,9 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     --short-side, --gop, --codec, --fps, --crf re-encodes. A picture is a video of one frame. Bad
     videos, duplicates, folders that cannot be read and links that lead nowhere or to a folder go to
     OUT/rejects.jsonl; hidden files are no part of the set.
+
+    With --format, SRC is a folder of recorded episodes: what was seen, done and measured. Their
+    videos are always re-encoded, and --fps is the rate at which they were recorded.
     """
     from rich.console import Console
 
@@ -113,6 +131,20 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
         encode = _encode_config(
             preset, {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
         )
+        recorded = EpisodeOptions(
+            format=episodes, camera=camera, states=states, every=every, resize=resize
+        )
+        if episodes is not None:
+            of_videos = {"--list": published, "--window": window, "--root": root}
+            of_videos |= {"--preset": preset, "--images": images or None}
+            refuse(of_videos, f"goes with videos, not with --format {episodes}")
+            size = _bytes(shard_size)
+            arguments = recorded.pack_arguments(shard_size=size, encode=encode, fps=fps)
+            pack_and_describe(
+                Path(source), out, arguments, part=part, workers=workers, timeout_s=timeout
+            )
+            return
+        refuse(recorded.given(), "goes with episodes; name their format by --format")
         arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
         listed = _listed(source, root, published, images=images)
         entries = listed.entries if window is None else _windows(listed.entries, window)

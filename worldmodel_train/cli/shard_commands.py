@@ -2,10 +2,10 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,6 +40,25 @@ def one_line_errors(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("stopped; the same command resumes", err=True)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def counting(noun: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; what is yielded is told how many are done."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns: list[Any] = [TextColumn(noun), *Progress.get_default_columns()[1:2]]
+    with Progress(
+        *columns,
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(noun, total=total, completed=done)
+        yield lambda now: progress.update(task, completed=now)
 
 
 def _fail(message: str) -> None:

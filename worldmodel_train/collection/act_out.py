@@ -1,11 +1,11 @@
 """Acts one episode out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float32
 
 from worldmodel_train.collection.world import World
 from worldmodel_train.data.random_streams import Stream, key
@@ -33,21 +33,6 @@ class EpisodeSeed:
         return torch.Generator(device).manual_seed(drawn)
 
 
-@dataclass(frozen=True)
-class RandomPolicy:
-    """Acts evenly between the bounds."""
-
-    width: int
-
-    def act(
-        self, observation: Tensor, memory: None, *, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "b a"], None]:
-        """Actions that hang on nothing."""
-        shape = (len(observation), self.width)
-        drawn = torch.rand(shape, generator=generator, device=observation.device)
-        return 2 * drawn - 1, None
-
-
 @torch.no_grad()
 def act_out(
     world: World, policy: Policy, seed: EpisodeSeed, *, longest: int, device: torch.device
@@ -59,6 +44,7 @@ def act_out(
     """
     generator, memory = seed.of_actions(device), None
     observations, actions, rewards, ended = [world.reset(seed.of_world)], [], [], False
+    states = [world.state]
     for _ in range(longest):
         seen = torch.from_numpy(observations[-1])[None].to(device)
         drawn, memory = policy.act(seen, memory, generator=generator)
@@ -70,7 +56,8 @@ def act_out(
             )
         moment = world.step(action)
         observations.append(moment.observation)
-        actions.append(action)
+        states.append(world.state)
+        actions.append(world.kept(action))
         rewards.append(moment.reward)
         ended = moment.ended
         if moment.ended or moment.cut:
@@ -80,6 +67,14 @@ def act_out(
     return Episode(
         observations=np.stack(observations),
         actions=np.stack(actions),
+        states=_stacked(states),
         rewards=np.array(rewards, np.float32),
         ends=ends,
     )
+
+
+def _stacked(
+    states: Sequence[Float32[np.ndarray, "s"] | None],
+) -> Float32[np.ndarray, "T s"] | None:
+    known = [state for state in states if state is not None]
+    return np.stack(known) if len(known) == len(states) else None

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from worldmodel_train.collection.act_out import EpisodeSeed, RandomPolicy, act_out
+from worldmodel_train.collection.act_out import EpisodeSeed, act_out
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.collection.episode_files import EpisodeFiles, chained, episode_in
+from worldmodel_train.collection.policies import RandomPolicy
 from worldmodel_train.collection.windows import Windows
-from worldmodel_train.collection.world import World, open_world
+from worldmodel_train.collection.world import World
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import npz_of
@@ -106,7 +107,7 @@ class Collector:
 
     @cached_property
     def _world(self) -> World:
-        return open_world(self._config.env)
+        return self._config.open_world()
 
     def _act_out(self, policy: Policy, number: int, device: torch.device) -> Episode:
         seed = EpisodeSeed(seed=self._seed, number=number)

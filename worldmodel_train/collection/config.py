@@ -14,6 +14,7 @@ from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
     import worldmodel_train.collection.collector
+    import worldmodel_train.collection.world
     import worldmodel_train.types
 
 
@@ -60,9 +61,7 @@ class CollectedConfig(StrictConfig):
 
     def open_facts(self) -> DataFacts:
         """The same with the shapes of the world; raises ValueError where there is no such world."""
-        from worldmodel_train.collection.world import open_world
-
-        world = open_world(self.env)
+        world = self.open_world()
         episodes = EpisodeFacts(
             steps=self.steps,
             observation=world.observation,
@@ -73,6 +72,22 @@ class CollectedConfig(StrictConfig):
             has_ends=True,
         )
         return replace(self.facts(), episodes=episodes)
+
+    def open_world(self) -> "worldmodel_train.collection.world.World":
+        """The world; raises ValueError where there is none, or none that a policy can act in."""
+        from worldmodel_train.collection.open_world import open_world
+        from worldmodel_train.collection.world import WorldError
+
+        try:
+            world = open_world(self.env)
+        except WorldError as error:
+            raise ValueError(f"data.env={error}") from None
+        if world.has_choices:
+            raise ValueError(
+                f"data.env={self.env} has actions {world.env.action_space}; use a world whose "
+                "actions are a vector of numbers within bounds"
+            )
+        return world
 
     def misfits(self, micro_batch: int) -> Iterator[Misfit]:
         """Any number of windows goes."""

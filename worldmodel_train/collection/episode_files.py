@@ -1,4 +1,4 @@
-"""The episodes of a run as files of its directory."""
+"""Episodes as files of a directory: those of a run, or those that are no shard yet."""
 
 import hashlib
 import re
@@ -30,6 +30,15 @@ class EpisodeFiles:
         except OSError as error:
             raise ValueError(f"{self._path(number)} was trained on, and is lost: {error}") from None
 
+    def numbers(self) -> list[int]:
+        """Those of the episodes that are there, in order."""
+        names = (path.name for path in self._folder.glob("*.npz"))
+        return sorted(int(name.removesuffix(".npz")) for name in names if _NAME.fullmatch(name))
+
+    def remove(self, number: int) -> None:
+        """Takes an episode away."""
+        self._path(number).unlink()
+
     def forget(self, *, first: int) -> None:
         """Removes the episodes from number `first` on, which no checkpoint knows of.
 
@@ -37,9 +46,9 @@ class EpisodeFiles:
         """
         for path in self._folder.glob(".*.npz.*.partial"):
             path.unlink()
-        for path in self._folder.glob("*.npz"):
-            if _NAME.fullmatch(path.name) and int(path.stem) >= first:
-                path.unlink()
+        for number in self.numbers():
+            if number >= first:
+                self.remove(number)
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06}.npz"

@@ -47,7 +47,7 @@ class FilmBatches(RankBatches[Clips, ContentT]):
         return Clips(
             pixels=pixels,
             samples=tuple(samples),
-            labels=_class_numbers(self._config, states, films),
+            labels=_class_numbers(self._config, self._config.scene, states, films),
             times=_times(self._config, len(samples)),
         )
 
@@ -57,7 +57,8 @@ def held_out_films(config: FilmsConfig, limit: int) -> FixedClips:
     assert limit > 0
     streams = [generator(Stream.HELD_OUT_FILM, number) for number in range(limit)]
     states, films = _rendered(config, config.held_out_scene, streams)
-    known, names = _class_numbers(config, states, films), config.classes or ()
+    known = _class_numbers(config, config.held_out_scene, states, films)
+    names = config.classes or ()
     return FixedClips(
         clips=torch.from_numpy(films.pictures),
         keys=tuple(f"film_{number:06d}" for number in range(limit)),
@@ -76,7 +77,9 @@ def _rendered(
     return film_many(states, scene.laws(config.clip.fps), config.clip.frames)
 
 
-def _class_numbers(config: FilmsConfig, states: State, films: Film) -> Int64[Tensor, "b"] | None:
+def _class_numbers(
+    config: FilmsConfig, scene: Scene, states: State, films: Film
+) -> Int64[Tensor, "b"] | None:
     if config.label is None:
         return None
     if config.label == "shape":
@@ -84,7 +87,7 @@ def _class_numbers(config: FilmsConfig, states: State, films: Film) -> Int64[Ten
     if config.label == "collision":
         return torch.from_numpy(films.hit_thing.any(axis=(1, 2)).astype(np.int64))
     speeds = np.linalg.norm(states.velocity, axis=-1).mean(axis=1)
-    return torch.from_numpy((speeds > np.mean(config.scene.speed)).astype(np.int64))
+    return torch.from_numpy((speeds > np.mean(scene.speed)).astype(np.int64))
 
 
 def _times(config: FilmsConfig, count: int) -> Tensor:

@@ -5,18 +5,19 @@ the wall has one door. Everything here is a function of arrays with any leading 
 worlds are moved and drawn at once; `TwoRooms` is one of them as a `gymnasium.Env`.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import gymnasium
 import numpy as np
+import torch
 from gymnasium.envs.registration import EnvSpec
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
+from torch import Tensor
 
-BACKGROUND = (255, 255, 255)
-WALL = (40, 40, 40)
-DISC = (220, 30, 30)
+FactorsT = TypeVar("FactorsT", "Layout", "Look")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +36,17 @@ class Layout:
     """Along y."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where the disc does not fit through the door."""
+        """Raises ValueError where the disc does not fit through the door, or that in the wall."""
         if self.door_width <= 2 * self.radius:
             raise ValueError(
                 f"door_width={self.door_width} lets no disc of radius={self.radius} through; "
                 f"use more than {2 * self.radius}"
+            )
+        half = self.door_width / 2
+        if not (half <= self.door <= 1 - half and self.radius > 0):
+            raise ValueError(
+                f"door={self.door} of door_width={self.door_width} with radius={self.radius} is no "
+                f"door in the wall; use a positive radius, and {half:g} to {1 - half:g}"
             )
 
     @property
@@ -53,6 +60,25 @@ class Layout:
         """The y between which a disc's middle is in the door."""
         reach = self.door_width / 2 - self.radius
         return self.door - reach, self.door + reach
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Colours, red, green and blue from 0 to 255."""
+
+    background: Sequence[int] = (255, 255, 255)
+    wall: Sequence[int] = (40, 40, 40)
+    disc: Sequence[int] = (220, 30, 30)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no colour."""
+        for name, colour in vars(self).items():
+            parts = tuple(colour)
+            if len(parts) != 3 or not all(type(p) is int and 0 <= p <= 255 for p in parts):
+                raise ValueError(f"{name}={colour} is no colour; use three numbers from 0 to 255")
+
+
+LAYOUT, LOOK = Layout(), Look()
 
 
 def move(
@@ -75,15 +101,17 @@ def move(
     return np.stack((new_x, new_y), axis=-1)
 
 
-def draw(state: Float[ndarray, "*b 2"], layout: Layout, size: int) -> UInt8[ndarray, "*b h w 3"]:
+def draw(
+    state: Float[ndarray, "*b 2"], layout: Layout, size: int, look: Look = LOOK
+) -> UInt8[ndarray, "*b h w 3"]:
     """Pictures of `size` by `size` pixels; edges are blended by how much of a pixel they cover."""
     centre = (np.arange(size) + 0.5) / size
     distance = np.hypot(
         centre - state[..., 0, None, None], centre[:, None] - state[..., 1, None, None]
     )
     disc = np.clip((layout.radius - distance) * size + 0.5, 0, 1)[..., None]
-    room = _wall_picture(layout, size)
-    return np.rint(room + disc * (np.array(DISC) - room)).astype(np.uint8)
+    room = _wall_picture(layout, size, look)
+    return np.rint(room + disc * (np.array(look.disc) - room)).astype(np.uint8)
 
 
 def free(state: Float[ndarray, "*b 2"], layout: Layout) -> Bool[ndarray, "*b"] | np.bool_:
@@ -103,11 +131,31 @@ def draw_free(generator: np.random.Generator, layout: Layout, count: int) -> Flo
     return places[:count]
 
 
+def toward(
+    state: Float[ndarray, "*b 2"], goal: Float[ndarray, "*b 2"], layout: Layout
+) -> Float[ndarray, "*b 2"]:
+    """What discs do to get to their goals: straight on, through the door where a wall is between.
+
+    The longer axis at full speed; the last action ends at the goal.
+    """
+    (left, right), (top, bottom) = layout.barrier, layout.doorway
+    x, y = state[..., 0], state[..., 1]
+    on_the_left = x < 0.5
+    across = on_the_left != (goal[..., 0] < 0.5)
+    in_doorway = (top <= y) & (y <= bottom)
+    # first to the near side of the door, and once before it to the far one
+    edge = np.where(on_the_left == in_doorway, right, left)
+    before = np.stack((edge, np.full_like(edge, layout.door)), axis=-1)
+    way = (np.where(across[..., None], before, goal) - state) / layout.step
+    return way / np.maximum(np.abs(way).max(axis=-1, keepdims=True), 1)
+
+
 class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
     """One disc that looks for a goal; `info` has `state` and `goal`, the picture has no goal.
 
     The reward is minus the distance to the goal; an episode ends within `goal_radius` of it (0:
-    never). `reset` takes `options={"start": (x, y), "goal": (x, y)}`; what is left out is drawn.
+    never). `layout` and `look` are what may differ from world to world; mappings name what does.
+    `reset` takes `options={"start": (x, y), "goal": (x, y)}`; what is left out is drawn.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  # gymnasium's
@@ -116,12 +164,14 @@ class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
         self,
         *,
         size: int = 64,
-        layout: Layout | None = None,
+        layout: Layout | Mapping[str, Any] = LAYOUT,
+        look: Look | Mapping[str, Any] = LOOK,
         goal_radius: float = 0.05,
         render_mode: str | None = None,
     ) -> None:
         self.size = size
-        self.layout = layout or Layout()
+        self.layout = _factors(Layout, layout)
+        self.look = _factors(Look, look)
         self.goal_radius = goal_radius
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
@@ -150,7 +200,11 @@ class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
 
     def render(self) -> UInt8[ndarray, "h w 3"]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The picture of now."""
-        return draw(self._state, self.layout, self.size)
+        return draw(self._state, self.layout, self.size, self.look)
+
+    def way(self) -> Float[ndarray, "2"]:
+        """What brings the disc nearer to the goal."""
+        return toward(self._state, self._goal, self.layout)
 
     def _place(self, name: str, place: object, *, known: dict[str, Any]) -> Float[ndarray, "2"]:
         if name not in known:
@@ -168,13 +222,45 @@ SPEC = EnvSpec(id="TwoRooms-v0", entry_point=f"{__name__}:TwoRooms", max_episode
 """For `gymnasium.make(SPEC)` and `gymnasium.make_vec(SPEC, num_envs=8)`."""
 
 
-def _wall_picture(layout: Layout, size: int) -> Float[ndarray, "h w 3"]:
+@dataclass(frozen=True)
+class Expert:
+    """A policy that is told where disc and goal are, and takes the shortest way."""
+
+    world: TwoRooms
+
+    def act(
+        self, observation: Tensor, memory: None, *, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "1 2"], None]:
+        """The action of `toward`; of one world, so of one observation."""
+        del observation, memory, generator
+        return torch.from_numpy(self.world.way()).float()[None], None
+
+
+def scripted(env: gymnasium.Env[Any, Any]) -> Expert:
+    """What goes to the goal that an episode has drawn."""
+    assert isinstance(env, TwoRooms)
+    return Expert(env)
+
+
+def _factors(kind: type[FactorsT], given: FactorsT | Mapping[str, Any]) -> FactorsT:
+    """`given`, or what a mapping names of it; raises ValueError for what there is not."""
+    if isinstance(given, kind):
+        return given
+    known = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"{kind.__name__.lower()} has no {name!r}; use {', '.join(known)}")
+    return kind(**given)
+
+
+def _wall_picture(layout: Layout, size: int, look: Look) -> Float[ndarray, "h w 3"]:
     """The empty rooms, as floats."""
     across = _covered(size, 0.5 - layout.wall / 2, 0.5 + layout.wall / 2)
     half = layout.door_width / 2
     down = 1 - _covered(size, layout.door - half, layout.door + half)
     share = (down[:, None] * across)[..., None]
-    return np.array(BACKGROUND) + share * (np.array(WALL) - np.array(BACKGROUND, np.float64))
+    background = np.array(look.background)
+    return background + share * (np.array(look.wall) - background.astype(np.float64))
 
 
 def _covered(size: int, begin: float, end: float) -> Float[ndarray, "size"]:

@@ -41,7 +41,9 @@ def spread_of_mean(values: Float[Tensor, " b"], videos: Sequence[str]) -> float:
 
 
 def spread_of_explained_variance(videos: Sequence[VarianceSums]) -> float:
-    """Standard deviation of the variance that is explained; `videos` has the sums of each."""
+    """Standard deviation of the variance explained, of each video's sums. NaN for one video."""
+    if len(videos) < 2:
+        return float("nan")
     times = _times_drawn(len(videos))
     stacked = {
         f.name: torch.stack([getattr(video, f.name) for video in videos])

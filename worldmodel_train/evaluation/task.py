@@ -104,5 +104,5 @@ class Task(Protocol):
 
 
 def is_shared(task: Task) -> bool:
-    """Whether all ranks run it."""
+    """Whether all ranks run it; those that say nothing of it are the first rank's alone."""
     return getattr(task, "shared", False)

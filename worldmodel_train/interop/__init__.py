@@ -8,6 +8,7 @@ from worldmodel_train.interop.exporting import (
 )
 from worldmodel_train.interop.importing import ImportReport, import_checkpoint
 from worldmodel_train.interop.method_of_config import clip_of_config, method_of_config
+from worldmodel_train.interop.motion import export_motion, import_motion, motion_parts
 from worldmodel_train.interop.objective_parts import ALL_PARTS, ENCODERS, Part
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.strict_state import CheckpointError
@@ -24,6 +25,9 @@ __all__ = [
     "clip_of_config",
     "export_checkpoint",
     "export_merged",
+    "export_motion",
     "import_checkpoint",
+    "import_motion",
     "method_of_config",
+    "motion_parts",
 ]

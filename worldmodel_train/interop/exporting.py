@@ -43,7 +43,7 @@ def export_checkpoint(
     """
     modules = parts_of(objective)
     _check_clip(modules, clip)
-    destination = _new(Path(path))
+    destination = new_file(Path(path))
     match layout:
         case "huggingface":
             written = huggingface.write(destination, modules, clip)
@@ -55,13 +55,14 @@ def export_checkpoint(
 
 def export_merged(weights: Mapping[str, Tensor], path: Path | str) -> str:
     """What was written to a new safetensors file: all weights under their own names, in fp32."""
-    destination = _new(Path(path))
+    destination = new_file(Path(path))
     safetensors_file.write(destination, weights)
     size = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
     return f"{destination} (merged): {len(weights)} tensors, {size / 1e9:.3g} GB"
 
 
-def _new(destination: Path) -> Path:
+def new_file(destination: Path) -> Path:
+    """The path, in a folder that is there; raises CheckpointError where something is."""
     if destination.exists():
         raise CheckpointError(f"{destination} exists; remove it or choose another output")
     destination.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from worldmodel_train.interop import huggingface, meta
@@ -107,25 +106,10 @@ def _states(
     states: dict[Part, dict[str, Tensor]] = {}
     for part, section in chosen.items():
         if section.title not in by_title:
-            by_title[section.title] = _state(foreign, part, section, modules)
+            links, ours = foreign.naming.links(part, modules), getattr(modules, part).state_dict()
+            by_title[section.title] = section.state(links, ours, foreign.path)
         states[part] = by_title[section.title]
     return states
-
-
-def _state(foreign: Foreign, part: Part, section: Section, modules: Parts) -> dict[str, Tensor]:
-    """Our state dict of a part, made of the file's tensors."""
-    ours = getattr(modules, part).state_dict()
-    state: dict[str, Tensor] = {}
-    for link in foreign.naming.links(part, modules):
-        pieces = {name: section.read(name) for name in link.stored}
-        for name, piece in pieces.items():
-            if not piece.is_floating_point() or not torch.isfinite(piece).all():
-                raise CheckpointError(
-                    f"{foreign.path}: {section.title}.{name} holds NaN, infinity or no floating-"
-                    "point numbers; the checkpoint is damaged"
-                )
-        state[link.ours] = link.join(pieces, ours[link.ours].shape)
-    return state
 
 
 def _check_table(foreign: Foreign, part: Part, section: Section, modules: Parts) -> str | None:

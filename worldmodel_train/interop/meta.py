@@ -30,7 +30,7 @@ def read(path: Path, parts: Parts) -> Foreign:
     naming = naming_of(parts)
     content = torch_file.load(path)
     sections: dict[Part, Section] = {
-        part: _section(path, key, content[key]) for part, key in KEYS.items() if key in content
+        part: section_of(path, key, content[key]) for part, key in KEYS.items() if key in content
     }
     if not sections:
         raise CheckpointError(
@@ -61,10 +61,15 @@ def write(path: Path, parts: Parts, clip: ClipSize) -> tuple[Part, ...]:
     }
     content |= {"opt": None, "scaler": None, "epoch": 0, "loss": 0.0}
     content |= {"batch_size": 0, "world_size": 0, "lr": 0.0}
+    save(path, content)
+    return ALL_PARTS
+
+
+def save(path: Path, content: Mapping[str, object]) -> None:
+    """Write it all, or nothing."""
     part_path = path.with_name(f"{path.name}.part")
     torch.save(content, part_path)
     part_path.replace(path)
-    return ALL_PARTS
 
 
 def naming_of(parts: Parts) -> Naming:
@@ -82,7 +87,8 @@ def naming_of(parts: Parts) -> Naming:
             )
 
 
-def _section(path: Path, key: str, state: object) -> Section:
+def section_of(path: Path, key: str, state: object) -> Section:
+    """The tensors under one of a file's keys; raises CheckpointError where others are there."""
     if not isinstance(state, Mapping):
         raise CheckpointError(f"{path}: {key} is a {type(state).__name__}, not a state dict")
     tensors: dict[str, Tensor] = {}

@@ -78,6 +78,13 @@ _META_PREDICTOR = (
     Rename("proj", ("predictor_proj",)),
 )
 
+META_MOTION = (
+    *_META_PREDICTOR,
+    Rename("action_embed", ("action_encoder",)),
+    Rename("state_embed", ("state_encoder",)),
+)
+"""The predictor of V-JEPA 2-AC, which has no mask tokens."""
+
 META_VIDEO = Naming(
     predictor=_META_PREDICTOR,
     encoder_table="pos_embed",

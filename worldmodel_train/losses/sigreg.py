@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from worldmodel_train.collectives import num_ranks
 from worldmodel_train.config import StrictConfig
 
 
@@ -42,7 +43,7 @@ class SigReg(StrictConfig):
             phases = (latents.float() @ directions)[..., None] * knots
             # one sum over ranks for both parts
             parts = torch.stack((phases.cos().mean(dim=1), phases.sin().mean(dim=1)))
-            ranks = _ranks()
+            ranks = num_ranks()
             real, imaginary = parts if ranks == 1 else _SumOverRanks.apply(parts) / ranks
             gaussian = torch.exp(-(knots**2) / 2)
             distance = (real - gaussian).square() + imaginary.square()
@@ -52,7 +53,7 @@ class SigReg(StrictConfig):
     def _draw(self, latents: Float[Tensor, "t b d"]) -> Float[Tensor, "d {self.directions}"]:
         """Unit vectors, those of the first rank on all: their generators are seeded apart."""
         drawn = torch.randn(latents.shape[-1], self.directions, device=latents.device)
-        if _ranks() > 1:
+        if num_ranks() > 1:
             dist.broadcast(drawn, src=0)
         return drawn / drawn.norm(dim=0)
 
@@ -78,7 +79,3 @@ class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, *grad_outputs: Tensor) -> Tensor:
         return _SumOverRanks.forward(ctx, *grad_outputs)
-
-
-def _ranks() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from worldmodel_kernels.rope import rope_groups
+from worldmodel_kernels.segment_attention import frame_causal_attention
 from worldmodel_train.models.attention_backends import attend, choose_backend
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.rope import Rotation
@@ -62,13 +63,15 @@ class SelfAttention(nn.Module):
         the one group count.
         """
         assert group.valid is None, "padding would count as well"
+        assert group.frame_tokens is None, "later frames would count as well"
         (heads,) = self._heads(tokens, [group])
         asking, keys, _ = (part.transpose(1, 2).float() for part in heads)
         few = min(queries, group.tokens)
         places = torch.arange(few, device=tokens.device) * group.tokens // few
-        scores = asking[:, :, places] @ keys.transpose(2, 3) / math.sqrt(keys.shape[-1])
-        entropies = torch.special.entr(scores.softmax(dim=-1)).sum(dim=-1)
-        return entropies.mean() / math.log(max(group.tokens, 2))
+        with torch.autocast(tokens.device.type, enabled=False):  # else products are of bf16
+            scores = asking[:, :, places] @ keys.transpose(2, 3) / math.sqrt(keys.shape[-1])
+            entropies = torch.special.entr(scores.softmax(dim=-1)).sum(dim=-1)
+            return entropies.mean() / math.log(max(group.tokens, 2))
 
     def _heads(
         self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
@@ -89,6 +92,9 @@ def _tables(groups: Sequence[AttentionGroup]) -> list[Rotation] | None:
 def _gather(
     heads: Sequence[Float[Tensor, "rows tokens h e"]], group: AttentionGroup
 ) -> Float[Tensor, "rows tokens d"]:
+    queries, keys, values = heads
+    if group.frame_tokens is not None:
+        return frame_causal_attention(queries, keys, values, group.frame_tokens).flatten(2)
     queries, keys, values = (part.transpose(1, 2) for part in heads)
     gathered = attention(queries, keys, values, group.valid, one_length=group.one_length)
     return rearrange(gathered, "b h n e -> b n (h e)")

@@ -67,6 +67,7 @@ KEPT_OPERATIONS = (
     "aten::_scaled_dot_product_efficient_attention",
     "aten::_scaled_dot_product_cudnn_attention",
     "flash_attn::_flash_attn_forward",
+    "worldmodel_kernels::segment_attention",
     "worldmodel_kernels::space_attention",
     "worldmodel_kernels::time_attention",
 )

@@ -67,22 +67,23 @@ def encoder_misfits(encoder: EncoderConfig, data: DataFacts) -> Iterator[Misfit]
     yield from token_misfits(encoder, data, key="method.encoder")
     position, name = encoder.position, encoder.position.name
     if isinstance(position, SinCos1d):
-        yield from _of_another_grid(encoder, TokenGrid(*position.grid), data)
+        yield from counted_misfits(encoder, position, data)
     if name == "sincos2d" and any(s.clip.frames > encoder.tubelet for s in data):
         message = f"{name} has no place for time; use rope3d or sincos3d for videos"
         yield ("method", "encoder", "position"), message
 
 
-def _of_another_grid(encoder: EncoderConfig, known: TokenGrid, data: DataFacts) -> Iterator[Misfit]:
+def counted_misfits(size: TubeletSize, position: SinCos1d, data: DataFacts) -> Iterator[Misfit]:
     """The first source whose clips have other tokens than those that positions count."""
+    known = TokenGrid(*position.grid)
     for source in data:
-        frames, height, width = source.clip
-        grid = TokenGrid(frames // encoder.tubelet, height // encoder.patch, width // encoder.patch)
+        grid = grid_of(size, source.clip)
         if grid != known:
             message = f"sincos1d counts {shape_of(known)}, and clips have {shape_of(grid)}; "
-            message += f"use {known.frames * encoder.tubelet} frames of "
-            message += f"{known.height * encoder.patch}x{known.width * encoder.patch} pixels"
-            yield (*source.key, "clip", "frames"), message
+            message += f"use {known.frames * size.tubelet} frames of "
+            message += f"{known.height * size.patch}x{known.width * size.patch} pixels"
+            in_time = grid.frames != known.frames
+            yield (*source.key, "clip", "frames") if in_time else data.size_key, message
             return
 
 

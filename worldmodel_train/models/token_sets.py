@@ -38,6 +38,11 @@ class AttentionGroup:
     """Which tokens are seen by others of their sequence; None means all."""
     one_length: bool = False
     """Whether sequences are as long in every step, so that a kernel may plan for this length."""
+    frame_tokens: int | None = None
+    """Tokens of a frame, where a token sees those of its own frame and of earlier ones alone."""
+
+    def __post_init__(self) -> None:
+        assert self.frame_tokens is None or self.valid is None, "frames are whole"
 
 
 def lay_flat(sets: Sequence[Float[Tensor, "_ _ d"]]) -> Float[Tensor, "n d"]:

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
-from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.probes.answers import Answers, answers_of
 from worldmodel_train.probes.clip_encoder import labelled_clip_misfits, require_clip_encoder
-from worldmodel_train.probes.heads import AttentiveProbe
+from worldmodel_train.probes.heads import Attentive, AttentiveProbe
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
@@ -113,10 +112,9 @@ class Config(StrictConfig):
                 f"most {depth}"
             )
         assert data.classes is not None, "the recipe has been checked"
-        size = BlocksConfig(
-            width=network.width, depth=self.depth, heads=self.heads, mlp_ratio=self.mlp_ratio
-        )
-        probes = [AttentiveProbe(size, num_classes=len(data.classes)) for _ in self.grid.pairs]
+        head = Attentive(depth=self.depth, heads=self.heads, mlp_ratio=self.mlp_ratio)
+        width, classes = network.width, len(data.classes)
+        probes = [head.build(width, num_classes=classes) for _ in self.grid.pairs]
         seen = SeenTokens(encoder, layers, segments=self.segments)
         return AttentiveProbes(seen, probes, grid=self.grid, answers=answers_of(data))
 

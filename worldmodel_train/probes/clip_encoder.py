@@ -1,11 +1,13 @@
 """What all methods that learn labels from an encoder of another run ask of it and of the clips."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from torch import nn
 
 from worldmodel_train.facts import DataFacts, Misfit
-from worldmodel_train.models.token_fit import one_length, token_misfits
+from worldmodel_train.models.sincos import SinCos1d
+from worldmodel_train.models.token_fit import counted_misfits, one_length, token_misfits
 from worldmodel_train.models.vit import VisionTransformer
 
 
@@ -33,6 +35,13 @@ def require_clip_encoder(network: nn.Module, data: DataFacts, *, origin: str) ->
 
 
 def require_whole_tokens(encoder: VisionTransformer, data: DataFacts, *, origin: str) -> None:
-    """Raises ValueError where clips are no whole tokens of the encoder, which is `origin`'s."""
-    for path, message in token_misfits(encoder.patch_embed, data, key=f"{origin}: encoder"):
+    """Raises ValueError where clips are no whole tokens of the encoder, which is `origin`'s.
+
+    So it does where its positions count those of clips of another size.
+    """
+    size, position = encoder.patch_embed, encoder.position
+    misfits = [token_misfits(size, data, key=f"{origin}: encoder")]
+    if isinstance(position, SinCos1d):
+        misfits.append(counted_misfits(size, position, data))
+    for path, message in chain(*misfits):
         raise ValueError(f"{'.'.join(map(str, path))}: {message}")

@@ -47,7 +47,7 @@ class Discriminant:
 
         A row without one is no sample, and its features must be 0.
         """
-        keep = max(0.0, 1.0 - len(features) / (_MEMORY * sum(self.sums.shape)))
+        keep = (1.0 - classes.sum() / (_MEMORY * sum(self.sums.shape))).clamp(min=0)
         return Discriminant(
             counts=keep * self.counts + classes.sum(dim=0),
             squares=keep**2 * self.squares + classes.sum(),

@@ -14,7 +14,10 @@ from worldmodel_train.models.layer_norm import LastNorm
 
 
 class Mean(StrictConfig):
-    """The mean of all tokens, normalised, and a linear map (VideoMAE, arXiv 2203.12602)."""
+    """The mean of all tokens, normalised, and a linear map, after VideoMAE (arXiv 2203.12602).
+
+    There the norm stands in place of the encoder's last one; here both are applied.
+    """
 
     name: Literal["mean"] = "mean"
 

@@ -83,7 +83,7 @@ class OnlineProbe:
     def _score(
         self, scores: list[Float64[Tensor, "p classes"]], classes: Float64[Tensor, "p classes"]
     ) -> None:
-        keep = max(0.0, 1.0 - len(classes) / _SMOOTHED)
+        keep = (1.0 - classes.sum() / _SMOOTHED).clamp(min=0)
         named = torch.stack([one.argmax(dim=1, keepdim=True) for one in scores])
         right = classes.expand(len(scores), -1, -1).gather(2, named).sum(dim=(1, 2))
         for name, new in {"right": right, "scored": classes.sum()}.items():

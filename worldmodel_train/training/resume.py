@@ -8,6 +8,7 @@ import yaml
 from torch import nn
 
 from worldmodel_train.config import RecipeError
+from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.strict_state import CheckpointError, shapes_of
 from worldmodel_train.protocols import Objective
 from worldmodel_train.training.checkpoints.files import (
@@ -19,6 +20,7 @@ from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_
 from worldmodel_train.training.checkpoints.init_parts import InitParts, require_teachers
 from worldmodel_train.training.checkpoints.restore import StoredState
 from worldmodel_train.training.config import InitConfig
+from worldmodel_train.training.run_context import RunContext
 from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Content
 
@@ -67,6 +69,30 @@ def find_last(spec: RunSpec) -> Path | None:
             "\n  " + "\n  ".join(differing)
         )
     return last
+
+
+def stored_state(
+    last: Path, objective: nn.Module, frozen: Mapping[str, str], episodes: EpisodeFacts | None
+) -> StoredState:
+    """What a checkpoint of the same frozen part and kind of episodes holds.
+
+    Raises:
+        CheckpointError: It is of others.
+    """
+    stored = StoredState(last, shapes_of(objective.state_dict()), moments=True)
+    stored.require_frozen(frozen)
+    stored.require_episodes(episodes)
+    return stored
+
+
+def go_on(context: RunContext, stored: StoredState) -> None:
+    """Lets what watches, acts and probes go on from where the checkpoint left it."""
+    context.guard.load(stored.guard)
+    context.alarms.load(stored.alarms)
+    if context.collector is not None:
+        context.collector.resume(stored.step, stored.collected)
+    if context.online_probe is not None:
+        context.online_probe.load(stored.online_probe())
 
 
 def differing_keys(old_yaml: str, new_yaml: str) -> list[str]:

@@ -13,10 +13,8 @@ from torch import nn
 
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.data.worker_folder import worker_folder
-from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.frozen import fingerprints
-from worldmodel_train.models.strict_state import shapes_of
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.alarms import Alarms
 from worldmodel_train.training.callbacks import RunCallbacks, run_callbacks
@@ -38,7 +36,13 @@ from worldmodel_train.training.quiet import quiet_lightning, take_out_signal_han
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.training.ranks.agreement import Agreement
 from worldmodel_train.training.ranks.signals import StopSignals
-from worldmodel_train.training.resume import find_last, first_weights, said
+from worldmodel_train.training.resume import (
+    find_last,
+    first_weights,
+    go_on,
+    said,
+    stored_state,
+)
 from worldmodel_train.training.run_context import RunContext
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.run_spec import RunResult, RunSpec
@@ -94,7 +98,7 @@ def pretrain(spec: RunSpec) -> RunResult:
     ):
         objective = _build_objective(spec, checkpointing, runtime, micro_batches)
         frozen, episodes = fingerprints(objective), spec.open_episodes()
-        stored = None if last is None else _stored(last, objective, frozen, episodes)
+        stored = None if last is None else stored_state(last, objective, frozen, episodes)
         begins = stored or first_weights(init, objective)
         streams = stored.streams if stored is not None else None
         context = RunContext(
@@ -109,12 +113,7 @@ def pretrain(spec: RunSpec) -> RunResult:
             online_probe=spec.online_probe,
         )
         if stored is not None:
-            context.guard.load(stored.guard)
-            context.alarms.load(stored.alarms)
-            if spec.collector is not None:
-                spec.collector.resume(stored.step, stored.collected)
-            if spec.online_probe is not None:
-                spec.online_probe.load(stored.online_probe())
+            go_on(context, stored)
         module = TrainingModule(
             objective,
             _plan(spec, micro_batches),
@@ -122,20 +121,6 @@ def pretrain(spec: RunSpec) -> RunResult:
             step=stored.step if stored is not None else 0,
         )
         return _train(spec, module, runtime, context)
-
-
-def _stored(
-    last: Path, objective: nn.Module, frozen: Mapping[str, str], episodes: EpisodeFacts | None
-) -> StoredState:
-    """What a checkpoint of the same frozen part and kind of episodes holds.
-
-    Raises:
-        CheckpointError: It is of others.
-    """
-    stored = StoredState(last, shapes_of(objective.state_dict()), moments=True)
-    stored.require_frozen(frozen)
-    stored.require_episodes(episodes)
-    return stored
 
 
 def _with_room_to_profile(spec: RunSpec, steps_left: int, *, resumed: bool) -> RunSpec:

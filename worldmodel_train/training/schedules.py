@@ -89,8 +89,27 @@ class WarmupCosine(StrictConfig):
         return _cosine(self.peak, self.end, _progress(step - self.warmup_steps, wave_steps))
 
 
+class WarmupStableDecay(StrictConfig):
+    """A line from `start` to `peak`, then `peak`, and a line to `end` in the run's last steps."""
+
+    name: Literal["warmup_stable_decay"] = "warmup_stable_decay"
+    start: NonNegativeFloat
+    peak: NonNegativeFloat
+    end: NonNegativeFloat
+    warmup_steps: NonNegativeInt
+    decay_steps: NonNegativeInt
+
+    def at(self, step: int, total_steps: int) -> float:
+        """The value at `step`, which reaches `end` at `total_steps`."""
+        decayed = step - (total_steps - self.decay_steps)
+        if decayed > 0:
+            return _between(self.peak, self.end, _progress(decayed, float(self.decay_steps)))
+        return _between(self.start, self.peak, _progress(step, float(self.warmup_steps)))
+
+
 Schedule = Annotated[
-    Constant | Linear | Cosine | WarmupConstant | WarmupCosine, Field(discriminator="name")
+    Constant | Linear | Cosine | WarmupConstant | WarmupCosine | WarmupStableDecay,
+    Field(discriminator="name"),
 ]
 
 

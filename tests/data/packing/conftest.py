@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from worldmodel_train.data.packing.chapters import PackReport
 from worldmodel_train.data.packing.entries import read_entries
 from worldmodel_train.data.packing.journal import PackArguments
-from worldmodel_train.data.packing.pack import PackReport, pack
+from worldmodel_train.data.packing.pack import pack
 from worldmodel_train.data.packing.progress import PackProgress
 
 

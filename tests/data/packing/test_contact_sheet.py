@@ -15,7 +15,7 @@ from worldmodel_train.data.packing.sample import SampleInfo
 
 def test_rows_are_spread_over_the_set_with_six_moments_in_order(packed):
     rows = chosen_rows(packed, read_index(packed), 3)
-    assert [row.info.label for row in rows] == ["run", "run", "walk"]
+    assert [row.label for row in rows] == ["run", "run", "walk"]
     for row in rows:
         means = [picture.mean() for picture in row.pictures]
         assert len(means) == 6
@@ -62,9 +62,7 @@ def test_hostile_names_are_drawn_as_they_are_and_without_a_warning(
     packed, tmp_path, text, monkeypatch
 ):
     (row,) = chosen_rows(packed, read_index(packed), 1)
-    hostile = replace(
-        row, key=text, info=row.info.model_copy(update={"label": text, "codec": text})
-    )
+    hostile = replace(row, key=text, label=text, facts=(text, text))
     monkeypatch.setattr(contact_sheet, "chosen_rows", lambda *_: [hostile])
     folder = tmp_path / "$x^[red]"
     folder.symlink_to(packed)
@@ -74,7 +72,7 @@ def test_hostile_names_are_drawn_as_they_are_and_without_a_warning(
 
 def test_captions_never_cover_a_picture(packed):
     (row,) = chosen_rows(packed, read_index(packed), 1)
-    figure = contact_sheet._draw(packed, read_index(packed), [replace(row, key="W" * 500)])
+    figure = contact_sheet._draw("title", [replace(row, key="W" * 500)])
     assert all(text.zorder < axes.zorder for text in figure.texts for axes in figure.axes)
 
 

@@ -1,3 +1,5 @@
+import json
+
 import av
 import cv2
 import numpy as np
@@ -69,7 +71,8 @@ def test_a_picture_that_is_encoded_keeps_its_grey(tmp_path, pictures, name, leve
 def test_a_list_may_name_a_picture(tmp_path, pictures):
     entry = Entry(source="a.jpg", path=pictures / "dark/a.jpg")
     prepared = prepare(Job(entry=entry, encode=None, scratch=tmp_path / "scratch"), lambda: None)
-    assert (prepared.suffix, prepared.info.frames) == (".jpg", 1)
+    assert list(prepared.files) == [".jpg", ".json"]
+    assert json.loads(prepared.files[".json"])["frames"] == 1
 
 
 def test_what_a_folder_does_not_hold_is_an_error_that_names_the_option(tmp_path, pictures):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from worldmodel_train.data.packing.chapters import Packing
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.journal import Chapter, Index, Journal, Reject, fingerprint
-from worldmodel_train.data.packing.pack import _Packing
-from worldmodel_train.data.packing.prepare import Job, Rejected, prepare
+from worldmodel_train.data.packing.prepare import Job, prepare
+from worldmodel_train.data.packing.prepared import Rejected
 from worldmodel_train.data.packing.probe import VideoInfo
 from worldmodel_train.data.packing.sample import SampleInfo
 from worldmodel_train.data.packing.shard_writer import ShardWriter
@@ -281,7 +282,7 @@ def test_totals_are_kept_and_not_counted_again_for_each_video(tmp_path, packed, 
     shutil.copytree(packed, out)
     (out / "index.json").unlink()
     reports.append(run_pack(videos, out, shard_size=20_000))
-    packing = _Packing(out, reports[0].index.arguments, Journal(out), [])
+    packing = Packing(out, reports[0].index.arguments, Journal(out), [])
     size = sum(shard.bytes for shard in reports[0].index.shards)
     for shard in reports[0].index.shards:
         reject = Reject(path="x", reason="empty", detail="")

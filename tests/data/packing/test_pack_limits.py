@@ -5,7 +5,7 @@ import json
 import av
 import numpy as np
 
-from worldmodel_train.data.packing import pack
+from worldmodel_train.data.packing import chapters
 from worldmodel_train.data.packing.encode import EncodeConfig
 
 
@@ -22,7 +22,7 @@ def write_long_png_movie(path, frames):
 
 
 def test_steady_progress_without_end_is_rejected_by_name(tmp_path, monkeypatch, run_pack):
-    monkeypatch.setattr(pack, "LONGEST", 0.5 / 30)  # half a second, as run_pack waits for 30
+    monkeypatch.setattr(chapters, "LONGEST", 0.5 / 30)  # half a second, as run_pack waits for 30
     (tmp_path / "videos").mkdir()
     write_long_png_movie(tmp_path / "videos/long.mov", frames=30_000)
     report = run_pack(tmp_path / "videos", tmp_path / "out", encode=EncodeConfig())

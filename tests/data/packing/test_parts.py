@@ -159,7 +159,7 @@ def test_nothing_is_packed_into_a_finished_set_and_nothing_is_not_merged(tmp_pat
 
 def test_more_parts_than_videos_are_refused(lists):
     entries = read_entries(str(lists), None, [])
-    with pytest.raises(PackError, match="there are only 7 videos"):
+    with pytest.raises(PackError, match="7 are too few"):
         Part(number=1, of=8).of_entries(entries)
 
 

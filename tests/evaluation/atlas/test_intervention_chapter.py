@@ -1,5 +1,6 @@
 """The chapter says which states move as they are pushed, and what it cannot do."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,26 @@ def test_states_that_predictions_tell_are_pushed_and_others_are_named_so(materia
     assert [column.name for column in features.columns[2:]] == ["moves shown", "moves high"]
     assert len(features.rows) == 7
     assert [plate.title for plate in chapter.plates][:2] == ["shown (a toy)", "high (a toy)"]
+
+
+def test_a_predictor_as_it_was_drawn_is_asked_nothing(material):
+    """Weights of others may come without one, and one is drawn then."""
+
+    class WithPredictor(Persists):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.predictor = nn.Linear(2, 2)
+
+    models = Contestants(trained=WithPredictor(), untrained=WithPredictor())
+    chapter = intervention_chapter(replace(material, models=models))
+    assert chapter.text == (
+        "The predictor is as it was drawn, so what it says follows means nothing."
+    )
+    assert not chapter.tables
+    with torch.no_grad():
+        models.trained.predictor.bias += 1
+    assert intervention_chapter(replace(material, models=models)).tables
 
 
 def test_a_method_without_a_predictor_of_a_context_is_left_out_in_a_sentence(material):

@@ -19,7 +19,7 @@ def test_each_reading_has_the_entropies_and_the_run_is_as_without(
     tmp_path, monkeypatch, weights, assert_same
 ):
     pretrain(vjepa.vjepa_parts(tmp_path / "watched", **OPTIONS))
-    monkeypatch.setattr(attention_watch, "_first_clips", lambda content: None)
+    monkeypatch.setattr(attention_watch, "few_clips", lambda content, number: None)
     pretrain(vjepa.vjepa_parts(tmp_path / "plain", **OPTIONS))
     assert_same(weights(tmp_path / "watched"), weights(tmp_path / "plain"))
     watched, plain = readings(tmp_path / "watched"), readings(tmp_path / "plain")

@@ -10,6 +10,7 @@ from worldmodel_train.probes.online import OnlineProbe
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.config import OnlineProbeConfig
 from worldmodel_train.training.metrics import probing
+from worldmodel_train.training.metrics.watched_clips import few_clips
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.types import ClipGroup, Clips, MaskedClips
 
@@ -87,11 +88,11 @@ def test_clips_of_the_commonest_length_are_taken_and_rows_are_filled_up():
         return ClipGroup(clips=pixels.byte(), masks=(), labels=labels)
 
     content = MaskedClips(groups=(clips(2, 2), clips(6, 4)))
-    taken, labels = probing._few(content, 3)
+    taken, labels = few_clips(content, 3)
     assert labels.tolist() == taken[:, 0, 0, 0, 0].tolist() == [0, 2, 4]
     (one,) = content.groups[:1]
     read = Clips(pixels=one.clips, samples=(0, 1), labels=one.labels)
-    taken, labels = probing._few(read, 3)
+    taken, labels = few_clips(read, 3)
     assert labels.tolist() == [0, 1]
     rows = probing.ProbedRows(latents=torch.ones(2, 5), pixels=torch.ones(2, 7), labels=labels)
     filled = probing._padded(rows, OnlineProbeConfig(clips=3))

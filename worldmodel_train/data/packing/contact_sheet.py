@@ -35,10 +35,11 @@ _FACT: _Style = {"color": "#9aa4b1", "fontsize": 8.5}
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One clip of the sheet; without pictures where it cannot be decoded."""
+    """One sample of the sheet: what is written beside its pictures, and these."""
 
     key: str
-    info: SampleInfo
+    label: str
+    facts: tuple[str, ...]
     pictures: tuple[UInt8[np.ndarray, "h w 3"], ...]
 
 
@@ -47,7 +48,13 @@ def write_contact_sheet(out: Path, target: Path, clips: int) -> None:
     index = read_index(out)
     if not index.samples:
         raise PackError(f"{out}: holds no samples to show")
-    figure = _draw(out, index, chosen_rows(out, index, clips))
+    title = f"{index.samples} samples, {index.seconds / 60:.1f} min of video"
+    write_sheet(out, target, title, chosen_rows(out, index, clips))
+
+
+def write_sheet(out: Path, target: Path, title: str, rows: Sequence[Row]) -> None:
+    """Write a PNG of the rows, headed by the folder's name and a title."""
+    figure = _draw(f"{printable(out.resolve().name, 60)}: {title}", rows)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # a character that the font has not is drawn as a box: labels are in all scripts
@@ -78,8 +85,9 @@ def _row(sample: RawSample) -> Row:
     if not sample.description:
         raise BadVideo("json", f"{sample.key}: missing")
     info = parse_model(SampleInfo, sample.description, f"{sample.key}.json")
+    label = info.label or ", ".join(info.labels or ()) or "no label"
     pictures = moments(sample.video, info)
-    return Row(key=sample.key, info=info, pictures=pictures)
+    return Row(key=sample.key, label=label, facts=_facts(info), pictures=pictures)
 
 
 def moments(video: bytes, info: SampleInfo) -> tuple[UInt8[np.ndarray, "h w 3"], ...]:
@@ -94,24 +102,26 @@ def moments(video: bytes, info: SampleInfo) -> tuple[UInt8[np.ndarray, "h w 3"],
             time = frame.time - origin if frame.time is not None else math.inf
             while times and time + half_frame >= times[0]:
                 times.pop(0)
-                scale = min(THUMB_HEIGHT / frame.height, THUMB_WIDTH / frame.width)
-                small = frame.reformat(
-                    max(1, round(frame.width * scale)), max(1, round(frame.height * scale)), "rgb24"
-                ).to_ndarray()
+                width, height = thumbnail(frame.width, frame.height)
+                small = frame.reformat(width, height, "rgb24").to_ndarray()
                 pictures.append(np.rot90(small, round(frame.rotation / 90)))
             if not times:
                 break
     return tuple(pictures)
 
 
-def _draw(out: Path, index: Index, rows: Sequence[Row]) -> Figure:
+def thumbnail(width: int, height: int) -> tuple[int, int]:
+    """Width and height of a picture that is made so small that it fits."""
+    scale = min(THUMB_HEIGHT / height, THUMB_WIDTH / width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _draw(title: str, rows: Sequence[Row]) -> Figure:
     caption_width, gap, line = 330, 6, 128  # pixels
     width = caption_width + MOMENTS * (_widest(rows) + gap) + 24
     height = 64 + len(rows) * line + 16
     figure = Figure(figsize=(width / 100, height / 100), facecolor="#111418")
     FigureCanvasAgg(figure)
-    name = printable(out.resolve().name, 60)
-    title = f"{name}: {index.samples} samples, {index.seconds / 60:.1f} min of video"
     _write(figure, (24 / width, 1 - 38 / height), title, _TITLE)
     for number, row in enumerate(rows):
         top = 64 + number * line
@@ -132,15 +142,15 @@ def _widest(rows: Sequence[Row]) -> int:
 
 
 def _draw_caption(figure: Figure, row: Row, place: tuple[float, float]) -> None:
-    info = row.info
-    label = printable(info.label or ", ".join(info.labels or ()) or "no label", LONGEST_LINE)
+    label = printable(row.label, LONGEST_LINE)
     height = figure.get_size_inches()[1] * 100
     x, y = place
     name = printable(row.key, LONGEST_LINE)
     _write(figure, (x, y), name, _NAME)
     _write(figure, (x, y - 22 / height), label, _LABEL)
-    for number, line in enumerate(_facts(info)):
-        _write(figure, (x, y - (44 + 17 * number) / height), line, _FACT)
+    for number, line in enumerate(row.facts):
+        shown = printable(line, LONGEST_LINE)
+        _write(figure, (x, y - (44 + 17 * number) / height), shown, _FACT)
 
 
 def _facts(info: SampleInfo) -> tuple[str, str]:

@@ -86,7 +86,7 @@ def reencode(
         timed = _between(_timed_frames(container, stream, segment, source_rate), segment)
         frames = constant_rate(timed, rate, interval=float(1 / source_rate))
         shape = Shape(config.short_side, stream.sample_aspect_ratio or Fraction(1))
-        if not _write(frames, target, Output(rate, shape, config), beat):
+        if not write_frames(frames, target, Output(rate, shape, config), beat):
             raise BadVideo("empty", f"no frame {segment}")
 
 
@@ -167,8 +167,8 @@ class Output:
     config: EncodeConfig
 
 
-def _write(frames: Iterable[VideoFrame], target: Path, output: Output, beat: Beat) -> int:
-    """The number of frames written to `target`."""
+def write_frames(frames: Iterable[VideoFrame], target: Path, output: Output, beat: Beat) -> int:
+    """The number of frames written to `target`, one for each, whatever their times are."""
     count = 0
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     encoder, encoder_options = output.config.encoder_options()
@@ -180,7 +180,7 @@ def _write(frames: Iterable[VideoFrame], target: Path, output: Output, beat: Bea
         for frame in frames:
             if count == 0:
                 stream.width, stream.height = output.shape.of(frame)
-            scaled = _upright(frame).reformat(
+            scaled = upright(frame).reformat(
                 stream.width,
                 stream.height,
                 "yuv420p",
@@ -197,7 +197,7 @@ def _write(frames: Iterable[VideoFrame], target: Path, output: Output, beat: Bea
     return count
 
 
-def _upright(frame: VideoFrame) -> VideoFrame:
+def upright(frame: VideoFrame) -> VideoFrame:
     """The frame as a player shows it."""
     turns = _quarter_turns(frame)
     if turns == 0:

@@ -8,9 +8,9 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.json_text import JsonError, parse_model
@@ -18,6 +18,7 @@ from worldmodel_train.config.sealed_json import SealError, sealed, unsealed
 from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
+from worldmodel_train.data.packing.episode_arguments import EpisodeArguments
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.shards.shard_table import ShardTable
 from worldmodel_train.data.shards.tar_index import read_shard_table
@@ -36,6 +37,16 @@ class PackArguments(StrictConfig):
     """Bytes a shard may have; only a single larger sample makes it larger."""
     encode: EncodeConfig | None = None
     """Null packs the files as they are."""
+    episodes: EpisodeArguments | None = None
+    """How episodes are read; null where samples are videos."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Of videos without `episodes`: the bytes stay those of sets packed before there were."""
+        values = handler(self)
+        if self.episodes is None:
+            del values["episodes"]
+        return values
 
 
 class ShardRecord(StrictConfig):

@@ -62,7 +62,7 @@ class Part:
     def of_entries(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """The entries of this part: neighbours, so that segments of a video stay together."""
         if len(entries) < self.of:
-            raise PackError(f"--part {self.number}/{self.of}: there are only {len(entries)} videos")
+            raise PackError(f"--part {self.number}/{self.of}: {len(entries)} are too few")
         first, last = (len(entries) * k // self.of for k in (self.number - 1, self.number))
         return entries[first:last]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from worldmodel_train.data.packing.encode import EncodeConfig, Segment, reencode
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import DISK_ERRORS, BadVideo
+from worldmodel_train.data.packing.prepared import Prepared, Rejected
 from worldmodel_train.data.packing.probe import Beat, VideoInfo, probe_all, probe_ends
-from worldmodel_train.data.packing.sample import SampleInfo
+from worldmodel_train.data.packing.sample import SampleInfo, content_id
 from worldmodel_train.data.video_files import IMAGE_SUFFIXES, MEMBER_LIMIT, VIDEO_SUFFIXES
 
 CHUNK = 1 << 20
@@ -24,23 +25,6 @@ class Job:
     scratch: Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A video that may be packed."""
-
-    video: Path
-    suffix: str  # with its dot
-    info: SampleInfo
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rejected:
-    """A video that may not, and why."""
-
-    reason: str
-    detail: str
-
-
 def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
     """The entry's video, copied or re-encoded into the scratch file and verified there.
 
@@ -49,22 +33,23 @@ def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
     try:
         if job.entry.left_out is not None:
             raise BadVideo(*job.entry.left_out)
-        _require_text(job.entry)
+        require_text(job.entry)
         suffix, video = _encode(job, beat) if job.encode else _copy(job, beat)
         _require_duration(video)
+        info = SampleInfo(
+            **vars(video),
+            sha256=file_sha256(job.scratch, beat),
+            label=job.entry.label,
+            labels=job.entry.labels,
+            caption=job.entry.caption,
+            source=job.entry.source,
+            start=job.entry.start,
+            end=job.entry.end,
+        )
         return Prepared(
-            video=job.scratch,
-            suffix=suffix,
-            info=SampleInfo(
-                **vars(video),
-                sha256=file_sha256(job.scratch, beat),
-                label=job.entry.label,
-                labels=job.entry.labels,
-                caption=job.entry.caption,
-                source=job.entry.source,
-                start=job.entry.start,
-                end=job.entry.end,
-            ),
+            files={suffix: job.scratch, ".json": info.to_json()},
+            content=content_id(job.entry, info),
+            seconds=info.duration,
         )
     except BadVideo as verdict:
         job.scratch.unlink(missing_ok=True)
@@ -98,8 +83,8 @@ def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
     return suffix, probe_ends(job.scratch, beat)
 
 
-def _require_text(entry: Entry) -> None:
-    """Refuse names that neither a tar nor a json file can hold."""
+def require_text(entry: Entry) -> None:
+    """Raises BadVideo for names that neither a tar nor a json file can hold."""
     for text in (entry.source, entry.name, entry.label, *(entry.labels or ()), entry.caption):
         try:
             (text or "").encode()

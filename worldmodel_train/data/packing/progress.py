@@ -20,10 +20,10 @@ from worldmodel_train.data.packing.journal import Reject
 
 
 class PackProgress:
-    """Counts videos, bytes and rejects, and shows them on `console`."""
+    """Counts videos or what else is packed, bytes and rejects, and shows them on `console`."""
 
-    def __init__(self, console: Console, line_every_s: float = 10.0) -> None:
-        self._console, self._line_every_s = console, line_every_s
+    def __init__(self, console: Console, line_every_s: float = 10.0, noun: str = "videos") -> None:
+        self._console, self._line_every_s, self._noun = console, line_every_s, noun
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("packing"),
@@ -37,13 +37,13 @@ class PackProgress:
         )
 
     def start(self, total: int, done: int, earlier: tuple[int, int]) -> None:
-        """Begin at `done` of `total` videos, with bytes and rejects of earlier runs."""
+        """Begin at `done` of `total`, with bytes and rejects of earlier runs."""
         self._total, self._done, self._resumed = total, done, done
         self._bytes, self._rejects = earlier
         self._begun = self._spoken = time.monotonic()
         self._task = self._bar.add_task("pack", total=total, completed=done, figures="")
         if done:
-            self._console.print(f"going on after {done} of {total} videos", highlight=False)
+            self._console.print(f"going on after {done} of {total} {self._noun}", highlight=False)
 
     def __enter__(self) -> "PackProgress":
         if self._console.is_terminal:
@@ -60,7 +60,7 @@ class PackProgress:
         self._say()
 
     def advance(self, packed: int, rejected: Reject | None) -> None:
-        """One more video, rejected or not; `packed` counts the bytes of all shards so far."""
+        """One more, rejected or not; `packed` counts the bytes of all shards so far."""
         self._done += 1
         self._bytes = packed
         if rejected is not None:
@@ -78,7 +78,7 @@ class PackProgress:
 
     def _figures(self) -> str:
         rate = (self._done - self._resumed) / max(time.monotonic() - self._begun, 1e-6)
-        return f"{rate:.1f} videos/s, {decimal(self._bytes)}, {self._rejects} rejected"
+        return f"{rate:.1f} {self._noun}/s, {decimal(self._bytes)}, {self._rejects} rejected"
 
     def _say(self) -> None:
         """A plain line, where there is no bar."""
@@ -88,7 +88,7 @@ class PackProgress:
         spent = self._spoken - self._begun
         left = spent * (self._total - self._done) / max(self._done - self._resumed, 1)
         self._console.print(
-            f"{self._done}/{self._total} videos, {self._figures()}, about {left:.0f} s left",
+            f"{self._done}/{self._total} {self._noun}, {self._figures()}, about {left:.0f} s left",
             highlight=False,
             soft_wrap=True,
         )

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from worldmodel_train.data.atomic_file import sync_folder
-from worldmodel_train.data.packing.prepare import CHUNK, Prepared
+from worldmodel_train.data.packing.prepare import CHUNK
+from worldmodel_train.data.packing.prepared import Prepared
 
 BLOCK = tarfile.BLOCKSIZE
-Files = Mapping[str, bytes]
-"""Contents by suffix."""
+Files = Mapping[str, Path | bytes]
+"""Contents, or where these are, by suffix."""
 
 
 class ShardWriter:
@@ -33,18 +34,15 @@ class ShardWriter:
         return self._tar.offset
 
     def add(self, key: str, sample: Prepared) -> None:
-        """Append `<key><suffix>` and `<key>.json`."""
-        with sample.video.open("rb") as video:
-            self._tar.addfile(_member(key + sample.suffix, sample.video.stat().st_size), video)
-        description = sample.info.to_json()
-        self._tar.addfile(_member(f"{key}.json", len(description)), io.BytesIO(description))
-        self.samples += 1
-        self.seconds += sample.info.duration
+        """Append `<key><suffix>` for each file of the sample."""
+        self.add_files(key, sample.files)
+        self.seconds += sample.seconds
 
     def add_files(self, key: str, files: Files) -> None:
         """Append `<key><suffix>` for each suffix."""
         for suffix, content in files.items():
-            self._tar.addfile(_member(key + suffix, len(content)), io.BytesIO(content))
+            with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as file:
+                self._tar.addfile(_member(key + suffix, _size(content)), file)
         self.samples += 1
 
     def finish(self) -> tuple[int, str]:
@@ -68,15 +66,18 @@ class ShardWriter:
         self._temporary.unlink(missing_ok=True)
 
 
-def sample_size(key: str, sample: Prepared) -> int:
-    """Bytes the sample takes in a tar: two headers and two bodies, padded to blocks."""
-    bodies = (sample.video.stat().st_size, len(sample.info.to_json()))
-    return sum(BLOCK + -(-size // BLOCK) * BLOCK for size in bodies)
+def sample_size(sample: Prepared) -> int:
+    """Bytes the sample takes in a tar: headers and bodies, padded to blocks."""
+    return sum(BLOCK + -(-_size(file) // BLOCK) * BLOCK for file in sample.files.values())
 
 
 def closed_size(content: int) -> int:
     """Bytes of a tar of so much content once its end mark is written, padded to whole records."""
     return -(-(content + 2 * BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE
+
+
+def _size(content: Path | bytes) -> int:
+    return content.stat().st_size if isinstance(content, Path) else len(content)
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from worldmodel_train.config.printable import printable
+from worldmodel_train.data.packing.chapters import PackReport
 from worldmodel_train.data.packing.check import CheckReport
 from worldmodel_train.data.packing.journal import Index
-from worldmodel_train.data.packing.pack import PackReport
 from worldmodel_train.data.packing.parts import MergeReport
 
 MOST_SHOWN = 8

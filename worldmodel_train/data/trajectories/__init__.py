@@ -5,5 +5,5 @@ A sample of a shard is an episode: `<key>.npz` holds `observations` (uint8 T h w
 and, where they are known, `states` (floats T s), `rewards` (floats T-1) and `ends` (bools T-1, true
 at most for the last). `<key>.json` may say anything. Where the recipe has `data.size`, frames lie
 in `<key>.mp4` instead, one for each observation. All episodes of a run have the same arrays, of the
-same shapes but for T; `write_episodes` makes such shards.
+same shapes but for T; `write_episodes` makes such shards, and `formats/` reads what others record.
 """

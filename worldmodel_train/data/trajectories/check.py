@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from worldmodel_train.data.packing.check import read_index
 from worldmodel_train.data.packing.errors import BadVideo, PackError
 from worldmodel_train.data.packing.pool import Lost, in_processes
 from worldmodel_train.data.packing.probe import Beat, Probe
@@ -20,17 +21,10 @@ from worldmodel_train.data.trajectories.episode import Episode, arrays_of, episo
 from worldmodel_train.data.trajectories.facts import EpisodeShapes
 from worldmodel_train.data.trajectories.moments import Moments, joined
 from worldmodel_train.data.trajectories.npz import BadArraysError
+from worldmodel_train.data.trajectories.verdict import BadEpisode
 
 WANTED = WantedFiles(needed=("npz",), read=("npz", VIDEO))
 _LOOKED_AT = 100  # samples that tell whether a folder holds episodes
-
-
-class BadEpisode(Exception):  # noqa: N818 - a verdict on one episode, caught where it is counted
-    """An episode that cannot be used: a short reason to count by, and the detail."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}, {detail}" if detail else reason)
-        self.reason = reason
 
 
 @dataclass
@@ -99,7 +93,12 @@ class ShardOfEpisodes:
 
 
 def holds_episodes(folder: Path) -> bool:
-    """Whether there is an episode among the first samples of a folder's shards."""
+    """Whether a set is of episodes: as its `index.json` says, or its first samples where none is.
+
+    Raises PackError where `index.json` is damaged.
+    """
+    if (folder / "index.json").is_file():
+        return read_index(folder).arguments.episodes is not None
     for path in _shards(folder):
         try:
             with open_shard(path) as file:

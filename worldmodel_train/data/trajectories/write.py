@@ -4,14 +4,15 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from worldmodel_train.data.packing.shard_writer import ShardWriter
+from worldmodel_train.data.packing.shard_writer import Files, ShardWriter
 from worldmodel_train.data.shards.folder_index import (
     INDEX_FILE,
     IndexedShard,
@@ -39,25 +40,45 @@ def write_episodes(
     written: list[Path] = []
     left = iter(episodes)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".episodes_") as scratch:
-        for number in _free_numbers(folder):
+        for number in range(max(shard_numbers(folder), default=-1) + 1, 1_000_000):
             group = list(islice(left, per_shard))
             if not group:
                 break
-            path = folder / f"episodes_{number:06}.tar"
-            _write_shard(path, Path(scratch), group, number * per_shard)
+            path = folder / shard_name(number)
+            samples = (
+                episode_sample(first, npz_of(episode), episode.metadata)
+                for first, episode in enumerate(group, start=number * per_shard)
+            )
+            write_shard(path, Path(scratch), samples)
             written.append(path)
     if written:
-        _index(folder)
+        index_shards(folder)
     return written
 
 
-def _write_shard(path: Path, scratch: Path, group: list[Episode], first: int) -> None:
+def shard_name(number: int) -> str:
+    """What a shard is called."""
+    return f"episodes_{number:06}.tar"
+
+
+def shard_numbers(folder: Path) -> list[int]:
+    """Those of the shards that are there, in order."""
+    matches = (_SHARD.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def episode_sample(number: int, npz: bytes, metadata: Mapping[str, Any]) -> tuple[str, Files]:
+    """Key and files of an episode in its shard."""
+    return f"{number:09}", {".npz": npz, ".json": json.dumps(dict(metadata)).encode()}
+
+
+def write_shard(path: Path, scratch: Path, samples: Iterable[tuple[str, Files]]) -> None:
+    """Puts a shard of these samples in its place, whole or not at all; it grows in `scratch`."""
     writer = ShardWriter(path, scratch)
     with ExitStack() as unless_finished:
         unless_finished.callback(writer.abandon)
-        for number, episode in enumerate(group, start=first):
-            description = json.dumps(dict(episode.metadata)).encode()
-            writer.add_files(f"{number:09}", {".npz": npz_of(episode), ".json": description})
+        for key, files in samples:
+            writer.add_files(key, files)
         unless_finished.pop_all()
     writer.finish()
 
@@ -79,14 +100,8 @@ def npz_of(episode: Episode) -> bytes:
     return file.getvalue()
 
 
-def _free_numbers(folder: Path) -> Iterator[int]:
-    """Numbers behind those of the shards that are there."""
-    matches = (_SHARD.fullmatch(path.name) for path in folder.iterdir())
-    taken = [int(match[1]) for match in matches if match]
-    return iter(range(max(chain(taken, (-1,))) + 1, 1_000_000))
-
-
-def _index(folder: Path) -> None:
+def index_shards(folder: Path) -> None:
+    """Writes the index of all shards of a folder."""
     paths = sorted(folder.glob("*.tar"))
     shards = (IndexedShard(p.name, p.stat().st_size, read_shard_table(p)) for p in paths)
     write_folder_index(folder / INDEX_FILE, shards)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from worldmodel_train.cartography.sparse_autoencoder import SparseAutoencoder
 from worldmodel_train.evaluation.atlas.dictionary import train_dictionary
@@ -45,6 +46,9 @@ def intervention_chapter(material: Material) -> Chapter:
     trained, untrained = material.models.trained, material.models.untrained
     if not (isinstance(trained, OpenPredictor) and isinstance(untrained, OpenPredictor)):
         text = "This method predicts nothing from the latents of a context, so none are edited."
+        return Chapter(title=_TITLE, text=text)
+    if _predictors_are_the_same(trained, untrained):
+        text = "The predictor is as it was drawn, so what it says follows means nothing."
         return Chapter(title=_TITLE, text=text)
     if trained.token_grid(material.own_clips[:1]).frames < 2:
         return Chapter(title=_TITLE, text="Clips are one tubelet long, so no future follows.")
@@ -90,6 +94,15 @@ _TEXT = (
     "which films differ, as the mean shift with anything would be), and the model before training. "
     "Where predictions do not tell a state, the probe's noise moves."
 )
+
+
+def _predictors_are_the_same(trained: OpenPredictor, untrained: OpenPredictor) -> bool:
+    """As for weights of others that come without one."""
+    assert isinstance(trained, nn.Module), "a model is one"
+    assert isinstance(untrained, nn.Module), "a model is one"
+    drawn = untrained.state_dict()
+    own = {name: t for name, t in trained.state_dict().items() if name.startswith("predictor.")}
+    return bool(own) and all(torch.equal(tensor, drawn[name]) for name, tensor in own.items())
 
 
 def _findings(scenes: Sequence[_Scene]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Numbers, verdicts and sections of what two models score at predicting hidden latents."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from worldmodel_train.evaluation.latents.latent_scores import (
     Compared,
@@ -75,6 +76,12 @@ def _numbers(both: Compared) -> tuple[Number, ...]:
     )
 
 
+def _with_other_videos(spread: float) -> str:
+    if isnan(spread):
+        return "One video was held out, so how it would vary with others is not known."
+    return f"With other videos it would vary by ± {number(spread)}."
+
+
 def _prediction_verdict(both: Compared) -> Verdict:
     trained, untrained = both.trained.overall, both.untrained.overall
     beats = "It also beats" if both.beats_place_and_clip else "It does not beat"
@@ -83,8 +90,8 @@ def _prediction_verdict(both: Compared) -> Verdict:
         claim="It learned to predict." if both.learned else "It did not learn to predict.",
         text=f"The predictor explains {shown(trained.predictor)} of the variance of held-out "
         "target latents; the mean latent explains 0, copying the nearest visible token "
-        f"{shown(trained.copy_nearest)}, the untrained model {shown(untrained.predictor)}. With "
-        f"other videos it would vary by ± {number(both.trained.over_videos)}. {beats} the mean of "
+        f"{shown(trained.copy_nearest)}, the untrained model {shown(untrained.predictor)}. "
+        f"{_with_other_videos(both.trained.over_videos)} {beats} the mean of "
         f"the place shifted by the clip, {shown(trained.place_and_clip)}, which knows the scene "
         "but nothing of motion.",
     )

@@ -59,9 +59,11 @@ class Zero:
 
     def part_norms(self) -> Mapping[str, Tensor]:
         """As measured in this step, over all ranks."""
-        squares, self._squares, self._watches = self._squares, {}, False
-        if not squares:
+        watched, self._watches = self._watches, False
+        if not watched:
             return {}
+        # a rank may hold nothing but padding, and still takes part
+        squares, self._squares = self._squares, {}
         zero = torch.zeros((), device=self.engine.device)
         sums = [sum(squares.get(part, ()), zero) for part in self._parts]
         own = torch.stack(sums)

@@ -8,9 +8,10 @@ from torch import Tensor
 from worldmodel_train.models.attention_entropy import attention_entropies
 from worldmodel_train.protocols import Encoder
 from worldmodel_train.training.evaluating import evaluating
+from worldmodel_train.training.metrics.watched_clips import few_clips
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.types import Batch, Clips, Content, MaskedClips
+from worldmodel_train.types import Batch, Content
 
 _CLIPS = 2
 
@@ -31,9 +32,10 @@ class AttentionWatch(StepCallback):
         self._look_ahead(pl_module)
 
     def on_batch(self, batch: Batch[Content]) -> None:
-        """Keeps the first clips of the last micro-batch of a step that is read."""
+        """Keeps a few clips of the last micro-batch of a step that is read."""
         if self._due:
-            self._clips = _first_clips(batch.content)
+            few = few_clips(batch.content, _CLIPS)
+            self._clips = None if few is None else few[0]
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Measures when it is time to."""
@@ -51,9 +53,3 @@ class AttentionWatch(StepCallback):
 
     def _look_ahead(self, module: TrainingModule) -> None:
         self._due = module.plan.observed(module.step + 1)
-
-
-def _first_clips(content: Content) -> UInt8[Tensor, "b t h w c"] | None:
-    if isinstance(content, MaskedClips):
-        return content.groups[0].clips[:_CLIPS].clone()
-    return content.pixels[:_CLIPS].clone() if isinstance(content, Clips) else None

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worldmodel_train.collectives import num_ranks
+
 MAX_LATENTS = 1024
 """Rows of all ranks together: enough for the rank, under a second of work."""
 _NO_ROW = -1.0
@@ -50,7 +52,7 @@ def join_rows(
 
 
 def _join(latents: Float[Tensor, "p d"], samples: Int[Tensor, " p"] | None) -> JoinedRows | None:
-    ranks = dist.get_world_size() if dist.is_initialized() else 1
+    ranks = num_ranks()
     own = _spread(latents, samples, max(MAX_LATENTS // ranks, 1))
     if ranks == 1:
         return own

@@ -10,13 +10,15 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import pad
 
+from worldmodel_train.collectives import num_ranks
 from worldmodel_train.probes.online import OnlineProbe, ProbedRows, cells_of
 from worldmodel_train.protocols import Encoder
 from worldmodel_train.training.config import OnlineProbeConfig
 from worldmodel_train.training.evaluating import evaluating
+from worldmodel_train.training.metrics.watched_clips import few_clips
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.types import Batch, Clips, Content, MaskedClips
+from worldmodel_train.types import Batch, Content
 
 _NO_LABEL = -1.0
 
@@ -45,7 +47,7 @@ class Probing(StepCallback):
     def on_batch(self, batch: Batch[Content]) -> None:
         """Keeps a few clips of each micro-batch of a step that is probed."""
         if self._due:
-            self._clips.append(_few(batch.content, self._config.clips))
+            self._clips.append(_labelled(batch.content, self._config.clips))
 
     def on_step_end(self, trainer: pl.Trainer, module: TrainingModule) -> None:
         """Probes when it is time to."""
@@ -70,21 +72,12 @@ class Probing(StepCallback):
         ]
 
 
-def _few(content: Content, number: int) -> Labelled:
-    """Copies of at most so many clips, spread evenly over those of the commonest length."""
-    clips, labels = max(_labelled(content), key=lambda group: len(group[0]))
-    few = min(number, len(clips))
-    chosen = torch.arange(few, device=clips.device) * len(clips) // few
-    return clips[chosen], labels[chosen]
-
-
-def _labelled(content: Content) -> Sequence[Labelled]:
-    if isinstance(content, MaskedClips):
-        groups = [(group.clips, group.labels) for group in content.groups]
-    else:
-        assert isinstance(content, Clips), "the recipe was checked for it"
-        groups = [(content.pixels, content.labels)]
-    return [(clips, labels) for clips, labels in groups if labels is not None]
+def _labelled(content: Content, number: int) -> Labelled:
+    few = few_clips(content, number)
+    assert few is not None, "the recipe was checked for it"
+    clips, labels = few
+    assert labels is not None, "the recipe was checked for it"
+    return clips, labels
 
 
 def _padded(rows: ProbedRows, config: OnlineProbeConfig) -> ProbedRows:
@@ -100,7 +93,7 @@ def _padded(rows: ProbedRows, config: OnlineProbeConfig) -> ProbedRows:
 def _of_all_ranks(parts: Sequence[ProbedRows]) -> ProbedRows:
     """The rows of all ranks and micro-batches in the order of the run's samples."""
     own = torch.stack([_side_by_side(part) for part in parts])
-    ranks = dist.get_world_size() if dist.is_initialized() else 1
+    ranks = num_ranks()
     if ranks > 1:
         found = own.new_empty(ranks * len(own), *own.shape[1:])
         dist.all_gather_into_tensor(found, own)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 def num_ranks() -> int:
     """How many there are; 1 where there is no group."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def sum_over_ranks(value: Tensor) -> None:

@@ -1,0 +1,120 @@
+"""A filmed episode, from the files of its recorder to a window of training."""
+
+import tarfile
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from worldmodel_train.data.packing.encode import EncodeConfig
+from worldmodel_train.data.packing.entry import Entry
+from worldmodel_train.data.packing.episode_arguments import EpisodeArguments
+from worldmodel_train.data.packing.journal import PackArguments
+from worldmodel_train.data.packing.prepared import Rejected
+from worldmodel_train.data.packing.shard_writer import ShardWriter
+from worldmodel_train.data.source_config import ShardsConfig
+from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.data.trajectories.episode import Episode
+from worldmodel_train.data.trajectories.formats.recording import Film, Recording
+from worldmodel_train.data.trajectories.pack import EpisodeJob, prepare_episode
+from worldmodel_train.data.trajectories.windows import fixed_windows
+from worldmodel_train.facts import FrameSize
+
+LENGTH = 8
+
+
+class OneFilm:
+    """A reader of one episode, whose state is the level of its frames."""
+
+    def __init__(self, film):
+        self._film = film
+
+    def entries(self):
+        return [Entry(source="a", path=Path("a"))]
+
+    def read(self, _):
+        level = (40 + 20 * np.arange(LENGTH, dtype=np.float32))[:, None]
+        episode = Episode(actions=np.diff(level, axis=0), states=level, metadata={"fps": 5.0})
+        return Recording(episode=episode, film=self._film)
+
+
+@pytest.fixture
+def video(tmp_path):
+    """Ten frames of 96 x 64, each of a level of its own, brighter in the outer quarters."""
+    path = tmp_path / "video.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=60, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(10):
+            picture = np.full((64, 96, 3), 40 + 20 * number, np.uint8)
+            picture[:, :16] = picture[:, -16:] = 255
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
+def prepared(video, folder, *, count=LENGTH, size=None, **encode):
+    film = Film(path=video, count=count, fps=5.0)
+    reader = OneFilm(film)
+    episodes = EpisodeArguments(format="droid", size=size)
+    arguments = PackArguments(episodes=episodes, encode=EncodeConfig(**encode))
+    (entry,) = reader.entries()
+    scratch = folder / "0.sample"
+    job = EpisodeJob(reader=reader, entry=entry, arguments=arguments, scratch=scratch)
+    return prepare_episode(job, lambda: None)
+
+
+def test_a_window_of_training_shows_the_frames_of_its_states(tmp_path, video):
+    sample = prepared(video, tmp_path, size=(64, 64), crf=8)
+    writer = ShardWriter(tmp_path / "a.tar", tmp_path)
+    writer.add("a", sample)
+    writer.finish()
+    source = ShardsConfig(shards=str(tmp_path / "a.tar"))
+    config = TrajectoriesConfig(name="data/trajectories", sources=(source,), steps=4, size=32)
+    window = fixed_windows(config, source, limit=1)
+    shown = window.observations.float().mean((2, 3, 4))
+    np.testing.assert_allclose(shown, window.states[..., 0], atol=3)
+    assert window.observations.shape == (1, 4, 32, 32, 3)
+
+
+def test_a_film_has_the_rate_of_its_rows_and_the_size_asked_for(tmp_path, video):
+    sample = prepared(video, tmp_path, size=(64, 64), gop=4)
+    with av.open(str(sample.files[".mp4"])) as container:
+        stream = container.streams.video[0]
+        assert (stream.average_rate, stream.frames) == (5, LENGTH)
+        keys = [n for n, frame in enumerate(container.decode(stream)) if frame.key_frame]
+    assert (stream.width, stream.height) == FrameSize(64, 64)
+    assert keys == [0, 4]
+    assert sample.seconds == LENGTH / 5
+
+
+def test_without_a_size_the_short_side_counts(tmp_path, video):
+    sample = prepared(video, tmp_path, short_side=32)
+    with av.open(str(sample.files[".mp4"])) as container:
+        stream = container.streams.video[0]
+        assert (stream.width, stream.height) == (48, 32)
+
+
+def test_the_same_episode_has_the_same_bytes(tmp_path, video):
+    contents = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        sample = prepared(video, tmp_path / name)
+        contents.append((sample.content, sample.files[".mp4"].read_bytes()))
+    assert contents[0] == contents[1]
+
+
+def test_a_video_that_ends_early_is_rejected_and_leaves_nothing(tmp_path, video):
+    (tmp_path / "scratch").mkdir()
+    found = prepared(video, tmp_path / "scratch", count=11)
+    assert found == Rejected(reason="length_mismatch", detail="10 frames for 11 observations")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_the_files_of_a_sample_lie_in_the_order_of_the_tar(tmp_path, video):
+    writer = ShardWriter(tmp_path / "a.tar", tmp_path)
+    writer.add("a", prepared(video, tmp_path))
+    writer.finish()
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getnames() == ["a.mp4", "a.npz", "a.json"]

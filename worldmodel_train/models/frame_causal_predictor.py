@@ -1,0 +1,97 @@
+"""Predicts the next frame's latents from those of all frames before it, actions and states.
+
+The predictor of V-JEPA 2-AC (arXiv 2506.09985): a transformer over the tokens of each frame, which
+are an action, a state and the patches. A token sees those of its own frame and of earlier ones. It
+is turned by the place of its patch and its frame; action and state by their frame alone.
+"""
+
+from dataclasses import replace
+from typing import Annotated
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Tensor, nn
+
+from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.layer_norm import LastNorm
+from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.position import Places
+from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
+from worldmodel_train.types import TokenGrid
+
+BESIDE = 2
+"""Tokens of a frame before its patches: what is done in it, and the state in it."""
+
+
+class FrameCausalPredictorConfig(BlocksConfig):
+    """The size; the defaults are V-JEPA 2-AC's."""
+
+    width: int = Field(default=1024, gt=0)
+    """Channels of a token."""
+    depth: int = Field(default=24, gt=0)
+    """Blocks in the stack."""
+    heads: int = Field(default=16, gt=0)
+    """Attention heads; each is width / heads channels wide."""
+    position: Annotated[Rope3d | Rope3dVJepa2, Field(discriminator="name")] = Rope3d()
+    """How tokens learn where they are; the released weights want rope3d_vjepa2."""
+
+    def build(self, latent: int, *, actions: int, states: int) -> "FrameCausalPredictor":
+        """A predictor of latents `latent` wide, drawn from torch's global generator."""
+        return FrameCausalPredictor(self, latent, actions=actions, states=states)
+
+
+class FrameCausalPredictor(nn.Module):
+    """Latents of frames, and what is done in them, to the latents one frame on."""
+
+    def __init__(
+        self, config: FrameCausalPredictorConfig, latent: int, *, actions: int, states: int
+    ) -> None:
+        super().__init__()
+        self.places = Places(config.position, config.head_width)
+        self.embed = Linear(latent, config.width)
+        self.action_embed = Linear(actions, config.width)
+        self.state_embed = Linear(states, config.width)
+        self.blocks = Blocks(config)
+        self.norm = LastNorm(config.width, eps=1e-6)
+        self.proj = Linear(config.width, latent)
+        self.apply(init_linear)
+        rescale_residuals(self.blocks)
+
+    def forward(
+        self,
+        latents: Float[Tensor, "b t n d"],
+        actions: Float[Tensor, "b t a"],
+        states: Float[Tensor, "b t s"],
+        grid: TokenGrid,
+    ) -> Float[Tensor, "b t n d"]:
+        """The latents after each frame; `grid` is that of one, and none sees a later one."""
+        batch, frames, patches, _ = latents.shape
+        assert (1, patches) == (grid.frames, grid.num_tokens), "the grid is that of one frame"
+        tokens = rearrange(self._tokens(latents, actions, states), "b t n d -> (b t n) d")
+        index = _places(frames, grid, latents.device)
+        clip = grid._replace(frames=frames)
+        group = replace(self.places.group(index, None, clip, batch), frame_tokens=BESIDE + patches)
+        seen = self.blocks(tokens, [group]).view(batch, frames, BESIDE + patches, -1)
+        following = self.proj(self.norm(seen[:, :, BESIDE:].flatten(0, 2)))
+        return following.view(latents.shape)
+
+    def _tokens(
+        self,
+        latents: Float[Tensor, "b t n d"],
+        actions: Float[Tensor, "b t a"],
+        states: Float[Tensor, "b t s"],
+    ) -> Float[Tensor, "b t _ e"]:
+        """Of each frame: action, state, patches."""
+        shape = latents.shape[:2]
+        action = self.action_embed(actions.flatten(0, 1)).unflatten(0, shape)
+        state = self.state_embed(states.flatten(0, 1)).unflatten(0, shape)
+        patches = self.embed(latents.flatten(0, 2)).unflatten(0, latents.shape[:3])
+        return torch.cat((action[:, :, None], state[:, :, None], patches), dim=2)
+
+
+def _places(frames: int, grid: TokenGrid, device: torch.device) -> Int[Tensor, "1 n"]:
+    """The id of each token's place; that of a frame's first patch turns by the frame alone."""
+    patches = torch.arange(frames * grid.num_tokens, device=device).view(frames, -1)
+    return torch.cat((patches[:, :1].expand(-1, BESIDE), patches), dim=1).view(1, -1)
