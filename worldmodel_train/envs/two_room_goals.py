@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
+from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move, toward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,24 +58,11 @@ class TwoRoomGoals:
     def expert(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
     ) -> Float[ndarray, "b 2"]:
-        """To the near side of the door, through it, and on; straight within a room."""
-        (left, right), (top, bottom) = self.layout.barrier, self.layout.doorway
-        x, y = states[:, 0], states[:, 1]
-        to_the_right = goals[:, 0] > 0.5
-        before = np.where(to_the_right, x < right, x > left)
-        lined_up = (top <= y) & (y <= bottom)
-        at = np.where(lined_up == to_the_right, right, left)
-        door = np.stack((at, np.full_like(x, self.layout.door)), axis=-1)
-        through = before & self._across(states, goals) | before & (left < x) & (x < right)
-        return self.straight(states, np.where(through[:, None], door, goals))
+        """Straight within a room, and through the door."""
+        return toward(states, goals, self.layout)
 
     def kinds(
         self, starts: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
     ) -> Mapping[str, Bool[ndarray, "b"]]:
         """Goals in the other room."""
-        return {"through the door": self._across(starts, goals)}
-
-    def _across(
-        self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
-    ) -> Bool[ndarray, "b"]:
-        return (states[:, 0] < 0.5) != (goals[:, 0] < 0.5)
+        return {"through the door": (starts[:, 0] < 0.5) != (goals[:, 0] < 0.5)}
