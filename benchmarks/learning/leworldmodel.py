@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 import typer
-from einops import rearrange, reduce, repeat
+from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from worldmodel_train.envs.two_room_goals import TwoRoomGoals
 from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
+from worldmodel_train.evaluation.planning.pilots import TrueWorld
 from worldmodel_train.jepa.leworldmodel import Config, LeWorldModel
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.models.action_predictor import ActionPredictorConfig
@@ -29,7 +31,7 @@ from worldmodel_train.models.sincos import SinCos2d
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.planners import cem
 from worldmodel_train.planners.bounds import Bounds
-from worldmodel_train.protocols import Energy
+from worldmodel_train.planners.energies import nearness
 from worldmodel_train.types import Trajectories
 
 LAYOUT = Layout()
@@ -163,7 +165,7 @@ def planner(objective: LeWorldModel, settings: Settings) -> Act:
         pictures = _pictures(states.numpy(), settings)
         with torch.no_grad():
             belief = objective.encode(pictures, torch.empty(len(states), 0, 2))
-        return search.plan(objective, belief, nearness(goal), generator=generator).actions
+        return search.plan(objective, belief, nearness(goal, "l2"), generator=generator).actions
 
     return act
 
@@ -173,8 +175,9 @@ def planner_of_true_world(settings: Settings) -> Act:
     _, goals = starts_and_goals(settings)
     search = settings.search.build(BOUNDS)
     generator = torch.Generator().manual_seed(settings.seed)
-    energy = nearness(torch.from_numpy(goals).float())
-    return lambda states: search.plan(TrueWorld(), states, energy, generator=generator).actions
+    energy = nearness(torch.from_numpy(goals).float(), "l2")
+    world = TwoRoomGoals(size=settings.picture)
+    return lambda states: search.plan(TrueWorld(world), states, energy, generator=generator).actions
 
 
 def at_random(settings: Settings) -> Act:
@@ -182,43 +185,6 @@ def at_random(settings: Settings) -> Act:
     generator = torch.Generator().manual_seed(settings.seed)
     shape = (settings.episodes, settings.replan_every, 2)
     return lambda _states: 2 * torch.rand(shape, generator=generator) - 1
-
-
-def nearness(goal: Float[Tensor, "b d"]) -> Energy:
-    """The squared distance of the last latent to the goal's."""
-
-    def energy(
-        latents: Float[Tensor, "b s h d"], _actions: Float[Tensor, "b s h a"]
-    ) -> Float[Tensor, "b s"]:
-        return reduce((latents[:, :, -1] - goal[:, None]).square(), "b s d -> b s", "sum")
-
-    return energy
-
-
-class TrueWorld:
-    """The world itself as a `LatentDynamics`; its belief is the state."""
-
-    def encode(
-        self, observations: UInt8[Tensor, "b t h w c"], actions: Float[Tensor, "b t-1 a"]
-    ) -> Tensor:
-        """Nothing: it is told the state."""
-        raise ValueError("the true world is planned in from its state, not from pictures")
-
-    def step(self, belief: Float[Tensor, "b 2"], action: Float[Tensor, "b 2"]) -> Tensor:
-        """Where discs are after one action."""
-        moved = move(belief.double().numpy(), action.double().numpy(), LAYOUT)
-        return torch.from_numpy(moved).float()
-
-    def rollout(
-        self, belief: Float[Tensor, "b 2"], actions: Float[Tensor, "b s h 2"]
-    ) -> Float[Tensor, "b s h 2"]:
-        """Where they are after each."""
-        state = repeat(belief, "b d -> b s d", s=actions.shape[1])
-        states = []
-        for action in actions.unbind(2):
-            state = self.step(state.flatten(0, 1), action.flatten(0, 1)).view_as(state)
-            states.append(state)
-        return torch.stack(states, dim=2)
 
 
 def measure(settings: Settings) -> dict[str, object]:

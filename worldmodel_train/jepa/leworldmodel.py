@@ -181,6 +181,10 @@ class LeWorldModel(nn.Module):
         first = actions.shape[1] + 1 - latents.shape[1]
         return History(latents, actions[:, first:])
 
+    def latent(self, belief: History) -> Float[Tensor, "b d"]:
+        """The last one."""
+        return belief.latents[:, -1]
+
     def step(self, belief: History, action: Float[Tensor, "b a"]) -> History:
         """The belief after one action."""
         assert not self.training, "batch norms would mix what is planned; call eval() first"

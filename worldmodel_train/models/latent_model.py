@@ -47,6 +47,10 @@ class LatentModel(nn.Module):
         del actions
         return self.encoder(observations[:, -1])
 
+    def latent(self, belief: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """The belief itself."""
+        return belief
+
     def step(
         self, belief: Float[Tensor, "*b d"], action: Float[Tensor, "*b a"]
     ) -> Float[Tensor, "*b d"]:

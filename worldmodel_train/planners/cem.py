@@ -1,5 +1,7 @@
 """The cross-entropy method: draw candidates, fit a Gaussian to the best, draw again."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
@@ -7,13 +9,14 @@ from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.planners.bounds import Bounds
-from worldmodel_train.planners.elites import elites_of
+from worldmodel_train.planners.elites import better, elites_of
 from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 
 
 class Config(StrictConfig):
     """The search; the defaults are LeWorldModel's (arXiv 2603.19312)."""
 
+    name: Literal["cem"] = "cem"
     horizon: int = Field(default=5, gt=0)
     """Actions of a plan."""
     candidates: int = Field(default=300, gt=1)
@@ -65,7 +68,7 @@ class Cem:
             candidates = self._draw(mean, spread, generator)
             energies = energy(dynamics.rollout(belief, candidates), candidates)
             elites, lowest = elites_of(candidates, energies, self.config.elites)
-            best = _better(best, Plan(actions=elites[:, 0], energy=lowest[:, 0]))
+            best = better(best, Plan(actions=elites[:, 0], energy=lowest[:, 0]))
             mean = self._blend(mean, elites.mean(dim=1))
             spread = self._blend(spread, elites.std(dim=1, correction=0))
         assert best is not None
@@ -89,14 +92,3 @@ class Cem:
         self, old: Float[Tensor, "b h a"], new: Float[Tensor, "b h a"]
     ) -> Float[Tensor, "b h a"]:
         return torch.lerp(new, old, self.config.momentum)
-
-
-def _better(old: Plan | None, new: Plan) -> Plan:
-    """For each belief the one of lower energy."""
-    if old is None:
-        return new
-    is_new = new.energy < old.energy
-    return Plan(
-        actions=torch.where(is_new[:, None, None], new.actions, old.actions),
-        energy=torch.where(is_new, new.energy, old.energy),
-    )

@@ -1,7 +1,10 @@
 """The best of the candidates that a search has drawn."""
 
+import torch
 from jaxtyping import Float
-from torch import Tensor, arange
+from torch import Tensor
+
+from worldmodel_train.protocols import Plan
 
 
 def elites_of(
@@ -9,4 +12,16 @@ def elites_of(
 ) -> tuple[Float[Tensor, "b e h a"], Float[Tensor, "b e"]]:
     """The `count` candidates of least energy for each belief, best first, and their energies."""
     lowest, order = energies.topk(count, largest=False)
-    return candidates[arange(len(order), device=order.device)[:, None], order], lowest
+    rows = torch.arange(len(order), device=order.device)[:, None]
+    return candidates[rows, order], lowest
+
+
+def better(old: Plan | None, new: Plan) -> Plan:
+    """For each belief the plan of lower energy."""
+    if old is None:
+        return new
+    is_new = new.energy < old.energy
+    return Plan(
+        actions=torch.where(is_new[:, None, None], new.actions, old.actions),
+        energy=torch.where(is_new, new.energy, old.energy),
+    )

@@ -4,6 +4,7 @@ The best count by how good they are (Williams et al. 2017), as TD-MPC2 has it (a
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 class Config(StrictConfig):
     """The search; the defaults are TD-MPC2's."""
 
+    name: Literal["mppi"] = "mppi"
     horizon: int = Field(default=3, gt=0)
     """Actions of a plan."""
     candidates: int = Field(default=512, gt=1)

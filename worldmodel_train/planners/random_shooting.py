@@ -1,5 +1,7 @@
 """Random shooting: the best of plans drawn evenly; what any search must beat."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -13,6 +15,7 @@ from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 class Config(StrictConfig):
     """How many plans are drawn."""
 
+    name: Literal["random_shooting"] = "random_shooting"
     horizon: int = Field(default=5, gt=0)
     """Actions of a plan."""
     candidates: int = Field(default=300, gt=1)

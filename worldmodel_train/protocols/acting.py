@@ -28,6 +28,10 @@ class LatentDynamics(Protocol[BeliefT]):
         """The belief at the last observation; `actions` were taken between them."""
         ...
 
+    def latent(self, belief: BeliefT) -> Float[Tensor, "b d"]:
+        """What `rollout` would say of now: a goal is what was seen of it."""
+        ...
+
     def step(self, belief: BeliefT, action: Float[Tensor, "b a"]) -> BeliefT:
         """The belief after one action."""
         ...

@@ -1,14 +1,9 @@
 import math
 
-import pytest
-import torch
-
 from benchmarks.learning.leworldmodel import (
     Settings,
-    TrueWorld,
     at_random,
     measure,
-    nearness,
     planner_of_true_world,
     starts_and_goals,
     success,
@@ -47,18 +42,3 @@ def test_all_that_plan_meet_the_same_starts_and_goals():
     first, second = starts_and_goals(FEW), starts_and_goals(FEW)
     assert (first[0] == second[0]).all()
     assert (first[1] == second[1]).all()
-
-
-def test_a_rollout_of_the_true_world_is_its_steps():
-    torch.manual_seed(0)
-    belief, actions = torch.rand(3, 2), 2 * torch.rand(3, 5, 4, 2) - 1
-    state, rolled = belief, TrueWorld().rollout(belief, actions)
-    for step in range(4):
-        state = TrueWorld().step(state, actions[:, 2, step])
-        assert torch.equal(rolled[:, 2, step], state)
-
-
-def test_only_the_last_latent_must_be_near_the_goal():
-    latents = torch.tensor([[[[9.0, 9.0], [1.0, 2.0]]]])
-    energy = nearness(torch.zeros(1, 2))(latents, torch.zeros(1, 1, 2, 1))
-    assert energy.item() == pytest.approx(5.0)

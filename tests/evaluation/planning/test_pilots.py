@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+
+from worldmodel_train.envs.two_room_goals import TwoRoomGoals
+from worldmodel_train.evaluation.planning.closed_loop import Goals, attempt
+from worldmodel_train.evaluation.planning.pilots import (
+    ModelPilot,
+    RandomPilot,
+    TruePilot,
+    TrueWorld,
+)
+from worldmodel_train.planners import cem
+from worldmodel_train.planners.bounds import Bounds
+from worldmodel_train.protocols import LatentDynamics
+
+WORLD = TwoRoomGoals(size=20)
+GOALS = Goals(
+    starts=np.array([[0.2, 0.2], [0.3, 0.8], [0.8, 0.4]]),
+    goals=np.array([[0.35, 0.4], [0.2, 0.5], [0.9, 0.7]]),
+)
+SEARCH = cem.Config(horizon=4, candidates=48, elites=6, iterations=3)
+
+
+class Seeing(torch.nn.Module):
+    """Knows the world, and takes the state from the red disc's place in the picture alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.true = TrueWorld(WORLD)
+        self.seen = []
+
+    def encode(self, observations, actions):
+        self.seen.append((observations.shape[1], actions.shape[1]))
+        red = (observations[:, -1, ..., 0].float() - observations[:, -1, ..., 1].float()).clamp(
+            min=0
+        )
+        centre = (torch.arange(20) + 0.5) / 20
+        share = red / red.sum(dim=(1, 2), keepdim=True)
+        return torch.stack(
+            ((share.sum(dim=1) * centre).sum(dim=1), (share.sum(dim=2) * centre).sum(dim=1)), dim=1
+        )
+
+    def latent(self, belief):
+        return belief
+
+    def step(self, belief, action):
+        return self.true.step(belief, action)
+
+    def rollout(self, belief, actions):
+        return self.true.rollout(belief, actions)
+
+
+def bounds():
+    return Bounds(low=-torch.ones(2), high=torch.ones(2))
+
+
+def model_pilot(seed=0, memory=3):
+    return ModelPilot(
+        model=Seeing(),
+        planner=SEARCH.build(bounds()),
+        world=WORLD,
+        goals=GOALS.goals,
+        distance="l2",
+        way=0.0,
+        memory=memory,
+        seed=seed,
+    )
+
+
+def test_who_sees_and_knows_the_world_reaches_all_goals_from_pictures():
+    attempts = attempt(WORLD, GOALS, model_pilot(), budget=20, replan_every=2)
+    assert attempts.reached.all()
+
+
+def test_a_model_is_shown_the_last_pictures_and_the_actions_between_them():
+    pilot = model_pilot()
+    attempt(WORLD, GOALS, pilot, budget=6, replan_every=2)
+    assert isinstance(pilot.model, Seeing)
+    now, goal = pilot.model.seen[::2], pilot.model.seen[1::2]
+    assert len(now) > 1
+    assert now == [(1, 0), (3, 2), (3, 2)][: len(now)]
+    assert set(goal) == {(1, 0)}
+
+
+def test_the_true_world_is_planned_in_from_its_state():
+    assert isinstance(TrueWorld(WORLD), LatentDynamics)
+    pilot = TruePilot(planner=SEARCH.build(bounds()), world=WORLD, goals=GOALS.goals, seed=0)
+    assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
+
+
+def test_candidates_of_the_true_world_are_each_rolled_out_as_it_moves():
+    generator = torch.Generator().manual_seed(0)
+    actions = 2 * torch.rand(3, 5, 2, 2, generator=generator) - 1
+    states = TrueWorld(WORLD).rollout(torch.from_numpy(GOALS.starts).float(), actions)
+    for world in range(3):
+        for candidate in range(5):
+            now = GOALS.starts[world : world + 1]
+            for step in range(2):
+                now = WORLD.move(now, actions[world, candidate, step, None].double().numpy())
+                # states travel in fp32
+                np.testing.assert_allclose(states[world, candidate, step], now[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [model_pilot, lambda seed: RandomPilot(
+    width=2, generator=np.random.default_rng(seed)
+)])  # fmt: skip
+def test_the_same_seed_does_the_same(make):
+    def states(seed):
+        return attempt(WORLD, GOALS, make(seed=seed), budget=4, replan_every=2).states
+
+    np.testing.assert_array_equal(states(0), states(0))
+    assert not np.array_equal(states(0), states(1))

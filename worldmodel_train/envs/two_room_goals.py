@@ -1,0 +1,68 @@
+"""Goals in two rooms: half of them lie behind the wall, where the straight way ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+
+from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move, toward
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoRoomGoals:
+    """A `GoalWorld` of discs, whose states are their places."""
+
+    size: int
+    """Pixels of a picture's side."""
+    layout: Layout = field(default_factory=Layout)
+    reach: float = 0.05
+    """Distance within which a goal is reached: by default a disc's radius."""
+
+    def action_width(self) -> int:
+        """Along x and along y."""
+        return 2
+
+    def draw_pairs(
+        self, generator: np.random.Generator, count: int
+    ) -> tuple[Float[ndarray, "b 2"], Float[ndarray, "b 2"]]:
+        """Free places anywhere."""
+        places = draw_free(generator, self.layout, 2 * count)
+        return places[:count], places[count:]
+
+    def move(
+        self, states: Float[ndarray, "b 2"], actions: Float[ndarray, "b 2"]
+    ) -> Float[ndarray, "b 2"]:
+        """Where discs are after one action."""
+        return move(states, actions, self.layout)
+
+    def pictures(self, states: Float[ndarray, "*b 2"]) -> UInt8[ndarray, "*b h w 3"]:
+        """Rooms and disc."""
+        return draw(states, self.layout, self.size)
+
+    def reached(
+        self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
+    ) -> Bool[ndarray, "b"]:
+        """Whether discs are within reach."""
+        return np.hypot(*(states - goals).T) < self.reach
+
+    def straight(
+        self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
+    ) -> Float[ndarray, "b 2"]:
+        """As far towards the goal as an action moves, by the same share along both axes."""
+        wanted = (goals - states) / self.layout.step
+        longest = np.abs(wanted).max(axis=-1, keepdims=True)
+        return wanted / np.maximum(longest, 1)
+
+    def expert(
+        self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
+    ) -> Float[ndarray, "b 2"]:
+        """Straight within a room, and through the door."""
+        return toward(states, goals, self.layout)
+
+    def kinds(
+        self, starts: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
+    ) -> Mapping[str, Bool[ndarray, "b"]]:
+        """Goals in the other room."""
+        return {"through the door": (starts[:, 0] < 0.5) != (goals[:, 0] < 0.5)}

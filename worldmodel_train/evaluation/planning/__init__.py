@@ -1,0 +1,1 @@
+"""Whether a planner with a model reaches goals, and what else would."""

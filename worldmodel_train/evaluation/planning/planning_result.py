@@ -1,0 +1,136 @@
+"""Numbers, table and words on who reached how many goals."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+from scipy.stats import binomtest
+
+from worldmodel_train.evaluation.planning.closed_loop import Attempts
+from worldmodel_train.evaluation.task_result import (
+    TRAINED,
+    Column,
+    Measured,
+    Number,
+    Row,
+    Section,
+    Table,
+    TaskResult,
+    once,
+)
+
+SUCCESS = "goals reached"
+STEPS, MILLISECONDS = "actions to the goal", "ms an action"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What everybody did with the same goals."""
+
+    world: str
+    planner: str
+    budget: int
+    attempts: Mapping[str, Attempts]
+    """By who tried; the trained model first."""
+    kinds: Mapping[str, Bool[ndarray, "b"]]
+    """Goals that are counted by themselves, too."""
+
+    @property
+    def num_goals(self) -> int:
+        """How many were asked for."""
+        return len(self.attempts[TRAINED].arrival)
+
+
+def planning_result(trial: Trial) -> TaskResult:
+    """All but the pictures."""
+    return TaskResult(
+        measured_on=f"{trial.num_goals} goals in {trial.world}, {trial.budget} actions at most",
+        caption="Goals reached by planning, and by what needs no model. Random actions and the "
+        "straight line are what to beat; the true world is what this search can reach at best.",
+        numbers=tuple(_numbers(trial)),
+        sections=(
+            Section(
+                title=f"Planning in {trial.world}",
+                text=f"A goal is given as a picture. The model is searched for actions that lead "
+                f"there ({trial.planner}), some of these are done, and it is searched again. All "
+                "begin at the same places and are asked for the same goals.",
+                tables=(_table(trial),),
+                notes=_NOTES,
+            ),
+        ),
+    )
+
+
+_NOTES = {
+    "Low, high": "The 95 % interval of a share of so many independent goals (Wilson).",
+    "Untrained": "The same search with the model as it was drawn.",
+    "True world": "The same search in the world itself, which is told its state: the ceiling.",
+    "Straight line, expert": "Rules that are told the state: the first takes the straight way, "
+    "walls or not; the second knows the way around.",
+    "ms an action": "To choose one, for all goals together, over their number.",
+}
+
+
+def share_between(reached: Bool[ndarray, "b"]) -> tuple[float, float]:
+    """The 95 % interval of the share, by Wilson's score; from 0 to 1 where nobody tried."""
+    if not len(reached):
+        return 0.0, 1.0
+    interval = binomtest(int(reached.sum()), len(reached)).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _numbers(trial: Trial) -> Iterator[Number]:
+    everything = np.ones(trial.num_goals, bool)
+    for name, which in {"all": everything, **trial.kinds}.items():
+        if which.any():
+            shares = {who: _share(one, which) for who, one in trial.attempts.items()}
+            yield Number(
+                name=f"{SUCCESS}, {name}",
+                unit="percent",
+                trained=shares.pop(TRAINED),
+                baselines=shares,
+            )
+
+
+def _share(attempts: Attempts, which: Bool[ndarray, "b"]) -> Measured:
+    return once(float(attempts.reached[which].mean()))
+
+
+def _table(trial: Trial) -> Table:
+    kinds = {name: which for name, which in trial.kinds.items() if which.any()}
+    return Table(
+        caption="Who reaches goals, and at what cost",
+        corner="Who",
+        columns=(
+            Column(name="Reached", unit="percent"),
+            Column(name="low", unit="percent"),
+            Column(name="high", unit="percent"),
+            *(Column(name=name.capitalize(), unit="percent") for name in kinds),
+            Column(name=STEPS.capitalize()),
+            Column(name=MILLISECONDS),
+        ),
+        rows=tuple(
+            Row(
+                name=who.capitalize(),
+                cells=tuple(map(once, _cells(attempts, kinds.values()))),
+                look="ours" if who == TRAINED else "plain",
+            )
+            for who, attempts in trial.attempts.items()
+        ),
+        remarks=tuple(
+            f"{int(which.sum())} of the {trial.num_goals} goals are {name}."
+            for name, which in kinds.items()
+        ),
+    )
+
+
+def _cells(attempts: Attempts, kinds: Iterable[Bool[ndarray, "b"]]) -> Iterator[float]:
+    reached = attempts.reached
+    yield float(reached.mean())
+    yield from share_between(reached)
+    for which in kinds:
+        yield float(reached[which].mean())
+    yield float(attempts.arrival[reached].mean()) if reached.any() else float("nan")
+    yield 1e3 * attempts.seconds_per_action

@@ -1,0 +1,39 @@
+"""Energies: how far what a plan leads to is from a goal."""
+
+from typing import Literal, TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from worldmodel_train.protocols import Energy
+
+Distance: TypeAlias = Literal["l1", "l2", "cosine"]
+
+
+def nearness(goal: Float[Tensor, "b d"], distance: Distance, *, way: float = 0.0) -> Energy:
+    """The distance of a plan's last latent to the goal's, and `way` times the mean of all latents'.
+
+    `l1` is the mean absolute difference, `l2` the mean squared one, `cosine` 1 less the cosine.
+    Where the last latent alone has a say, as is usual, a plan need not set out before it must.
+    """
+
+    def energy(
+        latents: Float[Tensor, "b s h d"], _actions: Float[Tensor, "b s h a"]
+    ) -> Float[Tensor, "b s"]:
+        each = _distance(latents, goal[:, None, None], distance)
+        return each[..., -1] + way * each.mean(dim=-1)
+
+    return energy
+
+
+def _distance(
+    latents: Float[Tensor, "b s h d"], goal: Float[Tensor, "b 1 1 d"], distance: Distance
+) -> Float[Tensor, "b s h"]:
+    match distance:
+        case "l1":
+            return (latents - goal).abs().mean(dim=-1)
+        case "l2":
+            return (latents - goal).square().mean(dim=-1)
+        case "cosine":
+            return 1 - cosine_similarity(latents, goal, dim=-1)
