@@ -94,6 +94,9 @@ def test_clips_of_the_commonest_length_are_taken_and_rows_are_filled_up():
     read = Clips(pixels=one.clips, samples=(0, 1), labels=one.labels)
     taken, labels = few_clips(read, 3)
     assert labels.tolist() == [0, 1]
+    several = Clips(pixels=one.clips, samples=(0, 1), labels=torch.ones(2, 3, dtype=torch.bool))
+    taken, each = few_clips(several, 1)
+    assert (taken.shape[0], each.shape) == (1, (1, 3))
     rows = probing.ProbedRows(latents=torch.ones(2, 5), pixels=torch.ones(2, 7), labels=labels)
     filled = probing._padded(rows, OnlineProbeConfig(clips=3))
     assert filled.labels.tolist() == [0, 1, -1]

@@ -77,6 +77,7 @@ def _labelled(content: Content, number: int) -> Labelled:
     assert few is not None, "the recipe was checked for it"
     clips, labels = few
     assert labels is not None, "the recipe was checked for it"
+    assert labels.dtype != torch.bool, "so it was for one label of each"
     return clips, labels
 
 

@@ -1,12 +1,13 @@
 """A few clips of the batch that was just trained on, for what looks at them in passing."""
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
 from worldmodel_train.types import Clips, Content, MaskedClips
 
-Watched = tuple[UInt8[Tensor, "b t h w c"], Int[Tensor, " b"] | None]
+Labels = Int[Tensor, " b"] | Bool[Tensor, "b classes"]
+Watched = tuple[UInt8[Tensor, "b t h w c"], Labels | None]
 
 
 def few_clips(content: Content, number: int) -> Watched | None:
