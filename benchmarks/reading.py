@@ -18,7 +18,7 @@ from benchmarks.timing import interleaved
 from benchmarks.training_step import OurStep, draw_setting, noisy_objective, run_step
 from worldmodel_train.models.attention_entropy import attention_entropies
 from worldmodel_train.probes.online import OnlineProbe, ProbedRows, cells_of
-from worldmodel_train.recipe import load_recipe
+from worldmodel_train.recipe import Recipe, load_recipe
 from worldmodel_train.training.config import LogConfig, OnlineProbeConfig
 from worldmodel_train.training.evaluating import evaluating
 from worldmodel_train.training.layouts.in_place import InPlace
@@ -45,8 +45,9 @@ def main() -> None:
     sys.stdout.write(f"{markdown(table)}\n\n{headline(describe(device))}\n")
 
 
-def _row(width: int, device: torch.device) -> list[str]:
-    recipe = load_recipe(
+def _recipe(width: int) -> Recipe:
+    """A V-JEPA 2 of this width, shallow, on a few small clips."""
+    return load_recipe(
         "vjepa2_vits",
         [
             f"method.encoder.size={{width: {width}, depth: 2, heads: {width // 64}}}",
@@ -55,6 +56,10 @@ def _row(width: int, device: torch.device) -> list[str]:
             "train.micro_batch=4", "train.global_batch=4", "train.precision=fp32",
         ],
     )  # fmt: skip
+
+
+def _row(width: int, device: torch.device) -> list[str]:
+    recipe = _recipe(width)
     setting = draw_setting(recipe, device, num_batches=1)
     objective = noisy_objective(recipe)
     step = OurStep(setting, objective, compiled=False)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.planners.elites import better, elites_of
+from worldmodel_train.planners.elites import better, elites_of, require_more_candidates
 from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 
 
@@ -28,10 +28,7 @@ class Config(StrictConfig):
 
     @model_validator(mode="after")
     def _elites_are_candidates(self) -> "Config":
-        if self.elites >= self.candidates:
-            raise ValueError(
-                f"elites={self.elites} are not the best of candidates={self.candidates}; use fewer"
-            )
+        require_more_candidates(self.candidates, self.elites)
         return self
 
     def build(self, actions: int) -> "CategoricalCem":

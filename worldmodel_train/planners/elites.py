@@ -7,6 +7,12 @@ from torch import Tensor
 from worldmodel_train.protocols import Plan
 
 
+def require_more_candidates(candidates: int, elites: int) -> None:
+    """Raises ValueError where the elites would be all candidates, so that none was chosen."""
+    if elites >= candidates:
+        raise ValueError(f"elites={elites} are not the best of candidates={candidates}; use fewer")
+
+
 def elites_of(
     candidates: Float[Tensor, "b s h a"], energies: Float[Tensor, "b s"], count: int
 ) -> tuple[Float[Tensor, "b e h a"], Float[Tensor, "b e"]]:

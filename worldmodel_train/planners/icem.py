@@ -14,7 +14,7 @@ from torch import Tensor
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.coloured_noise import coloured_noise
-from worldmodel_train.planners.elites import better, elites_of
+from worldmodel_train.planners.elites import better, elites_of, require_more_candidates
 from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Plan
 
 
@@ -43,10 +43,7 @@ class Config(StrictConfig):
 
     @model_validator(mode="after")
     def _elites_are_candidates(self) -> "Config":
-        if self.elites >= self.candidates:
-            raise ValueError(
-                f"elites={self.elites} are not the best of candidates={self.candidates}; use fewer"
-            )
+        require_more_candidates(self.candidates, self.elites)
         return self
 
     def drawn_in(self, iteration: int) -> int:

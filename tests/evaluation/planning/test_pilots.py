@@ -7,6 +7,7 @@ from worldmodel_train.evaluation.planning.closed_loop import Goals, attempt
 from worldmodel_train.evaluation.planning.pilots import (
     ModelPilot,
     RandomPilot,
+    Replanning,
     TruePilot,
     TrueWorld,
 )
@@ -58,13 +59,12 @@ def bounds():
 def model_pilot(seed=0, memory=3):
     return ModelPilot(
         model=Seeing(),
-        planner=SEARCH.build(bounds()),
+        search=Replanning(SEARCH.build(bounds()), seed=seed),
         world=WORLD,
         goals=GOALS.goals,
         distance="l2",
         way=0.0,
         memory=memory,
-        seed=seed,
     )
 
 
@@ -85,7 +85,9 @@ def test_a_model_is_shown_the_last_pictures_and_the_actions_between_them():
 
 def test_the_true_world_is_planned_in_from_its_state():
     assert isinstance(TrueWorld(WORLD), LatentDynamics)
-    pilot = TruePilot(planner=SEARCH.build(bounds()), world=WORLD, goals=GOALS.goals, seed=0)
+    pilot = TruePilot(
+        search=Replanning(SEARCH.build(bounds()), seed=0), world=WORLD, goals=GOALS.goals
+    )
     assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
 
 

@@ -1,7 +1,7 @@
 """Who tries to reach goals: a planner with a model, the same with the true world, and without."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,34 @@ from torch import Tensor
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.planners.energies import Distance, nearness
-from worldmodel_train.protocols import LatentDynamics, Planner
+from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Planner
 
 
-@dataclass(kw_only=True)
+class Replanning:
+    """Searches again and again, each time from what is left of the last plan."""
+
+    def __init__(self, planner: Planner, *, seed: int) -> None:
+        self._planner = planner
+        self._generator = torch.Generator().manual_seed(seed)
+        self._rest: Tensor | None = None
+
+    def actions(
+        self, dynamics: LatentDynamics[BeliefT], belief: BeliefT, energy: Energy, *, count: int
+    ) -> Float[ndarray, "b n a"]:
+        """The first `count` actions of the next plan."""
+        plan = self._planner.plan(
+            dynamics, belief, energy, warm_start=self._rest, generator=self._generator
+        )
+        self._rest = plan.rest(count)
+        return plan.actions[:, :count].double().cpu().numpy()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelPilot:
     """Plans with a model of pictures, which is shown nothing but these and the goal's picture."""
 
     model: LatentDynamics[Any]
-    planner: Planner
+    search: Replanning
     world: GoalWorld
     goals: Float[ndarray, "b d"]
     distance: Distance
@@ -30,13 +49,6 @@ class ModelPilot:
     """Weight of the way beside its end, as in `nearness`."""
     memory: int
     """Pictures that it is shown: the last ones."""
-    seed: int
-    _generator: torch.Generator = field(init=False)
-    _rest: Tensor | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        """Draws by a generator of its own."""
-        self._generator = torch.Generator().manual_seed(self.seed)
 
     def choose(
         self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
@@ -49,15 +61,8 @@ class ModelPilot:
                 torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
             )
             goal = self._latent(self.goals, device)
-            plan = self.planner.plan(
-                self.model,
-                belief,
-                nearness(goal, self.distance, way=self.way),
-                warm_start=self._rest,
-                generator=self._generator,
-            )
-        self._rest = plan.rest(count)
-        return plan.actions[:, :count].double().cpu().numpy()
+            energy = nearness(goal, self.distance, way=self.way)
+            return self.search.actions(self.model, belief, energy, count=count)
 
     def _latent(self, states: Float[ndarray, "b d"], device: torch.device) -> Tensor:
         nothing_done = torch.empty(len(states), 0, self.world.action_width(), device=device)
@@ -68,35 +73,22 @@ class ModelPilot:
         return torch.from_numpy(self.world.pictures(states))
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TruePilot:
     """The same search in the world itself, from its state: what planning could reach at best."""
 
-    planner: Planner
+    search: Replanning
     world: GoalWorld
     goals: Float[ndarray, "b d"]
-    seed: int
-    _rest: Tensor | None = field(init=False, default=None)
-    _generator: torch.Generator = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Draws by a generator of its own."""
-        self._generator = torch.Generator().manual_seed(self.seed)
 
     def choose(
         self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan for the squared distance of states."""
         del actions
-        plan = self.planner.plan(
-            TrueWorld(self.world),
-            torch.from_numpy(states[-1]).float(),
-            nearness(torch.from_numpy(self.goals).float(), "l2"),
-            warm_start=self._rest,
-            generator=self._generator,
-        )
-        self._rest = plan.rest(count)
-        return plan.actions[:, :count].double().numpy()
+        belief = torch.from_numpy(states[-1]).float()
+        energy = nearness(torch.from_numpy(self.goals).float(), "l2")
+        return self.search.actions(TrueWorld(self.world), belief, energy, count=count)
 
 
 @dataclass(frozen=True, kw_only=True)

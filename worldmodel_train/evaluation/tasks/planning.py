@@ -124,26 +124,27 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.planning.pilots import (
             ModelPilot,
             RandomPilot,
+            Replanning,
             RulePilot,
             TruePilot,
         )
         from worldmodel_train.planners.bounds import Bounds
 
-        def planner(device: torch.device):  # noqa: ANN202 - a Planner of one of five classes
+        def search(device: torch.device) -> Replanning:
             high = torch.ones(world.action_width(), device=device)
-            return self.planner.build(Bounds(low=-high, high=high))
+            planner = self.planner.build(Bounds(low=-high, high=high))
+            return Replanning(planner, seed=self.seed)
 
         def of_model(model: object) -> ModelPilot:
             assert isinstance(model, LatentDynamics), "the recipe was checked"
             return ModelPilot(
                 model=model,
-                planner=planner(device_of(model)),
+                search=search(device_of(model)),
                 world=world,
                 goals=goals.goals,
                 distance=self.distance,
                 way=self.way,
                 memory=self.memory,
-                seed=self.seed,
             )
 
         cpu = torch.device("cpu")
@@ -151,9 +152,7 @@ class Config(StrictConfig):
         return {
             TRAINED: of_model(subject.trained),
             UNTRAINED: of_model(subject.untrained),
-            TRUE_WORLD: TruePilot(
-                planner=planner(cpu), world=world, goals=goals.goals, seed=self.seed
-            ),
+            TRUE_WORLD: TruePilot(search=search(cpu), world=world, goals=goals.goals),
             STRAIGHT: RulePilot(rule=world.straight, goals=goals.goals),
             EXPERT: RulePilot(rule=world.expert, goals=goals.goals),
             RANDOM: RandomPilot(width=world.action_width(), generator=rng),
