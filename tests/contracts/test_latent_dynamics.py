@@ -62,6 +62,18 @@ def test_a_rollout_is_its_steps(config, model, believe):
         )
 
 
+def test_another_latent_of_now_is_all_that_an_intervention_changes(config, model, believe):
+    belief, actions = believe(slice(0, 2)), plans(config, 2)
+    latent = model.latent(belief)
+    before = model.rollout(belief, actions)
+    torch.testing.assert_close(
+        model.rollout(model.intervene(belief, latent), actions), before, rtol=0, atol=0
+    )
+    changed = model.intervene(belief, 2 * latent)
+    torch.testing.assert_close(model.latent(changed), 2 * latent, rtol=0, atol=0)
+    assert (model.rollout(changed, actions)[:, :, 0] != before[:, :, 0]).any(-1).all()
+
+
 def test_gradients_reach_every_action(config, model, believe):
     actions = plans(config, 2).requires_grad_()
     model.rollout(believe(slice(0, 2)), actions)[:, :, -1].square().sum().backward()

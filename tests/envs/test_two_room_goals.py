@@ -33,19 +33,19 @@ def test_it_is_a_world_of_goals_that_touch_nothing(world, pairs):
 def test_the_expert_reaches_every_goal_wherever_the_door_is(door):
     world = TwoRoomGoals(size=16, layout=Layout(door=door))
     starts, goals = world.draw_pairs(np.random.default_rng(0), 200)
-    assert follow(world, world.expert, starts, goals, actions=40).all()
+    assert follow(world, world.rules()["expert"], starts, goals, actions=40).all()
 
 
 def test_the_straight_way_reaches_all_goals_of_a_room_and_some_of_the_other(world, pairs):
     across = world.kinds(*pairs)["through the door"]
-    reached = follow(world, world.straight, *pairs, actions=40)
+    reached = follow(world, world.rules()["straight line"], *pairs, actions=40)
     assert reached[~across].all()
     assert 0 < reached[across].mean() < 0.9
     assert 0.3 < across.mean() < 0.7
 
 
 def test_an_action_is_straight_and_within_bounds(world):
-    action = world.straight(np.array([[0.2, 0.2]]), np.array([[0.8, 0.5]]))
+    action = world.rules()["straight line"](np.array([[0.2, 0.2]]), np.array([[0.8, 0.5]]))
     np.testing.assert_allclose(action, [[1.0, 0.5]])
 
 

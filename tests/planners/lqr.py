@@ -21,6 +21,9 @@ class Lqr:
     def latent(self, belief):
         return belief
 
+    def intervene(self, belief, latent):
+        return latent
+
     def step(self, belief, action):
         self.calls.append(len(belief))
         return belief @ A.T + action @ B.T

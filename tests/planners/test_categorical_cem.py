@@ -22,6 +22,9 @@ class Walk:
     def latent(self, belief):
         return belief
 
+    def intervene(self, belief, latent):
+        return latent
+
     def step(self, belief, action):
         return belief + action @ MOVES
 

@@ -1,11 +1,14 @@
 """Worlds in which a goal can be asked for: what planning is measured in."""
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
+
+Rule: TypeAlias = Callable[[Float[ndarray, "b d"], Float[ndarray, "b d"]], Float[ndarray, "b a"]]
+"""From states and goals to actions."""
 
 
 @runtime_checkable
@@ -38,16 +41,12 @@ class GoalWorld(Protocol):
         """Whether goals are reached."""
         ...
 
-    def straight(
-        self, states: Float[ndarray, "b d"], goals: Float[ndarray, "b d"]
-    ) -> Float[ndarray, "b a"]:
-        """The action of who takes the straight way to the goal."""
+    def places(self, states: Float[ndarray, "*b d"]) -> Float[ndarray, "*b p"]:
+        """What of states a search in the true world brings near to the goal's."""
         ...
 
-    def expert(
-        self, states: Float[ndarray, "b d"], goals: Float[ndarray, "b d"]
-    ) -> Float[ndarray, "b a"]:
-        """The action of who knows the world."""
+    def rules(self) -> Mapping[str, Rule]:
+        """Who acts without a model, being told the state, by the name of the rule."""
         ...
 
     def kinds(

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
+from worldmodel_train.envs.goals import Rule
 from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move, toward
 
 
@@ -46,6 +47,14 @@ class TwoRoomGoals:
     ) -> Bool[ndarray, "b"]:
         """Whether discs are within reach."""
         return np.hypot(*(states - goals).T) < self.reach
+
+    def places(self, states: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 2"]:
+        """The states themselves."""
+        return states
+
+    def rules(self) -> Mapping[str, Rule]:
+        """The straight way, walls or not, and the way around."""
+        return {"straight line": self.straight, "expert": self.expert}
 
     def straight(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]

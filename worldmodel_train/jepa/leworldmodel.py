@@ -5,7 +5,7 @@ the latents from collapsing, but SIGReg, which holds them to an isotropic Gaussi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -184,6 +184,11 @@ class LeWorldModel(nn.Module):
     def latent(self, belief: History) -> Float[Tensor, "b d"]:
         """The last one."""
         return belief.latents[:, -1]
+
+    def intervene(self, belief: History, latent: Float[Tensor, "b d"]) -> History:
+        """The same past with this for the last latent."""
+        latents = torch.cat((belief.latents[:, :-1], latent[:, None]), dim=1)
+        return replace(belief, latents=latents)
 
     def step(self, belief: History, action: Float[Tensor, "b a"]) -> History:
         """The belief after one action."""

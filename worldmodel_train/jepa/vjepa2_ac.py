@@ -5,7 +5,7 @@ pose of the gripper in each frame and how it changes to the next, and predicts t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -225,6 +225,11 @@ class VJepa2Ac(nn.Module):
     def latent(self, belief: SeenFrames) -> Float[Tensor, "b d"]:
         """That of the last frame, as `rollout` has them; a goal is one."""
         return belief.latents[:, -1].flatten(1)
+
+    def intervene(self, belief: SeenFrames, latent: Float[Tensor, "b d"]) -> SeenFrames:
+        """The same past with this for the last frame's latents."""
+        last = latent.unflatten(1, belief.latents.shape[2:])[:, None]
+        return replace(belief, latents=torch.cat((belief.latents[:, :-1], last), dim=1))
 
     def step(self, belief: SeenFrames, action: Float[Tensor, "b 7"]) -> SeenFrames:
         """The belief after one change of the pose."""

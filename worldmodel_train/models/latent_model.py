@@ -51,6 +51,13 @@ class LatentModel(nn.Module):
         """The belief itself."""
         return belief
 
+    def intervene(
+        self, belief: Float[Tensor, "b d"], latent: Float[Tensor, "b d"]
+    ) -> Float[Tensor, "b d"]:
+        """The latent, which is all of a belief."""
+        del belief
+        return latent
+
     def step(
         self, belief: Float[Tensor, "*b d"], action: Float[Tensor, "*b a"]
     ) -> Float[Tensor, "*b d"]:

@@ -31,6 +31,10 @@ class Chunked(Generic[BeliefT]):
         """That of now."""
         return self.dynamics.latent(belief)
 
+    def intervene(self, belief: BeliefT, latent: Float[Tensor, "b d"]) -> BeliefT:
+        """The belief with another latent of now."""
+        return self.dynamics.intervene(belief, latent)
+
     def step(self, belief: BeliefT, action: Float[Tensor, "b a"]) -> BeliefT:
         """The belief after one action."""
         return self.dynamics.step(belief, action)

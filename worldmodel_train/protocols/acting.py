@@ -32,6 +32,10 @@ class LatentDynamics(Protocol[BeliefT]):
         """What `rollout` would say of now: a goal is what was seen of it."""
         ...
 
+    def intervene(self, belief: BeliefT, latent: Float[Tensor, "b d"]) -> BeliefT:
+        """The belief with this for its `latent`, all else being as it was."""
+        ...
+
     def step(self, belief: BeliefT, action: Float[Tensor, "b a"]) -> BeliefT:
         """The belief after one action."""
         ...

@@ -39,7 +39,7 @@ def test_a_pilot_is_told_all_until_now_and_how_many_actions_are_done_before_it_i
 
 
 def test_it_ends_when_all_have_arrived():
-    pilot = RulePilot(rule=WORLD.expert, goals=GOALS.goals)
+    pilot = RulePilot(rule=WORLD.rules()["expert"], goals=GOALS.goals)
     attempts = attempt(WORLD, GOALS, pilot, budget=40, replan_every=4)
     assert attempts.reached.all()
     assert len(attempts.states) == 1 + attempts.arrival.max()

@@ -84,11 +84,19 @@ class TruePilot:
     def choose(
         self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
     ) -> Float[ndarray, "b n a"]:
-        """The first actions of a plan for the squared distance of states."""
+        """The first actions of a plan for the squared distance of places."""
         del actions
         belief = torch.from_numpy(states[-1]).float()
-        energy = nearness(torch.from_numpy(self.goals).float(), "l2")
-        return self.search.actions(TrueWorld(self.world), belief, energy, count=count)
+        return self.search.actions(TrueWorld(self.world), belief, self._energy, count=count)
+
+    def _energy(
+        self, states: Float[Tensor, "b s h d"], actions: Float[Tensor, "b s h a"]
+    ) -> Float[Tensor, "b s"]:
+        goals, places = (
+            torch.from_numpy(self.world.places(here)).float()
+            for here in (self.goals, states.double().numpy())
+        )
+        return nearness(goals, "l2")(places, actions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +147,13 @@ class TrueWorld:
     def latent(self, belief: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         """The state."""
         return belief
+
+    def intervene(
+        self, belief: Float[Tensor, "b d"], latent: Float[Tensor, "b d"]
+    ) -> Float[Tensor, "b d"]:
+        """The other state."""
+        del belief
+        return latent
 
     def step(
         self, belief: Float[Tensor, "b d"], action: Float[Tensor, "b a"]

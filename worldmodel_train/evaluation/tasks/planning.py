@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 PICTURES = "evaluation/planning"
 """Folder of the moving pictures, below the run directory."""
-TRUE_WORLD, STRAIGHT = "true world", "straight line"
-EXPERT, RANDOM = "expert", "random actions"
+TRUE_WORLD, RANDOM = "true world", "random actions"
 
 PlannerConfig = Annotated[
     cem.Config | icem.Config | mppi.Config | gradient.Config | random_shooting.Config,
@@ -153,7 +152,9 @@ class Config(StrictConfig):
             TRAINED: of_model(subject.trained),
             UNTRAINED: of_model(subject.untrained),
             TRUE_WORLD: TruePilot(search=search(cpu), world=world, goals=goals.goals),
-            STRAIGHT: RulePilot(rule=world.straight, goals=goals.goals),
-            EXPERT: RulePilot(rule=world.expert, goals=goals.goals),
+            **{
+                name: RulePilot(rule=rule, goals=goals.goals)
+                for name, rule in world.rules().items()
+            },
             RANDOM: RandomPilot(width=world.action_width(), generator=rng),
         }
