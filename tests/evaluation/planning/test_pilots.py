@@ -45,6 +45,9 @@ class Seeing(torch.nn.Module):
     def latent(self, belief):
         return belief
 
+    def intervene(self, belief, latent):
+        return latent
+
     def step(self, belief, action):
         return self.true.step(belief, action)
 
@@ -85,9 +88,8 @@ def test_a_model_is_shown_the_last_pictures_and_the_actions_between_them():
 
 def test_the_true_world_is_planned_in_from_its_state():
     assert isinstance(TrueWorld(WORLD), LatentDynamics)
-    pilot = TruePilot(
-        search=Replanning(SEARCH.build(bounds()), seed=0), world=WORLD, goals=GOALS.goals
-    )
+    search = Replanning(SEARCH.build(bounds()), seed=0)
+    pilot = TruePilot(search=search, world=WORLD, goals=GOALS.goals, way=0.0)
     assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
 
 

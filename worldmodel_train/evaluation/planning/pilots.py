@@ -80,6 +80,8 @@ class TruePilot:
     search: Replanning
     world: GoalWorld
     goals: Float[ndarray, "b d"]
+    way: float
+    """As in `ModelPilot`."""
 
     def choose(
         self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
@@ -96,7 +98,7 @@ class TruePilot:
             torch.from_numpy(self.world.places(here)).float()
             for here in (self.goals, states.double().numpy())
         )
-        return nearness(goals, "l2")(places, actions)
+        return nearness(goals, "l2", way=self.way)(places, actions)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,7 +151,7 @@ class Config(StrictConfig):
         return {
             TRAINED: of_model(subject.trained),
             UNTRAINED: of_model(subject.untrained),
-            TRUE_WORLD: TruePilot(search=search(cpu), world=world, goals=goals.goals),
+            TRUE_WORLD: TruePilot(search=search(cpu), world=world, goals=goals.goals, way=self.way),
             **{
                 name: RulePilot(rule=rule, goals=goals.goals)
                 for name, rule in world.rules().items()
