@@ -19,6 +19,13 @@ def test_the_end_counts_and_the_way_as_much_as_is_asked_for(distance, first, las
     torch.testing.assert_close(energy(2.0), torch.tensor([[last + first + last]]))
 
 
+@pytest.mark.parametrize("way", [0.0, 2.0])
+def test_a_plan_may_count_by_where_it_is_nearest(way):
+    there_and_on = PLAN.flip(2)
+    energy = nearness(GOAL, "l2", counted="nearest", way=way)(there_and_on, NO_ACTIONS)
+    torch.testing.assert_close(energy, torch.tensor([[4.5 + way * (8.0 + 4.5) / 2]]))
+
+
 @pytest.mark.parametrize("distance", ["l1", "l2", "cosine"])
 def test_who_is_there_pays_nothing_and_goals_are_each_ones_own(distance):
     goals = torch.tensor([[1.0, 0.0], [0.0, 2.0]])

@@ -1,5 +1,6 @@
 """Energies: how far what a plan leads to is from a goal."""
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from jaxtyping import Float
@@ -11,18 +12,27 @@ from worldmodel_train.protocols import Energy
 Distance: TypeAlias = Literal["l1", "l2", "cosine"]
 
 
-def nearness(goal: Float[Tensor, "b d"], distance: Distance, *, way: float = 0.0) -> Energy:
-    """The distance of a plan's last latent to the goal's, and `way` times the mean of all latents'.
+Counted: TypeAlias = Literal["end", "nearest"]
+GoalEnergy: TypeAlias = Callable[[Float[Tensor, "b d"]], Energy]
+"""What makes a plan a good one, given the latents of goals."""
+
+
+def nearness(
+    goal: Float[Tensor, "b d"], distance: Distance, *, counted: Counted = "end", way: float = 0.0
+) -> Energy:
+    """The distance to the goal's latent of a plan's last or nearest one, and `way` times the mean.
 
     `l1` is the mean absolute difference, `l2` the mean squared one, `cosine` 1 less the cosine.
-    Where the last latent alone has a say, as is usual, a plan need not set out before it must.
+    Where the `end` alone has a say, as is usual, a plan need not set out before it must, and who
+    plans again and again may never do; `nearest` lets a plan arrive at any time and go on.
     """
 
     def energy(
         latents: Float[Tensor, "b s h d"], _actions: Float[Tensor, "b s h a"]
     ) -> Float[Tensor, "b s"]:
         each = _distance(latents, goal[:, None, None], distance)
-        return each[..., -1] + way * each.mean(dim=-1)
+        chosen = each[..., -1] if counted == "end" else each.amin(dim=-1)
+        return chosen + way * each.mean(dim=-1)
 
     return energy
 

@@ -19,8 +19,9 @@ class Recorded:
     def __init__(self):
         self.told = []
 
-    def choose(self, states, actions, *, count):
-        self.told.append((len(states), len(actions), count))
+    def choose(self, states, actions, *, which, count):
+        assert states.shape[1] == actions.shape[1] == len(which)
+        self.told.append((len(states), len(actions), count, which.tolist()))
         return np.tile([1.0, 0.0], (states.shape[1], count, 1))
 
 
@@ -32,10 +33,10 @@ def test_arrivals_are_counted_in_actions_and_who_is_there_stays():
     np.testing.assert_allclose(attempts.states[-1, 1], [0.4, 0.2])
 
 
-def test_a_pilot_is_told_all_until_now_and_how_many_actions_are_done_before_it_is_asked_again():
+def test_a_pilot_is_told_all_of_who_has_not_arrived_and_how_many_actions_are_done_next():
     pilot = Recorded()
     attempt(WORLD, GOALS, pilot, budget=5, replan_every=2)
-    assert pilot.told == [(1, 0, 2), (3, 2, 2), (5, 4, 1)]
+    assert pilot.told == [(1, 0, 2, [1, 2]), (3, 2, 2, [2]), (5, 4, 1, [2])]
 
 
 def test_it_ends_when_all_have_arrived():

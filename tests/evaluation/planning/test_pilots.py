@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from worldmodel_train.evaluation.planning.pilots import (
 )
 from worldmodel_train.planners import cem
 from worldmodel_train.planners.bounds import Bounds
+from worldmodel_train.planners.energies import nearness
 from worldmodel_train.protocols import LatentDynamics
 
 WORLD = TwoRoomGoals(size=20)
@@ -20,6 +23,7 @@ GOALS = Goals(
     starts=np.array([[0.2, 0.2], [0.3, 0.8], [0.8, 0.4]]),
     goals=np.array([[0.35, 0.4], [0.2, 0.5], [0.9, 0.7]]),
 )
+NEAR = partial(nearness, distance="l2")
 SEARCH = cem.Config(horizon=4, candidates=48, elites=6, iterations=3)
 
 
@@ -65,8 +69,7 @@ def model_pilot(seed=0, memory=3):
         search=Replanning(SEARCH.build(bounds()), seed=seed),
         world=WORLD,
         goals=GOALS.goals,
-        distance="l2",
-        way=0.0,
+        energy=NEAR,
         memory=memory,
     )
 
@@ -89,7 +92,7 @@ def test_a_model_is_shown_the_last_pictures_and_the_actions_between_them():
 def test_the_true_world_is_planned_in_from_its_state():
     assert isinstance(TrueWorld(WORLD), LatentDynamics)
     search = Replanning(SEARCH.build(bounds()), seed=0)
-    pilot = TruePilot(search=search, world=WORLD, goals=GOALS.goals, way=0.0)
+    pilot = TruePilot(search=search, world=WORLD, goals=GOALS.goals, energy=NEAR)
     assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
 
 

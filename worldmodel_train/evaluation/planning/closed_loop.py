@@ -25,12 +25,20 @@ class Goals:
 
 @runtime_checkable
 class Pilot(Protocol):
-    """Anything that chooses actions for all worlds together."""
+    """Anything that chooses actions for all who have not arrived together."""
 
     def choose(
-        self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
+        self,
+        states: Float[ndarray, "t b d"],
+        actions: Float[ndarray, "t-1 b a"],
+        *,
+        which: Int[ndarray, "b"],
+        count: int,
     ) -> Float[ndarray, "b n a"]:
-        """The next `count` actions or fewer, from -1 to 1, given all that has been until now."""
+        """The next `count` actions or fewer, from -1 to 1, given all that has been until now.
+
+        `which` are the numbers of the goals that are still tried.
+        """
         ...
 
 
@@ -43,7 +51,7 @@ class Attempts:
     arrival: Int[ndarray, "b"]
     """Actions until the goal was reached; -1 where it was not."""
     seconds_per_action: float
-    """To choose one, for all worlds together, over the number of worlds."""
+    """To choose one, of many that are chosen together."""
 
     @property
     def reached(self) -> Bool[ndarray, "b"]:
@@ -57,13 +65,16 @@ def attempt(
     """Up to `budget` actions towards each goal, chosen `replan_every` at a time."""
     states, taken = [goals.starts], np.empty((0, len(goals), world.action_width()))
     arrival = np.where(world.reached(goals.starts, goals.goals), 0, -1)
-    seconds = 0.0
+    seconds, num_chosen = 0.0, 0
     while len(taken) < budget and (arrival < 0).any():
-        count = min(replan_every, budget - len(taken))
+        count, which = min(replan_every, budget - len(taken)), np.flatnonzero(arrival < 0)
         began = time.perf_counter()
-        chosen = pilot.choose(np.stack(states), taken, count=count)[:, :count]
+        chosen = pilot.choose(
+            np.stack(states)[:, which], taken[:, which], which=which, count=count
+        )[:, :count]
         seconds += time.perf_counter() - began
-        for action in chosen.swapaxes(0, 1):
+        num_chosen += len(which) * chosen.shape[1]
+        for action in _of_all(chosen, which, len(goals)):
             there = arrival >= 0
             moved = world.move(states[-1], action)
             states.append(np.where(there[:, None], states[-1], moved))
@@ -73,5 +84,14 @@ def attempt(
     return Attempts(
         states=np.stack(states),
         arrival=arrival,
-        seconds_per_action=seconds / max(len(taken), 1) / len(goals),
+        seconds_per_action=seconds / max(num_chosen, 1),
     )
+
+
+def _of_all(
+    chosen: Float[ndarray, "n t a"], which: Int[ndarray, "n"], count: int
+) -> Float[ndarray, "t b a"]:
+    """The actions of some, with nothing done by the others."""
+    actions = np.zeros((chosen.shape[1], count, chosen.shape[2]))
+    actions[:, which] = chosen.swapaxes(0, 1)
+    return actions

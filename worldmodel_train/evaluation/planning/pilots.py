@@ -1,6 +1,5 @@
 """Who tries to reach goals: a planner with a model, the same with the true world, and without."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,32 +7,43 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from worldmodel_train.envs.goals import GoalWorld
+from worldmodel_train.envs.goals import GoalWorld, Rule
 from worldmodel_train.evaluation.frozen import frozen
-from worldmodel_train.planners.energies import Distance, nearness
+from worldmodel_train.planners.energies import GoalEnergy
 from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Planner
 
 
 class Replanning:
-    """Searches again and again, each time from what is left of the last plan."""
+    """Searches again and again, each time from what is left of one's last plan."""
 
     def __init__(self, planner: Planner, *, seed: int) -> None:
         self._planner = planner
         self._generator = torch.Generator().manual_seed(seed)
-        self._rest: Tensor | None = None
+        self._rest: dict[int, Float[Tensor, "h a"]] = {}
 
     def actions(
-        self, dynamics: LatentDynamics[BeliefT], belief: BeliefT, energy: Energy, *, count: int
+        self,
+        dynamics: LatentDynamics[BeliefT],
+        belief: BeliefT,
+        energy: Energy,
+        *,
+        which: Int[ndarray, "b"],
+        count: int,
     ) -> Float[ndarray, "b n a"]:
-        """The first `count` actions of the next plan."""
+        """The first `count` actions of the next plan of each of `which`."""
+        rest = [self._rest[number] for number in which.tolist() if number in self._rest]
         plan = self._planner.plan(
-            dynamics, belief, energy, warm_start=self._rest, generator=self._generator
+            dynamics,
+            belief,
+            energy,
+            warm_start=torch.stack(rest) if len(rest) == len(which) else None,
+            generator=self._generator,
         )
-        self._rest = plan.rest(count)
+        self._rest.update(zip(which.tolist(), plan.rest(count), strict=True))
         return plan.actions[:, :count].double().cpu().numpy()
 
 
@@ -45,14 +55,17 @@ class ModelPilot:
     search: Replanning
     world: GoalWorld
     goals: Float[ndarray, "b d"]
-    distance: Distance
-    way: float
-    """Weight of the way beside its end, as in `nearness`."""
+    energy: GoalEnergy
     memory: int
     """Pictures that it is shown: the last ones."""
 
     def choose(
-        self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
+        self,
+        states: Float[ndarray, "t b d"],
+        actions: Float[ndarray, "t-1 b a"],
+        *,
+        which: Int[ndarray, "b"],
+        count: int,
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan; the next plan begins from what is left of it."""
         seen, done = states[-self.memory :], actions[len(actions) + 1 - self.memory :]
@@ -61,8 +74,8 @@ class ModelPilot:
                 self._pictures(rearrange(seen, "t b d -> b t d")).to(device),
                 torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
             )
-            energy = nearness(self._goal, self.distance, way=self.way)
-            return self.search.actions(self.model, belief, energy, count=count)
+            energy = self.energy(self._goal[torch.from_numpy(which)])
+            return self.search.actions(self.model, belief, energy, which=which, count=count)
 
     @cached_property
     def _goal(self) -> Float[Tensor, "b d"]:
@@ -83,40 +96,51 @@ class TruePilot:
     search: Replanning
     world: GoalWorld
     goals: Float[ndarray, "b d"]
-    way: float
-    """As in `ModelPilot`."""
+    energy: GoalEnergy
+    """Of places, not of latents."""
 
     def choose(
-        self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
+        self,
+        states: Float[ndarray, "t b d"],
+        actions: Float[ndarray, "t-1 b a"],
+        *,
+        which: Int[ndarray, "b"],
+        count: int,
     ) -> Float[ndarray, "b n a"]:
-        """The first actions of a plan for the squared distance of places."""
+        """The first actions of a plan, as in `ModelPilot`."""
         del actions
-        belief = torch.from_numpy(states[-1]).float()
-        return self.search.actions(TrueWorld(self.world), belief, self._energy, count=count)
+        near = self.energy(self._places(self.goals[which]))
 
-    def _energy(
-        self, states: Float[Tensor, "b s h d"], actions: Float[Tensor, "b s h a"]
-    ) -> Float[Tensor, "b s"]:
-        goals, places = (
-            torch.from_numpy(self.world.places(here)).float()
-            for here in (self.goals, states.double().numpy())
-        )
-        return nearness(goals, "l2", way=self.way)(places, actions)
+        def energy(
+            latents: Float[Tensor, "b s h d"], taken: Float[Tensor, "b s h a"]
+        ) -> Float[Tensor, "b s"]:
+            return near(self._places(latents.double().numpy()), taken)
+
+        belief = torch.from_numpy(states[-1]).float()
+        return self.search.actions(TrueWorld(self.world), belief, energy, which=which, count=count)
+
+    def _places(self, states: Float[ndarray, "*b d"]) -> Float[Tensor, "*b p"]:
+        return torch.from_numpy(self.world.places(states)).float()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RulePilot:
     """Acts by a rule of the world's own that is told the state."""
 
-    rule: Callable[[Float[ndarray, "b d"], Float[ndarray, "b d"]], Float[ndarray, "b a"]]
+    rule: Rule
     goals: Float[ndarray, "b d"]
 
     def choose(
-        self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
+        self,
+        states: Float[ndarray, "t b d"],
+        actions: Float[ndarray, "t-1 b a"],
+        *,
+        which: Int[ndarray, "b"],
+        count: int,
     ) -> Float[ndarray, "b n a"]:
         """One action, so that it may look again after each."""
         del actions, count
-        return self.rule(states[-1], self.goals)[:, None]
+        return self.rule(states[-1], self.goals[which])[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,10 +151,15 @@ class RandomPilot:
     generator: np.random.Generator
 
     def choose(
-        self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
+        self,
+        states: Float[ndarray, "t b d"],
+        actions: Float[ndarray, "t-1 b a"],
+        *,
+        which: Int[ndarray, "b"],
+        count: int,
     ) -> Float[ndarray, "b n a"]:
         """Actions that hang on nothing."""
-        del actions
+        del actions, which
         return self.generator.uniform(-1, 1, (states.shape[1], count, self.width))
 
 

@@ -15,6 +15,7 @@ from worldmodel_train.protocols import LatentDynamics
 if TYPE_CHECKING:
     from worldmodel_train.envs.goals import GoalWorld
     from worldmodel_train.evaluation.planning.closed_loop import Goals, Pilot
+    from worldmodel_train.planners.energies import Distance, GoalEnergy
 
 PICTURES = "evaluation/planning"
 """Folder of the moving pictures, below the run directory."""
@@ -37,9 +38,11 @@ class Config(StrictConfig):
     planner: PlannerConfig = cem.Config()
     """What searches for actions."""
     distance: Literal["l1", "l2", "cosine"] = "l2"
-    """Of the last latent of a plan to the goal's."""
-    way: float = Field(default=0.0, ge=0)
-    """Weight of the mean distance along a plan, beside that of its end."""
+    """Of a plan's latents to the goal's."""
+    counted: Literal["end", "nearest"] = "nearest"
+    """Whether a plan counts by its end, or by where it is nearest to the goal."""
+    way: float = Field(default=0.03, ge=0)
+    """Weight of the mean distance along a plan, beside what is counted."""
     goals: int = Field(default=50, ge=2)
     """Pairs of a start and a goal, the same for all that try."""
     budget: int = Field(default=40, ge=1)
@@ -115,6 +118,13 @@ class Config(StrictConfig):
         starts, goals = world.draw_pairs(np.random.default_rng(self.seed), self.goals)
         return Goals(starts=starts, goals=goals)
 
+    def _energy(self, distance: "Distance") -> "GoalEnergy":
+        from functools import partial
+
+        from worldmodel_train.planners.energies import nearness
+
+        return partial(nearness, distance=distance, counted=self.counted, way=self.way)
+
     def _pilots(
         self, subject: Subject, world: "GoalWorld", goals: "Goals"
     ) -> Mapping[str, "Pilot"]:
@@ -144,8 +154,7 @@ class Config(StrictConfig):
                 search=search(device_of(model)),
                 world=world,
                 goals=goals.goals,
-                distance=self.distance,
-                way=self.way,
+                energy=self._energy(self.distance),
                 memory=self.memory,
             )
 
@@ -155,7 +164,12 @@ class Config(StrictConfig):
             TRAINED: of_model(subject.trained),
             UNTRAINED: of_model(subject.untrained),
             **{name: of_model(model) for name, model in subject.beside.items()},
-            TRUE_WORLD: TruePilot(search=search(cpu), world=world, goals=goals.goals, way=self.way),
+            TRUE_WORLD: TruePilot(
+                search=search(cpu),
+                world=world,
+                goals=goals.goals,
+                energy=self._energy("l2"),
+            ),
             **{
                 name: RulePilot(rule=rule, goals=goals.goals)
                 for name, rule in world.rules().items()
