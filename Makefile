@@ -21,7 +21,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain submit show report eval atlas seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format schema docs lock clean
+.PHONY: help setup pretrain submit show report eval plan atlas seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format schema docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,16 @@ report: $(STAMP) ## Evaluate the last checkpoint of RECIPE again and rewrite its
 
 eval: $(STAMP) ## Measure RUN=runs/demo again, or by one TASK=robustness alone; SET="robustness.seed=1"
 	@$(BIN)/wmt eval $(RUN) $(SET) $(if $(TASK),--task $(TASK)) $(ARGS)
+
+# where the episodes go; the recipes read them there
+plan: export WMT_DATA := $(or $(WMT_DATA),runs/data)
+WALKS := data collect envs/two_rooms --policy walk --longest 20 --world goal_radius=0
+ROOMS := leworldmodel_two_rooms
+plan: $(STAMP) ## From nothing to an agent in two rooms: collect, train, and reach goals beside baselines
+	@$(BIN)/wmt $(WALKS) $$WMT_DATA/two_rooms --episodes 500
+	@$(BIN)/wmt $(WALKS) $$WMT_DATA/two_rooms/held_out --episodes 60 --seed 1
+	@for recipe in $(ROOMS)_floor $(ROOMS); do $(BIN)/wmt pretrain $$recipe $(SET) || exit 1; done
+	@$(BIN)/wmt plan runs/$(ROOMS) --beside runs/$(ROOMS)_floor $(ARGS)
 
 atlas: $(STAMP) ## Write RUN=runs/demo's atlas.html: what its encoder holds, on films of which all is known
 	@$(BIN)/wmt atlas $(RUN) $(ARGS)

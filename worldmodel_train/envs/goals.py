@@ -54,3 +54,12 @@ class GoalWorld(Protocol):
     ) -> Mapping[str, Bool[ndarray, "b"]]:
         """Which pairs are of a kind that deserves a number of its own, by its name."""
         ...
+
+
+@runtime_checkable
+class Varied(Protocol):
+    """A world that there is in other looks and with other laws."""
+
+    def variations(self) -> Mapping[str, GoalWorld]:
+        """The same world with one thing changed, by what is changed."""
+        ...

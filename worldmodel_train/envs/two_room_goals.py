@@ -1,14 +1,14 @@
 """Goals in two rooms: half of them lie behind the wall, where the straight way ends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from worldmodel_train.envs.goals import Rule
-from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move, toward
+from worldmodel_train.envs.goals import GoalWorld, Rule
+from worldmodel_train.envs.two_rooms import Layout, Look, draw, draw_free, move, toward
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +18,7 @@ class TwoRoomGoals:
     size: int
     """Pixels of a picture's side."""
     layout: Layout = field(default_factory=Layout)
+    look: Look = field(default_factory=Look)
     reach: float = 0.05
     """Distance within which a goal is reached: by default a disc's radius."""
 
@@ -40,7 +41,7 @@ class TwoRoomGoals:
 
     def pictures(self, states: Float[ndarray, "*b 2"]) -> UInt8[ndarray, "*b h w 3"]:
         """Rooms and disc."""
-        return draw(states, self.layout, self.size)
+        return draw(states, self.layout, self.size, self.look)
 
     def reached(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
@@ -75,3 +76,19 @@ class TwoRoomGoals:
     ) -> Mapping[str, Bool[ndarray, "b"]]:
         """Goals in the other room."""
         return {"through the door": (starts[:, 0] < 0.5) != (goals[:, 0] < 0.5)}
+
+    def variations(self) -> Mapping[str, GoalWorld]:
+        """Other colours, sizes, places of the door and speeds."""
+        layout, look = self.layout, self.look
+        return {
+            "grey background": replace(self, look=replace(look, background=(200, 200, 200))),
+            "blue wall": replace(self, look=replace(look, wall=(40, 40, 160))),
+            "orange disc": replace(self, look=replace(look, disc=(220, 120, 30))),
+            "disc half as large again": replace(
+                self, layout=replace(layout, radius=1.5 * layout.radius)
+            ),
+            "thicker wall": replace(self, layout=replace(layout, wall=1.5 * layout.wall)),
+            "wider door": replace(self, layout=replace(layout, door_width=1.5 * layout.door_width)),
+            "door further up": replace(self, layout=replace(layout, door=layout.door - 0.2)),
+            "slower by a third": replace(self, layout=replace(layout, step=layout.step / 1.5)),
+        }

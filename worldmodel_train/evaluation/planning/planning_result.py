@@ -1,7 +1,7 @@
 """Numbers, table and words on who reached how many goals."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool
@@ -36,6 +36,9 @@ class Trial:
     """By who tried; the trained model first."""
     kinds: Mapping[str, Bool[ndarray, "b"]]
     """Goals that are counted by themselves, too."""
+    varied: Mapping[str, Mapping[str, Attempts]] = field(default_factory=dict)
+    """What the trained model and rules did with as many goals of worlds that are otherwise, by what
+    is changed in them."""
 
     @property
     def num_goals(self) -> int:
@@ -56,7 +59,7 @@ def planning_result(trial: Trial) -> TaskResult:
                 text=f"A goal is given as a picture. The model is searched for actions that lead "
                 f"there ({trial.planner}), some of these are done, and it is searched again. All "
                 "begin at the same places and are asked for the same goals.",
-                tables=(_table(trial),),
+                tables=(_table(trial), *_varied_tables(trial)),
                 notes=_NOTES,
             ),
         ),
@@ -126,6 +129,38 @@ def _table(trial: Trial) -> Table:
             for name, which in kinds.items()
         ),
     )
+
+
+def _varied_tables(trial: Trial) -> Iterator[Table]:
+    """None where worlds do not vary."""
+    if not trial.varied:
+        return
+    tried = tuple(next(iter(trial.varied.values())))
+    as_it_was = {who: trial.attempts[who] for who in tried}
+    yield Table(
+        caption="Goals reached where the world is not as it was in training",
+        corner="What is changed",
+        columns=(
+            *(Column(name=who.capitalize(), unit="percent") for who in tried),
+            Column(name="low", unit="percent"),
+            Column(name="high", unit="percent"),
+        ),
+        rows=tuple(
+            Row(
+                name=what.capitalize(),
+                cells=tuple(map(once, _varied_cells(attempts))),
+                look="ours" if attempts is as_it_was else "plain",
+            )
+            for what, attempts in {"nothing": as_it_was, **trial.varied}.items()
+        ),
+        remarks=("One thing at a time, and nothing is learned anew. Low and high: trained.",),
+    )
+
+
+def _varied_cells(attempts: Mapping[str, Attempts]) -> Iterator[float]:
+    for one in attempts.values():
+        yield float(one.reached.mean())
+    yield from share_between(attempts[TRAINED].reached)
 
 
 def _cells(attempts: Attempts, kinds: Iterable[Bool[ndarray, "b"]]) -> Iterator[float]:

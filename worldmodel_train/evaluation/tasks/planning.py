@@ -35,12 +35,16 @@ class Config(StrictConfig):
 
     env: Literal["envs/two_rooms"] = "envs/two_rooms"
     """The world."""
-    planner: PlannerConfig = cem.Config()
-    """What searches for actions."""
+    planner: PlannerConfig = icem.Config(
+        horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
+    )
+    """What searches for actions. By default few elites of wide, slow noise: a plan that leads around
+    a wall must be found before it can be made better."""
     distance: Literal["l1", "l2", "cosine"] = "l2"
     """Of a plan's latents to the goal's."""
     counted: Literal["end", "nearest"] = "nearest"
-    """Whether a plan counts by its end, or by where it is nearest to the goal."""
+    """Whether a plan counts by its end, or by where it is nearest to the goal. Who plans again and
+    again by the end alone never has to set out."""
     way: float = Field(default=0.03, ge=0)
     """Weight of the mean distance along a plan, beside what is counted."""
     goals: int = Field(default=50, ge=2)
