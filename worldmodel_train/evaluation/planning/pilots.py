@@ -11,6 +11,8 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from worldmodel_train.data.trajectories.config import ActionScale
+from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.planners.energies import Distance, nearness
@@ -49,20 +51,29 @@ class ModelPilot:
     """Weight of the way beside its end, as in `nearness`."""
     memory: int
     """Pictures that it is shown: the last ones."""
+    scale: ActionScale | None = None
+    """What the actions were scaled by that the model has learned from, and that it plans."""
 
     def choose(
         self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan; the next plan begins from what is left of it."""
-        seen, done = states[-self.memory :], actions[len(actions) + 1 - self.memory :]
+        seen, done = states[-self.memory :], actions[max(len(actions) + 1 - self.memory, 0) :]
         with frozen(self.model) as device:
             belief = self.model.encode(
                 self._pictures(rearrange(seen, "t b d -> b t d")).to(device),
-                torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
+                self._scaled(rearrange(done, "t b a -> b t a")).to(device),
             )
             goal = self._latent(self.goals, device)
             energy = nearness(goal, self.distance, way=self.way)
-            return self.search.actions(self.model, belief, energy, count=count)
+            planned = self.search.actions(self.model, belief, energy, count=count)
+        return (
+            planned if self.scale is None else real(torch.from_numpy(planned), self.scale).numpy()
+        )
+
+    def _scaled(self, actions: Float[ndarray, "b t a"]) -> Float[Tensor, "b t a"]:
+        taken = torch.from_numpy(actions).float()
+        return taken if self.scale is None else normalised(taken, self.scale)
 
     def _latent(self, states: Float[ndarray, "b d"], device: torch.device) -> Tensor:
         nothing_done = torch.empty(len(states), 0, self.world.action_width(), device=device)
