@@ -70,6 +70,18 @@ def test_the_loss_is_prediction_and_weighted_sigreg(objective):
     assert not any(latents.requires_grad for latents in losses.latents.values())
 
 
+def test_an_encoder_that_is_not_trained_stays_as_drawn_while_the_predictor_learns():
+    torch.manual_seed(0)
+    objective = TINY.model_copy(update={"train_encoder": False}).build()
+    before = {name: p.clone() for name, p in objective.named_parameters()}
+    _train(objective, steps=2)
+    moved = {
+        name.split(".")[0] for name, p in objective.named_parameters() if (p != before[name]).any()
+    }
+    assert moved == {"predictor"}
+    assert all(p.requires_grad for g in objective.parameter_groups() for p in g.parameters)
+
+
 def test_every_parameter_learns_once_the_gates_are_open_and_is_in_one_group(objective):
     _train(objective, steps=2)
     objective.zero_grad()

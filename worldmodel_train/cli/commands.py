@@ -2,7 +2,7 @@
 
 import typer
 
-from worldmodel_train.cli import atlas, checkpoints, data, evaluation, pretrain, show
+from worldmodel_train.cli import atlas, checkpoints, data, evaluation, plan, pretrain, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +14,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("eval")(evaluation.eval_)
 app.command("report")(evaluation.report)
 app.command("compare")(evaluation.compare)
+app.command("plan")(plan.plan)
 app.command("atlas")(atlas.atlas)
 app.command("show")(show.show)
 app.command("schema")(show.schema)

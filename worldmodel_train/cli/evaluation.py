@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_MEASURING = "measuring on held-out data"
+MEASURING = "measuring on held-out data"
 
 
 def eval_(
@@ -76,7 +76,7 @@ def eval_(
     if shards:
         require_shards(recipe)
     earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
-    with terminal().status(_MEASURING):
+    with terminal().status(MEASURING):
         from worldmodel_train.cli.measure import measure_checkpoint
 
         result = measure_checkpoint(
@@ -192,17 +192,23 @@ def _measure(
     from worldmodel_train.evaluation.ranks import on_first
 
     what = on_first(ranks, lambda: last_of(recipe, recipe.run_path))
-    with terminal().status(_MEASURING):
+    with terminal().status(MEASURING):
         result = measure_checkpoint(recipe, tasks, what, earlier, ranks=ranks)
     if result is not None:
         _show(result, what.results)
 
 
 def _show(result: "EvaluationResult", run_dir: Path) -> None:
-    from worldmodel_train.evaluation.report import REPORT_FILE
     from worldmodel_train.evaluation.summary import summary_tables
 
     for table in summary_tables(result):
         Console().print(table)
+    show_where(run_dir)
+
+
+def show_where(run_dir: Path) -> None:
+    """Says where the page and the curves are."""
+    from worldmodel_train.evaluation.report import REPORT_FILE
+
     typer.echo(printable(f"report: {run_dir / REPORT_FILE}", 5000))
     typer.echo(printable(f"curves: tensorboard --logdir {run_dir}", 5000))

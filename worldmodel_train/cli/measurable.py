@@ -1,6 +1,7 @@
 """What `wmt eval` takes: a run, one of its checkpoints, or weights that others trained."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldmodel_train.training.checkpoints.files import META
@@ -16,6 +17,8 @@ class Measurable:
     results: Path
     """The run directory for its last checkpoint; for another one a folder of its own in that, so
     that numbers of different steps are not mixed."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Checkpoints of other runs that are measured in the same table, by the runs' names."""
 
 
 def measurable(path: Path, out: Path | None = None) -> Measurable:

@@ -2,26 +2,27 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from worldmodel_train.cli.measurable import Measurable
-from worldmodel_train.cli.objectives import untrained_objective
+from worldmodel_train.cli.objectives import trained_objective, untrained_objective
 from worldmodel_train.evaluation.evaluate import evaluate
 from worldmodel_train.evaluation.leaderboard import append_to_leaderboard
 from worldmodel_train.evaluation.ranks import ALONE, Ranks
 from worldmodel_train.evaluation.report import write_report
 from worldmodel_train.evaluation.result import EvaluationResult, save_result
 from worldmodel_train.evaluation.task import Subject, Task, is_shared
-from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.checkpoints.restore import load_weights
 from worldmodel_train.training.strategies.processes import Processes
-from worldmodel_train.types import Content
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def last_of(recipe: Recipe, run_dir: Path) -> Measurable:
@@ -77,8 +78,10 @@ def measure_checkpoint(
 
 def open_subject(recipe: Recipe, what: Measurable, ranks: Ranks = ALONE) -> Subject:
     """Both models on the device to measure on; nothing of the data is read yet."""
-    trained, untrained = _on_device(recipe), _on_device(recipe)
+    trained, untrained = untrained_objective(recipe), untrained_objective(recipe)
     assert isinstance(trained, nn.Module)
+    assert isinstance(untrained, nn.Module)
+    trained, untrained = _on_device(trained, recipe), _on_device(untrained, recipe)
     load_weights(trained, read_weights(what.checkpoint))
     return Subject(
         method=recipe.method.name,
@@ -88,12 +91,14 @@ def open_subject(recipe: Recipe, what: Measurable, ranks: Ranks = ALONE) -> Subj
         data=recipe.data,
         run_dir=what.results,
         ranks=ranks,
+        beside={
+            name: _on_device(trained_objective(checkpoint), recipe).eval()
+            for name, checkpoint in what.beside.items()
+        },
     )
 
 
-def _on_device(recipe: Recipe) -> Objective[Content]:
-    objective = untrained_objective(recipe)
-    assert isinstance(objective, nn.Module)
+def _on_device(objective: ModuleT, recipe: Recipe) -> ModuleT:
     if not torch.cuda.is_available() or recipe.train.accelerator == "cpu":
         return objective.to("cpu")
     processes = Processes.from_environment()

@@ -9,12 +9,28 @@ from worldmodel_train.config.printable import printable
 from worldmodel_train.evaluation.result import EvaluationResult, Measurement
 from worldmodel_train.evaluation.shown import shown, shown_of
 from worldmodel_train.evaluation.task_result import UNTRAINED, Number
+from worldmodel_train.evaluation.task_result import Table as ReportTable
 
 
 def summary_tables(result: EvaluationResult) -> Iterator[Table]:
     """For each task a table: the trained model, and what it has to beat."""
     for measurement in result.measurements:
         yield _summary_table(measurement)
+
+
+def shown_table(table: ReportTable) -> Table:
+    """A table of the report as the terminal shows it."""
+    drawn = Table(title=_text(table.caption), caption=_text(" ".join(table.remarks)) or None)
+    drawn.add_column(_text(table.corner))
+    for column in table.columns:
+        drawn.add_column(_text(column.name), justify="right")
+    for row in table.rows:
+        cells = (
+            shown(cell, column.unit) for cell, column in zip(row.cells, table.columns, strict=True)
+        )
+        style = "bold" if row.look == "ours" else None
+        drawn.add_row(_text(row.name), *map(_text, cells), style=style)
+    return drawn
 
 
 def _summary_table(measurement: Measurement) -> Table:

@@ -1,7 +1,7 @@
 """What a task is, what a recipe offers to it, and what it measures."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -55,6 +55,8 @@ class Subject:
     """Where pictures go, below a folder of the task's name."""
     ranks: Ranks = ALONE
     """Who measures with it; only for tasks that are `shared`."""
+    beside: Mapping[str, object] = field(default_factory=dict)
+    """Trained models of other runs, by name, for a task that sets them beside its own."""
 
     @property
     def clip_data(self) -> HoldsOutClips:

@@ -54,6 +54,8 @@ class Config(StrictConfig):
     sigreg: SigReg = SigReg()
     sigreg_weight: float = Field(default=0.09, gt=0)
     """Of SIGReg, which grows with the micro-batches of all ranks; published for 128 in all."""
+    train_encoder: bool = True
+    """false leaves it as it was drawn: what a predictor learns alone is the floor to beat."""
 
     @model_validator(mode="after")
     def _frames_are_seen_alone(self) -> "Config":
@@ -149,6 +151,7 @@ class LeWorldModel(nn.Module):
         self.sigreg = config.sigreg
         self.sigreg_weight = config.sigreg_weight
         self.encoder = FrameEncoder(config.encoder.build(), width, config.projector_width)
+        self.encoder.requires_grad_(config.train_encoder)
         self.predictor = NextLatent(
             config.predictor.build(width, actions=config.actions, history=config.history),
             width,

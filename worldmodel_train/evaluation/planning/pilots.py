@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,7 @@ class ModelPilot:
                 self._pictures(rearrange(seen, "t b d -> b t d")).to(device),
                 self._scaled(rearrange(done, "t b a -> b t a")).to(device),
             )
-            goal = self._latent(self.goals, device)
-            energy = nearness(goal, self.distance, way=self.way)
+            energy = nearness(self._goal, self.distance, way=self.way)
             planned = self.search.actions(self.model, belief, energy, count=count)
         return (
             planned if self.scale is None else real(torch.from_numpy(planned), self.scale).numpy()
@@ -75,10 +75,13 @@ class ModelPilot:
         taken = torch.from_numpy(actions).float()
         return taken if self.scale is None else normalised(taken, self.scale)
 
-    def _latent(self, states: Float[ndarray, "b d"], device: torch.device) -> Tensor:
-        nothing_done = torch.empty(len(states), 0, self.world.action_width(), device=device)
-        pictures = self._pictures(states[:, None]).to(device)
-        return self.model.latent(self.model.encode(pictures, nothing_done))
+    @cached_property
+    def _goal(self) -> Float[Tensor, "b d"]:
+        """The latents of the goals, which stay what they are."""
+        with frozen(self.model) as device:
+            nothing_done = torch.empty(len(self.goals), 0, self.world.action_width(), device=device)
+            pictures = self._pictures(self.goals[:, None]).to(device)
+            return self.model.latent(self.model.encode(pictures, nothing_done))
 
     def _pictures(self, states: Float[ndarray, "b t d"]) -> UInt8[Tensor, "b t h w c"]:
         return torch.from_numpy(self.world.pictures(states))

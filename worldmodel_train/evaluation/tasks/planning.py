@@ -73,6 +73,9 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.planning.films_of_attempts import attempt_galleries
         from worldmodel_train.evaluation.planning.planning_result import Trial, planning_result
 
+        for name, model in subject.beside.items():
+            if not isinstance(model, LatentDynamics):
+                raise ValueError(f"{name} has no world model with actions, so nothing to plan with")
         world = self._world(subject)
         goals = self._goals(world)
         attempts = {
@@ -147,7 +150,7 @@ class Config(StrictConfig):
             return Replanning(self.planner.build(Bounds(low=low, high=high)), seed=self.seed)
 
         def of_model(model: object) -> ModelPilot:
-            assert isinstance(model, LatentDynamics), "the recipe was checked"
+            assert isinstance(model, LatentDynamics), "the recipe was checked, and who is beside"
             return ModelPilot(
                 model=model,
                 search=search(device_of(model), scale),
@@ -164,6 +167,7 @@ class Config(StrictConfig):
         return {
             TRAINED: of_model(subject.trained),
             UNTRAINED: of_model(subject.untrained),
+            **{name: of_model(model) for name, model in subject.beside.items()},
             TRUE_WORLD: TruePilot(search=search(cpu), world=world, goals=goals.goals, way=self.way),
             **{
                 name: RulePilot(rule=rule, goals=goals.goals)

@@ -1,0 +1,85 @@
+"""`wmt plan`: what a world model is for: goals that are reached by planning with it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from worldmodel_train.cli.evaluation import MEASURING, show_where
+from worldmodel_train.cli.pretrain import log_to_terminal
+from worldmodel_train.training.metrics.terminal import terminal
+
+if TYPE_CHECKING:
+    from worldmodel_train.evaluation.result import EvaluationResult
+
+_TASK = "planning"
+
+
+def plan(
+    run: Annotated[
+        Path, typer.Argument(help="A run of a world model with actions, or a checkpoint of one.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Such as goals=100 or planner.horizon=8."),
+    ] = None,
+    *,
+    env: Annotated[
+        str | None, typer.Option(help="The world, such as envs/two_rooms.", show_default="recipe")
+    ] = None,
+    planner: Annotated[
+        str | None,
+        typer.Option(help="Such as cem, icem, mppi or gradient.", show_default="recipe"),
+    ] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another run, that is asked for the same goals; repeatable."),
+    ] = None,
+) -> None:
+    """Reach goals in a world by planning with a run's model, beside what needs no model."""
+    log_to_terminal()
+    from worldmodel_train.cli.measurable import measurable
+    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
+    from worldmodel_train.recipe import load_stored_recipe_with
+    from worldmodel_train.training.checkpoints.files import RECIPE
+
+    named = {"env": env, "planner.name": planner}
+    asked = [f"{key}={value}" for key, value in named.items() if value is not None]
+    what = replace(measurable(run), beside=_checkpoints(beside or ()))
+    recipe = load_stored_recipe_with(
+        what.checkpoint / RECIPE,
+        (_TASK,),
+        [f"{_TASK}.{override}" for override in (*asked, *(overrides or ()))],
+    )
+    earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
+    with terminal().status(MEASURING):
+        from worldmodel_train.cli.measure import measure_checkpoint
+
+        result = measure_checkpoint(recipe, recipe.evaluation or (), what, earlier)
+    assert result is not None, "one process measures"
+    _show(result)
+    show_where(what.results)
+
+
+def _checkpoints(runs: "tuple[Path, ...] | list[Path]") -> dict[str, Path]:
+    """The last checkpoint of each, by the name of its folder; by its path where two have one."""
+    from worldmodel_train.training.checkpoints.folder import find_checkpoint
+
+    names = [run.resolve().name for run in runs]
+    return {
+        (name if names.count(name) == 1 else str(run)): find_checkpoint(run, "--beside")
+        for name, run in zip(names, runs, strict=True)
+    }
+
+
+def _show(result: "EvaluationResult") -> None:
+    """The tables of the page, in the terminal."""
+    from worldmodel_train.evaluation.summary import shown_table
+
+    for measurement in result.measurements:
+        if measurement.task == _TASK:
+            for section in measurement.result.sections:
+                for table in section.tables:
+                    Console().print(shown_table(table))
