@@ -5,7 +5,7 @@ import torch
 
 from worldmodel_train.collection.open_world import open_world
 from worldmodel_train.collection.policies import NAMED, RandomPolicy, Walk, scripted
-from worldmodel_train.collection.world import WorldError
+from worldmodel_train.envs.environments import WorldError
 from worldmodel_train.protocols import Policy
 
 SEEN = torch.zeros(500, 3)

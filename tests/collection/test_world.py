@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from worldmodel_train.collection.open_world import open_world
-from worldmodel_train.collection.world import View, World, WorldError
+from worldmodel_train.collection.world import View, World
+from worldmodel_train.envs.environments import WorldError
 from worldmodel_train.envs.two_rooms import TwoRooms
 
 

@@ -10,9 +10,10 @@ from worldmodel_train.collection.made_of import MadeOf
 from worldmodel_train.collection.open_world import open_world
 from worldmodel_train.collection.policies import random
 from worldmodel_train.collection.workers import Actor
-from worldmodel_train.collection.world import View, WorldError
+from worldmodel_train.collection.world import View
 from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.envs.environments import WorldError
 
 WORLDS = [
     # what an episode observes, numbers of an action, and of a state beside pixels

@@ -82,6 +82,33 @@ def test_actions_stay_within_bounds_that_the_optimum_exceeds(config):
     assert (actions <= 0.2).all()
 
 
+class Wider(Lqr):
+    """Is acted on by the first number of an action alone."""
+
+    def step(self, belief, action):
+        return super().step(belief, action[:, :1])
+
+
+@pytest.mark.parametrize("beyond", [None, 0.7])
+def test_a_number_whose_bounds_are_equal_stays_there_and_the_others_are_searched(config, beyond):
+    low, high = (torch.tensor([end, 0.3], dtype=torch.float64) for end in (-6.0, 6.0))
+    first = None
+    if beyond is not None:
+        first = torch.full((len(STARTS), HORIZON, 2), beyond, dtype=torch.float64)
+    plan = config.build(Bounds(low=low, high=high)).plan(
+        Wider(),
+        STARTS,
+        lambda latents, actions: energy(latents, actions[..., :1]),
+        warm_start=first,
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert (plan.actions[..., 1] == 0.3).all()
+    idle = energy(
+        Lqr().rollout(STARTS, 0 * plan.actions[:, None, :, :1]), 0 * plan.actions[:, None]
+    )
+    assert (plan.energy < idle[:, 0]).all()
+
+
 @pytest.mark.parametrize("name", KEEP_THE_BEST)
 def test_a_plan_is_never_worse_than_its_warm_start(name):
     good = _plan(SEARCHES["cem"])

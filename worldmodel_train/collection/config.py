@@ -76,7 +76,7 @@ class CollectedConfig(StrictConfig):
     def open_world(self) -> "worldmodel_train.collection.world.World":
         """The world; raises ValueError where there is none, or none that a policy can act in."""
         from worldmodel_train.collection.open_world import open_world
-        from worldmodel_train.collection.world import WorldError
+        from worldmodel_train.envs.environments import WorldError
 
         try:
             world = open_world(self.env)

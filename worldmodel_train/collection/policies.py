@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel_train.collection.open_world import module_of
-from worldmodel_train.collection.world import World, WorldError
+from worldmodel_train.collection.world import World
+from worldmodel_train.envs.environments import WorldError
 from worldmodel_train.protocols import Policy
 
 PolicyOf: TypeAlias = Callable[[World], Policy[Any]]

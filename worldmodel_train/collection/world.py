@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-import cv2
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box, Space
@@ -11,12 +10,9 @@ from jaxtyping import Float, Float32, UInt8
 from numpy import ndarray
 
 from worldmodel_train.collection.actions import Actions, Choices, actions_of
+from worldmodel_train.envs.environments import WorldError, resized
 
 Seen = UInt8[ndarray, "h w c"] | Float32[ndarray, "d"]
-
-
-class WorldError(ValueError):
-    """There is no such world, or none that can be used so; the message begins with its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +88,7 @@ class World:
         if len(self.observation) == 1:
             return np.array(observation, np.float32)
         picture = self._env.render() if self._draws else observation
-        return _resized(np.asarray(picture, np.uint8), self.observation)
+        return resized(np.asarray(picture, np.uint8), self.observation)
 
     def _state(
         self,
@@ -103,14 +99,6 @@ class World:
             return np.array(observation, np.float32)
         state = told.get("state")
         return np.array(state, np.float32).reshape(-1) if isinstance(state, ndarray) else None
-
-
-def _resized(picture: UInt8[ndarray, "_ _ c"], shape: tuple[int, ...]) -> UInt8[ndarray, "h w c"]:
-    """A copy in that shape."""
-    if picture.shape == shape:
-        return picture.copy()
-    height, width, _ = shape
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).reshape(shape)
 
 
 def _actions(space: Space[Any], name: str) -> Actions:

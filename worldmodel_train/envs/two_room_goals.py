@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
 from worldmodel_train.envs.goals import GoalWorld, Rule
-from worldmodel_train.envs.two_rooms import Layout, Look, draw, draw_free, move, toward
+from worldmodel_train.envs.two_rooms import (
+    LOOK,
+    Layout,
+    Look,
+    TwoRooms,
+    draw,
+    draw_free,
+    move,
+    toward,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +28,18 @@ class TwoRoomGoals:
     size: int
     """Pixels of a picture's side."""
     layout: Layout = field(default_factory=Layout)
-    look: Look = field(default_factory=Look)
+    look: Look = LOOK
     reach: float = 0.05
     """Distance within which a goal is reached: by default a disc's radius."""
+
+    @classmethod
+    def made_with(cls, *, size: int, options: Mapping[str, Any]) -> "TwoRoomGoals":
+        """The world that `TwoRooms` makes of these options; raises ValueError where it does not."""
+        try:
+            world = TwoRooms(size=size, **options)
+        except TypeError as error:
+            raise ValueError(f"envs/two_rooms with options {dict(options)}: {error}") from None
+        return cls(size=size, layout=world.layout, look=world.look)
 
     def action_width(self) -> int:
         """Along x and along y."""

@@ -9,17 +9,20 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """The box of allowed actions; plans have its device and precision."""
+    """The box of allowed actions; plans have its device and precision.
+
+    A number of an action whose low is its high is the same in all plans.
+    """
 
     low: Float[Tensor, " a"]
     high: Float[Tensor, " a"]
 
     def __post_init__(self) -> None:
         """Raises ValueError where no action is allowed."""
-        if not bool((self.low < self.high).all()):
+        if not bool((self.low <= self.high).all()):
             raise ValueError(
                 f"actions between low={self.low.tolist()} and high={self.high.tolist()}: "
-                "each low must be below its high"
+                "no low may be above its high"
             )
 
     @property

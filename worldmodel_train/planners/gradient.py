@@ -79,7 +79,7 @@ class GradientDescent:
         plans = 2 * drawn - 1
         plans[:, 0] = 0
         if warm_start is not None:
-            plans[:, 0] = (
-                self.bounds.clip(warm_start) - self.bounds.middle
-            ) / self.bounds.half_width
+            half = self.bounds.half_width
+            off_middle = self.bounds.clip(warm_start) - self.bounds.middle
+            plans[:, 0] = off_middle / half.where(half > 0, 1)  # what is fixed is in the middle
         return plans

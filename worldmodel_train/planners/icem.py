@@ -77,7 +77,7 @@ class ICem:
         The first mean, `warm_start` where it is given, is a candidate; so is the last one.
         """
         config = self.config
-        mean = self._first_mean(len(belief)) if warm_start is None else warm_start
+        mean = self._first_mean(len(belief)) if warm_start is None else self.bounds.clip(warm_start)
         spread = (config.first_spread * self.bounds.half_width).expand_as(mean)
         kept, best = mean[:, None], None
         for iteration in range(config.iterations):

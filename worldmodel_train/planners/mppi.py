@@ -123,7 +123,7 @@ class Mppi:
         elites, lowest = elites_of(candidates, energies, self.config.elites)
         weights = (-self.config.inverse_temperature * (lowest - lowest[:, :1])).softmax(dim=1)
         share = weights[..., None, None]
-        mean = (share * elites).sum(dim=1)
+        mean = self.bounds.clip((share * elites).sum(dim=1))  # weights add up to 1, nearly
         spread = (share * (elites - mean[:, None]).square()).sum(dim=1).sqrt()
         half = self.bounds.half_width
         limits = self.config.least_spread * half, self.config.first_spread * half

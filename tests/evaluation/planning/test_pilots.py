@@ -1,9 +1,12 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from worldmodel_train.data.trajectories.config import ActionScale
+from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.two_room_goals import TwoRoomGoals
 from worldmodel_train.evaluation.planning.closed_loop import Goals, attempt
 from worldmodel_train.evaluation.planning.pilots import (
@@ -87,6 +90,39 @@ def test_a_model_is_shown_the_last_pictures_and_the_actions_between_them():
     first, goal, *later = pilot.model.seen
     assert first == goal == (1, 0)
     assert later == [(3, 2), (3, 2)]
+
+
+def test_a_model_with_a_longer_memory_is_shown_all_that_there_is():
+    pilot = model_pilot(memory=4)
+    states = np.tile(GOALS.starts, (3, 1, 1))
+    pilot.choose(states, np.zeros((2, 3, 2)), count=1)
+    assert pilot.model.seen[0] == (3, 2)
+
+
+def test_a_model_of_scaled_actions_is_told_and_plans_these_alone():
+    scale = ActionScale(mean=(0.5, -0.5), std=(0.5, 2.0))
+    told = []
+
+    class Scaled(Seeing):
+        def encode(self, observations, actions):
+            told.append(actions)
+            return super().encode(observations, actions)
+
+        def rollout(self, belief, actions):
+            return super().rollout(belief, real(actions, scale))
+
+    low, high = (normalised(end * torch.ones(2), scale) for end in (-1, 1))
+    pilot = replace(
+        model_pilot(),
+        model=Scaled(),
+        scale=scale,
+        search=Replanning(SEARCH.build(Bounds(low=low, high=high)), seed=0),
+    )
+    assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
+    done = pilot.choose(np.tile(GOALS.starts, (2, 1, 1)), np.full((1, 3, 2), 0.5), count=4)
+    np.testing.assert_allclose(told[-1], np.tile([0.0, 0.5], (3, 1, 1)))
+    assert np.abs(done).max() <= 1 + 1e-6
+    assert done[..., 0].min() < -0.5, "that is beyond the bounds of what is scaled"
 
 
 def test_the_true_world_is_planned_in_from_its_state():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -26,11 +28,28 @@ def walk(seed):
 
 
 @pytest.fixture
-def recipe(tmp_path):
+def load(tmp_path):
     write_episodes(tmp_path / "rooms", [walk(seed) for seed in range(2)])
     shards = f"{{name: rooms, shards: '{tmp_path}/rooms/*.tar'}}"
-    return load_recipe(
-        "leworldmodel_two_rooms", [f"data.sources=[{shards}]", f"data.held_out={shards}"]
+    own = [f"data.sources=[{shards}]", f"data.held_out={shards}"]
+    return lambda *overrides: load_recipe("leworldmodel_two_rooms", [*own, *overrides])
+
+
+@pytest.fixture
+def recipe(load):
+    return load()
+
+
+def subject_of(recipe, run_dir):
+    torch.manual_seed(0)
+    trained, untrained = (build_objective(recipe).eval() for _ in range(2))
+    return Subject(
+        method="jepa/leworldmodel",
+        trained=trained,
+        untrained=untrained,
+        preparation=None,
+        data=recipe.data,
+        run_dir=run_dir,
     )
 
 
@@ -39,19 +58,9 @@ def offer(recipe):
 
 
 def test_everybody_tries_the_same_goals_and_attempts_are_shown(recipe, tmp_path):
-    torch.manual_seed(0)
-    trained, untrained = (build_objective(recipe).eval() for _ in range(2))
-    subject = Subject(
-        method="jepa/leworldmodel",
-        trained=trained,
-        untrained=untrained,
-        preparation=None,
-        data=recipe.data,
-        run_dir=tmp_path,
-    )
     task = Config.model_validate(SMALL)
     assert list(task.misfits(offer(recipe))) == []
-    result = task.run(subject)
+    result = task.run(subject_of(recipe, tmp_path))
     assert result.measured_on == "3 goals in envs/two_rooms, 4 actions at most"
     reached = result.numbers[0]
     assert reached.name == "goals reached, all"
@@ -64,12 +73,52 @@ def test_everybody_tries_the_same_goals_and_attempts_are_shown(recipe, tmp_path)
             assert (tmp_path / picture.file).read_bytes().startswith(b"GIF89a")
 
 
-def test_data_of_no_world_and_scaled_actions_are_refused(recipe):
+def test_data_of_no_world_is_refused():
     (message,) = Config().misfits(offer(load_recipe("demo")))
     assert message.startswith("plans in the world that episodes are of, and the recipe reads none")
-    scaled = recipe.data.model_copy(update={"frameskip": 2})
-    (message,) = Config().misfits(Offer(objective=object, preparation=None, data=scaled))
-    assert message.endswith("use data.actions=null and data.frameskip=1")
+
+
+def test_several_scaled_actions_of_the_world_are_planned_as_one(load, tmp_path):
+    scaled = load(
+        "data.frameskip=2", "data.actions={mean: [0.2, 0], std: [0.5, 2]}", "method.actions=4"
+    )
+    task = Config.model_validate(SMALL)
+    assert list(task.misfits(offer(scaled))) == []
+    subject = subject_of(scaled, tmp_path)
+    told, encode = [], subject.trained.encode
+
+    def encode_and_tell(pictures, actions):
+        told.append(actions)
+        return encode(pictures, actions)
+
+    subject.trained.encode = encode_and_tell
+    assert len(task.run(subject).numbers[0].contenders) == 6
+    assert told[0].shape == (3, 0, 4)
+    assert told[2].shape == (3, 2, 4)
+    # two actions, each from (-1 - mean) / std to (1 - mean) / std
+    low, high = torch.tensor([-2.4, -0.5, -2.4, -0.5]), torch.tensor([1.6, 0.5, 1.6, 0.5])
+    assert ((low - 1e-6 <= told[2]) & (told[2] <= high + 1e-6)).all()
+    assert told[2].min() < -1
+
+
+def test_actions_of_another_width_are_refused(recipe, tmp_path):
+    pendulum = Episode(
+        observations=np.zeros((6, 32, 32, 3), np.uint8), actions=np.zeros((5, 1), np.float32)
+    )
+    write_episodes(tmp_path / "other", [pendulum])
+    shards = recipe.data.sources[0].model_copy(update={"shards": f"{tmp_path}/other/*.tar"})
+    data = recipe.data.model_copy(update={"sources": (shards,)})
+    subject = replace(subject_of(recipe, tmp_path), data=data)
+    with pytest.raises(ValueError, match=r"envs/two_rooms has actions of 2 numbers, and .* of 1;"):
+        Config.model_validate(SMALL).run(subject)
+
+
+def test_options_are_those_of_the_worlds_maker(recipe, tmp_path):
+    task = Config.model_validate({**SMALL, "options": {"gravity": 3}})
+    with pytest.raises(ValueError, match=r"^envs/two_rooms with options \{'gravity': 3\}: "):
+        task.run(subject_of(recipe, tmp_path))
+    drawn = Config.model_validate({**SMALL, "options": {"look": {"disc": [0, 0, 255]}}})
+    assert drawn.run(subject_of(recipe, tmp_path)).galleries
 
 
 def test_a_plan_must_be_as_long_as_what_is_done_of_it(recipe):

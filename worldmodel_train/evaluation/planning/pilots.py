@@ -11,6 +11,8 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from worldmodel_train.data.trajectories.config import ActionScale
+from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.goals import GoalWorld, Rule
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.planners.energies import GoalEnergy
@@ -58,6 +60,8 @@ class ModelPilot:
     energy: GoalEnergy
     memory: int
     """Pictures that it is shown: the last ones."""
+    scale: ActionScale | None = None
+    """What the actions were scaled by that the model has learned from, and that it plans."""
 
     def choose(
         self,
@@ -68,14 +72,21 @@ class ModelPilot:
         count: int,
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan; the next plan begins from what is left of it."""
-        seen, done = states[-self.memory :], actions[len(actions) + 1 - self.memory :]
+        seen, done = states[-self.memory :], actions[max(len(actions) + 1 - self.memory, 0) :]
         with frozen(self.model) as device:
             belief = self.model.encode(
                 self._pictures(rearrange(seen, "t b d -> b t d")).to(device),
-                torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
+                self._scaled(rearrange(done, "t b a -> b t a")).to(device),
             )
             energy = self.energy(self._goal[torch.from_numpy(which)])
-            return self.search.actions(self.model, belief, energy, which=which, count=count)
+            planned = self.search.actions(self.model, belief, energy, which=which, count=count)
+        return (
+            planned if self.scale is None else real(torch.from_numpy(planned), self.scale).numpy()
+        )
+
+    def _scaled(self, actions: Float[ndarray, "b t a"]) -> Float[Tensor, "b t a"]:
+        taken = torch.from_numpy(actions).float()
+        return taken if self.scale is None else normalised(taken, self.scale)
 
     @cached_property
     def _goal(self) -> Float[Tensor, "b d"]:

@@ -51,7 +51,7 @@ def planning_result(trial: Trial) -> TaskResult:
     return TaskResult(
         measured_on=f"{trial.num_goals} goals in {trial.world}, {trial.budget} actions at most",
         caption="Goals reached by planning, and by what needs no model. Random actions and "
-        "the straight line are what to beat; in the true world no prediction errs.",
+        "rules that take the straight way are what to beat; in the true world no prediction errs.",
         numbers=tuple(_numbers(trial)),
         sections=(
             Section(
@@ -72,8 +72,8 @@ _NOTES = {
     "True world": "The same search in the world itself, which is told its state, for the squared "
     "distance of places. It errs in no prediction; but places are near through a wall, and latents "
     "need not be.",
-    "Straight line, expert": "Rules that are told the state: the first takes the straight way, "
-    "walls or not; the second knows the way around.",
+    "Straight line, expert": "Rules that are told the state, where the world has them: the first "
+    "takes the straight way, walls or not; the second knows what the world's goals need.",
     "ms an action": "To choose one, for all goals together, over their number.",
 }
 

@@ -1,12 +1,12 @@
 """Goals reached by planning with a model, from pictures alone."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, TaskResult
 from worldmodel_train.planners import cem, gradient, icem, mppi, random_shooting
@@ -33,13 +33,16 @@ class Config(StrictConfig):
     needs: ClassVar[type] = LatentDynamics
     needs_held_out: ClassVar[bool] = False
 
-    env: Literal["envs/two_rooms"] = "envs/two_rooms"
-    """The world."""
+    env: Literal["envs/two_rooms", "Reacher-v5"] = "envs/two_rooms"
+    """The world, by the name that `wmt data collect` has for it; others than ours need the extra
+    `envs`."""
+    options: Mapping[str, Any] = Field(default_factory=dict[str, Any])
+    """What the world's maker takes: as `--world` said when the episodes were collected."""
     planner: PlannerConfig = icem.Config(
         horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
     )
-    """What searches for actions. By default few elites of wide, slow noise: a plan that leads around
-    a wall must be found before it can be made better."""
+    """What searches for actions. By default few elites of wide, slow noise: a way around a wall is
+    found before it is made better."""
     distance: Literal["l1", "l2", "cosine"] = "l2"
     """Of a plan's latents to the goal's."""
     counted: Literal["end", "nearest"] = "nearest"
@@ -50,7 +53,8 @@ class Config(StrictConfig):
     goals: int = Field(default=50, ge=2)
     """Pairs of a start and a goal, the same for all that try."""
     budget: int = Field(default=40, ge=1)
-    """Actions after which a goal counts as not reached."""
+    """Actions after which a goal counts as not reached. With `data.frameskip` an action is so many
+    of the world's, one after another; goals are looked for after the last of them."""
     replan_every: int = Field(default=4, ge=1)
     """Actions of a plan that are done before the next search."""
     memory: int = Field(default=3, ge=1)
@@ -61,14 +65,9 @@ class Config(StrictConfig):
     """Of starts, goals and all that is drawn in searching."""
 
     def misfits(self, offer: Offer) -> Iterator[str]:
-        """Data without pictures of a world that is acted in, and actions in other units."""
+        """Data without pictures of a world that is acted in, and plans that are too short."""
         if not isinstance(offer.data, TrajectoriesConfig):
             yield "plans in the world that episodes are of, and the recipe reads none; leave it out"
-        elif offer.data.actions is not None or offer.data.frameskip != 1:
-            yield (
-                "plans actions as the world takes them, from -1 to 1: use data.actions=null and "
-                "data.frameskip=1"
-            )
         if self.replan_every > self.planner.horizon:
             yield (
                 f"replan_every={self.replan_every} actions of a plan are done, and a plan has "
@@ -104,15 +103,22 @@ class Config(StrictConfig):
 
     def _world(self, subject: Subject) -> "GoalWorld":
         """The world, drawn as large as the pictures that the model has learned from."""
-        from worldmodel_train.envs.two_room_goals import TwoRoomGoals
+        from worldmodel_train.evaluation.planning.goal_worlds import goal_world
 
-        assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
-        episodes = subject.data.open_facts().episodes
+        data = subject.data
+        assert isinstance(data, TrajectoriesConfig), "the recipe was checked"
+        episodes = data.open_facts().episodes
         assert episodes is not None, "they are episodes"
         height, width = episodes.observation[:2]
         if height != width:
             raise ValueError(f"planning: {self.env} is square, the episodes are {height}x{width}")
-        return TwoRoomGoals(size=height)
+        world = goal_world(self.env, size=height, options=self.options, frameskip=data.frameskip)
+        if world.action_width() != episodes.action_width:
+            raise ValueError(
+                f"planning: {self.env} has actions of {world.action_width()} numbers, and the "
+                f"episodes of {episodes.action_width}; use planning.env of these episodes"
+            )
+        return world
 
     def _goals(self, world: "GoalWorld") -> "Goals":
         import numpy as np
@@ -136,6 +142,7 @@ class Config(StrictConfig):
         import numpy as np
         import torch
 
+        from worldmodel_train.data.trajectories.scaling import normalised
         from worldmodel_train.evaluation.frozen import device_of
         from worldmodel_train.evaluation.planning.pilots import (
             ModelPilot,
@@ -146,20 +153,26 @@ class Config(StrictConfig):
         )
         from worldmodel_train.planners.bounds import Bounds
 
-        def search(device: torch.device) -> Replanning:
+        assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
+        scale = subject.data.actions
+
+        def search(device: torch.device, scale: ActionScale | None = None) -> Replanning:
             high = torch.ones(world.action_width(), device=device)
-            planner = self.planner.build(Bounds(low=-high, high=high))
-            return Replanning(planner, seed=self.seed)
+            low, high = (
+                each if scale is None else normalised(each, scale) for each in (-high, high)
+            )
+            return Replanning(self.planner.build(Bounds(low=low, high=high)), seed=self.seed)
 
         def of_model(model: object) -> ModelPilot:
             assert isinstance(model, LatentDynamics), "the recipe was checked, and who is beside"
             return ModelPilot(
                 model=model,
-                search=search(device_of(model)),
+                search=search(device_of(model), scale),
                 world=world,
                 goals=goals.goals,
                 energy=self._energy(self.distance),
                 memory=self.memory,
+                scale=scale,
             )
 
         cpu = torch.device("cpu")
