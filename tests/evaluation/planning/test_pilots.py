@@ -7,12 +7,12 @@ from worldmodel_train.evaluation.planning.closed_loop import Goals, attempt
 from worldmodel_train.evaluation.planning.pilots import (
     ModelPilot,
     RandomPilot,
-    Replanning,
     TruePilot,
     TrueWorld,
 )
 from worldmodel_train.planners import cem
 from worldmodel_train.planners.bounds import Bounds
+from worldmodel_train.planners.replanning import Replanning
 from worldmodel_train.protocols import LatentDynamics
 
 WORLD = TwoRoomGoals(size=20)
@@ -115,3 +115,24 @@ def test_the_same_seed_does_the_same(make):
 
     np.testing.assert_array_equal(states(0), states(0))
     assert not np.array_equal(states(0), states(1))
+
+
+def test_a_disc_against_the_wall_cannot_be_imagined_through_it():
+    """Rounded to fp32, the right side of the wall (0.58) is within it, where nothing stops a disc."""
+    states = np.array([[WORLD.layout.barrier[1], 0.9]])
+    seen = []
+
+    class Watched(TwoRoomGoals):
+        def move(self, states, actions):
+            seen.append(moved := super().move(states, actions))
+            return moved
+
+    pilot = TruePilot(
+        search=Replanning(SEARCH.build(bounds()), seed=0),
+        world=Watched(size=20),
+        goals=np.array([[0.3, 0.9]]),
+        way=0.0,
+    )
+    pilot.choose(states[None], np.empty((0, 1, 2)), count=1)
+    assert len(seen) == SEARCH.iterations * SEARCH.horizon
+    assert min(places[:, 0].min() for places in seen) >= states[0, 0]

@@ -14,26 +14,29 @@ from torch import Tensor
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.planners.energies import Distance, nearness
-from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Planner
+from worldmodel_train.planners.replanning import Replanning
+from worldmodel_train.protocols import LatentDynamics
 
 
-class Replanning:
-    """Searches again and again, each time from what is left of the last plan."""
+def seen_of(
+    world: GoalWorld,
+    states: Float[ndarray, "t b d"],
+    actions: Float[ndarray, "t-1 b a"],
+    *,
+    last: int,
+    device: torch.device,
+) -> tuple[UInt8[Tensor, "b n h w c"], Float[Tensor, "b n-1 a"]]:
+    """The `last` pictures of an episode, or as many as there are, and the actions between them."""
+    seen, done = states[-last:], actions[len(actions) + 1 - last :]
+    return (
+        torch.from_numpy(world.pictures(rearrange(seen, "t b d -> b t d"))).to(device),
+        torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
+    )
 
-    def __init__(self, planner: Planner, *, seed: int) -> None:
-        self._planner = planner
-        self._generator = torch.Generator().manual_seed(seed)
-        self._rest: Tensor | None = None
 
-    def actions(
-        self, dynamics: LatentDynamics[BeliefT], belief: BeliefT, energy: Energy, *, count: int
-    ) -> Float[ndarray, "b n a"]:
-        """The first `count` actions of the next plan."""
-        plan = self._planner.plan(
-            dynamics, belief, energy, warm_start=self._rest, generator=self._generator
-        )
-        self._rest = plan.rest(count)
-        return plan.actions[:, :count].double().cpu().numpy()
+def as_array(actions: Float[Tensor, "b n a"]) -> Float[ndarray, "b n a"]:
+    """Actions as worlds take them."""
+    return actions.double().cpu().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,23 +57,18 @@ class ModelPilot:
         self, states: Float[ndarray, "t b d"], actions: Float[ndarray, "t-1 b a"], *, count: int
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan; the next plan begins from what is left of it."""
-        seen, done = states[-self.memory :], actions[len(actions) + 1 - self.memory :]
         with frozen(self.model) as device:
             belief = self.model.encode(
-                self._pictures(rearrange(seen, "t b d -> b t d")).to(device),
-                torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
+                *seen_of(self.world, states, actions, last=self.memory, device=device)
             )
             goal = self._latent(self.goals, device)
             energy = nearness(goal, self.distance, way=self.way)
-            return self.search.actions(self.model, belief, energy, count=count)
+            return as_array(self.search.actions(self.model, belief, energy, count=count))
 
     def _latent(self, states: Float[ndarray, "b d"], device: torch.device) -> Tensor:
         nothing_done = torch.empty(len(states), 0, self.world.action_width(), device=device)
-        pictures = self._pictures(states[:, None]).to(device)
+        pictures = torch.from_numpy(self.world.pictures(states[:, None])).to(device)
         return self.model.latent(self.model.encode(pictures, nothing_done))
-
-    def _pictures(self, states: Float[ndarray, "b t d"]) -> UInt8[Tensor, "b t h w c"]:
-        return torch.from_numpy(self.world.pictures(states))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +86,9 @@ class TruePilot:
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan for the squared distance of places."""
         del actions
-        belief = torch.from_numpy(states[-1]).float()
-        return self.search.actions(TrueWorld(self.world), belief, self._energy, count=count)
+        belief = torch.from_numpy(states[-1])
+        plan = self.search.actions(TrueWorld(self.world), belief, self._energy, count=count)
+        return as_array(plan)
 
     def _energy(
         self, states: Float[Tensor, "b s h d"], actions: Float[Tensor, "b s h a"]
@@ -132,7 +131,10 @@ class RandomPilot:
 
 
 class TrueWorld:
-    """A world as a `LatentDynamics`: its belief is the state, and so are its latents."""
+    """A world as a `LatentDynamics`: its belief is the state, and so are its latents.
+
+    They stay in fp64: a state that lies against a wall would be rounded into it.
+    """
 
     def __init__(self, world: GoalWorld) -> None:
         self.world = world
@@ -162,7 +164,7 @@ class TrueWorld:
     ) -> Float[Tensor, "b d"]:
         """The state after one action."""
         moved = self.world.move(belief.double().numpy(), action.double().numpy())
-        return torch.from_numpy(moved).float()
+        return torch.from_numpy(moved)
 
     def rollout(
         self, belief: Float[Tensor, "b d"], actions: Float[Tensor, "b s h a"]

@@ -123,11 +123,11 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.planning.pilots import (
             ModelPilot,
             RandomPilot,
-            Replanning,
             RulePilot,
             TruePilot,
         )
         from worldmodel_train.planners.bounds import Bounds
+        from worldmodel_train.planners.replanning import Replanning
 
         def search(device: torch.device) -> Replanning:
             high = torch.ones(world.action_width(), device=device)
