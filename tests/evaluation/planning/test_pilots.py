@@ -118,7 +118,7 @@ def test_the_same_seed_does_the_same(make):
 
 
 def test_a_disc_against_the_wall_cannot_be_imagined_through_it():
-    """Rounded to fp32, the right side of the wall (0.58) is within it, where nothing stops a disc."""
+    """Rounded to fp32, the right side of the wall, 0.58, is in it: nothing stops discs there."""
     states = np.array([[WORLD.layout.barrier[1], 0.9]])
     seen = []
 
