@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.evaluation.planning.seeing import Seeing
 from worldmodel_train.envs.two_room_goals import TwoRoomGoals
 from worldmodel_train.evaluation.planning.closed_loop import Goals, attempt
 from worldmodel_train.evaluation.planning.pilots import (
@@ -23,45 +24,13 @@ GOALS = Goals(
 SEARCH = cem.Config(horizon=4, candidates=48, elites=6, iterations=3)
 
 
-class Seeing(torch.nn.Module):
-    """Knows the world, and takes the state from the red disc's place in the picture alone."""
-
-    def __init__(self):
-        super().__init__()
-        self.true = TrueWorld(WORLD)
-        self.seen = []
-
-    def encode(self, observations, actions):
-        self.seen.append((observations.shape[1], actions.shape[1]))
-        red = (observations[:, -1, ..., 0].float() - observations[:, -1, ..., 1].float()).clamp(
-            min=0
-        )
-        centre = (torch.arange(20) + 0.5) / 20
-        share = red / red.sum(dim=(1, 2), keepdim=True)
-        return torch.stack(
-            ((share.sum(dim=1) * centre).sum(dim=1), (share.sum(dim=2) * centre).sum(dim=1)), dim=1
-        )
-
-    def latent(self, belief):
-        return belief
-
-    def intervene(self, belief, latent):
-        return latent
-
-    def step(self, belief, action):
-        return self.true.step(belief, action)
-
-    def rollout(self, belief, actions):
-        return self.true.rollout(belief, actions)
-
-
 def bounds():
     return Bounds(low=-torch.ones(2), high=torch.ones(2))
 
 
 def model_pilot(seed=0, memory=3):
     return ModelPilot(
-        model=Seeing(),
+        model=Seeing(WORLD),
         search=Replanning(SEARCH.build(bounds()), seed=seed),
         world=WORLD,
         goals=GOALS.goals,
