@@ -208,6 +208,10 @@ def test_the_usual_pictures_are_those_of_before_there_were_looks():
     [
         ({"layout": {"colour": 1}}, "layout has no 'colour'; use radius, step, wall, door"),
         ({"layout": {"door": 0.05}}, "door=0.05 of door_width=0.24 .* 0.12 to 0.88"),
+        (
+            {"layout": {"x": 0.1}},
+            "x=0.1 of the wall leaves .* no room beside it; use more than 0.13",
+        ),
         ({"look": {"disc": (300, 0, 0)}}, r"disc=\(300, 0, 0\) is no colour; use three numbers"),
         ({"look": {"disc": (1, 2)}}, "is no colour"),
     ],

@@ -17,6 +17,7 @@ from worldmodel_train.envs.two_rooms import (
     draw,
     draw_free,
     move,
+    straight,
     toward,
 )
 
@@ -79,10 +80,8 @@ class TwoRoomGoals:
     def straight(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
     ) -> Float[ndarray, "b 2"]:
-        """As far towards the goal as an action moves, by the same share along both axes."""
-        wanted = (goals - states) / self.layout.step
-        longest = np.abs(wanted).max(axis=-1, keepdims=True)
-        return wanted / np.maximum(longest, 1)
+        """As far towards the goal as an action moves."""
+        return straight(states, goals, self.layout)
 
     def expert(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
@@ -94,7 +93,7 @@ class TwoRoomGoals:
         self, starts: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
     ) -> Mapping[str, Bool[ndarray, "b"]]:
         """Goals in the other room."""
-        return {"through the door": (starts[:, 0] < 0.5) != (goals[:, 0] < 0.5)}
+        return {"through the door": (starts[:, 0] < self.layout.x) != (goals[:, 0] < self.layout.x)}
 
     def variations(self) -> Mapping[str, GoalWorld]:
         """Other colours, sizes, places of the door and speeds."""

@@ -2,7 +2,8 @@
 
 A disc moves by continuous actions in the unit square, which a wall at x = 1/2 parts into two rooms;
 the wall has one door. Everything here is a function of arrays with any leading axes, so that many
-worlds are moved and drawn at once; `TwoRooms` is one of them as a `gymnasium.Env`.
+worlds are moved and drawn at once; `TwoRooms` is one of them as a `gymnasium.Env`. What is said of
+`walls` holds for several, one behind the other (`three_rooms`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,11 +30,13 @@ class Layout:
     step: float = 0.1
     """How far an action of 1 moves along an axis."""
     wall: float = 0.06
-    """Thickness of the wall at x = 1/2."""
+    """Thickness of the wall."""
     door: float = 0.5
     """y of the middle of the door."""
     door_width: float = 0.24
     """Along y."""
+    x: float = 0.5
+    """Of the middle of the wall."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where the disc does not fit through the door, or that in the wall."""
@@ -48,12 +51,18 @@ class Layout:
                 f"door={self.door} of door_width={self.door_width} with radius={self.radius} is no "
                 f"door in the wall; use a positive radius, and {half:g} to {1 - half:g}"
             )
+        room = 2 * self.radius + self.wall / 2
+        if not room < self.x < 1 - room:
+            raise ValueError(
+                f"x={self.x} of the wall leaves a disc of radius={self.radius} no room beside it; "
+                f"use more than {room:g} and less than {1 - room:g}"
+            )
 
     @property
     def barrier(self) -> tuple[float, float]:
         """The x between which a disc's middle touches the wall, unless it is in the door."""
         reach = self.wall / 2 + self.radius
-        return 0.5 - reach, 0.5 + reach
+        return self.x - reach, self.x + reach
 
     @property
     def doorway(self) -> tuple[float, float]:
@@ -89,9 +98,16 @@ def move(
     Actions beyond [-1, 1] count as the nearest bound.
     """
     low, high = layout.radius, 1 - layout.radius
+    wanted = np.clip(state + layout.step * np.clip(action, -1, 1), low, high)
+    return stopped(state, wanted, layout)
+
+
+def stopped(
+    state: Float[ndarray, "*b 2"], wanted: Float[ndarray, "*b 2"], layout: Layout
+) -> Float[ndarray, "*b 2"]:
+    """How far discs get that want to be at `wanted` after one action: no further than the wall."""
     (left, right), (top, bottom) = layout.barrier, layout.doorway
     x, y = state[..., 0], state[..., 1]
-    wanted = np.clip(state + layout.step * np.clip(action, -1, 1), low, high)
     # Discs within the barrier are in the doorway, and pass; others stop at its near side.
     in_doorway = (top <= y) & (y <= bottom)
     new_x = np.where((x <= left) & ~in_doorway, np.minimum(wanted[..., 0], left), wanted[..., 0])
@@ -105,12 +121,19 @@ def draw(
     state: Float[ndarray, "*b 2"], layout: Layout, size: int, look: Look = LOOK
 ) -> UInt8[ndarray, "*b h w 3"]:
     """Pictures of `size` by `size` pixels; edges are blended by how much of a pixel they cover."""
+    return draw_between(state, (layout,), size, look)
+
+
+def draw_between(
+    state: Float[ndarray, "*b 2"], walls: Sequence[Layout], size: int, look: Look = LOOK
+) -> UInt8[ndarray, "*b h w 3"]:
+    """The same with several walls; the disc is as the first says."""
     centre = (np.arange(size) + 0.5) / size
     distance = np.hypot(
         centre - state[..., 0, None, None], centre[:, None] - state[..., 1, None, None]
     )
-    disc = np.clip((layout.radius - distance) * size + 0.5, 0, 1)[..., None]
-    room = _wall_picture(layout, size, look)
+    disc = np.clip((walls[0].radius - distance) * size + 0.5, 0, 1)[..., None]
+    room = _wall_picture(walls, size, look)
     return np.rint(room + disc * (np.array(look.disc) - room)).astype(np.uint8)
 
 
@@ -131,6 +154,14 @@ def draw_free(generator: np.random.Generator, layout: Layout, count: int) -> Flo
     return places[:count]
 
 
+def straight(
+    state: Float[ndarray, "*b 2"], goal: Float[ndarray, "*b 2"], layout: Layout
+) -> Float[ndarray, "*b 2"]:
+    """As far towards the goal as an action moves, by the same share along both axes."""
+    wanted = (goal - state) / layout.step
+    return wanted / np.maximum(np.abs(wanted).max(axis=-1, keepdims=True), 1)
+
+
 def toward(
     state: Float[ndarray, "*b 2"], goal: Float[ndarray, "*b 2"], layout: Layout
 ) -> Float[ndarray, "*b 2"]:
@@ -140,14 +171,13 @@ def toward(
     """
     (left, right), (top, bottom) = layout.barrier, layout.doorway
     x, y = state[..., 0], state[..., 1]
-    on_the_left = x < 0.5
-    across = on_the_left != (goal[..., 0] < 0.5)
+    on_the_left = x < layout.x
+    across = on_the_left != (goal[..., 0] < layout.x)
     in_doorway = (top <= y) & (y <= bottom)
     # first to the near side of the door, and once before it to the far one
     edge = np.where(on_the_left == in_doorway, right, left)
     before = np.stack((edge, np.full_like(edge, layout.door)), axis=-1)
-    way = (np.where(across[..., None], before, goal) - state) / layout.step
-    return way / np.maximum(np.abs(way).max(axis=-1, keepdims=True), 1)
+    return straight(state, np.where(across[..., None], before, goal), layout)
 
 
 class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
@@ -253,14 +283,19 @@ def _factors(kind: type[FactorsT], given: FactorsT | Mapping[str, Any]) -> Facto
     return kind(**given)
 
 
-def _wall_picture(layout: Layout, size: int, look: Look) -> Float[ndarray, "h w 3"]:
+def _wall_picture(walls: Sequence[Layout], size: int, look: Look) -> Float[ndarray, "h w 3"]:
     """The empty rooms, as floats."""
-    across = _covered(size, 0.5 - layout.wall / 2, 0.5 + layout.wall / 2)
-    half = layout.door_width / 2
-    down = 1 - _covered(size, layout.door - half, layout.door + half)
-    share = (down[:, None] * across)[..., None]
+    share = sum(_wall_cover(layout, size) for layout in walls)
     background = np.array(look.background)
     return background + share * (np.array(look.wall) - background.astype(np.float64))
+
+
+def _wall_cover(layout: Layout, size: int) -> Float[ndarray, "h w 1"]:
+    """How much of each pixel is wall."""
+    across = _covered(size, layout.x - layout.wall / 2, layout.x + layout.wall / 2)
+    half = layout.door_width / 2
+    down = 1 - _covered(size, layout.door - half, layout.door + half)
+    return (down[:, None] * across)[..., None]
 
 
 def _covered(size: int, begin: float, end: float) -> Float[ndarray, "size"]:

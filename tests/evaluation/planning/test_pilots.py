@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.evaluation.planning.seeing import Seeing
 from worldmodel_train.data.trajectories.config import ActionScale
 from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.two_room_goals import TwoRoomGoals
@@ -12,13 +13,13 @@ from worldmodel_train.evaluation.planning.closed_loop import Goals, attempt
 from worldmodel_train.evaluation.planning.pilots import (
     ModelPilot,
     RandomPilot,
-    Replanning,
     TruePilot,
     TrueWorld,
 )
 from worldmodel_train.planners import cem
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.energies import nearness
+from worldmodel_train.planners.replanning import Replanning
 from worldmodel_train.protocols import LatentDynamics
 
 WORLD = TwoRoomGoals(size=20)
@@ -26,40 +27,9 @@ GOALS = Goals(
     starts=np.array([[0.2, 0.2], [0.3, 0.8], [0.8, 0.4]]),
     goals=np.array([[0.35, 0.4], [0.2, 0.5], [0.9, 0.7]]),
 )
+ALL = np.arange(3)
 NEAR = partial(nearness, distance="l2")
 SEARCH = cem.Config(horizon=4, candidates=48, elites=6, iterations=3)
-
-
-class Seeing(torch.nn.Module):
-    """Knows the world, and takes the state from the red disc's place in the picture alone."""
-
-    def __init__(self):
-        super().__init__()
-        self.true = TrueWorld(WORLD)
-        self.seen = []
-
-    def encode(self, observations, actions):
-        self.seen.append((observations.shape[1], actions.shape[1]))
-        red = (observations[:, -1, ..., 0].float() - observations[:, -1, ..., 1].float()).clamp(
-            min=0
-        )
-        centre = (torch.arange(20) + 0.5) / 20
-        share = red / red.sum(dim=(1, 2), keepdim=True)
-        return torch.stack(
-            ((share.sum(dim=1) * centre).sum(dim=1), (share.sum(dim=2) * centre).sum(dim=1)), dim=1
-        )
-
-    def latent(self, belief):
-        return belief
-
-    def intervene(self, belief, latent):
-        return latent
-
-    def step(self, belief, action):
-        return self.true.step(belief, action)
-
-    def rollout(self, belief, actions):
-        return self.true.rollout(belief, actions)
 
 
 def bounds():
@@ -68,7 +38,7 @@ def bounds():
 
 def model_pilot(seed=0, memory=3):
     return ModelPilot(
-        model=Seeing(),
+        model=Seeing(WORLD),
         search=Replanning(SEARCH.build(bounds()), seed=seed),
         world=WORLD,
         goals=GOALS.goals,
@@ -95,7 +65,7 @@ def test_a_model_is_shown_the_last_pictures_and_the_actions_between_them():
 def test_a_model_with_a_longer_memory_is_shown_all_that_there_is():
     pilot = model_pilot(memory=4)
     states = np.tile(GOALS.starts, (3, 1, 1))
-    pilot.choose(states, np.zeros((2, 3, 2)), count=1)
+    pilot.choose(states, np.zeros((2, 3, 2)), which=ALL, count=1)
     assert pilot.model.seen[0] == (3, 2)
 
 
@@ -119,7 +89,9 @@ def test_a_model_of_scaled_actions_is_told_and_plans_these_alone():
         search=Replanning(SEARCH.build(Bounds(low=low, high=high)), seed=0),
     )
     assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
-    done = pilot.choose(np.tile(GOALS.starts, (2, 1, 1)), np.full((1, 3, 2), 0.5), count=4)
+    done = pilot.choose(
+        np.tile(GOALS.starts, (2, 1, 1)), np.full((1, 3, 2), 0.5), which=ALL, count=4
+    )
     np.testing.assert_allclose(told[-1], np.tile([0.0, 0.5], (3, 1, 1)))
     assert np.abs(done).max() <= 1 + 1e-6
     assert done[..., 0].min() < -0.5, "that is beyond the bounds of what is scaled"
@@ -154,3 +126,24 @@ def test_the_same_seed_does_the_same(make):
 
     np.testing.assert_array_equal(states(0), states(0))
     assert not np.array_equal(states(0), states(1))
+
+
+def test_a_disc_against_the_wall_cannot_be_imagined_through_it():
+    """Rounded to fp32, the right side of the wall, 0.58, is in it: nothing stops discs there."""
+    states = np.array([[WORLD.layout.barrier[1], 0.9]])
+    seen = []
+
+    class Watched(TwoRoomGoals):
+        def move(self, states, actions):
+            seen.append(moved := super().move(states, actions))
+            return moved
+
+    pilot = TruePilot(
+        search=Replanning(SEARCH.build(bounds()), seed=0),
+        world=Watched(size=20),
+        goals=np.array([[0.3, 0.9]]),
+        energy=NEAR,
+    )
+    pilot.choose(states[None], np.empty((0, 1, 2)), which=ALL[:1], count=1)
+    assert len(seen) == SEARCH.iterations * SEARCH.horizon
+    assert min(places[:, 0].min() for places in seen) >= states[0, 0]

@@ -25,19 +25,19 @@ class Goals:
 
 @runtime_checkable
 class Pilot(Protocol):
-    """Anything that chooses actions for all who have not arrived together."""
+    """Anything that chooses actions for all worlds together."""
 
     def choose(
         self,
         states: Float[ndarray, "t b d"],
         actions: Float[ndarray, "t-1 b a"],
         *,
-        which: Int[ndarray, "b"],
+        which: Int[ndarray, "w"],
         count: int,
     ) -> Float[ndarray, "b n a"]:
         """The next `count` actions or fewer, from -1 to 1, given all that has been until now.
 
-        `which` are the numbers of the goals that are still tried.
+        Only those of `which`, who have not arrived, are done.
         """
         ...
 
@@ -51,7 +51,7 @@ class Attempts:
     arrival: Int[ndarray, "b"]
     """Actions until the goal was reached; -1 where it was not."""
     seconds_per_action: float
-    """To choose one, of many that are chosen together."""
+    """To choose one that is done, of many that are chosen together."""
 
     @property
     def reached(self) -> Bool[ndarray, "b"]:
@@ -69,12 +69,10 @@ def attempt(
     while len(taken) < budget and (arrival < 0).any():
         count, which = min(replan_every, budget - len(taken)), np.flatnonzero(arrival < 0)
         began = time.perf_counter()
-        chosen = pilot.choose(
-            np.stack(states)[:, which], taken[:, which], which=which, count=count
-        )[:, :count]
+        chosen = pilot.choose(np.stack(states), taken, which=which, count=count)[:, :count]
         seconds += time.perf_counter() - began
         num_chosen += len(which) * chosen.shape[1]
-        for action in _of_all(chosen, which, len(goals)):
+        for action in chosen.swapaxes(0, 1):
             there = arrival >= 0
             moved = world.move(states[-1], action)
             states.append(np.where(there[:, None], states[-1], moved))
@@ -86,12 +84,3 @@ def attempt(
         arrival=arrival,
         seconds_per_action=seconds / max(num_chosen, 1),
     )
-
-
-def _of_all(
-    chosen: Float[ndarray, "n t a"], which: Int[ndarray, "n"], count: int
-) -> Float[ndarray, "t b a"]:
-    """The actions of some, with nothing done by the others."""
-    actions = np.zeros((chosen.shape[1], count, chosen.shape[2]))
-    actions[:, which] = chosen.swapaxes(0, 1)
-    return actions

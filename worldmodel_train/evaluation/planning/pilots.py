@@ -16,37 +16,38 @@ from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.goals import GoalWorld, Rule
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.planners.energies import GoalEnergy
-from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Planner
+from worldmodel_train.planners.replanning import Replanning
+from worldmodel_train.protocols import LatentDynamics
 
 
-class Replanning:
-    """Searches again and again, each time from what is left of one's last plan."""
+def seen_of(
+    world: GoalWorld,
+    states: Float[ndarray, "t b d"],
+    actions: Float[ndarray, "t-1 b a"],
+    *,
+    last: int,
+    device: torch.device,
+) -> tuple[UInt8[Tensor, "b n h w c"], Float[Tensor, "b n-1 a"]]:
+    """The `last` pictures of an episode, or as many as there are, and the actions between them."""
+    seen, done = states[-last:], actions[max(len(actions) + 1 - last, 0) :]
+    return (
+        torch.from_numpy(world.pictures(rearrange(seen, "t b d -> b t d"))).to(device),
+        torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
+    )
 
-    def __init__(self, planner: Planner, *, seed: int) -> None:
-        self._planner = planner
-        self._generator = torch.Generator().manual_seed(seed)
-        self._rest: dict[int, Float[Tensor, "h a"]] = {}
 
-    def actions(
-        self,
-        dynamics: LatentDynamics[BeliefT],
-        belief: BeliefT,
-        energy: Energy,
-        *,
-        which: Int[ndarray, "b"],
-        count: int,
-    ) -> Float[ndarray, "b n a"]:
-        """The first `count` actions of the next plan of each of `which`."""
-        rest = [self._rest[number] for number in which.tolist() if number in self._rest]
-        plan = self._planner.plan(
-            dynamics,
-            belief,
-            energy,
-            warm_start=torch.stack(rest) if len(rest) == len(which) else None,
-            generator=self._generator,
-        )
-        self._rest.update(zip(which.tolist(), plan.rest(count), strict=True))
-        return plan.actions[:, :count].double().cpu().numpy()
+def as_array(actions: Float[Tensor, "b n a"]) -> Float[ndarray, "b n a"]:
+    """Actions as worlds take them."""
+    return actions.double().cpu().numpy()
+
+
+def _of_all(
+    actions: Float[ndarray, "w t a"], which: Int[ndarray, "w"], count: int
+) -> Float[ndarray, "b t a"]:
+    """The actions of some worlds, and nothing done in the others."""
+    everybody = np.zeros((count, *actions.shape[1:]))
+    everybody[which] = actions
+    return everybody
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,36 +69,31 @@ class ModelPilot:
         states: Float[ndarray, "t b d"],
         actions: Float[ndarray, "t-1 b a"],
         *,
-        which: Int[ndarray, "b"],
+        which: Int[ndarray, "w"],
         count: int,
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan; the next plan begins from what is left of it."""
-        seen, done = states[-self.memory :], actions[max(len(actions) + 1 - self.memory, 0) :]
         with frozen(self.model) as device:
-            belief = self.model.encode(
-                self._pictures(rearrange(seen, "t b d -> b t d")).to(device),
-                self._scaled(rearrange(done, "t b a -> b t a")).to(device),
+            pictures, done = seen_of(
+                self.world, states[:, which], actions[:, which], last=self.memory, device=device
             )
+            belief = self.model.encode(pictures, self._scaled(done))
             energy = self.energy(self._goal[torch.from_numpy(which)])
             planned = self.search.actions(self.model, belief, energy, which=which, count=count)
-        return (
-            planned if self.scale is None else real(torch.from_numpy(planned), self.scale).numpy()
-        )
+        if self.scale is not None:
+            planned = real(planned, self.scale)
+        return _of_all(as_array(planned), which, states.shape[1])
 
-    def _scaled(self, actions: Float[ndarray, "b t a"]) -> Float[Tensor, "b t a"]:
-        taken = torch.from_numpy(actions).float()
-        return taken if self.scale is None else normalised(taken, self.scale)
+    def _scaled(self, actions: Float[Tensor, "b t a"]) -> Float[Tensor, "b t a"]:
+        return actions if self.scale is None else normalised(actions, self.scale)
 
     @cached_property
     def _goal(self) -> Float[Tensor, "b d"]:
         """The latents of the goals, which stay what they are."""
         with frozen(self.model) as device:
             nothing_done = torch.empty(len(self.goals), 0, self.world.action_width(), device=device)
-            pictures = self._pictures(self.goals[:, None]).to(device)
+            pictures = torch.from_numpy(self.world.pictures(self.goals[:, None])).to(device)
             return self.model.latent(self.model.encode(pictures, nothing_done))
-
-    def _pictures(self, states: Float[ndarray, "b t d"]) -> UInt8[Tensor, "b t h w c"]:
-        return torch.from_numpy(self.world.pictures(states))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +111,7 @@ class TruePilot:
         states: Float[ndarray, "t b d"],
         actions: Float[ndarray, "t-1 b a"],
         *,
-        which: Int[ndarray, "b"],
+        which: Int[ndarray, "w"],
         count: int,
     ) -> Float[ndarray, "b n a"]:
         """The first actions of a plan, as in `ModelPilot`."""
@@ -125,13 +121,14 @@ class TruePilot:
         def energy(
             latents: Float[Tensor, "b s h d"], taken: Float[Tensor, "b s h a"]
         ) -> Float[Tensor, "b s"]:
-            return near(self._places(latents.double().numpy()), taken)
+            return near(self._places(latents.numpy()), taken)
 
-        belief = torch.from_numpy(states[-1]).float()
-        return self.search.actions(TrueWorld(self.world), belief, energy, which=which, count=count)
+        belief, world = torch.from_numpy(states[-1, which]), TrueWorld(self.world)
+        planned = self.search.actions(world, belief, energy, which=which, count=count)
+        return _of_all(as_array(planned), which, states.shape[1])
 
     def _places(self, states: Float[ndarray, "*b d"]) -> Float[Tensor, "*b p"]:
-        return torch.from_numpy(self.world.places(states)).float()
+        return torch.from_numpy(self.world.places(states))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,12 +143,12 @@ class RulePilot:
         states: Float[ndarray, "t b d"],
         actions: Float[ndarray, "t-1 b a"],
         *,
-        which: Int[ndarray, "b"],
+        which: Int[ndarray, "w"],
         count: int,
     ) -> Float[ndarray, "b n a"]:
         """One action, so that it may look again after each."""
-        del actions, count
-        return self.rule(states[-1], self.goals[which])[:, None]
+        del actions, which, count
+        return self.rule(states[-1], self.goals)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +163,7 @@ class RandomPilot:
         states: Float[ndarray, "t b d"],
         actions: Float[ndarray, "t-1 b a"],
         *,
-        which: Int[ndarray, "b"],
+        which: Int[ndarray, "w"],
         count: int,
     ) -> Float[ndarray, "b n a"]:
         """Actions that hang on nothing."""
@@ -175,7 +172,10 @@ class RandomPilot:
 
 
 class TrueWorld:
-    """A world as a `LatentDynamics`: its belief is the state, and so are its latents."""
+    """A world as a `LatentDynamics`: its belief is the state, and so are its latents.
+
+    They stay in fp64: a state that lies against a wall would be rounded into it.
+    """
 
     def __init__(self, world: GoalWorld) -> None:
         self.world = world
@@ -205,7 +205,7 @@ class TrueWorld:
     ) -> Float[Tensor, "b d"]:
         """The state after one action."""
         moved = self.world.move(belief.double().numpy(), action.double().numpy())
-        return torch.from_numpy(moved).float()
+        return torch.from_numpy(moved)
 
     def rollout(
         self, belief: Float[Tensor, "b d"], actions: Float[Tensor, "b s h a"]

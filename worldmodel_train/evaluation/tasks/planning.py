@@ -147,11 +147,11 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.planning.pilots import (
             ModelPilot,
             RandomPilot,
-            Replanning,
             RulePilot,
             TruePilot,
         )
         from worldmodel_train.planners.bounds import Bounds
+        from worldmodel_train.planners.replanning import Replanning
 
         assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
         scale = subject.data.actions

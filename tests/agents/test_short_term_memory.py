@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from worldmodel_train.agents.short_term_memory import Advice, Moment, ShortTermMemory
+
+
+def moment(number, advice=None):
+    latent = torch.tensor([[float(number)], [10.0 + number]])
+    return Moment(
+        latent=latent,
+        goal=torch.tensor([[5.0], [6.0]]),
+        cost=latent[:, 0],
+        actions=torch.zeros(2, 1, 1),
+        advice=advice,
+    )
+
+
+def memory_of(*moments):
+    memory = ShortTermMemory()
+    for each in moments:
+        memory.note(each)
+    return memory
+
+
+def test_moments_are_kept_in_order_until_an_episode_begins():
+    memory = memory_of(*map(moment, range(4)))
+    assert [each.latent[0, 0].item() for each in memory.moments] == [0, 1, 2, 3]
+    memory.forget()
+    assert memory.moments == []
+
+
+def test_a_critic_is_taught_the_mean_of_the_costs_that_follow():
+    lessons = memory_of(*map(moment, range(4))).lessons_of_cost(window=2)
+    assert lessons.latents.flatten().tolist() == [0, 10, 1, 11]
+    assert lessons.targets.tolist() == [1.5, 11.5, 2.5, 12.5]
+    assert lessons.goals.flatten().tolist() == [5, 6, 5, 6]
+
+
+@pytest.mark.parametrize("window", [0, 4])
+def test_a_window_that_no_episode_has_is_refused(window):
+    with pytest.raises(ValueError, match=f"window={window} .* the episode has 4; use 1 to 3"):
+        memory_of(*map(moment, range(4))).lessons_of_cost(window)
+
+
+def test_a_policy_is_taught_the_mean_of_the_next_actions_of_the_advice():
+    advice = Advice(
+        latents=torch.tensor([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]]),
+        actions=torch.tensor([[[0.2], [0.4], [0.6]], [[-0.2], [-0.4], [-0.6]]]),
+    )
+    lessons = memory_of(moment(0), moment(1, advice)).lessons_of_advice(smooth=2)
+    assert lessons.latents.flatten().tolist() == [1, 2, 4, 5]
+    torch.testing.assert_close(lessons.targets.flatten(), torch.tensor([0.3, 0.5, -0.3, -0.5]))
+    assert lessons.goals.flatten().tolist() == [5, 5, 6, 6]
+
+
+def test_what_was_not_advised_cannot_be_learned():
+    with pytest.raises(ValueError, match="no advice of Mode-2"):
+        memory_of(moment(0)).lessons_of_advice()
+
+
+def test_more_actions_to_smooth_than_an_advice_has_are_refused():
+    advice = Advice(latents=torch.zeros(2, 1, 1), actions=torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match="smooth=2 actions, and the advice has 1; use 1 to 1"):
+        memory_of(moment(0, advice)).lessons_of_advice(smooth=2)

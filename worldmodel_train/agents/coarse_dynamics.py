@@ -1,0 +1,63 @@
+"""A world model of the second level: where a latent is after an action was held for a while."""
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from worldmodel_train.models.normed_mlp import normed_mlp
+
+
+class CoarseDynamics(nn.Module):
+    """A `LatentDynamics` on latents of another, which are its beliefs; one step stands for several.
+
+    What a step stands for is decided by what it learns from: latents so many steps apart, and the
+    one action held between them, or the mean of several.
+    """
+
+    def __init__(self, *, latents: int, actions: int, width: int = 256) -> None:
+        super().__init__()
+        self.change = normed_mlp((latents + actions, width, width, latents))
+
+    def forward(
+        self, latents: Float[Tensor, "b d"], actions: Float[Tensor, "b a"]
+    ) -> Float[Tensor, "b d"]:
+        """The latents one coarse step on."""
+        return latents + self.change(torch.cat((latents, actions), dim=-1))
+
+    def encode(
+        self,
+        observations: UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t d"],
+        actions: Float[Tensor, "b t-1 a"],
+    ) -> Float[Tensor, "b d"]:
+        """The last observation, which is a latent already."""
+        del actions
+        return observations[:, -1]
+
+    def latent(self, belief: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """The belief."""
+        return belief
+
+    def intervene(
+        self, belief: Float[Tensor, "b d"], latent: Float[Tensor, "b d"]
+    ) -> Float[Tensor, "b d"]:
+        """The other latent."""
+        del belief
+        return latent
+
+    def step(
+        self, belief: Float[Tensor, "b d"], action: Float[Tensor, "b a"]
+    ) -> Float[Tensor, "b d"]:
+        """The latent after one coarse action."""
+        return self(belief, action)
+
+    def rollout(
+        self, belief: Float[Tensor, "b d"], actions: Float[Tensor, "b s h a"]
+    ) -> Float[Tensor, "b s h d"]:
+        """The latent after each coarse action."""
+        candidates = actions.shape[1]
+        now, latents = repeat(belief, "b d -> (b s) d", s=candidates), []
+        for action in rearrange(actions, "b s h a -> h (b s) a"):
+            now = self.step(now, action)
+            latents.append(now)
+        return rearrange(torch.stack(latents), "h (b s) d -> b s h d", s=candidates)
