@@ -88,3 +88,14 @@ def test_the_published_predictor_has_three_hundred_million_parameters():
         predictor = FrameCausalPredictorConfig().build(1408, actions=7, states=7)
     count = sum(parameter.numel() for parameter in predictor.parameters())
     assert count == pytest.approx(305.2e6, abs=5e4)
+
+
+def test_states_of_no_numbers_have_no_token(given):
+    latents, actions, _ = given
+    torch.manual_seed(0)
+    predictor = CONFIG.build(5, actions=7, states=0)
+    lengths = []
+    predictor.blocks.register_forward_hook(lambda _m, inputs, _o: lengths.append(len(inputs[0])))
+    assert predictor(latents, actions, torch.empty(2, 4, 0), GRID).shape == latents.shape
+    assert lengths == [2 * 4 * (1 + 6)]
+    assert not any(name.startswith("state_embed") for name, _ in predictor.named_parameters())
