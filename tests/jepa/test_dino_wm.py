@@ -52,6 +52,13 @@ def content():
     )
 
 
+def second(steps):
+    """One in the second of some steps."""
+    at = torch.zeros_like(steps)
+    at[:, 1] = 1
+    return at
+
+
 def test_it_offers_what_training_and_planning_call(model):
     assert isinstance(model, Objective)
     assert isinstance(model, LatentDynamics)
@@ -90,12 +97,35 @@ def test_the_loss_is_the_squared_error_of_a_step_from_every_prefix(model, conten
 
 def test_no_prediction_knows_of_a_later_frame_or_action(model, content):
     latents, grid = model.frames(content.observations)
-    states = latents.new_empty(3, 3, 0)
-    before = model.predictor(latents[:, :-1], content.actions, states, grid)
-    later = content.actions.clone()
-    later[:, 1] += 1
-    changed = model.predictor(latents[:, :-1], later, states, grid)
-    assert (changed != before).flatten(2).any(2).all(0).tolist() == [False, True, True]
+    frames, actions = latents[:, :-1], content.actions
+    before = model.predictor(frames, actions, grid)
+    for changed in (
+        model.predictor(frames + second(frames), actions, grid),
+        model.predictor(frames, actions + second(actions), grid),
+    ):
+        moved = (changed != before).flatten(2).any(2).all(0)
+        assert moved.tolist() == [False, True, True]
+
+
+def test_every_patch_is_told_what_was_done_in_its_frame(model, content):
+    """Channels beside its own are mapped with them into the stream; other frames' are not."""
+    seen = []
+    model.predictor.transformer.register_forward_hook(lambda _m, given, _o: seen.append(given[0]))
+    latents, grid = model.frames(content.observations)
+    model.predictor(latents[:, :-1], content.actions, grid)
+    assert torch.equal(seen[0][..., :48], latents[:, :-1])
+    done = seen[0][..., 48:]
+    assert done.shape == (3, 3, 6, TINY.action_width)
+    embed = model.predictor.action_embed
+    expected = functional.linear(content.actions, embed.weight, embed.bias)
+    torch.testing.assert_close(done, expected[:, :, None].expand_as(done))
+
+
+def test_a_predictor_that_says_nothing_copies_the_last_frame(model, content):
+    for parameter in model.predictor.transformer.proj.parameters():
+        torch.nn.init.zeros_(parameter)
+    losses = model.training_losses(content)
+    assert losses.total == losses.terms["copied"]
 
 
 def test_a_belief_holds_the_last_frames_that_a_prediction_is_made_from(model, content):
@@ -122,7 +152,6 @@ def test_a_search_for_a_goal_finds_what_leads_there(model, content):
 
 
 def test_metas_layout_has_no_place_for_it(model):
-    """Their predictor is told of states."""
     assert motion_parts(model) is None
 
 

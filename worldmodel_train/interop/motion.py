@@ -40,8 +40,6 @@ def motion_parts(objective: nn.Module) -> MotionParts | None:
     predictor = getattr(objective, "predictor", None)
     if not isinstance(predictor, FrameCausalPredictor) or not isinstance(objective, HasFrozen):
         return None
-    if predictor.state_embed is None:
-        return None  # DINO-WM's: Meta's is told of states
     encoder = objective.frozen_parts()["encoder"].on(torch.device("cpu"))
     assert isinstance(encoder, VisionTransformer), "the method takes no other"
     return MotionParts(encoder, predictor)

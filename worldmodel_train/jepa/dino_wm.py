@@ -2,8 +2,9 @@
 
 The encoder of another run, or an imported one, stays as it is and sees each frame by itself. A
 predictor sees the patches of a few frames and what was done in each, and predicts the next ones'.
-The paper takes a DINOv2; any encoder of clips or images does here. Its actions lie beside each
-patch's channels, ours are a token of the frame. What the robot feels of itself is left out.
+The paper takes a DINOv2; any encoder of clips or images does here. What was done lies beside the
+channels of each patch of its frame. So does what a robot feels of itself there, which is left out
+here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from einops import repeat
 from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
@@ -25,12 +27,10 @@ from worldmodel_train.jepa.episode_misfits import (
 )
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.models.beliefs import SeenFrames, roll_out
-from worldmodel_train.models.frame_causal_predictor import (
-    FrameCausalPredictor,
-    FrameCausalPredictorConfig,
-)
+from worldmodel_train.models.frame_causal_predictor import FrameCausalPredictorConfig
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.frozen_frames import FrozenFrames
+from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import LatentPair, Losses, TokenGrid, Trajectories
@@ -48,6 +48,8 @@ class Config(StrictConfig):
     predictor: FrameCausalPredictorConfig = FrameCausalPredictorConfig(
         width=1024, depth=6, heads=16, mlp_ratio=2.0
     )
+    action_width: int = Field(default=10, gt=0)
+    """Channels beside those of each patch that an action is mapped to."""
     history: int = Field(default=3, gt=0)
     """Frames that a prediction is made from, at most."""
 
@@ -81,7 +83,7 @@ class Config(StrictConfig):
         frames = FrozenFrames(encoder)
         if data.episodes is not None:
             self._refuse_other_episodes(data.episodes, frames)
-        predictor = self.predictor.build(frames.width, actions=self.actions, states=0)
+        predictor = NextPatches(self, frames.width)
         return DinoWm(frames, predictor, history=self.history)
 
     def _refuse_other_episodes(self, episodes: EpisodeFacts, frames: FrozenFrames) -> None:
@@ -94,9 +96,7 @@ class Config(StrictConfig):
 class DinoWm(nn.Module):
     """A predictor of frames' patches from actions; a `LatentDynamics`."""
 
-    def __init__(
-        self, frames: FrozenFrames, predictor: FrameCausalPredictor, *, history: int
-    ) -> None:
+    def __init__(self, frames: FrozenFrames, predictor: "NextPatches", *, history: int) -> None:
         super().__init__()
         self.frames = frames
         self.predictor = predictor
@@ -111,7 +111,7 @@ class DinoWm(nn.Module):
             raise ValueError("jepa/dino_wm takes stretches without padding; cut them equally")
         seen = self._seen(content.observations, content.actions)
         target = seen.latents[:, 1:]
-        predicted = self._following(seen.latents[:, :-1], seen.actions, seen.grid)
+        predicted = self.predictor(seen.latents[:, :-1], seen.actions, seen.grid)
         loss = functional.mse_loss(predicted, target)
         watched = monitored_tokens([[LatentPair(predicted=predicted, target=target)]])
         return Losses(
@@ -142,9 +142,9 @@ class DinoWm(nn.Module):
     def step(self, belief: SeenFrames, action: Float[Tensor, "b a"]) -> SeenFrames:
         """The belief after one action."""
         actions = torch.cat((belief.actions, action[:, None]), dim=1)
-        following = self._following(belief.latents, actions, belief.grid)[:, -1:]
+        following = self.predictor(belief.latents, actions, belief.grid)[:, -1:]
         latents = torch.cat((belief.latents, following), dim=1)
-        return SeenFrames(latents, actions, no_states(latents), belief.grid).last(self.history)
+        return SeenFrames(latents, actions, told_nothing(latents), belief.grid).last(self.history)
 
     def rollout(
         self, belief: SeenFrames, actions: Float[Tensor, "b s h a"]
@@ -168,15 +168,33 @@ class DinoWm(nn.Module):
         self, observations: UInt8[Tensor, "b t h w c"], actions: Float[Tensor, "b t-1 a"]
     ) -> SeenFrames:
         latents, grid = self.frames(observations)
-        return SeenFrames(latents, actions, no_states(latents), grid)
-
-    def _following(
-        self, latents: Float[Tensor, "b k n d"], actions: Float[Tensor, "b k a"], grid: TokenGrid
-    ) -> Float[Tensor, "b k n d"]:
-        """The frame after each, in fp32; unlike V-JEPA 2-AC's it is not normalised."""
-        return self.predictor(latents, actions, no_states(latents), grid).float()
+        return SeenFrames(latents, actions, told_nothing(latents), grid)
 
 
-def no_states(latents: Float[Tensor, "b k n d"]) -> Float[Tensor, "b k 0"]:
-    """States of no numbers, one for each frame."""
+class NextPatches(nn.Module):
+    """Patches and actions to the patches one frame on."""
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__()
+        self.action_embed = Linear(config.actions, config.action_width)
+        self.transformer = config.predictor.build(width + config.action_width, actions=0, states=0)
+
+    def forward(
+        self, latents: Float[Tensor, "b t n d"], actions: Float[Tensor, "b t a"], grid: TokenGrid
+    ) -> Float[Tensor, "b t n d"]:
+        """In fp32, as what is added to each patch.
+
+        The published stream begins with the patches themselves, so that to leave one as it was is
+        near. Ours is as wide as one likes, and it is near by the sum.
+        """
+        done = self.action_embed(actions.flatten(0, 1)).unflatten(0, actions.shape[:2])
+        channels = repeat(done, "b t d -> b t n d", n=latents.shape[2])
+        nothing = told_nothing(latents)
+        seen = torch.cat((latents, channels), dim=-1)
+        changes = self.transformer(seen, nothing, nothing, grid)[..., : latents.shape[-1]]
+        return latents + changes.float()
+
+
+def told_nothing(latents: Float[Tensor, "b k n d"]) -> Float[Tensor, "b k 0"]:
+    """No number for each frame."""
     return latents.new_empty(*latents.shape[:2], 0)

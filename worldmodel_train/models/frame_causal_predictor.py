@@ -1,7 +1,7 @@
 """Predicts the next frame's latents from those of all frames before it, actions and states.
 
 The predictor of V-JEPA 2-AC (arXiv 2506.09985): a transformer over the tokens of each frame, which
-are an action, a state (where states are told) and the patches. A token sees those of its own frame
+are an action and a state, where they are told, and the patches. A token sees those of its own frame
 and of earlier ones. It is turned by the place of its patch and its frame; action and state by their
 frame alone.
 """
@@ -38,7 +38,7 @@ class FrameCausalPredictorConfig(BlocksConfig):
     def build(self, latent: int, *, actions: int, states: int) -> "FrameCausalPredictor":
         """A predictor of latents `latent` wide, drawn from torch's global generator.
 
-        States of 0 numbers have no token.
+        Actions and states of 0 numbers have no token.
         """
         return FrameCausalPredictor(self, latent, actions=actions, states=states)
 
@@ -52,7 +52,7 @@ class FrameCausalPredictor(nn.Module):
         super().__init__()
         self.places = Places(config.position, config.head_width)
         self.embed = Linear(latent, config.width)
-        self.action_embed = Linear(actions, config.width)
+        self.action_embed = Linear(actions, config.width) if actions else None
         self.state_embed = Linear(states, config.width) if states else None
         self.blocks = Blocks(config)
         self.norm = LastNorm(config.width, eps=1e-6)
@@ -63,7 +63,7 @@ class FrameCausalPredictor(nn.Module):
     @property
     def beside(self) -> int:
         """Tokens of a frame before its patches: what is done in it, and the state in it."""
-        return 1 if self.state_embed is None else 2
+        return sum(embed is not None for embed in (self.action_embed, self.state_embed))
 
     def forward(
         self,
@@ -90,16 +90,15 @@ class FrameCausalPredictor(nn.Module):
         actions: Float[Tensor, "b t a"],
         states: Float[Tensor, "b t s"],
     ) -> Float[Tensor, "b t _ e"]:
-        """Of each frame: action, state if there is one, patches."""
-        tokens = [_embedded(self.action_embed, actions)]
-        if self.state_embed is not None:
-            tokens.append(_embedded(self.state_embed, states))
+        """Of each frame: action, state, patches."""
+        told = ((self.action_embed, actions), (self.state_embed, states))
+        beside = [
+            embed(numbers.flatten(0, 1)).unflatten(0, numbers.shape[:2])[:, :, None]
+            for embed, numbers in told
+            if embed is not None
+        ]
         patches = self.embed(latents.flatten(0, 2)).unflatten(0, latents.shape[:3])
-        return torch.cat((*(token[:, :, None] for token in tokens), patches), dim=2)
-
-
-def _embedded(embed: Linear, numbers: Float[Tensor, "b t a"]) -> Float[Tensor, "b t e"]:
-    return embed(numbers.flatten(0, 1)).unflatten(0, numbers.shape[:2])
+        return torch.cat((*beside, patches), dim=2)
 
 
 def _places(
