@@ -83,13 +83,14 @@ def trajectories(config):
             rewards=torch.randn(6, 3, generator=generator),
             ends=torch.rand(6, 3, generator=generator) > 0.8,
         )
+    steps = config.history if hasattr(config, "history") else config.rollout
     observations = torch.randint(
-        0, 256, (6, config.history + 1, 16, 16, 3), dtype=torch.uint8, generator=generator
+        0, 256, (6, steps + 1, 16, 16, 3), dtype=torch.uint8, generator=generator
     )
-    actions = torch.randn(6, config.history, config.actions, generator=generator)
+    actions = torch.randn(6, steps, config.actions, generator=generator)
     states = None
     if hasattr(config, "states"):
-        states = torch.randn(6, config.history + 1, config.states, generator=generator)
+        states = torch.randn(6, steps + 1, config.states, generator=generator)
     return Trajectories(observations=observations, actions=actions, states=states)
 
 

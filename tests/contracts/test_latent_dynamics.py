@@ -46,7 +46,9 @@ def plans(config, rows, candidates=3, horizon=3):
 
 
 def test_methods_that_predict_pictures_from_actions_are_found():
-    assert DYNAMICS.keys() >= {"jepa/leworldmodel", "jepa/vjepa2_ac"}
+    assert DYNAMICS.keys() >= {
+        "jepa/leworldmodel", "jepa/vjepa2_ac", "jepa/pldm", "jepa/dino_wm",
+    }  # fmt: skip
 
 
 def test_a_rollout_is_its_steps(config, model, believe):

@@ -8,7 +8,8 @@ from torch.nn import functional
 
 from tests.contracts.methods import METHODS
 from worldmodel_train.facts import DataFacts, EpisodeFacts
-from worldmodel_train.jepa.vjepa2_ac import Config, SeenFrames
+from worldmodel_train.jepa.vjepa2_ac import Config
+from worldmodel_train.models.beliefs import SeenFrames
 from worldmodel_train.models.frozen import FrozenPart, HasFrozen
 from worldmodel_train.models.robot_pose import pose_changes
 from worldmodel_train.planners.bounds import Bounds

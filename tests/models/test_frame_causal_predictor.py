@@ -88,3 +88,16 @@ def test_the_published_predictor_has_three_hundred_million_parameters():
         predictor = FrameCausalPredictorConfig().build(1408, actions=7, states=7)
     count = sum(parameter.numel() for parameter in predictor.parameters())
     assert count == pytest.approx(305.2e6, abs=5e4)
+
+
+@pytest.mark.parametrize(("actions", "states"), [(7, 0), (0, 3), (0, 0)])
+def test_what_has_no_numbers_has_no_token(given, actions, states):
+    latents = given[0]
+    predictor = CONFIG.build(5, actions=actions, states=states)
+    lengths = []
+    predictor.blocks.register_forward_hook(lambda _m, inputs, _o: lengths.append(len(inputs[0])))
+    told = torch.ones(2, 4, actions), torch.ones(2, 4, states)
+    assert predictor(latents, *told, GRID).shape == latents.shape
+    assert lengths == [2 * 4 * (bool(actions) + bool(states) + 6)]
+    embeds = {name.partition(".")[0] for name, _ in predictor.named_parameters()}
+    assert ("action_embed" in embeds, "state_embed" in embeds) == (bool(actions), bool(states))

@@ -19,6 +19,7 @@ PROMISED = {
     "demo", "vjepa2_vits", "vjepa2_vitb", "vjepa2_vitl", "vjepa2_vith", "vjepa2_vitg",
     "vjepa2_vitl_cooldown", "vjepa2_vith_cooldown", "vjepa2_vitg_cooldown", "vjepa_vitl",
     "ijepa_vith14", "video_diffusion_tiny", "vjepa2_ac_vitg_droid", "vjepa2_ac_bridge_tiny",
+    "pldm_wall", "pldm_two_rooms", "dino_wm_wall", "dino_wm_two_rooms",
 }  # fmt: skip
 
 
@@ -68,6 +69,10 @@ ANTICIPATED = {
 ACTION_CONDITIONED = {
     # configs/train/vitg16/droid-256px-8f.yaml
     "vjepa2_ac_vitg_droid": Stated(4, 8, 8, 315, 300),
+    # wall/icml/seqlen17_3M.yaml: epochs and one more, of 3 million transitions by 16
+    "pldm_wall": Stated(1, 1, 64, 11, 3_000_000 // 16 // 64 + 1),
+    # 1728 episodes of 41 windows (recalled)
+    "dino_wm_wall": Stated(1, 1, 32, 100, 1728 * 41 // 32),
 }
 WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.appearance import AppearanceJitter
-from worldmodel_train.jepa.leworldmodel import projector
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.cost import PlainCost
 from worldmodel_train.models.flops import encoder_forward, encoder_parameters
+from worldmodel_train.models.frame_encoder import projector
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.token_fit import encoder_misfits, grid_of, one_length
 from worldmodel_train.models.token_sets import TokenSet

@@ -5,11 +5,11 @@ the latents from collapsing, but SIGReg, which holds them to an isotropic Gaussi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -17,15 +17,20 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_misfits import (
+    refuse_other_actions,
+    refuse_other_pictures,
+    refuse_other_steps,
+)
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.models.action_predictor import ActionPredictor, ActionPredictorConfig
+from worldmodel_train.models.beliefs import History, roll_out
 from worldmodel_train.models.blocks import BlocksConfig
-from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.frame_encoder import FrameEncoder, projector
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.sincos import SinCos2d
-from worldmodel_train.models.token_fit import not_a_multiple
-from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import LatentPair, Losses, Trajectories
 
@@ -104,41 +109,9 @@ class Config(StrictConfig):
         return LeWorldModel(self)
 
     def _refuse_other_episodes(self, episodes: EpisodeFacts) -> None:
-        if len(episodes.observation) != 3 or episodes.discrete_actions:
-            raise ValueError(
-                "jepa/leworldmodel learns from pictures and continuous actions, and the episodes "
-                f"have observations of shape {episodes.observation} and "
-                f"{'discrete' if episodes.discrete_actions else 'continuous'} actions"
-            )
-        for side in episodes.observation[:2]:
-            if side % self.encoder.patch:
-                raise ValueError(
-                    "pictures of the episodes: "
-                    + not_a_multiple(side, self.encoder.patch, "method.encoder.patch")
-                )
-        if episodes.action_width != self.actions:
-            raise ValueError(
-                f"method.actions={self.actions}, but an action of a window has "
-                f"{episodes.action_width} numbers (those of all frames that data.frameskip passes "
-                f"over); use {episodes.action_width}"
-            )
-        if not 2 <= episodes.steps <= self.history + 1:
-            raise ValueError(
-                f"data.steps={episodes.steps} is not 2 to method.history={self.history} and the "
-                f"next; use {self.history + 1}"
-            )
-
-
-@dataclass(frozen=True)
-class History:
-    """The belief: the last few latents, and the actions between them."""
-
-    latents: Float[Tensor, "b k d"]
-    actions: Float[Tensor, "b k-1 a"]
-
-    def __len__(self) -> int:
-        """The batch."""
-        return len(self.latents)
+        refuse_other_actions(episodes, method="jepa/leworldmodel", actions=self.actions)
+        refuse_other_pictures(episodes, patch=self.encoder.patch, key="method.encoder.patch")
+        refuse_other_steps(episodes, least=2, history=self.history)
 
 
 class LeWorldModel(nn.Module):
@@ -198,23 +171,13 @@ class LeWorldModel(nn.Module):
         assert not self.training, "batch norms would mix what is planned; call eval() first"
         actions = torch.cat((belief.actions, action[:, None]), dim=1)
         following = self.predictor(belief.latents, actions)[:, -1:]
-        latents = torch.cat((belief.latents, following), dim=1)[:, -self.history :]
-        return History(latents, actions[:, actions.shape[1] + 1 - latents.shape[1] :])
+        return History(torch.cat((belief.latents, following), dim=1), actions).last(self.history)
 
     def rollout(
         self, belief: History, actions: Float[Tensor, "b s h a"]
     ) -> Float[Tensor, "b s h d"]:
         """The latent after each action, for `s` candidates of each belief."""
-        candidates = actions.shape[1]
-        now = History(
-            repeat(belief.latents, "b k d -> (b s) k d", s=candidates),
-            repeat(belief.actions, "b k a -> (b s) k a", s=candidates),
-        )
-        latents = []
-        for action in rearrange(actions, "b s h a -> h (b s) a"):
-            now = self.step(now, action)
-            latents.append(now.latents[:, -1])
-        return rearrange(torch.stack(latents), "h (b s) d -> b s h d", s=candidates)
+        return roll_out(self, belief.repeated(actions.shape[1]), actions)
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """No copy follows."""
@@ -223,21 +186,6 @@ class LeWorldModel(nn.Module):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Encoder and predictor, each with and without weight decay."""
         return parameter_groups(encoder=self.encoder, predictor=self.predictor)
-
-
-class FrameEncoder(nn.Module):
-    """Each frame to one latent."""
-
-    def __init__(self, transformer: VisionTransformer, width: int, hidden: int) -> None:
-        super().__init__()
-        self.transformer = transformer
-        self.projector = projector(width, hidden)
-
-    def forward(self, frames: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b t d"]:
-        """In fp32."""
-        batch = len(frames)
-        (tokens,) = self.transformer(rearrange(frames, "b t h w c -> (b t) 1 h w c"))
-        return self.projector(tokens.mean(dim=1)).float().unflatten(0, (batch, -1))
 
 
 class NextLatent(nn.Module):
@@ -254,14 +202,3 @@ class NextLatent(nn.Module):
         """In fp32."""
         outputs = self.transformer(latents, actions)
         return self.projector(outputs.flatten(0, 1)).float().unflatten(0, (len(latents), -1))
-
-
-def projector(width: int, hidden: int, output: int | None = None) -> nn.Sequential:
-    """Two linear maps with batch norm between them.
-
-    The norm of layers before it would keep latents on a sphere, which no Gaussian is. Each rank
-    takes the mean of its own micro-batch. `output` is `width` unless it is given.
-    """
-    return nn.Sequential(
-        Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), Linear(hidden, output or width)
-    )

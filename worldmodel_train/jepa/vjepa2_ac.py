@@ -5,12 +5,10 @@ pose of the gripper in each frame and how it changes to the next, and predicts t
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -18,7 +16,9 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_misfits import refuse_other_pictures
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
+from worldmodel_train.models.beliefs import SeenFrames, roll_out
 from worldmodel_train.models.frame_causal_predictor import (
     FrameCausalPredictor,
     FrameCausalPredictorConfig,
@@ -27,7 +27,6 @@ from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.frozen_frames import FrozenFrames, normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.robot_pose import POSE, pose_after, pose_changes
-from worldmodel_train.models.token_fit import not_a_multiple
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import LatentPair, Losses, TokenGrid, Trajectories
 
@@ -102,46 +101,15 @@ class Config(StrictConfig):
                 f"episodes have observations of shape {episodes.observation} and "
                 f"{episodes.state_width or 'no'} numbers of states"
             )
-        for side in episodes.observation[:2]:
-            if side % frames.patch:
-                key = f"{frames.encoder.origin}: encoder.patch"
-                message = not_a_multiple(side, frames.patch, key)
-                raise ValueError(f"pictures of the episodes: {message}")
+        refuse_other_pictures(
+            episodes, patch=frames.patch, key=f"{frames.encoder.origin}: encoder.patch"
+        )
         if not self.rollout < episodes.steps <= self.history + 1:
             raise ValueError(
                 f"data.steps={episodes.steps} is not {self.rollout + 1} (method.rollout and the "
                 f"first) to {self.history + 1} (method.history and the next); use "
                 f"{self.history + 1}"
             )
-
-
-@dataclass(frozen=True)
-class SeenFrames:
-    """The belief: the last few frames' latents, the poses in them, and the changes between."""
-
-    latents: Float[Tensor, "b k n d"]
-    actions: Float[Tensor, "b k-1 a"]
-    states: Float[Tensor, "b k s"]
-    grid: TokenGrid
-    """The tokens of one frame."""
-
-    def __len__(self) -> int:
-        """The batch."""
-        return len(self.latents)
-
-    def repeated(self, times: int) -> "SeenFrames":
-        """Each so many times in a row."""
-        latents, actions, states = (
-            repeat(part, "b ... -> (b s) ...", s=times)
-            for part in (self.latents, self.actions, self.states)
-        )
-        return SeenFrames(latents, actions, states, self.grid)
-
-    def last(self, frames: int) -> "SeenFrames":
-        """At most so many of them, the last ones."""
-        latents, states = self.latents[:, -frames:], self.states[:, -frames:]
-        actions = self.actions[:, self.actions.shape[1] + 1 - latents.shape[1] :]
-        return SeenFrames(latents, actions, states, self.grid)
 
 
 class VJepa2Ac(nn.Module):
@@ -224,12 +192,11 @@ class VJepa2Ac(nn.Module):
 
     def latent(self, belief: SeenFrames) -> Float[Tensor, "b d"]:
         """That of the last frame, as `rollout` has them; a goal is one."""
-        return belief.latents[:, -1].flatten(1)
+        return belief.now()
 
     def intervene(self, belief: SeenFrames, latent: Float[Tensor, "b d"]) -> SeenFrames:
         """The same past with this for the last frame's latents."""
-        last = latent.unflatten(1, belief.latents.shape[2:])[:, None]
-        return replace(belief, latents=torch.cat((belief.latents[:, :-1], last), dim=1))
+        return belief.with_now(latent)
 
     def step(self, belief: SeenFrames, action: Float[Tensor, "b 7"]) -> SeenFrames:
         """The belief after one change of the pose."""
@@ -247,13 +214,7 @@ class VJepa2Ac(nn.Module):
         self, belief: SeenFrames, actions: Float[Tensor, "b s h 7"]
     ) -> Float[Tensor, "b s h d"]:
         """The latents after each action, those of all tokens behind each other."""
-        candidates = actions.shape[1]
-        now = belief.repeated(candidates)
-        latents = []
-        for action in rearrange(actions, "b s h a -> h (b s) a"):
-            now = self.step(now, action)
-            latents.append(self.latent(now))
-        return rearrange(torch.stack(latents), "h (b s) d -> b s h d", s=candidates)
+        return roll_out(self, belief.repeated(actions.shape[1]), actions)
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """Nothing follows."""

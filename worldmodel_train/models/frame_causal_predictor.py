@@ -1,8 +1,9 @@
 """Predicts the next frame's latents from those of all frames before it, actions and states.
 
 The predictor of V-JEPA 2-AC (arXiv 2506.09985): a transformer over the tokens of each frame, which
-are an action, a state and the patches. A token sees those of its own frame and of earlier ones. It
-is turned by the place of its patch and its frame; action and state by their frame alone.
+are an action and a state, where they are told, and the patches. A token sees those of its own frame
+and of earlier ones. It is turned by the place of its patch and its frame; action and state by their
+frame alone.
 """
 
 from dataclasses import replace
@@ -21,9 +22,6 @@ from worldmodel_train.models.position import Places
 from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
 from worldmodel_train.types import TokenGrid
 
-BESIDE = 2
-"""Tokens of a frame before its patches: what is done in it, and the state in it."""
-
 
 class FrameCausalPredictorConfig(BlocksConfig):
     """The size; the defaults are V-JEPA 2-AC's."""
@@ -38,7 +36,10 @@ class FrameCausalPredictorConfig(BlocksConfig):
     """How tokens learn where they are; the released weights want rope3d_vjepa2."""
 
     def build(self, latent: int, *, actions: int, states: int) -> "FrameCausalPredictor":
-        """A predictor of latents `latent` wide, drawn from torch's global generator."""
+        """A predictor of latents `latent` wide, drawn from torch's global generator.
+
+        Actions and states of 0 numbers have no token.
+        """
         return FrameCausalPredictor(self, latent, actions=actions, states=states)
 
 
@@ -51,13 +52,18 @@ class FrameCausalPredictor(nn.Module):
         super().__init__()
         self.places = Places(config.position, config.head_width)
         self.embed = Linear(latent, config.width)
-        self.action_embed = Linear(actions, config.width)
-        self.state_embed = Linear(states, config.width)
+        self.action_embed = Linear(actions, config.width) if actions else None
+        self.state_embed = Linear(states, config.width) if states else None
         self.blocks = Blocks(config)
         self.norm = LastNorm(config.width, eps=1e-6)
         self.proj = Linear(config.width, latent)
         self.apply(init_linear)
         rescale_residuals(self.blocks)
+
+    @property
+    def beside(self) -> int:
+        """Tokens of a frame before its patches: what is done in it, and the state in it."""
+        return sum(embed is not None for embed in (self.action_embed, self.state_embed))
 
     def forward(
         self,
@@ -70,11 +76,12 @@ class FrameCausalPredictor(nn.Module):
         batch, frames, patches, _ = latents.shape
         assert (1, patches) == (grid.frames, grid.num_tokens), "the grid is that of one frame"
         tokens = rearrange(self._tokens(latents, actions, states), "b t n d -> (b t n) d")
-        index = _places(frames, grid, latents.device)
+        index = _places(frames, grid, beside=self.beside, device=latents.device)
         clip = grid._replace(frames=frames)
-        group = replace(self.places.group(index, None, clip, batch), frame_tokens=BESIDE + patches)
-        seen = self.blocks(tokens, [group]).view(batch, frames, BESIDE + patches, -1)
-        following = self.proj(self.norm(seen[:, :, BESIDE:].flatten(0, 2)))
+        in_frame = self.beside + patches
+        group = replace(self.places.group(index, None, clip, batch), frame_tokens=in_frame)
+        seen = self.blocks(tokens, [group]).view(batch, frames, in_frame, -1)
+        following = self.proj(self.norm(seen[:, :, self.beside :].flatten(0, 2)))
         return following.view(latents.shape)
 
     def _tokens(
@@ -84,14 +91,19 @@ class FrameCausalPredictor(nn.Module):
         states: Float[Tensor, "b t s"],
     ) -> Float[Tensor, "b t _ e"]:
         """Of each frame: action, state, patches."""
-        shape = latents.shape[:2]
-        action = self.action_embed(actions.flatten(0, 1)).unflatten(0, shape)
-        state = self.state_embed(states.flatten(0, 1)).unflatten(0, shape)
+        told = ((self.action_embed, actions), (self.state_embed, states))
+        beside = [
+            embed(numbers.flatten(0, 1)).unflatten(0, numbers.shape[:2])[:, :, None]
+            for embed, numbers in told
+            if embed is not None
+        ]
         patches = self.embed(latents.flatten(0, 2)).unflatten(0, latents.shape[:3])
-        return torch.cat((action[:, :, None], state[:, :, None], patches), dim=2)
+        return torch.cat((*beside, patches), dim=2)
 
 
-def _places(frames: int, grid: TokenGrid, device: torch.device) -> Int[Tensor, "1 n"]:
+def _places(
+    frames: int, grid: TokenGrid, *, beside: int, device: torch.device
+) -> Int[Tensor, "1 n"]:
     """The id of each token's place; that of a frame's first patch turns by the frame alone."""
     patches = torch.arange(frames * grid.num_tokens, device=device).view(frames, -1)
-    return torch.cat((patches[:, :1].expand(-1, BESIDE), patches), dim=1).view(1, -1)
+    return torch.cat((patches[:, :1].expand(-1, beside), patches), dim=1).view(1, -1)

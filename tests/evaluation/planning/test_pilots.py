@@ -84,7 +84,7 @@ def test_a_model_of_scaled_actions_is_told_and_plans_these_alone():
     low, high = (normalised(end * torch.ones(2), scale) for end in (-1, 1))
     pilot = replace(
         model_pilot(),
-        model=Scaled(),
+        model=Scaled(WORLD),
         scale=scale,
         search=Replanning(SEARCH.build(Bounds(low=low, high=high)), seed=0),
     )
