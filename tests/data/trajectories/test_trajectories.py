@@ -18,6 +18,7 @@ from worldmodel_train.data.shards.wanted_files import WantedFiles
 from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
+from worldmodel_train.data.trajectories.facts import good_episodes
 from worldmodel_train.data.trajectories.scaling import real
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.types import Trajectories
@@ -277,6 +278,13 @@ def test_a_bad_episode_is_skipped_and_counted(folder, tmp_path, reason):
     shards = (str(folder / "episodes_000002.tar"), str(path))
     parts = batches(config_of(folder, sources=(ShardsConfig(shards=shards),)), 6)
     assert {(s.reason, s.key) for batch in parts for s in batch.origin.skipped} == {(reason, "bad")}
+
+
+def test_all_good_episodes_are_read_in_order(folder, tmp_path):
+    np.savez(tmp_path / "bad.npz", **BAD["not_finite"])
+    make_tar(folder, {"bad.npz": (tmp_path / "bad.npz").read_bytes(), "without_npz.json": b"{}"})
+    found = list(good_episodes(config_of(folder)))
+    assert [int(one.actions[0, 0]) for one in found] == list(range(10))
 
 
 def test_data_without_any_episode_is_an_error_that_names_one(tmp_path):

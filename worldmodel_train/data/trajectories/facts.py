@@ -98,6 +98,24 @@ def first_shapes(config: TrajectoriesConfig) -> EpisodeShapes:
     raise ValueError(f"data: source '{source.name}' begins with no episode; {why}")
 
 
+def good_episodes(config: TrajectoriesConfig) -> Iterator[Episode]:
+    """The episodes of all sources, in the order of their shards, but for bad ones.
+
+    Raises ValueError where there is none.
+    """
+    shapes = first_shapes(config)
+    for source in config.sources:
+        for sample in _samples(source, config):
+            if isinstance(sample, Skip):
+                continue
+            try:
+                episode = episode_in(sample, config)
+            except SampleError:
+                continue
+            if EpisodeShapes.of(episode, config.frame_size) == shapes:
+                yield episode
+
+
 def _require_suiting_scale(config: TrajectoriesConfig, shapes: EpisodeShapes) -> None:
     """Raises ValueError where data.actions is of other actions."""
     if config.actions is None:
