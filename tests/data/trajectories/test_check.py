@@ -22,7 +22,7 @@ from worldmodel_train.data.trajectories.check import (
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.moments import Moments
 from worldmodel_train.data.trajectories.scaling import normalised
-from worldmodel_train.data.trajectories.summary import scale_lines
+from worldmodel_train.data.trajectories.summary import _rows, scale_lines
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.recipe import load_recipe
 
@@ -73,6 +73,22 @@ def test_what_good_episodes_hold_is_counted(tmp_path):
     assert (first.actions.least == done.min(axis=0)).all()
     assert (first.actions.most == done.max(axis=0)).all()
     assert (first.rewards.least, first.rewards.most) == (0, 3)
+    np.testing.assert_allclose(first.actions.low, np.percentile(done, 1, axis=0))
+    np.testing.assert_allclose(first.actions.high, np.percentile(done, 99, axis=0))
+    assert first.states is None
+
+
+def test_what_is_known_of_states_is_counted_with_their_percentiles(tmp_path):
+    states = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+    episodes = [replace(episode(n), states=each) for n, each in enumerate(states)]
+    first, second = checked(*write_episodes(tmp_path, episodes, per_shard=3))
+    first.merge(second)
+    found, rows = first.states, states.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(found.mean, rows.mean(axis=0))
+    np.testing.assert_allclose(found.low, np.percentile(rows, 1, axis=0))
+    np.testing.assert_allclose(found.high, np.percentile(rows, 99, axis=0))
+    shown = dict(_rows(first))
+    assert shown["state 2"].endswith(f"1 % to 99 %: {found.low[2]:.4g} to {found.high[2]:.4g}")
 
 
 def test_bad_episodes_are_counted_by_reason_and_named(tmp_path):
@@ -134,6 +150,10 @@ def test_what_is_printed_for_a_recipe_scales_actions_to_mean_0_and_spread_1(tmp_
     torch.testing.assert_close(
         scaled.std(0, correction=0), torch.tensor([1.0, 1, 0]), atol=1e-4, rtol=0
     )
+    by_percentiles = normalised(done, scale.model_copy(update={"by": "percentiles"}))
+    ends = torch.from_numpy(np.percentile(by_percentiles, (1, 99), axis=0)).float()
+    expected = torch.tensor([[-1.0, -1, 0], [1, 1, 0]])
+    torch.testing.assert_close(ends, expected, atol=1e-4, rtol=0)
 
 
 def _with_a_constant(one):
@@ -143,10 +163,11 @@ def _with_a_constant(one):
 @pytest.mark.parametrize("parts", [[7], [1, 6], [2, 3, 2]])
 def test_moments_of_parts_are_those_of_the_whole(parts):
     rows = np.random.default_rng(0).normal(1e3, 1e-2, (7, 3))
-    whole, (first, *others) = Moments.of(rows), np.split(rows, np.cumsum(parts)[:-1])
-    joined = Moments.of(first)
+    draw = np.random.default_rng(1)
+    whole, (first, *others) = Moments.of(rows, draw), np.split(rows, np.cumsum(parts)[:-1])
+    joined = Moments.of(first, draw)
     for other in others:
-        joined = joined.joined(Moments.of(other))
+        joined = joined.joined(Moments.of(other, draw))
     np.testing.assert_allclose(joined.mean, whole.mean)
     np.testing.assert_allclose(joined.std, rows.std(axis=0), rtol=1e-9)
     assert joined.count == 7

@@ -19,7 +19,7 @@ from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.facts import good_episodes
-from worldmodel_train.data.trajectories.scaling import real
+from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.types import Trajectories
 
@@ -219,6 +219,30 @@ def test_a_scale_of_other_actions_is_refused(folder, tmp_path):
     for mean, std in (((0.0, 1.0), (1.0,)), ((0.0,), (0.0,)), ((float("nan"),), (1.0,))):
         with pytest.raises(ValidationError):
             ActionScale(mean=mean, std=std)
+
+
+def test_percentiles_may_be_the_ends_of_what_is_seen():
+    scale = ActionScale(
+        mean=(9.0, 9.0), std=(9.0, 9.0), low=(0.0, 2.0), high=(4.0, 2.0), by="percentiles"
+    )
+    actions = torch.tensor([[0.0, 2.0], [4.0, 2.0], [5.0, 3.0]])
+    scaled = normalised(actions, scale)
+    assert scaled.tolist() == [[-1, 0], [1, 0], [1.5, 1]]
+    assert torch.equal(real(scaled, scale), actions)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"by": "percentiles"}, "by: percentiles needs low and high; use what `wmt data check`"),
+        ({"low": (0.0,)}, "low and high belong together"),
+        ({"low": (0.0,), "high": (1.0, 2.0)}, "1 of mean and 1 of std and 1 of low and 2 of high"),
+        ({"low": (1.0,), "high": (0.0,)}, r"low=\(1.0,\) is above high=\(0.0,\) somewhere"),
+    ],
+)
+def test_percentiles_that_are_none_are_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        ActionScale(mean=(0.0,), std=(1.0,), **given)
 
 
 def test_held_out_episodes_give_the_same_windows_every_time(folder):

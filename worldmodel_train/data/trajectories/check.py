@@ -1,10 +1,13 @@
 """Reads every episode of a folder of shards: what they hold, and which cannot be used."""
 
 import io
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from worldmodel_train.data.packing.check import changed, read_index, shard_path, unlisted
 from worldmodel_train.data.packing.errors import BadVideo, PackError
@@ -46,6 +49,7 @@ class EpisodesReport:
     sizes: Counter[str] = field(default_factory=Counter)
     """Of the frames of videos."""
     actions: Moments | None = None
+    states: Moments | None = None
     rewards: Moments | None = None
     ends: int = 0
     """Episodes that end, and are not cut off."""
@@ -56,16 +60,18 @@ class EpisodesReport:
     shapes: EpisodeShapes | None = None
     """Of the first good episode, which all others must have."""
 
-    def count(self, episode: Episode) -> None:
-        """Add one."""
+    def count(self, episode: Episode, draw: np.random.Generator) -> None:
+        """Add one; `draw` decides which rows percentiles are taken of, where there are many."""
         self.episodes += 1
         self.steps += len(episode.actions)
         self.shortest = min(self.shortest or episode.length, episode.length)
         self.longest = max(self.longest, episode.length)
         if len(episode.actions):
-            self.actions = joined(self.actions, Moments.of(episode.actions))
+            self.actions = joined(self.actions, Moments.of(episode.actions, draw))
             if episode.rewards is not None:
-                self.rewards = joined(self.rewards, Moments.of(episode.rewards[:, None]))
+                self.rewards = joined(self.rewards, Moments.of(episode.rewards[:, None], draw))
+        if episode.states is not None:
+            self.states = joined(self.states, Moments.of(episode.states, draw))
         self.ends += int(episode.ends is not None and bool(episode.ends.any()))
 
     def merge(self, other: "EpisodesReport") -> None:
@@ -78,8 +84,8 @@ class EpisodesReport:
         self.sizes.update(other.sizes)
         self.bad.update(other.bad)
         self.problems += other.problems
-        self.actions = joined(self.actions, other.actions)
-        self.rewards = joined(self.rewards, other.rewards)
+        for name in ("actions", "states", "rewards"):
+            setattr(self, name, joined(getattr(self, name), getattr(other, name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +156,7 @@ def check_shard(job: ShardOfEpisodes, beat: Beat) -> EpisodesReport:
         report.problems.append(f"{job.path.name}: {verdict.reason}, {verdict.detail}")
         return report
     files, keys = ShardSet([str(job.path)]), set[str]()
+    draw = np.random.default_rng(zlib.crc32(job.path.name.encode()))  # of each shard its own
     for number in range(len(files)):
         beat()
         key = f"sample {number}"
@@ -166,7 +173,7 @@ def check_shard(job: ShardOfEpisodes, beat: Beat) -> EpisodesReport:
             report.bad[verdict.reason] += 1
             report.problems.append(f"{job.path.name}: {key}: {verdict}")
             continue
-        report.count(episode)
+        report.count(episode, draw)
     if files.num_stale:
         line = f"{job.path.name}: {INDEX_FILE} is of another shard; run `wmt data index FOLDER`"
         report.problems.append(line)
