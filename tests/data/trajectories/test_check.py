@@ -131,6 +131,22 @@ def test_a_video_must_have_a_frame_for_each_observation(tmp_path, make_video):
     assert "films.tar: b: length_mismatch, 7 frames beside 5 actions" in report.problems
 
 
+def test_the_videos_of_all_cameras_must_have_a_frame_for_each_observation(tmp_path, make_video):
+    arrays = npz(actions=np.zeros((5, 1), np.float32))
+    good, long = make_video(6), make_video(7)
+    add(
+        tmp_path / "films.tar",
+        {
+            "a.left.mp4": good, "a.wrist.mp4": good, "a.npz": arrays,
+            "b.left.mp4": good, "b.wrist.mp4": long, "b.npz": arrays,
+        },
+    )  # fmt: skip
+    (report,) = checked(tmp_path / "films.tar")
+    assert (report.episodes, report.sizes["64x48"]) == (1, 3)
+    (problem,) = report.problems
+    assert problem.endswith("length_mismatch, 7 frames in the wrist.mp4 beside 5 actions")
+
+
 def test_a_shard_that_is_cut_off_is_wrong(tmp_path):
     (path,) = write_episodes(tmp_path, [episode(0), episode(1)])
     path.write_bytes(path.read_bytes()[:2000])

@@ -185,6 +185,28 @@ def test_frames_of_a_video_are_those_of_the_arrays_beside_it(tmp_path, make_vide
     }
 
 
+@pytest.mark.parametrize("prefix", ["", "pipe:cat "])
+def test_an_episode_without_the_camera_is_skipped_and_named(tmp_path, make_video, prefix):
+    np.savez(tmp_path / "a.npz", actions=np.arange(11, dtype=np.float32)[:, None])
+    npz, video, other = (tmp_path / "a.npz").read_bytes(), make_video(12), make_video(7)
+    files = {"a.Left.mp4": other, "a.wrist.mp4": video, "a.npz": npz}
+    path = make_tar(tmp_path, files | {"b.left.mp4": other, "b.npz": npz})
+    sources = (ShardsConfig(shards=f"{prefix}{path}"),)
+    (batch,) = batches(config_of(tmp_path, size=8, sources=sources, camera="Wrist"), 1)
+    levels = batch.content.observations.float().mean((2, 3, 4))
+    first = ((levels - 20) / 10).round()[:, :-1]
+    assert first.tolist() == batch.content.actions[:, :, 0].tolist()
+    assert {(s.reason, s.key) for s in batch.origin.skipped} <= {("missing_camera", "b")}
+    nobody = config_of(tmp_path, size=8, sources=sources, camera="top")
+    with pytest.raises(ValueError, match=r"begins with no episode; the last is .*missing_camera"):
+        nobody.open_facts()
+
+
+def test_a_camera_without_a_size_for_its_frames_is_refused(folder):
+    with pytest.raises(ValidationError, match="camera=left has its frames in videos; give `size`"):
+        config_of(folder, camera="left")
+
+
 def test_what_a_method_needs_is_known_once_an_episode_is_opened(folder):
     config = config_of(folder)
     assert config.facts().episodes is None

@@ -19,7 +19,7 @@ from worldmodel_train.data.shards.folder_index import INDEX_FILE
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.tar_index import scan
-from worldmodel_train.data.shards.wanted_files import VIDEO, WantedFiles
+from worldmodel_train.data.shards.wanted_files import OTHER_VIDEOS, VIDEO, WantedFiles
 from worldmodel_train.data.trajectories.config import EPISODE_MB
 from worldmodel_train.data.trajectories.episode import Episode, arrays_of, episode_of
 from worldmodel_train.data.trajectories.facts import EpisodeShapes
@@ -27,7 +27,7 @@ from worldmodel_train.data.trajectories.moments import Moments, joined
 from worldmodel_train.data.trajectories.npz import BadArraysError
 from worldmodel_train.data.trajectories.verdict import BadEpisode
 
-WANTED = WantedFiles(needed=("npz",), read=("npz", VIDEO))
+WANTED = WantedFiles(needed=("npz",), read=("npz", VIDEO, OTHER_VIDEOS))
 _LOOKED_AT = 100  # samples that tell whether a folder holds episodes
 
 
@@ -207,20 +207,21 @@ def _require_shapes(episode: Episode, shapes: EpisodeShapes | None) -> None:
 def _look_at_video(
     sample: EncodedSample, episode: Episode, probe: Probe, report: EpisodesReport, beat: Beat
 ) -> None:
-    """Counts the frames of an episode that is filmed; raises BadEpisode where they do not fit."""
-    if VIDEO not in sample.files:
-        if episode.observations is None:
-            raise BadEpisode("missing_array", "neither observations nor a video")
-        return
-    try:
-        info = probe(io.BytesIO(sample.files[VIDEO]), beat)
-    except BadVideo as verdict:
-        raise BadEpisode(verdict.reason, verdict.detail) from verdict
-    if info.frames != episode.length:
-        detail = f"{info.frames} frames beside {episode.length - 1} actions"
-        raise BadEpisode("length_mismatch", detail)
-    report.seconds += info.duration
-    report.sizes[f"{info.width}x{info.height}"] += 1
+    """Counts the frames of each video of an episode; raises BadEpisode where they do not fit."""
+    videos = {name: content for name, content in sample.files.items() if name != "npz"}
+    if not videos and episode.observations is None:
+        raise BadEpisode("missing_array", "neither observations nor a video")
+    for name, content in videos.items():
+        of = "" if len(videos) == 1 else f" in the {name}"
+        try:
+            info = probe(io.BytesIO(content), beat)
+        except BadVideo as verdict:
+            raise BadEpisode(verdict.reason, verdict.detail + of) from verdict
+        if info.frames != episode.length:
+            detail = f"{info.frames} frames{of} beside {episode.length - 1} actions"
+            raise BadEpisode("length_mismatch", detail)
+        report.seconds += info.duration
+        report.sizes[f"{info.width}x{info.height}"] += 1
 
 
 def _first_shapes(paths: Sequence[Path]) -> EpisodeShapes | None:

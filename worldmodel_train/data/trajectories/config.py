@@ -96,6 +96,9 @@ class TrajectoriesConfig(StrictConfig):
     size: PictureSize | None = None
     """Height and width to which the frames of `<key>.mp4` are cut, one number for both or `[height,
     width]`; null where frames lie in the `<key>.npz`, which are taken as they are."""
+    camera: str | None = Field(default=None, pattern=r"^[\w-]+$")
+    """Whose video is looked at, of episodes with several: `left` for `<key>.left.mp4`. An episode
+    without it is skipped as `missing_camera`; null takes the first video."""
     episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
     decoder: DecoderConfig = DecoderConfig()
@@ -169,6 +172,10 @@ class TrajectoriesConfig(StrictConfig):
     @model_validator(mode="after")
     def _one_window_of_an_episode(self) -> "TrajectoriesConfig":
         require_names_differ(self.sources)
+        if self.camera is not None and self.size is None:
+            raise ValueError(
+                f"camera={self.camera} has its frames in videos; give `size`, to which they are cut"
+            )
         if self.loader.clips_per_video != 1:
             raise ValueError(
                 f"loader.clips_per_video={self.loader.clips_per_video} is for videos; leave it out"

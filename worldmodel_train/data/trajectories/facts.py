@@ -1,7 +1,7 @@
 """The shapes that all episodes of a run share, taken from the first good one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.shards.resolve import resolve_shards
@@ -155,5 +155,5 @@ def _samples(source: ShardsConfig, config: TrajectoriesConfig) -> Iterator[Encod
 
 
 def wanted_files(config: TrajectoriesConfig) -> WantedFiles:
-    """What is read of each sample: the video only where a size for its frames is given."""
-    return EPISODES if config.size is None else FILMED_EPISODES
+    """What is read of each sample: a video only where a size for its frames is given."""
+    return EPISODES if config.size is None else replace(FILMED_EPISODES, camera=config.camera)
