@@ -1,6 +1,8 @@
 """`wmt data collect`, and the policies of runs that it can be given."""
 
 import pickle
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +11,19 @@ from typer.testing import CliRunner
 
 from worldmodel_train.cli.data import app
 from worldmodel_train.cli.objectives import build_objective
+from worldmodel_train.cli.run_judge import fitted_judge
 from worldmodel_train.cli.run_policy import RunPolicy
+from worldmodel_train.collection.disagreement import Choice
+from worldmodel_train.collection.ensemble import Fitting, fitted
+from worldmodel_train.collection.episode_files import episode_in
 from worldmodel_train.collection.made_of import read_made_of
 from worldmodel_train.collection.open_world import open_world
+from worldmodel_train.collection.policies import walk
 from worldmodel_train.collection.workers import Actor
 from worldmodel_train.collection.world import View
 from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.recipe import load_recipe, resolved_yaml
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported
@@ -61,6 +69,8 @@ def test_a_world_is_collected_once_and_then_there(tmp_path):
         (["envs/two_rooms", "--world", "door"], "write key.path=value"),
         (["Pendulum-v1", "--policy", "scripted"], "Pendulum-v1 offers no scripted policy"),
         (["Pendulum-v1", "--policy", "greedy"], "--policy greedy is no run; use random, walk"),
+        (["Pendulum-v1", "--candidates", "2"], "--candidates 2 are for --chosen-by RUN; give"),
+        (["Pendulum-v1", "--chosen-by", "nowhere"], "--chosen-by=nowhere is neither a checkp"),
         (["Pendulum-v1", "--explore"], "--explore is for a run, and --policy random is none"),
     ],
 )
@@ -96,6 +106,74 @@ def test_a_run_acts_where_it_has_learned_to_the_same_each_time(run):
         for one in (policy(actor.open()), exploring)
     ]
     assert not torch.equal(*actions)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """A run that has learned nothing yet from a folder of two rooms; its ensembles learn little."""
+    monkeypatch = pytest.MonkeyPatch()
+    few = partial(fitted, fitting=Fitting(steps=2))
+    monkeypatch.setattr("worldmodel_train.cli.run_judge.fitted", few)
+    folder = tmp_path_factory.mktemp("seen")
+    actor = Actor(
+        env="envs/two_rooms", view=View(see="pixels", size=16), policy=walk, seed=0, longest=6,
+        options={"goal_radius": 0.0},
+    )  # fmt: skip
+    write_episodes(folder, [episode_in(actor.npz(number), number) for number in range(3)])
+    changes = [
+        "method.encoder.patch=16", "method.encoder.size.width=32", "method.projector_width=16",
+        f"data.sources=[{{name: rooms, shards: '{folder}/*.tar'}}]", "data.held_out=null",
+        "evaluation=[]",
+    ]  # fmt: skip
+    recipe = load_recipe("leworldmodel_two_rooms", changes)
+    torch.manual_seed(0)
+    state = build_objective(recipe).state_dict()
+    yield save_imported(CheckpointFolder(folder / "run"), state, resolved_yaml(recipe))
+    monkeypatch.undo()
+
+
+def test_what_is_chosen_is_chosen_again_by_another_process_and_by_no_other_run(seen, run):
+    world = open_world("envs/two_rooms", View(see="pixels", size=16))
+    judge, digest = fitted_judge(seen, world)
+    again, same = fitted_judge(seen, world)
+    assert digest == same
+    actor = Actor(
+        env="envs/two_rooms", view=View(see="pixels", size=16), policy=walk, seed=1, longest=6,
+        choice=Choice(candidates=3, judge_of=judge),
+    )  # fmt: skip
+    sent = pickle.loads(pickle.dumps(actor))
+    assert sent.npz(1) == replace(actor, choice=Choice(candidates=3, judge_of=again)).npz(1)
+    plain = replace(actor, choice=None)
+    judged = [again()(episode_in(plain.npz(number), number)) for number in (3, 4, 5)]
+    assert len(set(judged)) == 3
+    assert sent.npz(1) == plain.npz(3 + int(np.argmax(judged)))
+    with pytest.raises(ValueError, match="was trained on data/collected; use a run of data/traj"):
+        fitted_judge(run, world)
+
+
+def test_a_run_of_another_world_does_not_choose(seen):
+    larger = open_world("envs/two_rooms", View(see="pixels", size=32))
+    with pytest.raises(
+        ValueError, match=r"observations of \(16, 16, 3\) .*envs/two_rooms has \(32"
+    ):
+        fitted_judge(seen, larger)
+
+
+def test_a_folder_says_who_chose_of_how_many(seen, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "worldmodel_train.collection.workers.in_workers",
+        lambda actor, numbers, **_: map(actor.npz, numbers),
+    )
+    asked = [
+        "envs/two_rooms", tmp_path, "--episodes", 2, "--longest", 3, "--size", 16,
+        "--workers", 1, "--chosen-by", seen,
+    ]  # fmt: skip
+    assert wmt(*asked).exit_code == 0
+    made_of = read_made_of(tmp_path)
+    assert (made_of.chosen_by, made_of.candidates) == (str(seen), 4)
+    other = wmt(*asked, "--candidates", 2)
+    assert isinstance(other.exception, ValueError)
+    assert "candidates: 4, not 2" in str(other.exception)
 
 
 @pytest.mark.parametrize(

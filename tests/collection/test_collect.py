@@ -2,12 +2,14 @@
 
 import os
 import signal
+from dataclasses import replace
 from functools import cache
 
 import pytest
 
 from worldmodel_train.collection import collect as module
 from worldmodel_train.collection.collect import collect
+from worldmodel_train.collection.disagreement import Choice
 from worldmodel_train.collection.episode_files import EpisodeFiles
 from worldmodel_train.collection.made_of import MadeOf
 from worldmodel_train.collection.policies import random
@@ -27,15 +29,23 @@ MADE_OF = MadeOf(
     per_shard=2,
 )
 ACTOR = Actor(env="Pendulum-v1", view=VIEW, policy=random, seed=7, longest=4)
+LOUDEST = Choice(candidates=2, judge_of=lambda: lambda episode: float(episode.actions.max()))
 
 
 @cache
-def npz(number):
-    return ACTOR.npz(number)
+def npz(number, actor=ACTOR.npz):
+    return actor(number)
 
 
 def act_out(numbers):
     yield from map(npz, numbers)
+
+
+def chosen(numbers):
+    yield from (npz(number, CHOOSING) for number in numbers)
+
+
+CHOOSING = replace(ACTOR, choice=LOUDEST).npz
 
 
 def filled(folder, episodes=5, act_out=act_out, **changes):
@@ -62,14 +72,17 @@ def test_a_folder_has_shards_an_index_and_what_it_is_of(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_killed_before_any_of_its_writes_it_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
-    whole, _ = filled(tmp_path / "whole", episodes=3)
+@pytest.mark.parametrize("act_out", [act_out, chosen])
+def test_killed_before_any_of_its_writes_it_goes_on_to_the_same_bytes(
+    tmp_path, monkeypatch, act_out
+):
+    whole, _ = filled(tmp_path / "whole", episodes=3, act_out=act_out)
     kept = []
     for step in range(100):
         folder = tmp_path / str(step)
-        if not killed(folder, step, monkeypatch):
+        if not killed(folder, step, monkeypatch, act_out):
             break
-        found, before = filled(folder, episodes=3)
+        found, before = filled(folder, episodes=3, act_out=act_out)
         assert found == whole, f"killed before write {step}"
         kept.append(before)
     assert len(kept) == 1 + 3 + 2 + 3 + 1 + 1  # what it is of, episodes in and out, shards, index
@@ -77,10 +90,9 @@ def test_killed_before_any_of_its_writes_it_goes_on_to_the_same_bytes(tmp_path, 
     assert set(kept) == set(range(4))
 
 
-def killed(folder, step, monkeypatch):
+def killed(folder, step, monkeypatch, act_out):
     """Whether a process that fills `folder` was killed before its write number `step`."""
-    for number in range(3):
-        npz(number)  # nothing is acted out in the fork
+    list(act_out(range(3)))  # nothing is acted out in the fork
     process = os.fork()
     if process == 0:
         left = iter(range(step))
@@ -164,6 +176,16 @@ def test_the_same_weights_elsewhere_are_the_same_policy(tmp_path):
     assert filled(tmp_path, policy="/other/run", weights="abc") == (before, 5)
     with pytest.raises(ValueError, match="weights: abc, not def"):
         filled(tmp_path, policy="/one/run", weights="def")
+
+
+def test_the_same_judge_elsewhere_chooses_the_same_and_another_one_does_not(tmp_path):
+    by = {"chosen_by": "/one/run", "judge": "abc", "candidates": 4}
+    before, _ = filled(tmp_path, **by)
+    assert filled(tmp_path, **by | {"chosen_by": "/other/run"}) == (before, 5)
+    with pytest.raises(ValueError, match="judge: abc, not def"):
+        filled(tmp_path, **by | {"judge": "def"})
+    with pytest.raises(ValueError, match="judge: abc, not None; candidates: 4, not 1"):
+        filled(tmp_path)
 
 
 def test_shards_of_others_a_lost_shard_and_a_damaged_file_are_named(tmp_path, episode):

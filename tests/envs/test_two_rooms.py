@@ -114,6 +114,19 @@ def test_a_start_in_the_wall_and_options_it_does_not_have_are_refused(options, m
         TwoRooms().reset(seed=0, options=options)
 
 
+def test_every_episode_may_begin_at_one_place():
+    corner = TwoRooms(start=[0.1, 0.2])
+    goals = set()
+    for seed in range(3):
+        _, info = corner.reset(seed=seed)
+        assert info["state"].tolist() == [0.1, 0.2]
+        goals.add(tuple(info["goal"]))
+        assert np.array_equal(info["goal"], TwoRooms().reset(seed=seed)[1]["goal"])
+    assert len(goals) == 3
+    with pytest.raises(ValueError, match=r"start=\[0.5, 0.1\] is no free place"):
+        TwoRooms(start=[0.5, 0.1])
+
+
 def test_a_door_too_narrow_for_the_disc_is_refused():
     with pytest.raises(ValueError, match=r"door_width=0.1 .* use more than 0.1"):
         Layout(door_width=0.1)

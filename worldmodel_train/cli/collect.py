@@ -15,7 +15,11 @@ from worldmodel_train.cli.shard_commands import (
 from worldmodel_train.config.printable import printable
 
 if TYPE_CHECKING:
+    from worldmodel_train.collection.disagreement import Choice
     from worldmodel_train.collection.policies import PolicyOf
+    from worldmodel_train.collection.world import World
+
+_USUAL_CANDIDATES = 4
 
 EnvArgument = Annotated[
     str, typer.Argument(metavar="ENV", help="envs/two_rooms, or an id of gymnasium: Pendulum-v1.")
@@ -31,6 +35,18 @@ SeeOption = Annotated[
     Literal["pixels", "vector"],
     typer.Option(help="What episodes observe; beside pixels the vector is kept as states."),
 ]
+ChosenByOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN",
+        help="Keep of several candidates the one on which an ensemble, fitted to the episodes of "
+        "this run on its frozen encoder, disagrees most.",
+    ),
+]
+CandidatesOption = Annotated[
+    int | None,
+    typer.Option(min=2, help="Episodes acted out for each that is kept.", show_default="4"),
+]
 WorldOption = Annotated[
     list[str] | None,
     typer.Option("--world", metavar="KEY=VALUE", help="What the world's maker takes; repeatable."),
@@ -43,6 +59,8 @@ def collect(  # noqa: PLR0913 - one parameter for each option of the command lin
     *,
     policy: PolicyOption = "random",
     explore: ExploreOption = False,
+    chosen_by: ChosenByOption = None,
+    candidates: CandidatesOption = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes in all.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
     longest: Annotated[int, typer.Option(min=1, help="Cut after so many actions.")] = 1000,
@@ -58,6 +76,7 @@ def collect(  # noqa: PLR0913 - one parameter for each option of the command lin
 
     Episode k hangs on the seed and k alone. With more --episodes a finished folder grows.
     """
+    from dataclasses import replace
     from functools import partial
 
     from worldmodel_train.collection.collect import collect as fill
@@ -75,7 +94,8 @@ def collect(  # noqa: PLR0913 - one parameter for each option of the command lin
         longest=longest,
         options=options,
     )
-    actor.open()
+    choice, run, digest = _choice(chosen_by, candidates, actor.open())
+    actor = replace(actor, choice=choice)
     made_of = MadeOf(
         env=env,
         options=options,
@@ -84,6 +104,9 @@ def collect(  # noqa: PLR0913 - one parameter for each option of the command lin
         policy=named,
         explores=explore,
         weights=weights,
+        chosen_by=run,
+        judge=digest,
+        candidates=1 if choice is None else choice.candidates,
         seed=seed,
         longest=longest,
         per_shard=100,
@@ -118,3 +141,23 @@ def _policy(policy: str, *, explore: bool) -> "tuple[PolicyOf, str, str | None]"
     checkpoint = find_checkpoint(Path(policy), "--policy")
     of_run = RunPolicy(checkpoint=checkpoint, explore=explore)
     return of_run, str(checkpoint), of_run.frozen().fingerprint
+
+
+def _choice(
+    chosen_by: str | None, candidates: int | None, world: "World"
+) -> "tuple[Choice | None, str | None, str | None]":
+    """How episodes are chosen, by which checkpoint, and the digest of what decides it."""
+    if chosen_by is None:
+        if candidates is not None:
+            raise ValueError(
+                f"--candidates {candidates} are for --chosen-by RUN; give that, or leave them out"
+            )
+        return None, None, None
+    from worldmodel_train.cli.run_judge import KEY, fitted_judge
+    from worldmodel_train.collection.disagreement import Choice
+    from worldmodel_train.training.checkpoints.folder import find_checkpoint
+
+    checkpoint = find_checkpoint(Path(chosen_by), KEY)
+    judge, digest = fitted_judge(checkpoint, world)
+    choice = Choice(candidates=candidates or _USUAL_CANDIDATES, judge_of=judge)
+    return choice, str(checkpoint), digest

@@ -30,6 +30,12 @@ class MadeOf(StrictConfig):
     """Whether the run's policy acted so as to learn more."""
     weights: str | None = None
     """SHA-256 of the run's state; null for a policy without one."""
+    chosen_by: str | None = None
+    """Checkpoint of the run whose ensemble chose; null where every episode was kept."""
+    judge: str | None = None
+    """SHA-256 of that run's state and of the ensemble's."""
+    candidates: int = 1
+    """Episodes acted out for each that was kept."""
     seed: int
     """Of all that was drawn."""
     longest: int
@@ -40,8 +46,12 @@ class MadeOf(StrictConfig):
     def differences(self, other: "MadeOf") -> list[str]:
         """What decides an episode and is not alike, `key: here, not there`."""
         pairs = [(name, value, getattr(other, name)) for name, value in self]
-        if self.weights is not None and self.weights == other.weights:
-            pairs = [pair for pair in pairs if pair[0] != "policy"]  # it may have been moved
+        # a run may have been moved
+        for path, digest in (("policy", "weights"), ("chosen_by", "judge")):
+            if getattr(self, digest) is not None and getattr(self, digest) == getattr(
+                other, digest
+            ):
+                pairs = [pair for pair in pairs if pair[0] != path]
         return [f"{name}: {mine}, not {its}" for name, mine, its in pairs if mine != its]
 
 

@@ -185,7 +185,8 @@ class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
 
     The reward is minus the distance to the goal; an episode ends within `goal_radius` of it (0:
     never). `layout` and `look` are what may differ from world to world; mappings name what does.
-    `reset` takes `options={"start": (x, y), "goal": (x, y)}`; what is left out is drawn.
+    Where `start` is given, every episode begins there. `reset` takes `options={"start": (x, y),
+    "goal": (x, y)}`; what is left out is drawn.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  # gymnasium's
@@ -197,12 +198,14 @@ class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
         layout: Layout | Mapping[str, Any] = LAYOUT,
         look: Look | Mapping[str, Any] = LOOK,
         goal_radius: float = 0.05,
+        start: Sequence[float] | None = None,
         render_mode: str | None = None,
     ) -> None:
         self.size = size
         self.layout = _factors(Layout, layout)
         self.look = _factors(Look, look)
         self.goal_radius = goal_radius
+        self.start = None if start is None else self._place("start", start)
         self.render_mode = render_mode
         self.observation_space = gymnasium.spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
@@ -214,9 +217,11 @@ class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
         """The first picture, and where disc and goal are."""
         super().reset(seed=seed)
         drawn = draw_free(self.np_random, self.layout, 2)
-        places = {"start": drawn[0], "goal": drawn[1]}
+        places = {"start": drawn[0] if self.start is None else self.start, "goal": drawn[1]}
         for name, place in (options or {}).items():
-            places[name] = self._place(name, place, known=places)
+            if name not in places:
+                raise ValueError(f"reset has no option {name!r}; use {' or '.join(places)}")
+            places[name] = self._place(name, place)
         self._state, self._goal = places["start"], places["goal"]
         return self.render(), self._info()
 
@@ -236,9 +241,7 @@ class TwoRooms(gymnasium.Env[UInt8[ndarray, "h w 3"], Float[ndarray, "2"]]):
         """What brings the disc nearer to the goal."""
         return toward(self._state, self._goal, self.layout)
 
-    def _place(self, name: str, place: object, *, known: dict[str, Any]) -> Float[ndarray, "2"]:
-        if name not in known:
-            raise ValueError(f"reset has no option {name!r}; use {' or '.join(known)}")
+    def _place(self, name: str, place: object) -> Float[ndarray, "2"]:
         where = np.asarray(place, np.float64)
         if where.shape != (2,) or not free(where, self.layout):
             raise ValueError(f"{name}={place} is no free place (x, y) for a disc in the two rooms")

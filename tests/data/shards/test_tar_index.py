@@ -143,7 +143,8 @@ def test_a_place_that_holds_no_such_member_is_never_read_as_one(tmp_path, span):
 
 
 def test_keys_end_at_the_first_dot_of_the_last_part():
-    assert split_name("a.b/clip.left.MP4") == ("a.b/clip", "mp4")
+    assert split_name("a.b/clip.Left.MP4") == ("a.b/clip", "left.mp4")  # of a camera
+    assert split_name("a.b/clip.part.NPZ") == ("a.b/clip", "npz")
     assert split_name("../../etc/passwd.mp4") == ("../../etc/passwd", "mp4")
 
 

@@ -22,7 +22,7 @@ from worldmodel_train.data.trajectories.check import (
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.moments import Moments
 from worldmodel_train.data.trajectories.scaling import normalised
-from worldmodel_train.data.trajectories.summary import scale_lines
+from worldmodel_train.data.trajectories.summary import _rows, scale_lines
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.recipe import load_recipe
 
@@ -73,6 +73,22 @@ def test_what_good_episodes_hold_is_counted(tmp_path):
     assert (first.actions.least == done.min(axis=0)).all()
     assert (first.actions.most == done.max(axis=0)).all()
     assert (first.rewards.least, first.rewards.most) == (0, 3)
+    np.testing.assert_allclose(first.actions.low, np.percentile(done, 1, axis=0))
+    np.testing.assert_allclose(first.actions.high, np.percentile(done, 99, axis=0))
+    assert first.states is None
+
+
+def test_what_is_known_of_states_is_counted_with_their_percentiles(tmp_path):
+    states = np.random.default_rng(0).normal(size=(4, 6, 3)).astype(np.float32)
+    episodes = [replace(episode(n), states=each) for n, each in enumerate(states)]
+    first, second = checked(*write_episodes(tmp_path, episodes, per_shard=3))
+    first.merge(second)
+    found, rows = first.states, states.reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(found.mean, rows.mean(axis=0))
+    np.testing.assert_allclose(found.low, np.percentile(rows, 1, axis=0))
+    np.testing.assert_allclose(found.high, np.percentile(rows, 99, axis=0))
+    shown = dict(_rows(first))
+    assert shown["state 2"].endswith(f"1 % to 99 %: {found.low[2]:.4g} to {found.high[2]:.4g}")
 
 
 def test_bad_episodes_are_counted_by_reason_and_named(tmp_path):
@@ -115,6 +131,22 @@ def test_a_video_must_have_a_frame_for_each_observation(tmp_path, make_video):
     assert "films.tar: b: length_mismatch, 7 frames beside 5 actions" in report.problems
 
 
+def test_the_videos_of_all_cameras_must_have_a_frame_for_each_observation(tmp_path, make_video):
+    arrays = npz(actions=np.zeros((5, 1), np.float32))
+    good, long = make_video(6), make_video(7)
+    add(
+        tmp_path / "films.tar",
+        {
+            "a.left.mp4": good, "a.wrist.mp4": good, "a.npz": arrays,
+            "b.left.mp4": good, "b.wrist.mp4": long, "b.npz": arrays,
+        },
+    )  # fmt: skip
+    (report,) = checked(tmp_path / "films.tar")
+    assert (report.episodes, report.sizes["64x48"]) == (1, 3)
+    (problem,) = report.problems
+    assert problem.endswith("length_mismatch, 7 frames in the wrist.mp4 beside 5 actions")
+
+
 def test_a_shard_that_is_cut_off_is_wrong(tmp_path):
     (path,) = write_episodes(tmp_path, [episode(0), episode(1)])
     path.write_bytes(path.read_bytes()[:2000])
@@ -134,6 +166,10 @@ def test_what_is_printed_for_a_recipe_scales_actions_to_mean_0_and_spread_1(tmp_
     torch.testing.assert_close(
         scaled.std(0, correction=0), torch.tensor([1.0, 1, 0]), atol=1e-4, rtol=0
     )
+    by_percentiles = normalised(done, scale.model_copy(update={"by": "percentiles"}))
+    ends = torch.from_numpy(np.percentile(by_percentiles, (1, 99), axis=0)).float()
+    expected = torch.tensor([[-1.0, -1, 0], [1, 1, 0]])
+    torch.testing.assert_close(ends, expected, atol=1e-4, rtol=0)
 
 
 def _with_a_constant(one):
@@ -143,10 +179,11 @@ def _with_a_constant(one):
 @pytest.mark.parametrize("parts", [[7], [1, 6], [2, 3, 2]])
 def test_moments_of_parts_are_those_of_the_whole(parts):
     rows = np.random.default_rng(0).normal(1e3, 1e-2, (7, 3))
-    whole, (first, *others) = Moments.of(rows), np.split(rows, np.cumsum(parts)[:-1])
-    joined = Moments.of(first)
+    draw = np.random.default_rng(1)
+    whole, (first, *others) = Moments.of(rows, draw), np.split(rows, np.cumsum(parts)[:-1])
+    joined = Moments.of(first, draw)
     for other in others:
-        joined = joined.joined(Moments.of(other))
+        joined = joined.joined(Moments.of(other, draw))
     np.testing.assert_allclose(joined.mean, whole.mean)
     np.testing.assert_allclose(joined.std, rows.std(axis=0), rtol=1e-9)
     assert joined.count == 7

@@ -1,6 +1,7 @@
 """A filmed episode, from the files of its recorder to a window of training."""
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -27,8 +28,8 @@ LENGTH = 8
 class OneFilm:
     """A reader of one episode, whose state is the level of its frames."""
 
-    def __init__(self, film):
-        self._film = film
+    def __init__(self, films):
+        self._films = films
 
     def entries(self):
         return [Entry(source="a", path=Path("a"))]
@@ -36,7 +37,7 @@ class OneFilm:
     def read(self, _):
         level = (40 + 20 * np.arange(LENGTH, dtype=np.float32))[:, None]
         episode = Episode(actions=np.diff(level, axis=0), states=level, metadata={"fps": 5.0})
-        return Recording(episode=episode, film=self._film)
+        return Recording(episode=episode, films=self._films)
 
 
 @pytest.fixture
@@ -54,9 +55,12 @@ def video(tmp_path):
     return path
 
 
-def prepared(video, folder, *, count=LENGTH, size=None, **encode):
+def prepared(video, folder, *, count=LENGTH, size=None, cameras=("",), **encode):
     film = Film(path=video, count=count, fps=5.0)
-    reader = OneFilm(film)
+    later = replace(
+        film, start_s=2 / 60, fps=60.0
+    )  # of each camera after the first, two frames later
+    reader = OneFilm({name: later if number else film for number, name in enumerate(cameras)})
     episodes = EpisodeArguments(format="droid", size=size)
     arguments = PackArguments(episodes=episodes, encode=EncodeConfig(**encode))
     (entry,) = reader.entries()
@@ -76,6 +80,22 @@ def test_a_window_of_training_shows_the_frames_of_its_states(tmp_path, video):
     shown = window.observations.float().mean((2, 3, 4))
     np.testing.assert_allclose(shown, window.states[..., 0], atol=3)
     assert window.observations.shape == (1, 4, 32, 32, 3)
+
+
+def test_of_several_cameras_each_has_a_video_and_a_recipe_names_one(tmp_path, video):
+    sample = prepared(video, tmp_path, size=(64, 64), crf=8, cameras=("left", "wrist"))
+    assert [*sample.files] == [".left.mp4", ".wrist.mp4", ".npz", ".json"]
+    writer = ShardWriter(tmp_path / "a.tar", tmp_path)
+    writer.add("a", sample)
+    writer.finish()
+    source = ShardsConfig(shards=str(tmp_path / "a.tar"))
+    for camera, brighter in (("left", 0), ("wrist", 40), (None, 0)):
+        config = TrajectoriesConfig(
+            name="data/trajectories", sources=(source,), steps=4, size=32, camera=camera
+        )
+        window = fixed_windows(config, source, limit=1)
+        shown = window.observations.float().mean((2, 3, 4))
+        np.testing.assert_allclose(shown, window.states[..., 0] + brighter, atol=3)
 
 
 def test_a_film_has_the_rate_of_its_rows_and_the_size_asked_for(tmp_path, video):

@@ -206,6 +206,8 @@ def test_pictures_are_cut_in_the_middle_and_scaled(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        ({"format": "npz", "camera": "a,b"}, "--camera a,b: --format npz keeps one; name one"),
+        ({"format": "droid", "camera": "left,left"}, "a camera is named twice; name each once"),
         ({"format": "npz", "every": 2}, r"--every 2: only of droid .* set `data\.frameskip`"),
         ({"format": "droid", "states": ("a",)}, "--states: goes with hdf5, npz and lerobot"),
         ({"format": "lerobot", "fps": 30}, r"--fps: meta/info\.json says it"),

@@ -18,7 +18,8 @@ from worldmodel_train.data.shards.wanted_files import WantedFiles
 from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
-from worldmodel_train.data.trajectories.scaling import real
+from worldmodel_train.data.trajectories.facts import good_episodes
+from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.types import Trajectories
 
@@ -184,6 +185,28 @@ def test_frames_of_a_video_are_those_of_the_arrays_beside_it(tmp_path, make_vide
     }
 
 
+@pytest.mark.parametrize("prefix", ["", "pipe:cat "])
+def test_an_episode_without_the_camera_is_skipped_and_named(tmp_path, make_video, prefix):
+    np.savez(tmp_path / "a.npz", actions=np.arange(11, dtype=np.float32)[:, None])
+    npz, video, other = (tmp_path / "a.npz").read_bytes(), make_video(12), make_video(7)
+    files = {"a.Left.mp4": other, "a.wrist.mp4": video, "a.npz": npz}
+    path = make_tar(tmp_path, files | {"b.left.mp4": other, "b.npz": npz})
+    sources = (ShardsConfig(shards=f"{prefix}{path}"),)
+    (batch,) = batches(config_of(tmp_path, size=8, sources=sources, camera="Wrist"), 1)
+    levels = batch.content.observations.float().mean((2, 3, 4))
+    first = ((levels - 20) / 10).round()[:, :-1]
+    assert first.tolist() == batch.content.actions[:, :, 0].tolist()
+    assert {(s.reason, s.key) for s in batch.origin.skipped} <= {("missing_camera", "b")}
+    nobody = config_of(tmp_path, size=8, sources=sources, camera="top")
+    with pytest.raises(ValueError, match=r"begins with no episode; the last is .*missing_camera"):
+        nobody.open_facts()
+
+
+def test_a_camera_without_a_size_for_its_frames_is_refused(folder):
+    with pytest.raises(ValidationError, match="camera=left has its frames in videos; give `size`"):
+        config_of(folder, camera="left")
+
+
 def test_what_a_method_needs_is_known_once_an_episode_is_opened(folder):
     config = config_of(folder)
     assert config.facts().episodes is None
@@ -218,6 +241,30 @@ def test_a_scale_of_other_actions_is_refused(folder, tmp_path):
     for mean, std in (((0.0, 1.0), (1.0,)), ((0.0,), (0.0,)), ((float("nan"),), (1.0,))):
         with pytest.raises(ValidationError):
             ActionScale(mean=mean, std=std)
+
+
+def test_percentiles_may_be_the_ends_of_what_is_seen():
+    scale = ActionScale(
+        mean=(9.0, 9.0), std=(9.0, 9.0), low=(0.0, 2.0), high=(4.0, 2.0), by="percentiles"
+    )
+    actions = torch.tensor([[0.0, 2.0], [4.0, 2.0], [5.0, 3.0]])
+    scaled = normalised(actions, scale)
+    assert scaled.tolist() == [[-1, 0], [1, 0], [1.5, 1]]
+    assert torch.equal(real(scaled, scale), actions)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"by": "percentiles"}, "by: percentiles needs low and high; use what `wmt data check`"),
+        ({"low": (0.0,)}, "low and high belong together"),
+        ({"low": (0.0,), "high": (1.0, 2.0)}, "1 of mean and 1 of std and 1 of low and 2 of high"),
+        ({"low": (1.0,), "high": (0.0,)}, r"low=\(1.0,\) is above high=\(0.0,\) somewhere"),
+    ],
+)
+def test_percentiles_that_are_none_are_refused(given, message):
+    with pytest.raises(ValidationError, match=message):
+        ActionScale(mean=(0.0,), std=(1.0,), **given)
 
 
 def test_held_out_episodes_give_the_same_windows_every_time(folder):
@@ -277,6 +324,13 @@ def test_a_bad_episode_is_skipped_and_counted(folder, tmp_path, reason):
     shards = (str(folder / "episodes_000002.tar"), str(path))
     parts = batches(config_of(folder, sources=(ShardsConfig(shards=shards),)), 6)
     assert {(s.reason, s.key) for batch in parts for s in batch.origin.skipped} == {(reason, "bad")}
+
+
+def test_all_good_episodes_are_read_in_order(folder, tmp_path):
+    np.savez(tmp_path / "bad.npz", **BAD["not_finite"])
+    make_tar(folder, {"bad.npz": (tmp_path / "bad.npz").read_bytes(), "without_npz.json": b"{}"})
+    found = list(good_episodes(config_of(folder)))
+    assert [int(one.actions[0, 0]) for one in found] == list(range(10))
 
 
 def test_data_without_any_episode_is_an_error_that_names_one(tmp_path):

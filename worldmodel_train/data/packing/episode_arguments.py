@@ -14,7 +14,8 @@ class EpisodeArguments(StrictConfig):
 
     format: EpisodeFormat
     camera: str | None = None
-    """A camera, or the array of what was observed; null takes the usual one."""
+    """A camera, or several, `left,wrist`; or the array of what was observed. Null takes the usual
+    one."""
     states: tuple[str, ...] | None = None
     """Arrays that together are a state; null takes the usual ones."""
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
@@ -23,3 +24,8 @@ class EpisodeArguments(StrictConfig):
     """Every so many-th row is kept."""
     size: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     """Height and width to which pictures are cut and scaled; null leaves them."""
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Those that are named."""
+        return tuple(name.strip() for name in (self.camera or "").split(",") if name.strip())

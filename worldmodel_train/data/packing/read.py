@@ -76,7 +76,7 @@ def _sample(file: BufferedReader, sample: ShardSample) -> RawSample:
     suffix = next((extension for extension in sample.spans if extension != "json"), None)
     return RawSample(
         key=sample.key,
-        suffix=None if suffix is None else f".{suffix}",
+        suffix=None if suffix is None else f".{suffix.rpartition('.')[2]}",
         video=b"" if suffix is None else _body(file, sample.spans[suffix], MEMBER_LIMIT),
         description=b"" if json is None else _body(file, json, LARGEST_JSON),
     )

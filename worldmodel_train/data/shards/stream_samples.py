@@ -16,7 +16,7 @@ from worldmodel_train.data.shards.tar_groups import Grouping
 from worldmodel_train.data.shards.tar_header import CorruptTarError
 from worldmodel_train.data.shards.tar_index import COMPRESSED
 from worldmodel_train.data.shards.tar_members import tar_members
-from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles, limit, span_of
+from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles, limit
 from worldmodel_train.types import Skip
 
 Item = EncodedSample | Skip
@@ -71,7 +71,8 @@ def _items(shard: str, tar: StreamBytes, wanted: WantedFiles) -> Iterator[Item]:
                 yield _item(shard, done, files, wanted)
                 files = {}
             for name in wanted.read:
-                if span_of(groups.spans, name) is member.span and member.span.size <= limit(name):
+                is_it = wanted.span_of(groups.spans, name) is member.span
+                if is_it and member.span.size <= limit(name):
                     files.pop(name, None)  # a second file of the same name takes the first's place
                     files[name] = tar.content(member.span)
     except CorruptTarError as error:

@@ -3,15 +3,21 @@
 from worldmodel_train.data.shards.shard_table import ShardSample
 from worldmodel_train.data.shards.tar_header import CorruptTarError, CutMemberError
 from worldmodel_train.data.shards.tar_members import Member, Span
+from worldmodel_train.data.shards.wanted_files import VIDEO_EXTENSIONS
 
 _MOST_EXTENSIONS = 256  # of one sample; further ones are left out, as memory must not grow for them
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """WebDataset's key (up to the first dot of the last part) and the extension after the last."""
+    """WebDataset's key (up to the first dot of the last part) and the extension after the last.
+
+    Of videos all that follows the key is the extension, as the name of a camera may: `left.mp4`.
+    """
     folder, slash, base = name.rpartition("/")
     key, _, extension = base.partition(".")
-    return folder + slash + key, extension.rpartition(".")[2].lower()
+    extension = extension.lower()
+    last = extension.rpartition(".")[2]
+    return folder + slash + key, extension if last in VIDEO_EXTENSIONS else last
 
 
 class Grouping:

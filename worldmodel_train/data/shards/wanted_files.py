@@ -13,7 +13,9 @@ from worldmodel_train.data.video_files import (
 )
 
 VIDEO = "video"
-"""Stands for the first of a sample's files whose extension is a video's."""
+"""Stands for the first of a sample's files whose extension is a video's, or a camera's video."""
+OTHER_VIDEOS = "other videos"
+"""Stands for all videos but that, each by its own extension; read from local shards only."""
 VIDEO_EXTENSIONS = frozenset(suffix[1:] for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
 
 
@@ -25,20 +27,37 @@ class WantedFiles:
     """Without one of these a sample is left out as `missing_<name>`."""
     read: tuple[str, ...]
     """What is read, where it is there; nothing else of a sample costs anything."""
+    camera: str | None = None
+    """Whose video is meant by `VIDEO`: `left` of `<key>.left.mp4`. Null for the first there is."""
 
     def spans(self, sample: ShardSample) -> dict[str, Span]:
         """Where what is read lies, by name."""
-        found = {name: span_of(sample.spans, name) for name in self.read}
+        found = {name: self.span_of(sample.spans, name) for name in self.read}
+        if OTHER_VIDEOS in self.read:
+            found |= {one: span for one, span in sample.spans.items() if self._is_video(one)}
+            first = found.get(VIDEO)
+            found = {name: s for name, s in found.items() if name == VIDEO or s is not first}
         return {name: span for name, span in found.items() if span is not None}
+
+    def span_of(self, spans: Mapping[str, Span], name: str) -> Span | None:
+        """Where the file of this name lies; None where the sample has none."""
+        if name != VIDEO:
+            return spans.get(name)
+        return next((spans[one] for one in spans if self._is_video(one)), None)
+
+    def _is_video(self, extension: str) -> bool:
+        camera, _, kind = extension.rpartition(".")
+        wanted = self.camera is None or camera == self.camera.lower()
+        return wanted and kind in VIDEO_EXTENSIONS
 
     def problem(self, sample: ShardSample) -> str:
         """Why a sample cannot be used; empty where it can."""
         if sample.problem:
             return sample.problem
-        missing = (name for name in self.needed if span_of(sample.spans, name) is None)
+        missing = (name for name in self.needed if self.span_of(sample.spans, name) is None)
         absent = next(missing, None)
         if absent is not None:
-            return f"missing_{absent}"
+            return "missing_camera" if absent == VIDEO and self.camera else f"missing_{absent}"
         too_large = any(span.size > limit(name) for name, span in self.spans(sample).items())
         return "too_large" if too_large else ""
 
@@ -47,13 +66,6 @@ VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO,))
 DESCRIBED_VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO, "json"))
 EPISODES = WantedFiles(needed=("npz",), read=("npz",))
 FILMED_EPISODES = WantedFiles(needed=("npz", VIDEO), read=("npz", VIDEO))
-
-
-def span_of(spans: Mapping[str, Span], name: str) -> Span | None:
-    """Where the file of this name lies; None where the sample has none."""
-    if name != VIDEO:
-        return spans.get(name)
-    return next((spans[extension] for extension in spans if extension in VIDEO_EXTENSIONS), None)
 
 
 def limit(name: str) -> int:

@@ -1,10 +1,13 @@
 """Reads every episode of a folder of shards: what they hold, and which cannot be used."""
 
 import io
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from worldmodel_train.data.packing.check import changed, read_index, shard_path, unlisted
 from worldmodel_train.data.packing.errors import BadVideo, PackError
@@ -16,7 +19,7 @@ from worldmodel_train.data.shards.folder_index import INDEX_FILE
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.tar_index import scan
-from worldmodel_train.data.shards.wanted_files import VIDEO, WantedFiles
+from worldmodel_train.data.shards.wanted_files import OTHER_VIDEOS, VIDEO, WantedFiles
 from worldmodel_train.data.trajectories.config import EPISODE_MB
 from worldmodel_train.data.trajectories.episode import Episode, arrays_of, episode_of
 from worldmodel_train.data.trajectories.facts import EpisodeShapes
@@ -24,7 +27,7 @@ from worldmodel_train.data.trajectories.moments import Moments, joined
 from worldmodel_train.data.trajectories.npz import BadArraysError
 from worldmodel_train.data.trajectories.verdict import BadEpisode
 
-WANTED = WantedFiles(needed=("npz",), read=("npz", VIDEO))
+WANTED = WantedFiles(needed=("npz",), read=("npz", VIDEO, OTHER_VIDEOS))
 _LOOKED_AT = 100  # samples that tell whether a folder holds episodes
 
 
@@ -46,6 +49,7 @@ class EpisodesReport:
     sizes: Counter[str] = field(default_factory=Counter)
     """Of the frames of videos."""
     actions: Moments | None = None
+    states: Moments | None = None
     rewards: Moments | None = None
     ends: int = 0
     """Episodes that end, and are not cut off."""
@@ -56,16 +60,18 @@ class EpisodesReport:
     shapes: EpisodeShapes | None = None
     """Of the first good episode, which all others must have."""
 
-    def count(self, episode: Episode) -> None:
-        """Add one."""
+    def count(self, episode: Episode, draw: np.random.Generator) -> None:
+        """Add one; `draw` decides which rows percentiles are taken of, where there are many."""
         self.episodes += 1
         self.steps += len(episode.actions)
         self.shortest = min(self.shortest or episode.length, episode.length)
         self.longest = max(self.longest, episode.length)
         if len(episode.actions):
-            self.actions = joined(self.actions, Moments.of(episode.actions))
+            self.actions = joined(self.actions, Moments.of(episode.actions, draw))
             if episode.rewards is not None:
-                self.rewards = joined(self.rewards, Moments.of(episode.rewards[:, None]))
+                self.rewards = joined(self.rewards, Moments.of(episode.rewards[:, None], draw))
+        if episode.states is not None:
+            self.states = joined(self.states, Moments.of(episode.states, draw))
         self.ends += int(episode.ends is not None and bool(episode.ends.any()))
 
     def merge(self, other: "EpisodesReport") -> None:
@@ -78,8 +84,8 @@ class EpisodesReport:
         self.sizes.update(other.sizes)
         self.bad.update(other.bad)
         self.problems += other.problems
-        self.actions = joined(self.actions, other.actions)
-        self.rewards = joined(self.rewards, other.rewards)
+        for name in ("actions", "states", "rewards"):
+            setattr(self, name, joined(getattr(self, name), getattr(other, name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +156,7 @@ def check_shard(job: ShardOfEpisodes, beat: Beat) -> EpisodesReport:
         report.problems.append(f"{job.path.name}: {verdict.reason}, {verdict.detail}")
         return report
     files, keys = ShardSet([str(job.path)]), set[str]()
+    draw = np.random.default_rng(zlib.crc32(job.path.name.encode()))  # of each shard its own
     for number in range(len(files)):
         beat()
         key = f"sample {number}"
@@ -166,7 +173,7 @@ def check_shard(job: ShardOfEpisodes, beat: Beat) -> EpisodesReport:
             report.bad[verdict.reason] += 1
             report.problems.append(f"{job.path.name}: {key}: {verdict}")
             continue
-        report.count(episode)
+        report.count(episode, draw)
     if files.num_stale:
         line = f"{job.path.name}: {INDEX_FILE} is of another shard; run `wmt data index FOLDER`"
         report.problems.append(line)
@@ -200,20 +207,21 @@ def _require_shapes(episode: Episode, shapes: EpisodeShapes | None) -> None:
 def _look_at_video(
     sample: EncodedSample, episode: Episode, probe: Probe, report: EpisodesReport, beat: Beat
 ) -> None:
-    """Counts the frames of an episode that is filmed; raises BadEpisode where they do not fit."""
-    if VIDEO not in sample.files:
-        if episode.observations is None:
-            raise BadEpisode("missing_array", "neither observations nor a video")
-        return
-    try:
-        info = probe(io.BytesIO(sample.files[VIDEO]), beat)
-    except BadVideo as verdict:
-        raise BadEpisode(verdict.reason, verdict.detail) from verdict
-    if info.frames != episode.length:
-        detail = f"{info.frames} frames beside {episode.length - 1} actions"
-        raise BadEpisode("length_mismatch", detail)
-    report.seconds += info.duration
-    report.sizes[f"{info.width}x{info.height}"] += 1
+    """Counts the frames of each video of an episode; raises BadEpisode where they do not fit."""
+    videos = {name: content for name, content in sample.files.items() if name != "npz"}
+    if not videos and episode.observations is None:
+        raise BadEpisode("missing_array", "neither observations nor a video")
+    for name, content in videos.items():
+        of = "" if len(videos) == 1 else f" in the {name}"
+        try:
+            info = probe(io.BytesIO(content), beat)
+        except BadVideo as verdict:
+            raise BadEpisode(verdict.reason, verdict.detail + of) from verdict
+        if info.frames != episode.length:
+            detail = f"{info.frames} frames{of} beside {episode.length - 1} actions"
+            raise BadEpisode("length_mismatch", detail)
+        report.seconds += info.duration
+        report.sizes[f"{info.width}x{info.height}"] += 1
 
 
 def _first_shapes(paths: Sequence[Path]) -> EpisodeShapes | None:

@@ -24,7 +24,7 @@ EPISODE_MB = 1024
 
 
 class ActionScale(StrictConfig):
-    """What actions are scaled by: less `mean`, over `std`, each number of an action by its own.
+    """What actions are scaled by, each number of an action by its own.
 
     Part of the recipe, so that a run and whoever acts by its model scale alike wherever the
     episodes have gone; `wmt data check` prints it for a folder of episodes.
@@ -34,11 +34,43 @@ class ActionScale(StrictConfig):
     """Of each number of one action, whatever the frameskip."""
     std: tuple[Annotated[FiniteFloat, Field(gt=0)], ...] = Field(min_length=1)
     """The standard deviation of each; 1 for one that never changes."""
+    low: tuple[FiniteFloat, ...] | None = None
+    """The 1st percentile of each."""
+    high: tuple[FiniteFloat, ...] | None = None
+    """The 99th percentile of each."""
+    by: Literal["spread", "percentiles"] = "spread"
+    """Less `mean`, over `std`; or so that `low` is -1 and `high` is 1, what is rare beyond."""
+
+    @property
+    def centre(self) -> tuple[float, ...]:
+        """What becomes 0."""
+        return self.mean if self.by == "spread" else tuple((a + b) / 2 for a, b in self._ends())
+
+    @property
+    def unit(self) -> tuple[float, ...]:
+        """How far from it 1 is; 1 for what nearly never changes."""
+        return (
+            self.std if self.by == "spread" else tuple((b - a) / 2 or 1.0 for a, b in self._ends())
+        )
+
+    def _ends(self) -> list[tuple[float, float]]:
+        assert self.low is not None, "checked"
+        assert self.high is not None, "checked"
+        return list(zip(self.low, self.high, strict=True))
 
     @model_validator(mode="after")
     def _one_of_each(self) -> "ActionScale":
-        if len(self.mean) != len(self.std):
-            raise ValueError(f"{len(self.mean)} of mean and {len(self.std)} of std; give as many")
+        given = {"mean": self.mean, "std": self.std, "low": self.low, "high": self.high}
+        lengths = {name: len(numbers) for name, numbers in given.items() if numbers is not None}
+        if len(set(lengths.values())) > 1:
+            each = " and ".join(f"{length} of {name}" for name, length in lengths.items())
+            raise ValueError(f"{each}; give as many")
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high belong together; give both or neither")
+        if self.by == "percentiles" and self.low is None:
+            raise ValueError("by: percentiles needs low and high; use what `wmt data check` prints")
+        if any(low > high for low, high in zip(self.low or (), self.high or (), strict=True)):
+            raise ValueError(f"low={self.low} is above high={self.high} somewhere; exchange them")
         return self
 
 
@@ -64,6 +96,9 @@ class TrajectoriesConfig(StrictConfig):
     size: PictureSize | None = None
     """Height and width to which the frames of `<key>.mp4` are cut, one number for both or `[height,
     width]`; null where frames lie in the `<key>.npz`, which are taken as they are."""
+    camera: str | None = Field(default=None, pattern=r"^[\w-]+$")
+    """Whose video is looked at, of episodes with several: `left` for `<key>.left.mp4`. An episode
+    without it is skipped as `missing_camera`; null takes the first video."""
     episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
     decoder: DecoderConfig = DecoderConfig()
@@ -137,6 +172,10 @@ class TrajectoriesConfig(StrictConfig):
     @model_validator(mode="after")
     def _one_window_of_an_episode(self) -> "TrajectoriesConfig":
         require_names_differ(self.sources)
+        if self.camera is not None and self.size is None:
+            raise ValueError(
+                f"camera={self.camera} has its frames in videos; give `size`, to which they are cut"
+            )
         if self.loader.clips_per_video != 1:
             raise ValueError(
                 f"loader.clips_per_video={self.loader.clips_per_video} is for videos; leave it out"

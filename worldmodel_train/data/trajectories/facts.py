@@ -1,7 +1,7 @@
 """The shapes that all episodes of a run share, taken from the first good one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.shards.resolve import resolve_shards
@@ -98,6 +98,24 @@ def first_shapes(config: TrajectoriesConfig) -> EpisodeShapes:
     raise ValueError(f"data: source '{source.name}' begins with no episode; {why}")
 
 
+def good_episodes(config: TrajectoriesConfig) -> Iterator[Episode]:
+    """The episodes of all sources, in the order of their shards, but for bad ones.
+
+    Raises ValueError where there is none.
+    """
+    shapes = first_shapes(config)
+    for source in config.sources:
+        for sample in _samples(source, config):
+            if isinstance(sample, Skip):
+                continue
+            try:
+                episode = episode_in(sample, config)
+            except SampleError:
+                continue
+            if EpisodeShapes.of(episode, config.frame_size) == shapes:
+                yield episode
+
+
 def _require_suiting_scale(config: TrajectoriesConfig, shapes: EpisodeShapes) -> None:
     """Raises ValueError where data.actions is of other actions."""
     if config.actions is None:
@@ -137,5 +155,5 @@ def _samples(source: ShardsConfig, config: TrajectoriesConfig) -> Iterator[Encod
 
 
 def wanted_files(config: TrajectoriesConfig) -> WantedFiles:
-    """What is read of each sample: the video only where a size for its frames is given."""
-    return EPISODES if config.size is None else FILMED_EPISODES
+    """What is read of each sample: a video only where a size for its frames is given."""
+    return EPISODES if config.size is None else replace(FILMED_EPISODES, camera=config.camera)

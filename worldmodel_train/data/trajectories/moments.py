@@ -1,9 +1,11 @@
-"""Mean, spread and range of numbers that come in parts."""
+"""Mean, spread, range and percentiles of numbers that come in parts."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Shaped
+
+from worldmodel_train.data.trajectories.sampled_rows import SampledRows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -16,10 +18,12 @@ class Moments:
     """The sum of squared distances from the mean."""
     least: Float64[np.ndarray, "a"]
     most: Float64[np.ndarray, "a"]
+    sampled: SampledRows
+    """Of which percentiles are taken."""
 
     @classmethod
-    def of(cls, rows: Shaped[np.ndarray, "n a"]) -> "Moments":
-        """Of some rows, at least one."""
+    def of(cls, rows: Shaped[np.ndarray, "n a"], draw: np.random.Generator) -> "Moments":
+        """Of some rows, at least one; `draw` decides which are sampled where there are many."""
         numbers = rows.astype(np.float64)
         mean = numbers.mean(axis=0)
         return cls(
@@ -28,6 +32,7 @@ class Moments:
             squares=np.square(numbers - mean).sum(axis=0),
             least=numbers.min(axis=0),
             most=numbers.max(axis=0),
+            sampled=SampledRows.of(rows, draw),
         )
 
     def joined(self, other: "Moments") -> "Moments":
@@ -41,12 +46,23 @@ class Moments:
             + np.square(apart) * (self.count * other.count / count),
             least=np.minimum(self.least, other.least),
             most=np.maximum(self.most, other.most),
+            sampled=self.sampled.joined(other.sampled),
         )
 
     @property
     def std(self) -> Float64[np.ndarray, "a"]:
         """The standard deviation of each column."""
         return np.sqrt(self.squares / self.count)
+
+    @property
+    def low(self) -> Float64[np.ndarray, "a"]:
+        """The 1st percentile of each column."""
+        return self.sampled.percentile(1)
+
+    @property
+    def high(self) -> Float64[np.ndarray, "a"]:
+        """The 99th percentile of each column."""
+        return self.sampled.percentile(99)
 
 
 def joined(one: Moments | None, other: Moments | None) -> Moments | None:

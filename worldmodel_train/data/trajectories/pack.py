@@ -83,7 +83,7 @@ def pack_episodes(
 
 def prepare_episode(job: EpisodeJob, beat: Beat) -> Prepared | Rejected:
     """The files of an episode, as `data/trajectories` reads them; in a worker process."""
-    film, arrays = job.scratch.with_suffix(".mp4"), job.scratch.with_suffix(".npz")
+    films, arrays = dict[str, Path](), job.scratch.with_suffix(".npz")
     try:
         if job.entry.left_out is not None:
             raise BadEpisode(*job.entry.left_out)
@@ -92,18 +92,17 @@ def prepare_episode(job: EpisodeJob, beat: Beat) -> Prepared | Rejected:
         beat()
         size = _size(job.arguments)
         arrays.write_bytes(npz_of(_sized(recording.episode, size)))
-        files: dict[str, Path | bytes] = {".npz": arrays}
-        if recording.film is not None:
-            encode = job.arguments.encode or EncodeConfig()
-            write_film(recording.film, film, encode, size, beat)
-            files = {".mp4": film, **files}
+        for suffix, film in recording.suffixes.items():
+            films[suffix] = job.scratch.with_suffix(suffix)
+            write_film(film, films[suffix], job.arguments.encode or EncodeConfig(), size, beat)
+        files: dict[str, Path | bytes] = {**films, ".npz": arrays}
         _require_readable(files)
         said = {**recording.episode.metadata, "observations": recording.episode.length}
         files[".json"] = (json.dumps(said) + "\n").encode()
         return Prepared(files=files, content=_content(files, beat), seconds=_seconds(recording))
     except (BadEpisode, BadArraysError, BadVideo) as verdict:
-        film.unlink(missing_ok=True)
-        arrays.unlink(missing_ok=True)
+        for path in (*films.values(), arrays):
+            path.unlink(missing_ok=True)
         return Rejected(reason=verdict.reason, detail=verdict.detail)
 
 

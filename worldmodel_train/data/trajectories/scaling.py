@@ -7,13 +7,13 @@ from worldmodel_train.data.trajectories.config import ActionScale
 
 
 def normalised(actions: Float[Tensor, "*b a"], scale: ActionScale) -> Float[Tensor, "*b a"]:
-    """Actions less their mean, over their spread; `a` is one action's numbers, or several's."""
-    return (actions - _each(scale.mean, actions)) / _each(scale.std, actions)
+    """Actions less what is central, over its unit; `a` is one action's numbers, or several's."""
+    return (actions - _each(scale.centre, actions)) / _each(scale.unit, actions)
 
 
 def real(actions: Float[Tensor, "*b a"], scale: ActionScale) -> Float[Tensor, "*b a"]:
     """What `normalised` was made of."""
-    return actions * _each(scale.std, actions) + _each(scale.mean, actions)
+    return actions * _each(scale.unit, actions) + _each(scale.centre, actions)
 
 
 def _each(numbers: tuple[float, ...], actions: Float[Tensor, "*b a"]) -> Float[Tensor, "a"]:

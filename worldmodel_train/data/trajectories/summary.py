@@ -17,7 +17,7 @@ from worldmodel_train.data.trajectories.moments import Moments
 
 
 def episodes_table(report: EpisodesReport, folder: Path) -> Table:
-    """Totals, shapes, and the spread of each number of an action."""
+    """Totals, shapes, and the spread of each number of an action and a state."""
     table = Table(title=Text(printable(folder)), show_header=False, title_style="bold")
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
@@ -29,13 +29,18 @@ def episodes_table(report: EpisodesReport, folder: Path) -> Table:
 
 
 def scale_lines(report: EpisodesReport) -> Iterator[str]:
-    """What scales the actions to mean 0 and spread 1, as a recipe writes it; none for choices."""
+    """What scales the actions to mean 0 and spread 1, as a recipe writes it; none for choices.
+
+    Their 1st and 99th percentiles are there for `by: percentiles`.
+    """
     actions, shapes = report.actions, report.shapes
     if actions is None or shapes is None or shapes.discrete_actions:
         return
     # of what never changes the spread is 0, or what rounding leaves of that
     stds = np.where(actions.least == actions.most, 1.0, actions.std)
-    yield f"data.actions={{mean: {_listed(actions.mean)}, std: {_listed(stds)}}}"
+    numbers = {"mean": actions.mean, "std": stds, "low": actions.low, "high": actions.high}
+    listed = ", ".join(f"{name}: {_listed(each)}" for name, each in numbers.items())
+    yield f"data.actions={{{listed}}}"
 
 
 def _listed(numbers: Float64[np.ndarray, "a"]) -> str:
@@ -53,7 +58,9 @@ def _rows(report: EpisodesReport) -> Iterator[tuple[str, str]]:
     if report.shapes is not None:
         yield from _shape_rows(report.shapes)
     if report.actions is not None:
-        yield from _action_rows(report.actions)
+        yield from _spread_rows("action", report.actions)
+    if report.states is not None:
+        yield from _spread_rows("state", report.states)
     if report.rewards is not None:
         least, most = report.rewards.least[0], report.rewards.most[0]
         yield "rewards", f"{least:.4g} to {most:.4g}, mean {report.rewards.mean[0]:.4g}"
@@ -70,7 +77,8 @@ def _shape_rows(shapes: EpisodeShapes) -> Iterator[tuple[str, str]]:
         yield "states", f"{shapes.state_width} numbers each"
 
 
-def _action_rows(actions: Moments) -> Iterator[tuple[str, str]]:
-    columns = (actions.mean, actions.std, actions.least, actions.most)
-    for number, (mean, std, least, most) in enumerate(zip(*columns, strict=True)):
-        yield f"action {number}", f"mean {mean:.4g}, std {std:.4g}, {least:.4g} to {most:.4g}"
+def _spread_rows(noun: str, of: Moments) -> Iterator[tuple[str, str]]:
+    columns = (of.mean, of.std, of.least, of.low, of.high, of.most)
+    for number, (mean, std, least, low, high, most) in enumerate(zip(*columns, strict=True)):
+        within = f"{least:.4g} to {most:.4g}, 1 % to 99 %: {low:.4g} to {high:.4g}"
+        yield f"{noun} {number}", f"mean {mean:.4g}, std {std:.4g}, {within}"

@@ -75,18 +75,30 @@ def test_actions_are_what_changes_of_the_pose_from_row_to_row(tmp_path, write, w
 
 def test_frames_belong_to_rows_whatever_rate_the_video_claims(tmp_path, write, wanted):
     write(rate=60)
-    film = read(tmp_path, wanted("droid")).film
+    film = read(tmp_path, wanted("droid")).films[""]
     assert film.fps == 15
     np.testing.assert_allclose(levels(film), [160 + 5 * t for t in range(ROWS)], atol=2)
-    assert read(tmp_path, wanted("droid", fps=10)).film.fps == 10
+    assert read(tmp_path, wanted("droid", fps=10)).films[""].fps == 10
 
 
 @pytest.mark.parametrize(("camera", "first"), [("wrist", 40), ("ext1", 100), ("left", 160)])
 def test_the_camera_that_is_named_is_taken(tmp_path, write, wanted, camera, first):
     write()
     found = read(tmp_path, wanted("droid", camera=camera))
-    assert abs(levels(found.film)[0] - first) <= 2
+    assert abs(levels(found.films[""])[0] - first) <= 2
     assert found.episode.metadata["camera"] == camera
+
+
+def test_several_cameras_are_kept_as_long_as_the_shortest(tmp_path, write, wanted, film):
+    folder = write()
+    film(folder / f"recordings/MP4/{SERIALS['wrist']}.mp4", [40 + 5 * t for t in range(ROWS - 1)])
+    found = read(tmp_path, wanted("droid", camera="left, wrist"))
+    assert [*found.films] == ["left", "wrist"]
+    assert [levels(one)[0] for one in found.films.values()] == pytest.approx([160, 40], abs=2)
+    assert {one.count for one in found.films.values()} == {ROWS - 1} == {found.episode.length}
+    assert found.episode.metadata["camera"] == "left,wrist"
+    with pytest.raises(BadEpisode, match="missing_camera, no top; there are"):
+        read(tmp_path, wanted("droid", camera="left,top"))
 
 
 def test_rows_that_are_left_out_are_in_the_actions(tmp_path, write, wanted):
@@ -94,14 +106,14 @@ def test_rows_that_are_left_out_are_in_the_actions(tmp_path, write, wanted):
     found = read(tmp_path, wanted("droid", every=4))
     kept = np.column_stack(states())[::4]
     np.testing.assert_allclose(found.episode.actions, pose_changes(kept), atol=1e-7)
-    assert found.film.fps == 15 / 4
-    np.testing.assert_allclose(levels(found.film), [160, 180, 200], atol=2)
+    assert found.films[""].fps == 15 / 4
+    np.testing.assert_allclose(levels(found.films[""]), [160, 180, 200], atol=2)
 
 
 def test_of_a_film_that_lacks_the_last_frame_the_last_row_is_left_out(tmp_path, write, wanted):
     write(frames=ROWS - 1)
     found = read(tmp_path, wanted("droid"))
-    assert found.episode.length == ROWS - 1 == len(levels(found.film))
+    assert found.episode.length == ROWS - 1 == len(levels(found.films[""]))
     np.testing.assert_allclose(found.episode.states[0, 6], 0)
 
 
@@ -194,7 +206,7 @@ def test_droid_as_it_lies_on_a_disk_is_read(tmp_path, wanted):
         except BadEpisode as verdict:
             reasons.append(verdict.reason)
         else:
-            assert len(levels(found.film)) == found.episode.length
+            assert len(levels(found.films[""])) == found.episode.length
             assert np.abs(found.episode.actions[:, 3:6]).max() < 0.2
             lengths.append(found.episode.length)
     # of the second, 19 rows long, the film lacks the last frame

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -125,7 +126,7 @@ def read(root, arguments, number=0):
 
 
 def shown(recording):
-    frames = frames_of(recording.film, lambda: None)
+    frames = frames_of(recording.films[""], lambda: None)
     return [round(float(frame.to_ndarray(format="rgb24").mean())) for frame in frames]
 
 
@@ -240,7 +241,7 @@ def test_pictures_in_the_rows_are_what_is_observed(v2, wanted):
     write_rows(path, rows(0, **{TOP: [item] * LENGTHS[0]}))
     write_info(v2, V2 | {"features": BASE["features"] | {TOP: {"dtype": "image"}}})
     found = read(v2, wanted("lerobot", camera="top"))
-    assert found.film is None
+    assert not found.films
     assert found.episode.observations.shape == (LENGTHS[0], 6, 8, 3)
     assert found.episode.observations[0, 0, 0].tolist() == [200, 0, 0]
 
@@ -254,6 +255,17 @@ def test_of_several_cameras_one_must_be_named_shortly_or_in_full(v2, wanted):
         read(v2, wanted("lerobot", camera="left"))
     for name in ("top", TOP):
         assert read(v2, wanted("lerobot", camera=name)).episode.metadata["camera"] == TOP
+    with pytest.raises(BadEpisode, match="missing_camera, no file"):
+        read(v2, wanted("lerobot", camera="top,wrist"))
+    for path in [*v2.rglob(f"{TOP}/*.mp4")]:
+        wrist = path.parents[1] / "observation.images.wrist"
+        wrist.mkdir(exist_ok=True)
+        shutil.copy(path, wrist)
+    found = read(v2, wanted("lerobot", camera=f"wrist,{TOP}"))
+    assert [*found.films] == ["wrist", "top"]
+    assert {one.count for one in found.films.values()} == {LENGTHS[0]}
+    with pytest.raises(PackError, match=r"--camera top,action: several must be videos; name one"):
+        read(v2, wanted("lerobot", camera="top,action"))
 
 
 @pytest.mark.parametrize(

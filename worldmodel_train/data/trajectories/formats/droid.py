@@ -16,7 +16,7 @@ from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.probe import probe_ends
 from worldmodel_train.data.trajectories.episode import episode_of
 from worldmodel_train.data.trajectories.formats.extra import require
-from worldmodel_train.data.trajectories.formats.recording import Film, Recording
+from worldmodel_train.data.trajectories.formats.recording import Film, Recording, named_films
 from worldmodel_train.data.trajectories.formats.rotations import pose_changes
 from worldmodel_train.data.trajectories.formats.tables import reading
 from worldmodel_train.data.trajectories.verdict import BadEpisode
@@ -49,10 +49,10 @@ class DroidFolder:
         """One episode: actions are what changed of the state, as V-JEPA 2-AC takes them."""
         folder, every = self.root / source, self.arguments.every
         metadata = _metadata(folder)
-        camera = self.arguments.camera or USUAL_CAMERA
-        video = _video(folder, metadata, camera)
+        cameras = self.arguments.cameras or (USUAL_CAMERA,)
+        videos = [_video(folder, metadata, camera) for camera in cameras]
         states = _states(folder / TRAJECTORY)
-        count = _rows_with_a_frame(video, len(states))
+        count = min(_rows_with_a_frame(video, len(states)) for video in videos)
         kept = states[:count:every]
         if len(kept) < 2:
             raise BadEpisode("too_short", f"{len(kept)} of {count} rows are kept")
@@ -60,13 +60,14 @@ class DroidFolder:
         arrays = {"actions": pose_changes(kept), "states": kept}
         said = {
             "source": source,
-            "camera": camera,
+            "camera": ",".join(cameras),
             "fps": rate,
             "task": str(metadata.get("current_task", "")),
             "success": bool(metadata.get("success")),
         }
-        film = Film(path=video, count=len(kept), fps=rate, every=every)
-        return Recording(episode=replace(episode_of(arrays), metadata=said), film=film)
+        films = [Film(path=video, count=len(kept), fps=rate, every=every) for video in videos]
+        episode = replace(episode_of(arrays), metadata=said)
+        return Recording(episode=episode, films=named_films(cameras, films))
 
 
 def _episode_folders(root: Path) -> list[Path]:

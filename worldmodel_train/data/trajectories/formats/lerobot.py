@@ -20,6 +20,7 @@ from worldmodel_train.data.trajectories.formats.recording import (
     Rows,
     episode_of_rows,
     in_floats,
+    named_films,
 )
 from worldmodel_train.data.trajectories.formats.tables import reading
 from worldmodel_train.data.trajectories.verdict import BadEpisode
@@ -48,13 +49,13 @@ class LeRobotFolder:
     def read(self, source: str) -> Recording:
         """One episode."""
         meta = read_meta(self.root)
-        listed, observed, states = meta.episodes[source], self._observed(meta), self._states(meta)
-        in_film = meta.kinds[observed] == "video"
+        listed, cameras, states = meta.episodes[source], self._observed(meta), self._states(meta)
+        observed, kind = cameras[0], meta.kinds[cameras[0]]
         names = [ACTION, *states, *(name for name in (REWARD, DONE) if name in meta.kinds)]
+        in_film = kind == "video"
         columns = _columns(listed, names if in_film else [*names, observed])
         _require_clock(columns[_CLOCK[1]], meta.fps)
         numbers = {name: _numbers(name, columns[name]) for name in names}
-        kind = meta.kinds[observed]
         rows = Rows(
             actions=numbers[ACTION],
             observations=None if in_film else _observations(columns[observed], observed, kind),
@@ -64,25 +65,29 @@ class LeRobotFolder:
         )
         said = {
             "source": source,
-            "camera": observed,
+            "camera": ",".join(cameras),
             "fps": meta.fps,
             "task": "; ".join(listed.tasks),
         }
         episode = episode_of_rows(rows, said)
-        film = _film(listed.videos[observed], listed, meta) if in_film else None
-        return Recording(episode=episode, film=film)
+        films = [_film(listed.videos[name], listed, meta) for name in cameras if in_film]
+        short = [name.rpartition(".")[2] for name in cameras]
+        return Recording(episode=episode, films=named_films(short, films) if in_film else {})
 
-    def _observed(self, meta: Meta) -> str:
-        """The feature that is observed; PackError where it is not there, or several could be."""
-        wanted, cameras = self.arguments.camera, meta.cameras
-        if wanted is not None:
-            for name in (wanted, f"observation.images.{wanted}", f"observation.{wanted}"):
-                if name in meta.kinds:
-                    return name
-            raise PackError(f"--camera {wanted}: not there; there are {_named(meta.kinds)}")
-        if len(cameras) != 1:
-            raise PackError(f"{self.root}: choose by --camera: {_named(cameras or meta.kinds)}")
-        return cameras[0]
+    def _observed(self, meta: Meta) -> tuple[str, ...]:
+        """The features that are observed; PackError where one is not there, or several could be."""
+        found = tuple(self._feature(name, meta) for name in self.arguments.cameras)
+        if len(found) > 1 and any(meta.kinds[name] != "video" for name in found):
+            raise PackError(f"--camera {self.arguments.camera}: several must be videos; name one")
+        if found or len(meta.cameras) == 1:
+            return found or tuple(meta.cameras)
+        raise PackError(f"{self.root}: choose by --camera: {_named(meta.cameras or meta.kinds)}")
+
+    def _feature(self, wanted: str, meta: Meta) -> str:
+        for name in (wanted, f"observation.images.{wanted}", f"observation.{wanted}"):
+            if name in meta.kinds:
+                return name
+        raise PackError(f"--camera {wanted}: not there; there are {_named(meta.kinds)}")
 
     def _states(self, meta: Meta) -> tuple[str, ...]:
         if self.arguments.states is not None:

@@ -34,6 +34,11 @@ def _require_suiting(arguments: EpisodeArguments) -> None:
             f"--every {arguments.every}: only of droid are actions known across several rows; "
             "set `data.frameskip` in the recipe instead"
         )
+    names = [name.rpartition(".")[2] for name in arguments.cameras]
+    if len(names) > 1 and arguments.format not in _FILMED:
+        raise PackError(f"--camera {arguments.camera}: {what} keeps one; name one")
+    if len(set(names)) < len(names):
+        raise PackError(f"--camera {arguments.camera}: a camera is named twice; name each once")
     if arguments.format == "droid" and arguments.states is not None:
         raise PackError(f"--states: goes with hdf5, npz and lerobot; {what} has its own")
     if arguments.format == "lerobot" and arguments.fps is not None:

@@ -1,7 +1,7 @@
 """What a reader of episodes gives, and the rules by which rows of a file become an episode."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,10 +30,21 @@ class Film:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """An episode, and the film of it where it has no observations itself."""
+    """An episode, and the films of it where it has no observations itself."""
 
     episode: Episode
-    film: Film | None = None
+    films: Mapping[str, Film] = field(default_factory=dict)
+    """By camera where there are several; an only one has no name."""
+
+    @property
+    def suffixes(self) -> dict[str, Film]:
+        """The films by what follows the key of the episode in a shard."""
+        return {f".{name}.mp4" if name else ".mp4": film for name, film in self.films.items()}
+
+
+def named_films(cameras: Sequence[str], films: Sequence[Film]) -> dict[str, Film]:
+    """The films as a `Recording` has them."""
+    return dict(zip(cameras if len(cameras) > 1 else ("",), films, strict=True))
 
 
 class EpisodeReader(Protocol):
