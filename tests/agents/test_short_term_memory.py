@@ -58,7 +58,9 @@ def test_what_was_not_advised_cannot_be_learned():
         memory_of(moment(0)).lessons_of_advice()
 
 
-def test_more_actions_to_smooth_than_an_advice_has_are_refused():
-    advice = Advice(latents=torch.zeros(2, 1, 1), actions=torch.zeros(2, 1, 1))
-    with pytest.raises(ValueError, match="smooth=2 actions, and the advice has 1; use 1 to 1"):
-        memory_of(moment(0, advice)).lessons_of_advice(smooth=2)
+def test_an_advice_shorter_than_what_is_smoothed_gives_one_lesson_of_all_it_has():
+    advice = Advice(
+        latents=torch.zeros(2, 2, 1), actions=torch.tensor([[[0.2], [0.4]], [[0.0], [0.2]]])
+    )
+    lessons = memory_of(moment(0, advice)).lessons_of_advice(smooth=5)
+    torch.testing.assert_close(lessons.targets.flatten(), torch.tensor([0.3, 0.1]))

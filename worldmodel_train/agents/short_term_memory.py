@@ -64,7 +64,7 @@ class ShortTermMemory:
         """For a policy: what Mode-2 would have done wherever it was asked, as in `lessons_of`.
 
         Raises:
-            ValueError: It was not asked, or for too few actions.
+            ValueError: It was not asked.
         """
         advised = [(m.goal, m.advice) for m in self.moments if m.advice is not None]
         if not advised:
@@ -95,14 +95,10 @@ class ShortTermMemory:
 def lessons_of(goal: Float[Tensor, "b d"], advice: Advice, smooth: int = 1) -> Lessons:
     """A lesson for each latent of the advice that `smooth` actions follow: their mean.
 
-    One action of a search is mostly chance; where it leads within a few of them is less so.
-
-    Raises:
-        ValueError: The advice has fewer actions.
+    One action of a search is mostly chance; where it leads within a few of them is less so. A
+    shorter advice gives one lesson, of all its actions.
     """
-    most = advice.actions.shape[1]
-    if not 1 <= smooth <= most:
-        raise ValueError(f"smooth={smooth} actions, and the advice has {most}; use 1 to {most}")
+    smooth = min(smooth, advice.actions.shape[1])
     means = advice.actions.unfold(1, smooth, 1).mean(dim=-1)
     return Lessons(
         latents=rearrange(advice.latents[:, : means.shape[1]], "b n d -> (b n) d"),
