@@ -31,7 +31,7 @@ def walk(seed):
 def load(tmp_path):
     write_episodes(tmp_path / "rooms", [walk(seed) for seed in range(2)])
     shards = f"{{name: rooms, shards: '{tmp_path}/rooms/*.tar'}}"
-    own = [f"data.sources=[{shards}]", f"data.held_out={shards}"]
+    own = [f"data.sources=[{shards}]", f"data.held_out={shards}", "method.encoder.patch=32"]
     return lambda *overrides: load_recipe("leworldmodel_two_rooms", [*own, *overrides])
 
 
