@@ -22,7 +22,7 @@ from numpy import ndarray
 from sklearn.linear_model import RidgeCV
 from torch import Tensor
 
-from benchmarks.learning import leworldmodel
+from benchmarks.learning.walked_model import Training, learn_world
 from worldmodel_train.collection.disagreement import Choice, Disagreement, FrameLatents
 from worldmodel_train.collection.ensemble import FITTING, Fitting, fitted
 from worldmodel_train.collection.episode_files import episode_in
@@ -141,13 +141,7 @@ def trained(kept: Sequence[Episode], settings: Settings) -> LeWorldModel:
         observations=torch.from_numpy(np.stack(seen)),
         actions=torch.from_numpy(np.stack([episode.actions for episode in kept])),
     )
-    plain = leworldmodel.Settings(
-        seed=settings.seed, steps=settings.steps, picture=settings.picture
-    )
-    torch.manual_seed(settings.seed)
-    model = leworldmodel.method(plain).build()
-    leworldmodel.train(model.train(), walks, plain)
-    return model.eval()
+    return learn_world(settings.picture, walks, Training(seed=settings.seed, steps=settings.steps))
 
 
 def described(learned: Learned, settings: Settings) -> dict[str, Any]:

@@ -65,11 +65,7 @@ def test_a_model_is_shown_the_last_pictures_and_the_actions_between_them():
 def test_a_model_with_a_longer_memory_is_shown_all_that_there_is():
     pilot = model_pilot(memory=4)
     states = np.tile(GOALS.starts, (3, 1, 1))
-<<<<<<< HEAD
     pilot.choose(states, np.zeros((2, 3, 2)), which=ALL, count=1)
-=======
-    pilot.choose(states, np.zeros((2, 3, 2)), which=np.arange(3), count=1)
->>>>>>> foreign
     assert pilot.model.seen[0] == (3, 2)
 
 
@@ -93,14 +89,9 @@ def test_a_model_of_scaled_actions_is_told_and_plans_these_alone():
         search=Replanning(SEARCH.build(Bounds(low=low, high=high)), seed=0),
     )
     assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
-<<<<<<< HEAD
     done = pilot.choose(
         np.tile(GOALS.starts, (2, 1, 1)), np.full((1, 3, 2), 0.5), which=ALL, count=4
     )
-=======
-    states, half = np.tile(GOALS.starts, (2, 1, 1)), np.full((1, 3, 2), 0.5)
-    done = pilot.choose(states, half, which=np.arange(3), count=4)
->>>>>>> foreign
     np.testing.assert_allclose(told[-1], np.tile([0.0, 0.5], (3, 1, 1)))
     assert np.abs(done).max() <= 1 + 1e-6
     assert done[..., 0].min() < -0.5, "that is beyond the bounds of what is scaled"
