@@ -1,5 +1,7 @@
 """Searches of two levels and of one, towards goals two doors away."""
 
+from functools import partial
+
 import torch
 
 from benchmarks.learning.counted import Counted
@@ -11,6 +13,7 @@ from worldmodel_train.evaluation.planning.closed_loop import attempt
 from worldmodel_train.evaluation.planning.pilots import ModelPilot
 from worldmodel_train.jepa.leworldmodel import LeWorldModel
 from worldmodel_train.planners import icem
+from worldmodel_train.planners.energies import nearness
 from worldmodel_train.planners.hierarchical import Hierarchical
 from worldmodel_train.planners.replanning import Replanning
 from worldmodel_train.protocols import Planner
@@ -33,8 +36,7 @@ def levels(
             search=Replanning(planner, seed=settings.training.seed),
             world=world,
             goals=goals.goals,
-            distance="l2",
-            way=0.3,
+            energy=partial(nearness, distance="l2", way=0.3),
             memory=1,
         )
         found[name] = attempt(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
+from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, TaskResult
 from worldmodel_train.planners import cem, gradient, icem, mppi, random_shooting
@@ -14,8 +14,8 @@ from worldmodel_train.protocols import LatentDynamics
 
 if TYPE_CHECKING:
     from worldmodel_train.envs.goals import GoalWorld
-    from worldmodel_train.evaluation.planning.closed_loop import Goals, Pilot
-    from worldmodel_train.planners.energies import Distance, GoalEnergy
+    from worldmodel_train.evaluation.planning.closed_loop import Attempts
+    from worldmodel_train.evaluation.planning.contest import Contest
 
 PICTURES = "evaluation/planning"
 """Folder of the moving pictures, below the run directory."""
@@ -59,6 +59,8 @@ class Config(StrictConfig):
     """Actions of a plan that are done before the next search."""
     memory: int = Field(default=3, ge=1)
     """Pictures of the past that a model may look at."""
+    variations: bool = True
+    """Whether the trained model also tries worlds that are otherwise, where there are such."""
     films: int = Field(default=4, ge=0)
     """Attempts of the trained model that are shown: so many successes, and so many failures."""
     seed: int = Field(default=0, ge=0)
@@ -76,30 +78,57 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """What the trained model, the untrained one and rules reach, and moving pictures of it."""
-        from worldmodel_train.evaluation.planning.closed_loop import attempt
         from worldmodel_train.evaluation.planning.films_of_attempts import attempt_galleries
         from worldmodel_train.evaluation.planning.planning_result import Trial, planning_result
 
-        for name, model in subject.beside.items():
+        models = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
+        for name, model in models.items():
             if not isinstance(model, LatentDynamics):
                 raise ValueError(f"{name} has no world model with actions, so nothing to plan with")
-        world = self._world(subject)
-        goals = self._goals(world)
-        attempts = {
-            who: attempt(world, goals, pilot, budget=self.budget, replan_every=self.replan_every)
-            for who, pilot in self._pilots(subject, world, goals).items()
-        }
+        world, contest = self._world(subject), self._contest(subject)
+        goals = contest.goals(world, self.goals)
+        pilots = {name: contest.model(model, world, goals) for name, model in models.items()}
+        attempts = contest.attempts(
+            world,
+            goals,
+            {
+                **pilots,
+                TRUE_WORLD: contest.true_world(world, goals),
+                **contest.rules(world, goals),
+                RANDOM: contest.random(world),
+            },
+        )
         trial = Trial(
             world=self.env,
             planner=self.planner.name,
             budget=self.budget,
             attempts=attempts,
             kinds=world.kinds(goals.starts, goals.goals),
+            varied=self._varied(world, contest, subject),
         )
         galleries = attempt_galleries(
             world, goals, attempts[TRAINED], subject.run_dir, PICTURES, most=self.films
         )
         return planning_result(trial).model_copy(update={"galleries": tuple(galleries)})
+
+    def _varied(
+        self, world: "GoalWorld", contest: "Contest", subject: Subject
+    ) -> "Mapping[str, Mapping[str, Attempts]]":
+        """What the trained model and rules reach in worlds that it has not seen."""
+        from worldmodel_train.envs.goals import Varied
+
+        assert isinstance(subject.trained, LatentDynamics), "it has planned"
+        if not (self.variations and isinstance(world, Varied)):
+            return {}
+        tried = dict[str, "Mapping[str, Attempts]"]()
+        for what, other in world.variations().items():
+            goals = contest.goals(other, self.goals)
+            pilots = {
+                TRAINED: contest.model(subject.trained, other, goals),
+                **contest.rules(other, goals),
+            }
+            tried[what] = contest.attempts(other, goals, pilots)
+        return tried
 
     def _world(self, subject: Subject) -> "GoalWorld":
         """The world, drawn as large as the pictures that the model has learned from."""
@@ -120,76 +149,21 @@ class Config(StrictConfig):
             )
         return world
 
-    def _goals(self, world: "GoalWorld") -> "Goals":
-        import numpy as np
-
-        from worldmodel_train.evaluation.planning.closed_loop import Goals
-
-        starts, goals = world.draw_pairs(np.random.default_rng(self.seed), self.goals)
-        return Goals(starts=starts, goals=goals)
-
-    def _energy(self, distance: "Distance") -> "GoalEnergy":
+    def _contest(self, subject: Subject) -> "Contest":
         from functools import partial
 
+        from worldmodel_train.evaluation.planning.contest import Contest
         from worldmodel_train.planners.energies import nearness
 
-        return partial(nearness, distance=distance, counted=self.counted, way=self.way)
-
-    def _pilots(
-        self, subject: Subject, world: "GoalWorld", goals: "Goals"
-    ) -> Mapping[str, "Pilot"]:
-        """Everybody who tries, by what the report calls them."""
-        import numpy as np
-        import torch
-
-        from worldmodel_train.data.trajectories.scaling import normalised
-        from worldmodel_train.evaluation.frozen import device_of
-        from worldmodel_train.evaluation.planning.pilots import (
-            ModelPilot,
-            RandomPilot,
-            RulePilot,
-            TruePilot,
-        )
-        from worldmodel_train.planners.bounds import Bounds
-        from worldmodel_train.planners.replanning import Replanning
-
         assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
-        scale = subject.data.actions
-
-        def search(device: torch.device, scale: ActionScale | None = None) -> Replanning:
-            high = torch.ones(world.action_width(), device=device)
-            low, high = (
-                each if scale is None else normalised(each, scale) for each in (-high, high)
-            )
-            return Replanning(self.planner.build(Bounds(low=low, high=high)), seed=self.seed)
-
-        def of_model(model: object) -> ModelPilot:
-            assert isinstance(model, LatentDynamics), "the recipe was checked, and who is beside"
-            return ModelPilot(
-                model=model,
-                search=search(device_of(model), scale),
-                world=world,
-                goals=goals.goals,
-                energy=self._energy(self.distance),
-                memory=self.memory,
-                scale=scale,
-            )
-
-        cpu = torch.device("cpu")
-        rng = np.random.default_rng([self.seed, 1])
-        return {
-            TRAINED: of_model(subject.trained),
-            UNTRAINED: of_model(subject.untrained),
-            **{name: of_model(model) for name, model in subject.beside.items()},
-            TRUE_WORLD: TruePilot(
-                search=search(cpu),
-                world=world,
-                goals=goals.goals,
-                energy=self._energy("l2"),
-            ),
-            **{
-                name: RulePilot(rule=rule, goals=goals.goals)
-                for name, rule in world.rules().items()
-            },
-            RANDOM: RandomPilot(width=world.action_width(), generator=rng),
-        }
+        near = partial(nearness, counted=self.counted, way=self.way)
+        return Contest(
+            planner=self.planner,
+            energy=partial(near, distance=self.distance),
+            place_energy=partial(near, distance="l2"),
+            memory=self.memory,
+            scale=subject.data.actions,
+            budget=self.budget,
+            replan_every=self.replan_every,
+            seed=self.seed,
+        )

@@ -1,0 +1,90 @@
+"""`wmt plan` on untrained checkpoints of two rooms."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from worldmodel_train.cli.commands import app
+from worldmodel_train.cli.objectives import untrained_objective
+from worldmodel_train.data.trajectories.episode import Episode
+from worldmodel_train.data.trajectories.write import write_episodes
+from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
+from worldmodel_train.recipe import load_recipe, resolved_yaml
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.imported import save_imported
+
+TINY = (
+    "method.encoder={size: {width: 16, depth: 1, heads: 2}, patch: 32, tubelet: 1, "
+    "position: {name: sincos2d}}",
+    "method.predictor={depth: 1, heads: 2, head_width: 8, mlp_width: 16}",
+    "method.projector_width=16", "evaluation=null",
+)  # fmt: skip
+QUICK = (
+    "goals=3", "budget=4", "replan_every=2", "films=1", "planner.horizon=2",
+    "planner.candidates=8", "planner.elites=2", "planner.iterations=1",
+)  # fmt: skip
+
+
+def wmt(*arguments):
+    arguments = [str(argument) for argument in arguments]
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+
+
+def walk(seed):
+    rng = np.random.default_rng(seed)
+    states, actions = [draw_free(rng, Layout(), 1)[0]], rng.uniform(-1, 1, (5, 2))
+    for action in actions:
+        states.append(move(states[-1], action, Layout()))
+    pictures = draw(np.stack(states), Layout(), 32)
+    return Episode(observations=pictures, actions=actions.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two runs, named `one` and `other`, of the same episodes."""
+    folder = tmp_path_factory.mktemp("runs")
+    write_episodes(folder / "rooms", [walk(seed) for seed in range(2)])
+    shards = f"{{name: rooms, shards: '{folder}/rooms/*.tar'}}"
+    data = (f"data.sources=[{shards}]", f"data.held_out={shards}")
+    for name in ("one", "other"):
+        run_dir = folder / name
+        recipe = load_recipe("leworldmodel_two_rooms", [*TINY, *data, f"run_dir={run_dir}"])
+        weights = untrained_objective(recipe).state_dict()
+        save_imported(CheckpointFolder(run_dir), weights, resolved_yaml(recipe))
+    return folder
+
+
+def rows_of(run_dir):
+    result = json.loads((run_dir / "evaluation.json").read_text())
+    (measurement,) = result["measurements"]
+    tables = measurement["result"]["sections"][0]["tables"]
+    return [[row["name"] for row in table["rows"]] for table in tables]
+
+
+def test_a_run_and_another_beside_it_are_asked_for_the_same_goals_and_the_table_is_shown(runs):
+    outcome = wmt("plan", runs / "one", "--beside", runs / "other", "--planner", "icem", *QUICK)
+    assert outcome.exit_code == 0, outcome.exception
+    who, varied = rows_of(runs / "one")
+    assert who == [
+        "Trained", "Untrained", "Other", "True world", "Straight line", "Expert", "Random actions",
+    ]  # fmt: skip
+    assert varied[0] == "Nothing"
+    assert len(varied) == 9
+    for shown in (*who, "Grey background", "report:"):
+        assert shown in outcome.stdout
+    assert (runs / "one" / "report.html").is_file()
+
+
+def test_another_world_or_planner_is_refused_with_those_there_are(runs):
+    for option, value in (("--env", "envs/three_rooms"), ("--planner", "astar")):
+        outcome = wmt("plan", runs / "one", option, value)
+        assert outcome.exit_code != 0
+        assert value in str(outcome.exception)
+
+
+def test_what_is_no_run_cannot_stand_beside(runs, tmp_path):
+    outcome = wmt("plan", runs / "one", "--beside", tmp_path)
+    assert outcome.exit_code != 0
+    assert "--beside" in str(outcome.exception)

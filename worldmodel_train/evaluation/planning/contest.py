@@ -1,0 +1,99 @@
+"""Has everybody who can act try the same goals, under the same conditions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from worldmodel_train.data.trajectories.config import ActionScale
+from worldmodel_train.data.trajectories.scaling import normalised
+from worldmodel_train.envs.goals import GoalWorld
+from worldmodel_train.evaluation.frozen import device_of
+from worldmodel_train.evaluation.planning.closed_loop import Attempts, Goals, Pilot, attempt
+from worldmodel_train.evaluation.planning.pilots import (
+    ModelPilot,
+    RandomPilot,
+    RulePilot,
+    TruePilot,
+)
+from worldmodel_train.planners.bounds import Bounds
+from worldmodel_train.planners.energies import GoalEnergy
+from worldmodel_train.planners.replanning import Replanning
+from worldmodel_train.protocols import LatentDynamics, Planner
+
+
+class BuildsPlanner(Protocol):
+    """The settings of a search."""
+
+    def build(self, bounds: Bounds) -> Planner:
+        """The search for actions within bounds."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest:
+    """The conditions, and who tries under them by what name."""
+
+    planner: BuildsPlanner
+    energy: GoalEnergy
+    """Of latents."""
+    place_energy: GoalEnergy
+    """Of places in the true world."""
+    memory: int
+    """Pictures of the past that a model is shown."""
+    scale: ActionScale | None
+    """Of the actions that models have learned from."""
+    budget: int
+    replan_every: int
+    seed: int
+
+    def goals(self, world: GoalWorld, count: int) -> Goals:
+        """Pairs of a start and a goal."""
+        starts, goals = world.draw_pairs(np.random.default_rng(self.seed), count)
+        return Goals(starts=starts, goals=goals)
+
+    def attempts(
+        self, world: GoalWorld, goals: Goals, pilots: Mapping[str, Pilot]
+    ) -> Mapping[str, Attempts]:
+        """What became of the goals, by who tried."""
+        return {
+            who: attempt(world, goals, pilot, budget=self.budget, replan_every=self.replan_every)
+            for who, pilot in pilots.items()
+        }
+
+    def model(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> Pilot:
+        """Plans with a model of pictures."""
+        return ModelPilot(
+            model=model,
+            search=self._search(world, device_of(model), self.scale),
+            world=world,
+            goals=goals.goals,
+            energy=self.energy,
+            memory=self.memory,
+            scale=self.scale,
+        )
+
+    def true_world(self, world: GoalWorld, goals: Goals) -> Pilot:
+        """Plans in the world itself."""
+        search = self._search(world, torch.device("cpu"), None)
+        return TruePilot(search=search, world=world, goals=goals.goals, energy=self.place_energy)
+
+    def rules(self, world: GoalWorld, goals: Goals) -> Mapping[str, Pilot]:
+        """Act by the world's own rules."""
+        return {
+            name: RulePilot(rule=rule, goals=goals.goals) for name, rule in world.rules().items()
+        }
+
+    def random(self, world: GoalWorld) -> Pilot:
+        """Acts evenly."""
+        generator = np.random.default_rng([self.seed, 1])
+        return RandomPilot(width=world.action_width(), generator=generator)
+
+    def _search(
+        self, world: GoalWorld, device: torch.device, scale: ActionScale | None
+    ) -> Replanning:
+        high = torch.ones(world.action_width(), device=device)
+        low, high = (each if scale is None else normalised(each, scale) for each in (-high, high))
+        return Replanning(self.planner.build(Bounds(low=low, high=high)), seed=self.seed)
