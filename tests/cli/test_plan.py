@@ -1,6 +1,9 @@
 """`wmt plan` on untrained checkpoints of two rooms."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -56,10 +59,17 @@ def runs(tmp_path_factory):
     return folder
 
 
+def result_of(run_dir):
+    (measurement,) = json.loads((run_dir / "evaluation.json").read_text())["measurements"]
+    return measurement["result"]
+
+
+def numbers_of(run_dir):
+    return result_of(run_dir)["numbers"]
+
+
 def rows_of(run_dir):
-    result = json.loads((run_dir / "evaluation.json").read_text())
-    (measurement,) = result["measurements"]
-    tables = measurement["result"]["sections"][0]["tables"]
+    tables = result_of(run_dir)["sections"][0]["tables"]
     return [[row["name"] for row in table["rows"]] for table in tables]
 
 
@@ -88,3 +98,24 @@ def test_what_is_no_run_cannot_stand_beside(runs, tmp_path):
     outcome = wmt("plan", runs / "one", "--beside", tmp_path)
     assert outcome.exit_code != 0
     assert "--beside" in str(outcome.exception)
+
+
+@pytest.mark.slow
+def test_killed_while_planning_nothing_is_lost_and_the_same_command_finds_the_same(runs):
+    run = runs / "other"
+    asked = ("plan", str(run), "--planner", "icem", *QUICK)
+    assert wmt(*asked).exit_code == 0
+    files = ("evaluation.json", "report.html")
+    before = [(run / file).read_bytes() for file in files]
+    command = [sys.executable, "-m", "worldmodel_train", *asked]
+    forever = ("planner.iterations=1000000",)
+    with subprocess.Popen([*command, *forever], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        # it is said when the model is called for the first time
+        assert any("attention over sequences" in line for line in process.stderr)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert [(run / file).read_bytes() for file in files] == before
+    reached = [number["trained"] for number in numbers_of(run)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert [number["trained"] for number in numbers_of(run)] == reached

@@ -23,7 +23,10 @@ def plan(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Such as goals=100 or planner.horizon=8."),
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Such as goals=100 or, with --planner, planner.horizon=8.",
+        ),
     ] = None,
     *,
     env: Annotated[
