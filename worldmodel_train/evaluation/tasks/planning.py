@@ -78,6 +78,9 @@ class Config(StrictConfig):
         """What the trained model, the untrained one and rules reach, and moving pictures of it."""
         from worldmodel_train.evaluation.planning.closed_loop import attempt
         from worldmodel_train.evaluation.planning.films_of_attempts import attempt_galleries
+        from worldmodel_train.evaluation.planning.first_plans import Search
+        from worldmodel_train.evaluation.planning.pictures_of_plans import plan_galleries
+        from worldmodel_train.evaluation.planning.pilots import ModelPilot
         from worldmodel_train.evaluation.planning.planning_result import Trial, planning_result
 
         for name, model in subject.beside.items():
@@ -85,9 +88,10 @@ class Config(StrictConfig):
                 raise ValueError(f"{name} has no world model with actions, so nothing to plan with")
         world = self._world(subject)
         goals = self._goals(world)
+        pilots = self._pilots(subject, world, goals)
         attempts = {
             who: attempt(world, goals, pilot, budget=self.budget, replan_every=self.replan_every)
-            for who, pilot in self._pilots(subject, world, goals).items()
+            for who, pilot in pilots.items()
         }
         trial = Trial(
             world=self.env,
@@ -99,7 +103,11 @@ class Config(StrictConfig):
         galleries = attempt_galleries(
             world, goals, attempts[TRAINED], subject.run_dir, PICTURES, most=self.films
         )
-        return planning_result(trial).model_copy(update={"galleries": tuple(galleries)})
+        trained = pilots[TRAINED]
+        assert isinstance(trained, ModelPilot), "it plans with its model"
+        search = Search(build=self.planner.build, distance=self.distance, seed=self.seed)
+        plans = plan_galleries(trained, attempts[TRAINED], search, subject.run_dir, PICTURES)
+        return planning_result(trial).model_copy(update={"galleries": (*galleries, *plans)})
 
     def _world(self, subject: Subject) -> "GoalWorld":
         """The world, drawn as large as the pictures that the model has learned from."""
