@@ -1,5 +1,6 @@
 """The pictures of a report, written as PNG files into the run directory."""
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from worldmodel_train.cartography.mask_overlay import mask_overlay
 from worldmodel_train.cartography.pca_strip import pca_colors
 from worldmodel_train.cartography.tiling import enlarge, tile, tubelet_frames
 from worldmodel_train.config.printable import printable
+from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.frozen import Contestants, encode_in_batches, mean_latents
 from worldmodel_train.evaluation.neighbours import nearest_clips, neighbour_sheet, other_videos
@@ -135,7 +137,9 @@ def save_pictures(
     pictures = []
     for number, (title, image) in enumerate(sheets):
         file = f"{stem}_{number:02d}.png"
-        imsave(run_dir / file, image.cpu().numpy())
+        content = io.BytesIO()
+        imsave(content, image.cpu().numpy(), format="png")
+        write_atomically(run_dir / file, content.getvalue())
         height, width = image.shape[:2]
         pictures.append(Picture(title=title, file=file, width=width, height=height))
     return tuple(pictures)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,11 @@ def trial():
         world="envs/two_rooms",
         planner="cem",
         budget=40,
-        attempts={"trained": attempts([3, 5, -1, -1]), "random actions": attempts([-1] * 4)},
+        attempts={
+            "trained": attempts([3, 5, -1, -1]),
+            "untrained": attempts([-1] * 4),
+            "random actions": attempts([-1] * 4),
+        },
         kinds={"through the door": np.array([True, False, False, True])},
     )
 
@@ -37,11 +43,40 @@ def test_shares_are_of_all_goals_and_of_each_kind(trial):
 
 def test_the_table_says_how_long_it_took_and_how_sure_it_is(trial):
     (table,) = planning_result(trial).sections[0].tables
-    trained, random = ([cell.mean for cell in row.cells] for row in table.rows)
+    trained, _, random = ([cell.mean for cell in row.cells] for row in table.rows)
     assert trained[0] == 0.5
     assert trained[1] < 0.5 < trained[2]
     assert trained[4:] == [4.0, 2.0]
     assert np.isnan(random[4])
+
+
+def test_it_plans_only_where_luck_and_what_is_untrained_are_left_behind(trial):
+    (verdict,) = planning_result(trial).verdicts
+    assert not verdict.good
+    many = {
+        "trained": attempts([3] * 40),
+        "untrained": attempts([-1] * 40),
+        "random actions": attempts([3] * 4 + [-1] * 36),
+    }
+    (verdict,) = planning_result(replace(trial, attempts=many, kinds={})).verdicts
+    assert verdict.good
+    assert verdict.text == (
+        "It reaches 100% of 40 goals (91% to 100%); untrained 0%, random actions 10%. Nobody "
+        "reaches more."
+    )
+    many["expert"], many["trained"] = many["trained"], attempts([3] * 20 + [-1] * 20)
+    (verdict,) = planning_result(replace(trial, attempts=many, kinds={})).verdicts
+    assert verdict.good
+    assert verdict.text.endswith("More are reached by: expert.")
+
+
+def test_worlds_that_are_otherwise_are_rows_of_their_own_below_the_one_it_learned_in(trial):
+    varied = {"wider door": {"trained": attempts([3, -1, -1, -1])}}
+    _, table = planning_result(replace(trial, varied=varied)).sections[0].tables
+    assert [(row.name, row.cells[0].mean) for row in table.rows] == [
+        ("Nothing", 0.5),
+        ("Wider door", 0.25),
+    ]
 
 
 def test_an_interval_is_wilsons():

@@ -67,10 +67,16 @@ def test_everybody_tries_the_same_goals_and_attempts_are_shown(recipe, tmp_path)
     assert list(reached.contenders) == [
         "trained", "untrained", "true world", "straight line", "expert", "random actions",
     ]  # fmt: skip
-    assert result.galleries
+    begins = {".gif": b"GIF89a", ".png": b"\x89PNG"}
     for gallery in result.galleries:
         for picture in gallery.pictures:
-            assert (tmp_path / picture.file).read_bytes().startswith(b"GIF89a")
+            file = tmp_path / picture.file
+            assert file.read_bytes().startswith(begins[file.suffix])
+    titles = [gallery.title for gallery in result.galleries]
+    assert titles[-3:] == [
+        "Energy around a plan", "Imagined and done", "Predicted and realised cost",
+    ]  # fmt: skip
+    assert len(titles) > 3, "attempts are shown, too"
 
 
 def test_data_of_no_world_is_refused():

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from worldmodel_train.data.trajectories.config import ActionScale
-from worldmodel_train.data.trajectories.scaling import normalised
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.evaluation.frozen import device_of
 from worldmodel_train.evaluation.planning.closed_loop import Attempts, Goals, Pilot, attempt
@@ -17,6 +16,7 @@ from worldmodel_train.evaluation.planning.pilots import (
     RandomPilot,
     RulePilot,
     TruePilot,
+    bounds_of,
 )
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.energies import GoalEnergy
@@ -63,7 +63,7 @@ class Contest:
             for who, pilot in pilots.items()
         }
 
-    def model(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> Pilot:
+    def model(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> ModelPilot:
         """Plans with a model of pictures."""
         return ModelPilot(
             model=model,
@@ -94,6 +94,5 @@ class Contest:
     def _search(
         self, world: GoalWorld, device: torch.device, scale: ActionScale | None
     ) -> Replanning:
-        high = torch.ones(world.action_width(), device=device)
-        low, high = (each if scale is None else normalised(each, scale) for each in (-high, high))
-        return Replanning(self.planner.build(Bounds(low=low, high=high)), seed=self.seed)
+        planner = self.planner.build(bounds_of(world, scale, device))
+        return Replanning(planner, seed=self.seed)

@@ -15,6 +15,7 @@ from worldmodel_train.data.trajectories.config import ActionScale
 from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.goals import GoalWorld, Rule
 from worldmodel_train.evaluation.frozen import frozen
+from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.energies import GoalEnergy
 from worldmodel_train.planners.replanning import Replanning
 from worldmodel_train.protocols import LatentDynamics
@@ -34,6 +35,13 @@ def seen_of(
         torch.from_numpy(world.pictures(rearrange(seen, "t b d -> b t d"))).to(device),
         torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
     )
+
+
+def bounds_of(world: GoalWorld, scale: ActionScale | None, device: torch.device) -> Bounds:
+    """Those of the world's actions, as a model takes them that has learned from scaled ones."""
+    high = torch.ones(world.action_width(), device=device)
+    low, high = (each if scale is None else normalised(each, scale) for each in (-high, high))
+    return Bounds(low=low, high=high)
 
 
 def as_array(actions: Float[Tensor, "b n a"]) -> Float[ndarray, "b n a"]:

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from worldmodel_train.evaluation.planning.closed_loop import Attempts
 from worldmodel_train.evaluation.task_result import (
     TRAINED,
+    UNTRAINED,
     Column,
     Measured,
     Number,
@@ -18,9 +19,11 @@ from worldmodel_train.evaluation.task_result import (
     Section,
     Table,
     TaskResult,
+    Verdict,
     once,
 )
 
+RANDOM_ACTIONS = "random actions"
 SUCCESS = "goals reached"
 STEPS, MILLISECONDS = "actions to the goal", "ms an action"
 
@@ -53,6 +56,7 @@ def planning_result(trial: Trial) -> TaskResult:
         caption="Goals reached by planning, and by what needs no model. Random actions and "
         "rules that take the straight way are what to beat; in the true world no prediction errs.",
         numbers=tuple(_numbers(trial)),
+        verdicts=(_verdict(trial),),
         sections=(
             Section(
                 title=f"Planning in {trial.world}",
@@ -84,6 +88,24 @@ def share_between(reached: Bool[ndarray, "b"]) -> tuple[float, float]:
         return 0.0, 1.0
     interval = binomtest(int(reached.sum()), len(reached)).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def _verdict(trial: Trial) -> Verdict:
+    """Whether planning with the trained model is beyond what needs no training, and by how much."""
+    shares = {who: float(one.reached.mean()) for who, one in trial.attempts.items()}
+    low, high = share_between(trial.attempts[TRAINED].reached)
+    blind = max(
+        share_between(trial.attempts[who].reached)[1] for who in (UNTRAINED, RANDOM_ACTIONS)
+    )
+    beaten_by = [who for who, share in shares.items() if share > shares[TRAINED]]
+    text = (
+        f"It reaches {shares[TRAINED]:.0%} of {trial.num_goals} goals ({low:.0%} to {high:.0%}); "
+        f"untrained {shares[UNTRAINED]:.0%}, random actions {shares[RANDOM_ACTIONS]:.0%}. "
+        + (f"More are reached by: {', '.join(beaten_by)}." if beaten_by else "Nobody reaches more.")
+    )
+    if low > blind:
+        return Verdict(good=True, claim="It plans.", text=text)
+    return Verdict(good=False, claim="It plans no better than what has not learned.", text=text)
 
 
 def _numbers(trial: Trial) -> Iterator[Number]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PICTURES = "evaluation/planning"
 """Folder of the moving pictures, below the run directory."""
-TRUE_WORLD, RANDOM = "true world", "random actions"
+TRUE_WORLD = "true world"
 
 PlannerConfig = Annotated[
     cem.Config | icem.Config | mppi.Config | gradient.Config | random_shooting.Config,
@@ -79,7 +79,13 @@ class Config(StrictConfig):
     def run(self, subject: Subject) -> TaskResult:
         """What the trained model, the untrained one and rules reach, and moving pictures of it."""
         from worldmodel_train.evaluation.planning.films_of_attempts import attempt_galleries
-        from worldmodel_train.evaluation.planning.planning_result import Trial, planning_result
+        from worldmodel_train.evaluation.planning.first_plans import Search
+        from worldmodel_train.evaluation.planning.pictures_of_plans import plan_galleries
+        from worldmodel_train.evaluation.planning.planning_result import (
+            RANDOM_ACTIONS,
+            Trial,
+            planning_result,
+        )
 
         models = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
         for name, model in models.items():
@@ -95,7 +101,7 @@ class Config(StrictConfig):
                 **pilots,
                 TRUE_WORLD: contest.true_world(world, goals),
                 **contest.rules(world, goals),
-                RANDOM: contest.random(world),
+                RANDOM_ACTIONS: contest.random(world),
             },
         )
         trial = Trial(
@@ -109,7 +115,11 @@ class Config(StrictConfig):
         galleries = attempt_galleries(
             world, goals, attempts[TRAINED], subject.run_dir, PICTURES, most=self.films
         )
-        return planning_result(trial).model_copy(update={"galleries": tuple(galleries)})
+        search = Search(build=self.planner.build, distance=self.distance, seed=self.seed)
+        plans = plan_galleries(
+            pilots[TRAINED], attempts[TRAINED], search, subject.run_dir, PICTURES
+        )
+        return planning_result(trial).model_copy(update={"galleries": (*galleries, *plans)})
 
     def _varied(
         self, world: "GoalWorld", contest: "Contest", subject: Subject
