@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from benchmarks.learning.walked_model import Training
-from worldmodel_train.agents.regression import Config as Regression
+from worldmodel_train.agents.regression import Regression
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.evaluation.planning.closed_loop import Attempts, Goals, Pilot, attempt
 from worldmodel_train.evaluation.planning.pilots import RulePilot

@@ -1,7 +1,7 @@
 import torch
 
 from worldmodel_train.agents.coarse_dynamics import CoarseDynamics
-from worldmodel_train.agents.regression import Config, regress
+from worldmodel_train.agents.regression import Regression, regress
 from worldmodel_train.protocols import LatentDynamics
 
 
@@ -24,7 +24,7 @@ def test_it_learns_where_a_held_action_leads():
         coarse,
         (latents, actions),
         latents + 4 * actions,
-        Config(steps=200, batch=64, rate=1e-2),
+        Regression(steps=200, batch=64, rate=1e-2),
         torch.Generator().manual_seed(0),
     )
     with torch.no_grad():

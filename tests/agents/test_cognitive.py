@@ -4,7 +4,7 @@ import torch
 from tests.planners.line_world import LineWorld
 from worldmodel_train.agents.cognitive import Actor, CognitiveAgent, Cost, Mode
 from worldmodel_train.agents.goal_networks import Critic, ReactivePolicy
-from worldmodel_train.agents.regression import Config, regress
+from worldmodel_train.agents.regression import Regression, regress
 from worldmodel_train.agents.short_term_memory import Lessons
 from worldmodel_train.planners import icem
 from worldmodel_train.planners.bounds import Bounds
@@ -79,7 +79,7 @@ def test_mode_1_imitates_mode_2_after_learning_from_it(agent):
             agent.actor.policy,
             (known.latents, known.goals),
             known.targets,
-            Config(steps=120, batch=64, rate=5e-3),
+            Regression(steps=120, batch=64, rate=5e-3),
             generator,
         )
     starts, goals = pairs(50, seed=7)

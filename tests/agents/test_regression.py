@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from worldmodel_train.agents.goal_networks import Critic, ReactivePolicy
-from worldmodel_train.agents.regression import Config, regress
+from worldmodel_train.agents.regression import Regression, regress
 from worldmodel_train.agents.short_term_memory import Moment, ShortTermMemory
 
-FAST = Config(steps=200, batch=32, rate=5e-3)
+FAST = Regression(steps=200, batch=32, rate=5e-3)
 
 
 def generator():
@@ -43,7 +43,7 @@ def test_the_same_generator_draws_the_same_lessons():
         policy = ReactivePolicy(latents=1, actions=1)
         inputs = torch.linspace(-1, 1, 50)[:, None]
         loss = regress(
-            policy, (inputs, inputs.flip(0)), 0.5 * inputs, Config(steps=20), generator()
+            policy, (inputs, inputs.flip(0)), 0.5 * inputs, Regression(steps=20), generator()
         )
         return loss, policy(inputs, inputs)
 

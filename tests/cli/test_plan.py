@@ -100,6 +100,26 @@ def test_what_is_no_run_cannot_stand_beside(runs, tmp_path):
     assert "--beside" in str(outcome.exception)
 
 
+def test_a_run_that_learned_from_other_actions_cannot_stand_beside(runs):
+    yaml = next((runs / "other").glob("checkpoints/*/recipe.yaml"))
+    stored = yaml.read_text()
+    yaml.write_text(stored.replace("frameskip: 1", "frameskip: 2"))
+    outcome = wmt("plan", runs / "one", "--beside", runs / "other")
+    yaml.write_text(stored)
+    assert str(outcome.exception) == (
+        "--beside other: its data.frameskip is 2, and that of the run is 1; runs in one table must "
+        "have learned from episodes of one kind"
+    )
+
+
+def test_another_planner_replaces_the_recipes_with_all_its_settings(runs):
+    name = "planning.planner={name: random_shooting, horizon: 4, candidates: 4}"
+    quick = [f"planning.{one}" for one in QUICK if not one.startswith("planner")]
+    assert wmt("eval", runs / "one", "--task", "planning", name, *quick).exit_code == 0
+    outcome = wmt("plan", runs / "one", "--planner", "icem", *QUICK)
+    assert outcome.exit_code == 0, outcome.exception
+
+
 @pytest.mark.slow
 def test_killed_while_planning_nothing_is_lost_and_the_same_command_finds_the_same(runs):
     run = runs / "other"

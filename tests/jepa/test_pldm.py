@@ -50,10 +50,10 @@ def test_the_loss_is_its_five_terms_by_their_equations():
     objective, given = build(), content()
     losses = objective.training_losses(given)
     with torch.no_grad():
-        latents = objective.encoder(given.observations)
+        latents = objective.latents(given.observations)
         now, errors = latents[:, 0], []
         for step in range(3):
-            now = objective.encoder.norm(objective.predictor(given.actions[:, step], now))
+            now = objective.norm(objective.predictor.cell(given.actions[:, step], now))
             errors.append((now - latents[:, step + 1]).square().mean())
         pairs = torch.cat((latents[:, :-1], latents[:, 1:]), dim=-1)
         expected = {
@@ -104,7 +104,7 @@ def test_variance_and_covariance_are_what_keeps_latents_apart():
 def test_a_rollout_of_plans_is_that_of_training():
     objective, given = train(build(), steps=1).eval(), content()
     belief = objective.encode(given.observations[:, :1], given.actions[:, :0])
-    first = objective.encoder(given.observations[:, :1])[:, 0]
+    first = objective.latents(given.observations[:, :1])[:, 0]
     rolled = objective.rollout(belief, given.actions[:, None].expand(-1, 2, -1, -1))
     torch.testing.assert_close(rolled[:, 1], objective.rolled_out(first, given.actions))
 

@@ -12,7 +12,7 @@ from torch.nn.functional import l1_loss, mse_loss
 from worldmodel_train.config import StrictConfig
 
 
-class Config(StrictConfig):
+class Regression(StrictConfig):
     """How long and how fast."""
 
     steps: int = Field(default=2000, gt=0)
@@ -27,7 +27,7 @@ def regress(
     network: nn.Module,
     inputs: Sequence[Float[Tensor, "n _"]],
     targets: Float[Tensor, "n *_"],
-    config: Config,
+    config: Regression,
     generator: torch.Generator,
 ) -> float:
     """Trains `network(*inputs)` towards the targets; the mean loss of the last tenth of the steps.

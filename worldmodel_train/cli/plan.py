@@ -1,5 +1,6 @@
 """`wmt plan`: what a world model is for: goals that are reached by planning with it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from worldmodel_train.training.metrics.terminal import terminal
 
 if TYPE_CHECKING:
     from worldmodel_train.evaluation.result import EvaluationResult
+    from worldmodel_train.recipe import Recipe
 
 _TASK = "planning"
 
@@ -48,7 +50,7 @@ def plan(
     from worldmodel_train.recipe import load_stored_recipe_with
     from worldmodel_train.training.checkpoints.files import RECIPE
 
-    named = {"env": env, "planner.name": planner}
+    named = {"env": env, "planner": None if planner is None else f"{{name: {planner}}}"}
     asked = [f"{key}={value}" for key, value in named.items() if value is not None]
     what = replace(measurable(run), beside=_checkpoints(beside or ()))
     recipe = load_stored_recipe_with(
@@ -56,6 +58,8 @@ def plan(
         (_TASK,),
         [f"{_TASK}.{override}" for override in (*asked, *(overrides or ()))],
     )
+    for name, checkpoint in what.beside.items():
+        _require_the_same_episodes(recipe, what.checkpoint, name, checkpoint)
     earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
     with terminal().status(MEASURING):
         from worldmodel_train.cli.measure import measure_checkpoint
@@ -66,7 +70,7 @@ def plan(
     show_where(what.results)
 
 
-def _checkpoints(runs: "tuple[Path, ...] | list[Path]") -> dict[str, Path]:
+def _checkpoints(runs: Sequence[Path]) -> dict[str, Path]:
     """The last checkpoint of each, by the name of its folder; by its path where two have one."""
     from worldmodel_train.training.checkpoints.folder import find_checkpoint
 
@@ -75,6 +79,33 @@ def _checkpoints(runs: "tuple[Path, ...] | list[Path]") -> dict[str, Path]:
         (name if names.count(name) == 1 else str(run)): find_checkpoint(run, "--beside")
         for name, run in zip(names, runs, strict=True)
     }
+
+
+def _require_the_same_episodes(
+    recipe: "Recipe", checkpoint: Path, name: str, other_checkpoint: Path
+) -> None:
+    """Raises ValueError where a run beside has learned from pictures or actions of another kind."""
+    from worldmodel_train.cli.objectives import known_facts
+    from worldmodel_train.recipe import load_stored_recipe
+    from worldmodel_train.training.checkpoints.files import RECIPE
+
+    other = load_stored_recipe(other_checkpoint / RECIPE)
+    for key in ("name", "actions", "frameskip"):
+        one, its = getattr(recipe.data, key, None), getattr(other.data, key, None)
+        if one != its:
+            raise ValueError(
+                f"--beside {name}: its data.{key} is {its}, and that of the run is {one}; runs in "
+                "one table must have learned from episodes of one kind"
+            )
+    facts, other_facts = known_facts(recipe, checkpoint), known_facts(other, other_checkpoint)
+    if facts.episodes is None or other_facts.episodes is None:
+        return
+    shape, other_shape = facts.episodes.observation, other_facts.episodes.observation
+    if shape != other_shape:
+        raise ValueError(
+            f"--beside {name}: it has seen observations of shape {other_shape}, and the run of "
+            f"{shape}; use runs of one size"
+        )
 
 
 def _show(result: "EvaluationResult") -> None:

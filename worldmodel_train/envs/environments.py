@@ -105,7 +105,9 @@ def _hide(env: gymnasium.Env[Any, Any], geoms: Sequence[str], name: str) -> None
     """Makes geoms of a model of MuJoCo transparent; all else of them stays."""
     model = getattr(env.unwrapped, "model", None)
     if model is None or not hasattr(model, "geom"):
-        raise WorldError(f"{name} is no world of MuJoCo, whose geoms hide={geoms} names")
+        raise WorldError(f"{name} is no world of MuJoCo, whose geoms hide={geoms} names; omit it")
+    if isinstance(geoms, str):
+        raise WorldError(f"hide={geoms} is no list of geoms; write hide=[{geoms}]")
     for geom in geoms:
         try:
             model.geom(geom).rgba[3] = 0

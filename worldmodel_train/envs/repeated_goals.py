@@ -1,7 +1,7 @@
 """A world of goals in which several actions, one after another, count as one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from worldmodel_train.envs.goals import GoalWorld, Rule
+from worldmodel_train.envs.goals import GoalWorld, Rule, Varied
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +63,12 @@ class RepeatedGoals:
     ) -> Mapping[str, Bool[ndarray, "b"]]:
         """As in the world."""
         return self.world.kinds(starts, goals)
+
+    def variations(self) -> Mapping[str, GoalWorld]:
+        """The world's, if it has any."""
+        if not isinstance(self.world, Varied):
+            return {}
+        return {what: replace(self, world=other) for what, other in self.world.variations().items()}
 
     def _act(
         self, rule: Rule, states: Float[ndarray, "b d"], goals: Float[ndarray, "b d"]

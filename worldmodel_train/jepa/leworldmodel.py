@@ -60,7 +60,8 @@ class Config(StrictConfig):
     sigreg_weight: float = Field(default=0.09, gt=0)
     """Of SIGReg, which grows with the micro-batches of all ranks; published for 128 in all."""
     train_encoder: bool = True
-    """false leaves it as it was drawn: what a predictor learns alone is the floor to beat."""
+    """false leaves its weights as they were drawn, all but the statistics of its norm: what a
+    predictor learns alone is the floor to beat."""
 
     @model_validator(mode="after")
     def _frames_are_seen_alone(self) -> "Config":

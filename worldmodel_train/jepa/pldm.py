@@ -139,10 +139,9 @@ class Pldm(nn.Module):
         super().__init__()
         width = config.encoder.blocks.width
         self.weights = config.weights
-        self.encoder = NormedEncoder(
-            FrameEncoder(config.encoder.build(), width, config.projector_width), width
-        )
-        self.predictor = nn.GRUCell(config.actions, width)
+        self.encoder = FrameEncoder(config.encoder.build(), width, config.projector_width)
+        self.norm = LastNorm(width)
+        self.predictor = NextLatent(config.actions, width)
         self.inverse = nn.Sequential(
             Linear(2 * width, config.inverse_width),
             nn.ReLU(),
@@ -153,7 +152,7 @@ class Pldm(nn.Module):
         """The five terms, weighted."""
         if content.valid is not None:
             raise ValueError("jepa/pldm takes stretches without padding; cut them equally")
-        latents, actions = self.encoder(content.observations), content.actions
+        latents, actions = self.latents(content.observations), content.actions
         predicted, target = self.rolled_out(latents[:, 0], actions), latents[:, 1:]
         over_time = rearrange(latents, "b t d -> t b d")
         terms = {
@@ -193,7 +192,7 @@ class Pldm(nn.Module):
     ) -> History:
         """The last observation's latent."""
         assert not self.training, "batch norms would mix what is planned; call eval() first"
-        return History(self.encoder(observations[:, -1:]), actions[:, :0])
+        return History(self.latents(observations[:, -1:]), actions[:, :0])
 
     def latent(self, belief: History) -> Float[Tensor, "b d"]:
         """The one."""
@@ -219,27 +218,34 @@ class Pldm(nn.Module):
         return []
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Encoder, predictor and inverse dynamics, each with and without weight decay."""
-        parts = {"encoder": self.encoder, "predictor": self.predictor, "inverse": self.inverse}
-        return parameter_groups(**parts)
+        """Encoder, norm, predictor and inverse dynamics, each with and without weight decay."""
+        return parameter_groups(
+            encoder=self.encoder, norm=self.norm, predictor=self.predictor, inverse=self.inverse
+        )
+
+    def latents(self, frames: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b t d"]:
+        """Each frame's, through the norm that predictions go through as well; in fp32."""
+        latents = self.encoder(frames)
+        return self.norm(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
 
     def _following(
         self, latents: Float[Tensor, "b d"], actions: Float[Tensor, "b a"]
     ) -> Float[Tensor, "b d"]:
-        """A step of the GRU, whose state is the latent, through the encoder's norm; in fp32."""
+        """A step of the predictor, through the norm of the encoder's latents; in fp32."""
         with torch.autocast(latents.device.type, enabled=False):
-            return self.encoder.norm(self.predictor(actions.float(), latents))
+            return self.norm(self.predictor(latents, actions))
 
 
-class NormedEncoder(nn.Module):
-    """Each frame to one latent, through a norm that predictions go through as well."""
+class NextLatent(nn.Module):
+    """A gated recurrent unit whose state is the latent."""
 
-    def __init__(self, frames: FrameEncoder, width: int) -> None:
+    def __init__(self, actions: int, width: int) -> None:
         super().__init__()
-        self.frames = frames
-        self.norm = LastNorm(width)
+        self.cell = nn.GRUCell(actions, width)
 
-    def forward(self, frames: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b t d"]:
-        """In fp32."""
-        latents = self.frames(frames)
-        return self.norm(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+    def forward(
+        self, latents: Float[Tensor, "b d"], actions: Float[Tensor, "b a"]
+    ) -> Float[Tensor, "b d"]:
+        """In fp32, also where the weights were gathered in bf16."""
+        kind = self.cell.weight_ih.dtype
+        return self.cell(actions.to(kind), latents.to(kind)).float()

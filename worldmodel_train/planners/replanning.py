@@ -11,9 +11,9 @@ from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics, Planner
 class Replanning:
     """Searches again and again, each time from what is left of one's last plan."""
 
-    def __init__(self, planner: Planner, *, seed: int) -> None:
+    def __init__(self, planner: Planner, *, seed: int, device: torch.device | str = "cpu") -> None:
         self._planner = planner
-        self._generator = torch.Generator().manual_seed(seed)
+        self._generator = torch.Generator(device).manual_seed(seed)
         self._rest: dict[int, Float[Tensor, "h a"]] = {}
 
     def actions(
@@ -25,7 +25,7 @@ class Replanning:
         count: int,
         which: Int[ndarray, "b"] | None = None,
     ) -> Float[Tensor, "b n a"]:
-        """The first `count` actions of the next plan.
+        """The first `count` actions of the next plan; who is new begins from nothing.
 
         `which` tells whose beliefs these are where it is not always everybody's.
         """

@@ -7,7 +7,7 @@ from benchmarks.learning.goal_trials import Settings
 from benchmarks.learning.subgoals import searches
 from benchmarks.learning.walked_model import Training
 from tests.planners.line_world import LineWorld
-from worldmodel_train.agents.regression import Config
+from worldmodel_train.agents.regression import Regression
 from worldmodel_train.planners.energies import nearness
 
 FEW = Settings(
@@ -21,7 +21,7 @@ FEW = Settings(
     critic_goals=2,
     budget=20,
     long_budget=4,
-    regression=Config(steps=2, batch=4),
+    regression=Regression(steps=2, batch=4),
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from worldmodel_train.cartography.mask_overlay import token_roles
 from worldmodel_train.cartography.tiling import enlarge, tile, tubelet_frames
+from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.evaluation.decoding.decoded_scores import ask
 from worldmodel_train.evaluation.decoding.questions import Question
 from worldmodel_train.evaluation.frozen import frozen
@@ -105,7 +107,9 @@ class DecodedAlbum:
 def write_gif(frames: list[UInt8[Tensor, "h w 3"]], path: Path, *, fps: float) -> None:
     """Writes frames that follow each other for ever, at their own speed."""
     first, *others = (Image.fromarray(frame.numpy()) for frame in frames)
-    first.save(path, save_all=True, append_images=others, duration=1000 / fps, loop=0)
+    content = BytesIO()
+    first.save(content, "GIF", save_all=True, append_images=others, duration=1000 / fps, loop=0)
+    write_atomically(path, content.getvalue())
 
 
 def _pixels_of(

@@ -95,4 +95,4 @@ class Contest:
         self, world: GoalWorld, device: torch.device, scale: ActionScale | None
     ) -> Replanning:
         planner = self.planner.build(bounds_of(world, scale, device))
-        return Replanning(planner, seed=self.seed)
+        return Replanning(planner, seed=self.seed, device=device)

@@ -73,7 +73,7 @@ def first_plans(pilot: ModelPilot, starts: Float[ndarray, "b p"], search: Search
         belief = model.encode(seen, nothing_done)
         goals = latents_of(pilot, pilot.goals[: len(starts)])
         energy = pilot.energy(goals.to(device))
-        generator = torch.Generator().manual_seed(search.seed)
+        generator = torch.Generator(device).manual_seed(search.seed)
         found = search.build(bounds).plan(model, belief, energy, generator=generator).actions
         others = first_actions_changed(found, bounds)
         slices = energy(model.rollout(belief, others), others)

@@ -78,7 +78,7 @@ _NOTES = {
     "need not be.",
     "Straight line, expert": "Rules that are told the state, where the world has them: the first "
     "takes the straight way, walls or not; the second knows what the world's goals need.",
-    "ms an action": "To choose one, for all goals together, over their number.",
+    "ms an action": "To choose one, for all together that have not arrived, over their number.",
 }
 
 
@@ -134,13 +134,13 @@ def _table(trial: Trial) -> Table:
             Column(name="Reached", unit="percent"),
             Column(name="low", unit="percent"),
             Column(name="high", unit="percent"),
-            *(Column(name=name.capitalize(), unit="percent") for name in kinds),
-            Column(name=STEPS.capitalize()),
+            *(Column(name=_heading(name), unit="percent") for name in kinds),
+            Column(name=_heading(STEPS)),
             Column(name=MILLISECONDS),
         ),
         rows=tuple(
             Row(
-                name=who.capitalize(),
+                name=_heading(who),
                 cells=tuple(map(once, _cells(attempts, kinds.values()))),
                 look="ours" if who == TRAINED else "plain",
             )
@@ -163,13 +163,13 @@ def _varied_tables(trial: Trial) -> Iterator[Table]:
         caption="Goals reached where the world is not as it was in training",
         corner="What is changed",
         columns=(
-            *(Column(name=who.capitalize(), unit="percent") for who in tried),
+            *(Column(name=_heading(who), unit="percent") for who in tried),
             Column(name="low", unit="percent"),
             Column(name="high", unit="percent"),
         ),
         rows=tuple(
             Row(
-                name=what.capitalize(),
+                name=_heading(what),
                 cells=tuple(map(once, _varied_cells(attempts))),
                 look="ours" if attempts is as_it_was else "plain",
             )
@@ -183,6 +183,11 @@ def _varied_cells(attempts: Mapping[str, Attempts]) -> Iterator[float]:
     for one in attempts.values():
         yield float(one.reached.mean())
     yield from share_between(attempts[TRAINED].reached)
+
+
+def _heading(name: str) -> str:
+    """With a capital; all else, as of a run's name, stays."""
+    return name[:1].upper() + name[1:]
 
 
 def _cells(attempts: Attempts, kinds: Iterable[Bool[ndarray, "b"]]) -> Iterator[float]:

@@ -1,6 +1,7 @@
 """Goals reached by planning with a model, from pictures alone."""
 
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -70,6 +71,9 @@ class Config(StrictConfig):
         """Data without pictures of a world that is acted in, and plans that are too short."""
         if not isinstance(offer.data, TrajectoriesConfig):
             yield "plans in the world that episodes are of, and the recipe reads none; leave it out"
+        encode = getattr(offer.objective, "encode", None)
+        if encode is not None and "states" in signature(encode).parameters:
+            yield "plans from pictures alone, and the method asks for states too; leave it out"
         if self.replan_every > self.planner.horizon:
             yield (
                 f"replan_every={self.replan_every} actions of a plan are done, and a plan has "
@@ -90,8 +94,13 @@ class Config(StrictConfig):
         models = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
         for name, model in models.items():
             if not isinstance(model, LatentDynamics):
-                raise ValueError(f"{name} has no world model with actions, so nothing to plan with")
+                raise ValueError(
+                    f"{name} has no world model with actions, so nothing to plan with; leave it out"
+                )
         world, contest = self._world(subject), self._contest(subject)
+        for name in subject.beside:
+            if name in {TRAINED, UNTRAINED, TRUE_WORLD, RANDOM_ACTIONS, *world.rules()}:
+                raise ValueError(f"a run beside is called {name}, as a row is; rename its folder")
         goals = contest.goals(world, self.goals)
         pilots = {name: contest.model(model, world, goals) for name, model in models.items()}
         attempts = contest.attempts(
@@ -148,10 +157,13 @@ class Config(StrictConfig):
         assert isinstance(data, TrajectoriesConfig), "the recipe was checked"
         episodes = data.open_facts().episodes
         assert episodes is not None, "they are episodes"
-        height, width = episodes.observation[:2]
-        if height != width:
-            raise ValueError(f"planning: {self.env} is square, the episodes are {height}x{width}")
-        world = goal_world(self.env, size=height, options=self.options, frameskip=data.frameskip)
+        shape = episodes.observation
+        if len(shape) != 3 or shape[0] != shape[1]:
+            raise ValueError(
+                f"planning: {self.env} is drawn in square pictures, and observations of the "
+                f"episodes have the shape {shape}; collect them with --see pixels"
+            )
+        world = goal_world(self.env, size=shape[0], options=self.options, frameskip=data.frameskip)
         if world.action_width() != episodes.action_width:
             raise ValueError(
                 f"planning: {self.env} has actions of {world.action_width()} numbers, and the "
