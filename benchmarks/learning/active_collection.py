@@ -30,7 +30,7 @@ from worldmodel_train.collection.policies import walk
 from worldmodel_train.collection.workers import Actor
 from worldmodel_train.collection.world import View
 from worldmodel_train.data.trajectories.episode import Episode
-from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
+from worldmodel_train.envs.disc_rooms import Layout, draw, draw_free, move
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.jepa.leworldmodel import LeWorldModel
 from worldmodel_train.types import Trajectories

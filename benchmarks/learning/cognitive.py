@@ -26,10 +26,10 @@ from worldmodel_train.agents.cognitive import Actor, CognitiveAgent, Cost, Mode
 from worldmodel_train.agents.goal_networks import Critic, ReactivePolicy
 from worldmodel_train.agents.regression import regress
 from worldmodel_train.agents.short_term_memory import Lessons
+from worldmodel_train.envs.disc_rooms import draw_free
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.envs.three_room_goals import ThreeRoomGoals
 from worldmodel_train.envs.two_room_goals import TwoRoomGoals
-from worldmodel_train.envs.two_rooms import draw_free
 from worldmodel_train.evaluation.planning.agent_pilot import AgentPilot
 from worldmodel_train.evaluation.planning.closed_loop import Attempts, Goals, attempt
 from worldmodel_train.jepa.leworldmodel import LeWorldModel

@@ -13,7 +13,7 @@ from worldmodel_train.cli.commands import app
 from worldmodel_train.cli.objectives import untrained_objective
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import write_episodes
-from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
+from worldmodel_train.envs.disc_rooms import Layout, draw, draw_free, move
 from worldmodel_train.recipe import load_recipe, resolved_yaml
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from worldmodel_train.envs.disc_rooms import Layout, free
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.envs.two_room_goals import TwoRoomGoals
-from worldmodel_train.envs.two_rooms import Layout, free
 
 
 @pytest.fixture

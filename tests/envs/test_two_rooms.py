@@ -6,18 +6,16 @@ import pytest
 import torch
 from gymnasium.utils.env_checker import check_env
 
-from worldmodel_train.envs.two_rooms import (
-    SPEC,
+from worldmodel_train.envs.disc_rooms import (
     Layout,
     Look,
-    TwoRooms,
     draw,
     draw_free,
     free,
     move,
-    scripted,
     toward,
 )
+from worldmodel_train.envs.two_rooms import SPEC, TwoRooms, scripted
 from worldmodel_train.protocols import Policy
 
 LAYOUT = Layout()

@@ -18,7 +18,7 @@ from worldmodel_train.collection.world import View
 from worldmodel_train.config.sealed_json import sealed, unsealed
 from worldmodel_train.data.trajectories import facts
 from worldmodel_train.data.trajectories.write import write_episodes
-from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
+from worldmodel_train.envs.disc_rooms import Layout, draw, draw_free, move
 from worldmodel_train.facts import DataFacts, EpisodeFacts
 from worldmodel_train.jepa.leworldmodel import Config
 from worldmodel_train.models.frozen import PartConfig

@@ -1,6 +1,6 @@
 """Three rooms in a row, and goals two doors away: what needs a plan of several stages.
 
-Two walls of `two_rooms`, one behind the other. Their doors are at opposite ends, so that the way
+Two walls of `disc_rooms`, one behind the other. Their doors are at opposite ends, so that the way
 from the first room to the last is a zigzag, and no straight push.
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from worldmodel_train.envs.goals import Rule
-from worldmodel_train.envs.two_rooms import (
+from worldmodel_train.envs.disc_goals import DiscGoals
+from worldmodel_train.envs.disc_rooms import (
     Layout,
     draw_between,
     draw_free,
@@ -27,15 +27,11 @@ WALLS = (Layout(x=1 / 3, door=0.25), Layout(x=2 / 3, door=0.75))
 
 
 @dataclass(frozen=True, kw_only=True)
-class ThreeRoomGoals:
+class ThreeRoomGoals(DiscGoals):
     """A `GoalWorld` of discs, whose states are their places."""
 
-    size: int
-    """Pixels of a picture's side."""
     walls: Sequence[Layout] = WALLS
     """From left to right; disc and steps are as the first says."""
-    reach: float = 0.05
-    """Distance within which a goal is reached: by default a disc's radius."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where a disc does not fit between two walls."""
@@ -46,10 +42,6 @@ class ThreeRoomGoals:
                     f"use more than {near.barrier[1] - near.x + far.x - far.barrier[0]:g} from one "
                     "to the next"
                 )
-
-    def action_width(self) -> int:
-        """Along x and along y."""
-        return 2
 
     def draw_pairs(
         self, generator: np.random.Generator, count: int
@@ -82,20 +74,6 @@ class ThreeRoomGoals:
     def pictures(self, states: Float[ndarray, "*b 2"]) -> UInt8[ndarray, "*b h w 3"]:
         """Rooms and disc."""
         return draw_between(states, self.walls, self.size)
-
-    def reached(
-        self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
-    ) -> Bool[ndarray, "b"]:
-        """Whether discs are within reach."""
-        return np.hypot(*(states - goals).T) < self.reach
-
-    def places(self, states: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 2"]:
-        """The states themselves."""
-        return states
-
-    def rules(self) -> Mapping[str, Rule]:
-        """The straight way, walls or not, and the way around."""
-        return {"straight line": self.straight, "expert": self.expert}
 
     def straight(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]

@@ -8,30 +8,27 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from worldmodel_train.envs.goals import GoalWorld, Rule
-from worldmodel_train.envs.two_rooms import (
+from worldmodel_train.envs.disc_goals import DiscGoals
+from worldmodel_train.envs.disc_rooms import (
     LOOK,
     Layout,
     Look,
-    TwoRooms,
     draw,
     draw_free,
     move,
     straight,
     toward,
 )
+from worldmodel_train.envs.goals import GoalWorld
+from worldmodel_train.envs.two_rooms import TwoRooms
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoRoomGoals:
+class TwoRoomGoals(DiscGoals):
     """A `GoalWorld` of discs, whose states are their places."""
 
-    size: int
-    """Pixels of a picture's side."""
     layout: Layout = field(default_factory=Layout)
     look: Look = LOOK
-    reach: float = 0.05
-    """Distance within which a goal is reached: by default a disc's radius."""
 
     @classmethod
     def made_with(cls, *, size: int, options: Mapping[str, Any]) -> "TwoRoomGoals":
@@ -41,10 +38,6 @@ class TwoRoomGoals:
         except TypeError as error:
             raise ValueError(f"envs/two_rooms with options {dict(options)}: {error}") from None
         return cls(size=size, layout=world.layout, look=world.look)
-
-    def action_width(self) -> int:
-        """Along x and along y."""
-        return 2
 
     def draw_pairs(
         self, generator: np.random.Generator, count: int
@@ -62,20 +55,6 @@ class TwoRoomGoals:
     def pictures(self, states: Float[ndarray, "*b 2"]) -> UInt8[ndarray, "*b h w 3"]:
         """Rooms and disc."""
         return draw(states, self.layout, self.size, self.look)
-
-    def reached(
-        self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
-    ) -> Bool[ndarray, "b"]:
-        """Whether discs are within reach."""
-        return np.hypot(*(states - goals).T) < self.reach
-
-    def places(self, states: Float[ndarray, "*b 2"]) -> Float[ndarray, "*b 2"]:
-        """The states themselves."""
-        return states
-
-    def rules(self) -> Mapping[str, Rule]:
-        """The straight way, walls or not, and the way around."""
-        return {"straight line": self.straight, "expert": self.expert}
 
     def straight(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]

@@ -7,7 +7,7 @@ import torch
 from worldmodel_train.cli.objectives import build_objective
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import write_episodes
-from worldmodel_train.envs.two_rooms import Layout, draw, draw_free, move
+from worldmodel_train.envs.disc_rooms import Layout, draw, draw_free, move
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.tasks.planning import Config
 from worldmodel_train.recipe import load_recipe
