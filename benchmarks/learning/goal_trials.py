@@ -24,8 +24,10 @@ class Settings:
     picture: int = 64
     goals: int = 50
     """Pairs of a start and a goal, never learned from."""
-    search: icem.Config = icem.Config(
-        horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
+    search: icem.Config = field(
+        default_factory=lambda: icem.Config(
+            horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
+        )
     )
     """Mode-2's."""
     lessons: int = 800
