@@ -4,27 +4,30 @@
     python -m benchmarks.learning.cognitive levels --seed 0
 
 `habits`, in two rooms: how many goals a cognitive agent reaches in Mode-2, which searches its world
-model, and in Mode-1, a policy that was distilled from such searches; and what an action costs.
+model, and in Mode-1, a policy that was distilled from such searches, before and after it practises
+in the world model; and what an action costs.
 `levels`, in three rooms, goals two doors away: a coarse search that gives subgoals to a fine one,
 beside flat searches that call a model as often. No goal that is measured was learned from.
 """
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 import typer
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
-from benchmarks.learning.goal_trials import Settings, bounds, by_rules, drawn, told, unseen
+from benchmarks.learning.goal_trials import Settings, bounds, by_rules, drawn, told
 from benchmarks.learning.subgoals import levels
-from benchmarks.learning.walked_model import Training, held_walks, learn_world
+from benchmarks.learning.walked_model import Training, held_walks, lasting_walks, learn_world
 from worldmodel_train.agents.cognitive import Actor, CognitiveAgent, Cost, Mode
 from worldmodel_train.agents.goal_networks import Critic, ReactivePolicy
-from worldmodel_train.agents.regression import regress
+from worldmodel_train.agents.practice import Practice
+from worldmodel_train.agents.regression import Regression, regress
 from worldmodel_train.agents.short_term_memory import Lessons
 from worldmodel_train.envs.disc_rooms import draw_free
 from worldmodel_train.envs.goals import GoalWorld
@@ -33,13 +36,11 @@ from worldmodel_train.envs.two_room_goals import TwoRoomGoals
 from worldmodel_train.evaluation.planning.agent_pilot import AgentPilot
 from worldmodel_train.evaluation.planning.closed_loop import Attempts, Goals, attempt
 from worldmodel_train.jepa.leworldmodel import LeWorldModel
-from worldmodel_train.planners import icem
 from worldmodel_train.planners.replanning import Replanning
 from worldmodel_train.types import Trajectories
 
-AT_ONCE = 200  # searches that go through the model together
+AT_ONCE = 50  # searches that go through the model together
 NEAR = 6  # steps within which a goal is near
-SEARCH = icem.Config(horizon=8, candidates=64, iterations=3)
 
 
 def habits(
@@ -47,10 +48,12 @@ def habits(
 ) -> dict[str, object]:
     """Goals reached in both modes, with and without the critic, and by rules."""
     agent = agent_of(model, settings)
+    goals = drawn(world, settings.goals, [settings.training.seed, 6])
     teach_policy(agent, world, walks, settings)
-    goals = unseen(world, settings)
-    found = {
-        "Mode-1": _live(agent, world, goals, Mode.REACT, settings),
+    found = {"Mode-1": _live(agent, world, goals, Mode.REACT, settings)}
+    practise(agent, walks, settings)
+    found |= {
+        "Mode-1 after practice": _live(agent, world, goals, Mode.REACT, settings),
         "Mode-2": _live(agent, world, goals, Mode.PLAN, settings),
     }
     error = teach_critic(agent, world, settings)
@@ -79,13 +82,14 @@ def agent_of(
         model=model,
         cost=Cost(
             distance="l2",
-            way=1.0,
+            counted="nearest",
+            way=0.3,
             critic=critic or Critic(latents=width),
             critic_weight=0.0 if critic is None else 1.0,
         ),
         actor=Actor(
-            policy=ReactivePolicy(latents=width, actions=2),
-            search=Replanning(SEARCH.build(bounds()), seed=settings.training.seed),
+            policy=ReactivePolicy(latents=width, actions=2, width=256, features=16),
+            search=Replanning(settings.search.build(bounds()), seed=settings.training.seed),
         ),
     )
 
@@ -111,22 +115,40 @@ def teach_policy(
         with torch.no_grad():
             agent.pursue(pictures[other, later][:, None], Mode.LEARN, actions=2)
             nothing_done = torch.empty(count, 0, 2)
-            agent.act(pictures[walk, now][:, None], nothing_done, count=settings.smooth + 2)
-        lessons.append(agent.memory.lessons_of_advice(settings.smooth))
+            agent.act(pictures[walk, now][:, None], nothing_done, count=settings.ahead)
+        lessons.append(agent.memory.lessons_of_advice())
     _teach(agent.actor.policy, Lessons.joined(lessons), settings)
     for number in range(settings.rounds):
         goals = drawn(world, settings.round_goals, [settings.training.seed, 5, number])
         pilot = AgentPilot(agent=agent, world=world).pursue(goals.goals, Mode.LEARN)
-        ahead = settings.smooth + 2
-        attempt(world, goals, pilot, budget=settings.round_budget, replan_every=ahead)
-        lessons.append(agent.memory.lessons_of_advice(settings.smooth))
+        attempt(world, goals, pilot, budget=settings.round_budget, replan_every=settings.ahead)
+        lessons.append(agent.memory.lessons_of_advice())
         _teach(agent.actor.policy, Lessons.joined(lessons), settings)
 
 
-def teach_critic(agent: CognitiveAgent[Any], world: GoalWorld, settings: Settings) -> float:
-    """Has the critic learn from episodes of Mode-2; its squared error there, over the variance."""
+def practise(agent: CognitiveAgent[Any], walks: Trajectories, settings: Settings) -> None:
+    """Has Mode-1 do better in imagination, between pictures from anywhere in the walks."""
+    generator = torch.Generator().manual_seed(settings.training.seed)
+    pictures = walks.observations.flatten(0, 1)[:, None]
+    count, see = settings.practice_batch, agent.perception
+
+    def draw() -> tuple[Any, Float[Tensor, "b d"]]:
+        now, wanted = torch.randint(len(pictures), (2, count), generator=generator)
+        with torch.no_grad():
+            belief = see.see(pictures[now], torch.empty(count, 0, 2))
+            return belief, see.recognise(pictures[wanted], actions=2)
+
+    practice = Practice(settings.practice, model=agent.world_model, energy=agent.cost.energy)
+    practice.improve(agent.actor.policy, draw)
+
+
+def teach_critic(agent: CognitiveAgent[Any], world: TwoRoomGoals, settings: Settings) -> float:
+    """Has the critic learn from episodes of Mode-2; its squared error there, over the variance.
+
+    In a world where nobody has arrived: what it costs to be near a goal is to be learned, too.
+    """
     goals = drawn(world, settings.critic_goals, [settings.training.seed, 4])
-    _live(agent, world, goals, Mode.PLAN, settings)
+    _live(agent, replace(world, reach=0.0), goals, Mode.PLAN, settings)
     lessons = agent.memory.lessons_of_cost(window=3)
     return _teach(agent.cost.critic, lessons, settings) / float(lessons.targets.var())
 
@@ -150,14 +172,26 @@ def _width(model: LeWorldModel) -> int:
     return last.out_features
 
 
-def main(part: str, seed: int = 0, steps: int = 800, walks: int = 500, goals: int = 50) -> None:
+def main(part: str, seed: int = 0) -> None:
     """Prints settings and numbers as JSON; `part` is habits or levels."""
-    settings = Settings(training=Training(seed=seed, steps=steps, walks=walks), goals=goals)
+    settings = settings_of(part, seed)
     began = time.perf_counter()
     numbers = measure(part, settings)
-    values = asdict(settings) | {"regression": settings.regression.model_dump()}
+    configs = ("search", "practice", "regression")
+    values = asdict(settings) | {name: getattr(settings, name).model_dump() for name in configs}
     seconds = time.perf_counter() - began
     typer.echo(json.dumps({"settings": values, "numbers": numbers, "seconds": seconds}, indent=2))
+
+
+def settings_of(part: str, seed: int) -> Settings:
+    """Of the measurements that are told."""
+    if part == "levels":
+        return Settings(training=Training(seed=seed))
+    return Settings(
+        training=Training(seed=seed, steps=1500, length=20),
+        goals=150,
+        regression=Regression(steps=1500),
+    )
 
 
 def measure(part: str, settings: Settings) -> dict[str, object]:
@@ -165,7 +199,7 @@ def measure(part: str, settings: Settings) -> dict[str, object]:
     generator, training = np.random.default_rng(settings.training.seed), settings.training
     if part == "habits":
         world = TwoRoomGoals(size=settings.picture)
-        walks = held_walks(world, draw_free(generator, world.layout, training.walks), training)
+        walks = lasting_walks(world, draw_free(generator, world.layout, training.walks), training)
         return habits(world, learn_world(settings.picture, walks, training), walks, settings)
     if part == "levels":
         world = ThreeRoomGoals(size=settings.picture)

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 
 from benchmarks.learning.walked_model import Training
+from worldmodel_train.agents.practice import PracticeConfig
 from worldmodel_train.agents.regression import Regression
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.evaluation.planning.closed_loop import Attempts, Goals, Pilot, attempt
 from worldmodel_train.evaluation.planning.pilots import RulePilot
 from worldmodel_train.evaluation.planning.planning_result import share_between
+from worldmodel_train.planners import icem
 from worldmodel_train.planners.bounds import Bounds
 
 
@@ -22,17 +24,26 @@ class Settings:
     picture: int = 64
     goals: int = 50
     """Pairs of a start and a goal, never learned from."""
-    lessons: int = 1600
+    search: icem.Config = field(
+        default_factory=lambda: icem.Config(
+            horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
+        )
+    )
+    """Mode-2's."""
+    lessons: int = 800
     """Searches that Mode-1 learns from."""
-    smooth: int = 3
-    """Actions of a search whose mean is what Mode-1 should do."""
-    rounds: int = 2
+    ahead: int = 8
+    """Actions of a search that are lessons, each from where it would be done."""
+    rounds: int = 1
     """Times that Mode-1 then acts in the world, and Mode-2 says what it would do there."""
     round_goals: int = 60
     """Episodes of a round."""
     round_budget: int = 16
     """Actions of each."""
-    critic_goals: int = 60
+    practice: PracticeConfig = field(default_factory=PracticeConfig)
+    """In imagination, after the advice."""
+    practice_batch: int = 64
+    critic_goals: int = 40
     """Episodes of Mode-2 that the critic learns from."""
     regression: Regression = field(default_factory=lambda: Regression(steps=1000))
     budget: int = 40

@@ -1,6 +1,6 @@
-"""A small LeWorldModel of a world of discs, learned from walks whose actions are held for a while.
+"""A small LeWorldModel of a world of discs, learned from walks whose actions last for a while.
 
-Held actions cross rooms, which actions drawn anew at each step hardly do, and they are what a
+Such actions cross rooms, which actions drawn anew at each step hardly do. Held ones are what a
 coarse model is asked about.
 """
 
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from worldmodel_train.collection.policies import Walk
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.jepa.leworldmodel import Config, LeWorldModel
 from worldmodel_train.losses.sigreg import SigReg
@@ -67,7 +68,24 @@ def held_walks(
     """What discs see that begin at `places` and hold random actions."""
     generator = np.random.default_rng([training.seed, 1])
     drawn = generator.uniform(-1, 1, (training.length // training.held, len(places), 2))
-    actions = drawn.repeat(training.held, axis=0)
+    return _walked(world, places, drawn.repeat(training.held, axis=0))
+
+
+def lasting_walks(
+    world: GoalWorld, places: Float[np.ndarray, "b d"], training: Training
+) -> Trajectories:
+    """What discs see that begin at `places` and change their actions little by little."""
+    policy, nothing_seen = Walk(width=2), torch.empty(len(places), 0)
+    generator, memory, drawn = torch.Generator().manual_seed(training.seed), None, []
+    for _ in range(training.length):
+        action, memory = policy.act(nothing_seen, memory, generator=generator)
+        drawn.append(action.double().numpy())
+    return _walked(world, places, np.stack(drawn))
+
+
+def _walked(
+    world: GoalWorld, places: Float[np.ndarray, "b d"], actions: Float[np.ndarray, "t b a"]
+) -> Trajectories:
     states = [places]
     for action in actions:
         states.append(world.move(states[-1], action))

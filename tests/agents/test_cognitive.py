@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from worldmodel_train.agents.regression import Regression, regress
 from worldmodel_train.agents.short_term_memory import Lessons
 from worldmodel_train.planners import icem
 from worldmodel_train.planners.bounds import Bounds
+from worldmodel_train.planners.energies import nearness
 from worldmodel_train.planners.replanning import Replanning
 
 SEARCH = icem.Config(horizon=4, candidates=32, elites=6, iterations=3)
@@ -33,6 +35,18 @@ class Plane(LineWorld):
 
     def encode(self, observations, actions):
         return observations[:, -1, 0, :, 0].float() / 10 - 5
+
+
+class Noting:
+    """Notes of each plan whether it began from another, and leaves the planning to the planner."""
+
+    def __init__(self, search):
+        self.planner, self.warm = search._planner, []
+        search._planner = self
+
+    def plan(self, *arguments, warm_start=None, **keywords):
+        self.warm.append(warm_start is not None)
+        return self.planner.plan(*arguments, warm_start=warm_start, **keywords)
 
 
 def pictures(places):
@@ -110,12 +124,43 @@ def test_advice_names_the_latents_in_which_its_actions_are_done(agent):
     torch.testing.assert_close(advice.latents[:, 0], agent.memory.moments[0].latent)
 
 
+@pytest.mark.parametrize("mode", [Mode.PLAN, Mode.REACT])
+def test_some_worlds_pursue_their_own_goals(agent, mode):
+    starts, goals = pairs(4, seed=0)
+    agent.pursue(pictures(goals), mode, actions=2)
+    which = np.array([3, 1])
+    with torch.no_grad():
+        chosen = agent.act(pictures(starts[which]), torch.empty(2, 0, 2), count=2, which=which)
+    (seen,) = agent.memory.moments
+    assert len(chosen) == 2
+    torch.testing.assert_close(seen.goal, goals[which], atol=0.06, rtol=0)
+    torch.testing.assert_close(seen.cost, (seen.latent - seen.goal).square().mean(dim=1))
+
+
+@pytest.mark.parametrize(("mode", "warm"), [(Mode.PLAN, [False, True]), (Mode.LEARN, [False] * 2)])
+def test_advice_that_was_not_taken_begins_no_other_search(agent, mode, warm):
+    planner = Noting(agent.actor.search)
+    starts, goals = pairs(3, seed=0)
+    live(agent, starts, goals, mode, looks=2, count=2)
+    assert planner.warm == warm
+
+
 def test_a_new_goal_begins_a_new_episode(agent):
     starts, goals = pairs(3, seed=0)
     first = live(agent, starts, goals, Mode.PLAN, looks=2)
     live(agent, first, starts, Mode.PLAN, looks=1)
     assert len(agent.memory.moments) == 1
     torch.testing.assert_close(agent.memory.moments[0].goal, starts, atol=0.06, rtol=0)
+
+
+@pytest.mark.parametrize("counted", ["end", "nearest"])
+def test_plans_count_as_the_cost_says(counted):
+    generator = torch.Generator().manual_seed(0)
+    latents, actions = torch.randn(2, 3, 4, 2, generator=generator), torch.zeros(2, 3, 4, 2)
+    goal = torch.zeros(2, 2)
+    cost = Cost(distance="l2", way=0.5, critic=Critic(latents=2), counted=counted)
+    expected = nearness(goal, "l2", counted=counted, way=0.5)(latents, actions)
+    torch.testing.assert_close(cost.energy(goal)(latents, actions), expected)
 
 
 def test_what_the_critic_fears_at_a_plan_s_end_costs_as_much_as_its_weight_says():

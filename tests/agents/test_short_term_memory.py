@@ -42,25 +42,26 @@ def test_a_window_that_no_episode_has_is_refused(window):
         memory_of(*map(moment, range(4))).lessons_of_cost(window)
 
 
-def test_a_policy_is_taught_the_mean_of_the_next_actions_of_the_advice():
-    advice = Advice(
-        latents=torch.tensor([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]]),
-        actions=torch.tensor([[[0.2], [0.4], [0.6]], [[-0.2], [-0.4], [-0.6]]]),
+def test_a_critic_does_not_mix_up_worlds_of_which_some_have_left():
+    whole = moment(1)
+    left = Moment(
+        latent=whole.latent[:1], goal=whole.goal[:1], cost=whole.cost[:1], actions=whole.actions[:1]
     )
-    lessons = memory_of(moment(0), moment(1, advice)).lessons_of_advice(smooth=2)
+    with pytest.raises(ValueError, match="not acted in to the end; act in all of them"):
+        memory_of(moment(0), left, left).lessons_of_cost(window=1)
+
+
+def test_a_policy_is_taught_each_action_of_the_advice_where_it_is_done():
+    advice = Advice(
+        latents=torch.tensor([[[1.0], [2.0]], [[4.0], [5.0]]]),
+        actions=torch.tensor([[[0.5], [0.25]], [[-0.5], [-0.25]]]),
+    )
+    lessons = memory_of(moment(0), moment(1, advice)).lessons_of_advice()
     assert lessons.latents.flatten().tolist() == [1, 2, 4, 5]
-    torch.testing.assert_close(lessons.targets.flatten(), torch.tensor([0.3, 0.5, -0.3, -0.5]))
+    assert lessons.targets.flatten().tolist() == [0.5, 0.25, -0.5, -0.25]
     assert lessons.goals.flatten().tolist() == [5, 5, 6, 6]
 
 
 def test_what_was_not_advised_cannot_be_learned():
     with pytest.raises(ValueError, match="no advice of Mode-2"):
         memory_of(moment(0)).lessons_of_advice()
-
-
-def test_an_advice_shorter_than_what_is_smoothed_gives_one_lesson_of_all_it_has():
-    advice = Advice(
-        latents=torch.zeros(2, 2, 1), actions=torch.tensor([[[0.2], [0.4]], [[0.0], [0.2]]])
-    )
-    lessons = memory_of(moment(0, advice)).lessons_of_advice(smooth=5)
-    torch.testing.assert_close(lessons.targets.flatten(), torch.tensor([0.3, 0.1]))

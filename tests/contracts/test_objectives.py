@@ -5,13 +5,21 @@ import torch
 from torch import Tensor
 
 from tests.contracts.methods import CONFIGS, METHODS, build, content_for, losses_of, train
+from worldmodel_train.config.components import component_configs
 from worldmodel_train.protocols import HasPictures, Objective
-from worldmodel_train.recipe import objective_class
+from worldmodel_train.recipe import FAMILIES, objective_class
 from worldmodel_train.types import Content
 
 DRAWING = {
     name: config for name, config in METHODS.items() if isinstance(build(config), HasPictures)
 }
+
+
+def test_every_config_in_a_folder_of_methods_is_one():
+    configs = {n: one for family in FAMILIES for n, one in component_configs(family).items()}
+    for name, config in configs.items():
+        missing = {"build", "misfits", "preparation", "cost"} - set(dir(config))
+        assert not missing, f"{name} is no method; call its class by another name than Config"
 
 
 @pytest.fixture(params=CONFIGS.values(), ids=CONFIGS.keys())

@@ -35,7 +35,7 @@ TINY = Config.tiny()
 SMALL = (
     "train.micro_batch=8", "train.global_batch=8", "checkpoint.every_steps=2",
     "optim.lr={name: constant, value: 1e-3}", "data.loader.workers=0", "log.every_steps=1",
-    "method.sigreg.directions=16",
+    "method.sigreg.directions=16", "method.encoder.patch=32",
 )  # fmt: skip
 GATES = 0.5  # spread of the modulation where a test opens the gates, which begin closed
 

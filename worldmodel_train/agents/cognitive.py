@@ -6,17 +6,18 @@ imagines; the cost judges what is imagined; short-term memory keeps the episode;
 Mode-2 by a search in the world model, in Mode-1 by a policy that has learned from such searches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Generic
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
+from numpy import ndarray
 from torch import Tensor
 
 from worldmodel_train.agents.goal_networks import Critic, ReactivePolicy
 from worldmodel_train.agents.short_term_memory import Advice, Moment, ShortTermMemory
-from worldmodel_train.planners.energies import Distance, nearness
+from worldmodel_train.planners.energies import Counted, Distance, nearness
 from worldmodel_train.planners.replanning import Replanning
 from worldmodel_train.protocols import BeliefT, Energy, LatentDynamics
 
@@ -64,8 +65,10 @@ class Cost:
 
     distance: Distance
     way: float
-    """Weight of the way of a plan beside its end, as in `nearness`."""
+    """Weight of the way of a plan beside what is counted, as in `nearness`."""
     critic: Critic
+    counted: Counted = "end"
+    """Whether a plan counts by its end, or by where it is nearest to the goal."""
     critic_weight: float = 0.0
     """Of what the critic says of a plan's last latent; 0: it is not asked."""
 
@@ -78,7 +81,7 @@ class Cost:
 
     def energy(self, goal: Float[Tensor, "b d"]) -> Energy:
         """What plans make small."""
-        near = nearness(goal, self.distance, way=self.way)
+        near = nearness(goal, self.distance, counted=self.counted, way=self.way)
         if not self.critic_weight:
             return near
 
@@ -114,6 +117,11 @@ class Configurator:
         goal = self.perception.recognise(goals, actions=actions)
         return Task(goal=goal, energy=self.cost.energy(goal), mode=mode)
 
+    def part(self, task: Task, which: Int[ndarray, "w"]) -> Task:
+        """The task of some of the worlds."""
+        goal = task.goal[torch.from_numpy(which)]
+        return replace(task, goal=goal, energy=self.cost.energy(goal))
+
 
 class CognitiveAgent(Generic[BeliefT]):
     """The six parts at work, in many worlds at once."""
@@ -139,13 +147,19 @@ class CognitiveAgent(Generic[BeliefT]):
         done: Float[Tensor, "b t-1 a"],
         *,
         count: int,
+        which: Int[ndarray, "b"] | None = None,
     ) -> Float[Tensor, "b n a"]:
-        """The next `count` actions of a plan, or one in Mode-1, which looks again after each."""
+        """The next `count` actions of a plan, or one in Mode-1, which looks again after each.
+
+        `which` tells whose pictures these are where they are not of all worlds.
+        """
         assert self._task is not None, "it has no goal; call pursue() first"
-        task = self._task
+        task = self._task if which is None else self.configurator.part(self._task, which)
         belief = self.perception.see(pictures, done)
         latent = self.world_model.latent(belief)
-        advice = None if task.mode is Mode.REACT else self.advice(belief, task, count=count)
+        advice = None
+        if task.mode is not Mode.REACT:
+            advice = self.advice(belief, task, count=count, which=which)
         if task.mode is Mode.PLAN and advice is not None:
             chosen = advice.actions
         else:
@@ -156,9 +170,16 @@ class CognitiveAgent(Generic[BeliefT]):
         )
         return chosen
 
-    def advice(self, belief: BeliefT, task: Task, *, count: int) -> Advice:
+    def advice(
+        self, belief: BeliefT, task: Task, *, count: int, which: Int[ndarray, "b"] | None = None
+    ) -> Advice:
         """What Mode-2 does next, and what it imagines on the way."""
-        actions = self.actor.search.actions(self.world_model, belief, task.energy, count=count)
+        if task.mode is Mode.LEARN:
+            # what is left of the last plan begins where its actions were to lead; others were done
+            self.actor.search.forget()
+        actions = self.actor.search.actions(
+            self.world_model, belief, task.energy, count=count, which=which
+        )
         imagined = self.world_model.rollout(belief, actions[:, None])[:, 0]
         latents = torch.cat((self.world_model.latent(belief)[:, None], imagined[:, :-1]), dim=1)
         return Advice(latents=latents, actions=actions)

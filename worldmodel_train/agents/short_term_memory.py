@@ -18,7 +18,7 @@ class Advice:
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """One look at all worlds, and what was done then."""
+    """One look at the worlds that were acted in, and what was done then."""
 
     latent: Float[Tensor, "b d"]
     goal: Float[Tensor, "b d"]
@@ -60,7 +60,7 @@ class ShortTermMemory:
         """The next moment."""
         self.moments.append(moment)
 
-    def lessons_of_advice(self, smooth: int = 1) -> Lessons:
+    def lessons_of_advice(self) -> Lessons:
         """For a policy: what Mode-2 would have done wherever it was asked, as in `lessons_of`.
 
         Raises:
@@ -69,19 +69,21 @@ class ShortTermMemory:
         advised = [(m.goal, m.advice) for m in self.moments if m.advice is not None]
         if not advised:
             raise ValueError("memory holds no advice of Mode-2; act in Mode.PLAN or Mode.LEARN")
-        return Lessons.joined([lessons_of(goal, advice, smooth) for goal, advice in advised])
+        return Lessons.joined([lessons_of(goal, advice) for goal, advice in advised])
 
     def lessons_of_cost(self, window: int) -> Lessons:
         """For a critic: the mean intrinsic cost of the `window` moments after each.
 
         Raises:
-            ValueError: The episode is not longer than that.
+            ValueError: The episode is not longer than that, or some worlds left it early.
         """
         if window < 1 or len(self.moments) <= window:
             raise ValueError(
                 f"window={window} moments after the first, and the episode has "
                 f"{len(self.moments)}; use 1 to {len(self.moments) - 1}"
             )
+        if len({len(moment.cost) for moment in self.moments}) > 1:
+            raise ValueError("some worlds were not acted in to the end; act in all of them")
         costs = torch.stack([moment.cost for moment in self.moments])
         future = costs[1:].unfold(0, window, 1).mean(dim=-1)
         early = self.moments[: len(future)]
@@ -92,16 +94,10 @@ class ShortTermMemory:
         )
 
 
-def lessons_of(goal: Float[Tensor, "b d"], advice: Advice, smooth: int = 1) -> Lessons:
-    """A lesson for each latent of the advice that `smooth` actions follow: their mean.
-
-    One action of a search is mostly chance; where it leads within a few of them is less so. A
-    shorter advice gives one lesson, of all its actions.
-    """
-    smooth = min(smooth, advice.actions.shape[1])
-    means = advice.actions.unfold(1, smooth, 1).mean(dim=-1)
+def lessons_of(goal: Float[Tensor, "b d"], advice: Advice) -> Lessons:
+    """A lesson for each latent of the advice: the action that is done there."""
     return Lessons(
-        latents=rearrange(advice.latents[:, : means.shape[1]], "b n d -> (b n) d"),
-        goals=repeat(goal, "b d -> (b n) d", n=means.shape[1]),
-        targets=rearrange(means, "b n a -> (b n) a"),
+        latents=rearrange(advice.latents, "b n d -> (b n) d"),
+        goals=repeat(goal, "b d -> (b n) d", n=advice.actions.shape[1]),
+        targets=rearrange(advice.actions, "b n a -> (b n) a"),
     )

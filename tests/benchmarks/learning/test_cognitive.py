@@ -7,19 +7,25 @@ from benchmarks.learning.goal_trials import Settings
 from benchmarks.learning.subgoals import searches
 from benchmarks.learning.walked_model import Training
 from tests.planners.line_world import LineWorld
+from worldmodel_train.agents.practice import PracticeConfig
 from worldmodel_train.agents.regression import Regression
+from worldmodel_train.planners import icem
 from worldmodel_train.planners.energies import nearness
 
 FEW = Settings(
     training=Training(steps=2, walks=3, length=8),
     picture=16,
     goals=2,
+    search=icem.Config(horizon=2, candidates=8, elites=2, iterations=1),
     lessons=3,
+    ahead=2,
     rounds=1,
     round_goals=2,
     round_budget=2,
+    practice=PracticeConfig(steps=2, horizon=2),
+    practice_batch=4,
     critic_goals=2,
-    budget=20,
+    budget=16,
     long_budget=4,
     regression=Regression(steps=2, batch=4),
 )
@@ -30,6 +36,7 @@ def test_both_modes_and_the_critic_meet_the_same_unseen_goals():
     numbers = measure("habits", FEW)
     assert numbers["reached"].keys() == {
         "Mode-1",
+        "Mode-1 after practice",
         "Mode-2",
         "Mode-2 that asks the critic",
         "straight line",

@@ -41,6 +41,14 @@ def test_in_mode_2_an_agent_reaches_all_goals_from_pictures(pilot):
     assert attempt(WORLD, GOALS, pilot, budget=20, replan_every=2).reached.all()
 
 
+def test_worlds_that_have_arrived_are_not_thought_about(pilot):
+    pilot.pursue(GOALS.goals, Mode.PLAN)
+    attempts = attempt(WORLD, GOALS, pilot, budget=20, replan_every=2)
+    assert len(set(attempts.arrival.tolist())) > 1
+    under_way = [(attempts.arrival > 2 * look).sum() for look in range(len(attempts.states) // 2)]
+    assert [len(each.goal) for each in pilot.agent.memory.moments] == under_way
+
+
 @pytest.mark.parametrize(("mode", "looks"), [(Mode.PLAN, 2), (Mode.REACT, 4), (Mode.LEARN, 4)])
 def test_in_mode_1_it_looks_after_each_action(pilot, mode, looks):
     pilot.pursue(GOALS.goals, mode)

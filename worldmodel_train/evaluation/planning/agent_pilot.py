@@ -10,7 +10,7 @@ from numpy import ndarray
 from worldmodel_train.agents.cognitive import CognitiveAgent, Mode
 from worldmodel_train.envs.goals import GoalWorld
 from worldmodel_train.evaluation.frozen import frozen
-from worldmodel_train.evaluation.planning.pilots import as_array, seen_of
+from worldmodel_train.evaluation.planning.pilots import as_array, of_all, seen_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,9 @@ class AgentPilot:
         count: int,
     ) -> Float[ndarray, "b n a"]:
         """What the agent does next: in Mode-1 one action, so that it may look again after each."""
-        del which
         with frozen(self.agent.world_model) as device:
-            seen = seen_of(self.world, states, actions, last=self.memory, device=device)
-            return as_array(self.agent.act(*seen, count=count))
+            seen = seen_of(
+                self.world, states[:, which], actions[:, which], last=self.memory, device=device
+            )
+            chosen = as_array(self.agent.act(*seen, count=count, which=which))
+        return of_all(chosen, which, states.shape[1])

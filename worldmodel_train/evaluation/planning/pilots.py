@@ -49,11 +49,11 @@ def as_array(actions: Float[Tensor, "b n a"]) -> Float[ndarray, "b n a"]:
     return actions.double().cpu().numpy()
 
 
-def _of_all(
-    actions: Float[ndarray, "w t a"], which: Int[ndarray, "w"], count: int
+def of_all(
+    actions: Float[ndarray, "w t a"], which: Int[ndarray, "w"], num_worlds: int
 ) -> Float[ndarray, "b t a"]:
     """The actions of some worlds, and nothing done in the others."""
-    everybody = np.zeros((count, *actions.shape[1:]))
+    everybody = np.zeros((num_worlds, *actions.shape[1:]))
     everybody[which] = actions
     return everybody
 
@@ -90,7 +90,7 @@ class ModelPilot:
             planned = self.search.actions(self.model, belief, energy, which=which, count=count)
         if self.scale is not None:
             planned = real(planned, self.scale)
-        return _of_all(as_array(planned), which, states.shape[1])
+        return of_all(as_array(planned), which, states.shape[1])
 
     def _scaled(self, actions: Float[Tensor, "b t a"]) -> Float[Tensor, "b t a"]:
         return actions if self.scale is None else normalised(actions, self.scale)
@@ -133,7 +133,7 @@ class TruePilot:
 
         belief, world = torch.from_numpy(states[-1, which]), TrueWorld(self.world)
         planned = self.search.actions(world, belief, energy, which=which, count=count)
-        return _of_all(as_array(planned), which, states.shape[1])
+        return of_all(as_array(planned), which, states.shape[1])
 
     def _places(self, states: Float[ndarray, "*b d"]) -> Float[Tensor, "*b p"]:
         return torch.from_numpy(self.world.places(states))
