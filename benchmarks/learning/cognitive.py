@@ -68,7 +68,8 @@ def habits(
             name: float(each.reached[door].mean()) for name, each in found.items()
         },
         "goals through the door": int(door.sum()),
-        "times faster": found["Mode-2"].seconds_per_action / found["Mode-1"].seconds_per_action,
+        "times faster": found["Mode-2"].seconds_per_action
+        / found["Mode-1 after practice"].seconds_per_action,
     }
 
 
