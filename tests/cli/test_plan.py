@@ -5,15 +5,13 @@ import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.envs.walks import walk
 from worldmodel_train.cli.commands import app
 from worldmodel_train.cli.objectives import untrained_objective
-from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import write_episodes
-from worldmodel_train.envs.disc_rooms import Layout, draw, draw_free, move
 from worldmodel_train.recipe import load_recipe, resolved_yaml
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported
@@ -33,15 +31,6 @@ QUICK = (
 def wmt(*arguments):
     arguments = [str(argument) for argument in arguments]
     return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
-
-
-def walk(seed):
-    rng = np.random.default_rng(seed)
-    states, actions = [draw_free(rng, Layout(), 1)[0]], rng.uniform(-1, 1, (5, 2))
-    for action in actions:
-        states.append(move(states[-1], action, Layout()))
-    pictures = draw(np.stack(states), Layout(), 32)
-    return Episode(observations=pictures, actions=actions.astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +77,14 @@ def test_a_run_and_another_beside_it_are_asked_for_the_same_goals_and_the_table_
 
 
 def test_another_world_or_planner_is_refused_with_those_there_are(runs):
-    for option, value in (("--env", "envs/three_rooms"), ("--planner", "astar")):
+    for option, value, offered in (
+        ("--env", "envs/two_room", "envs/two_rooms"),
+        ("--planner", "icm", "icem"),
+    ):
         outcome = wmt("plan", runs / "one", option, value)
         assert outcome.exit_code != 0
         assert value in str(outcome.exception)
+        assert offered in str(outcome.exception)
 
 
 def test_what_is_no_run_cannot_stand_beside(runs, tmp_path):

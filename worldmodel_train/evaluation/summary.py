@@ -21,7 +21,7 @@ def summary_tables(result: EvaluationResult) -> Iterator[Table]:
 def shown_table(table: ReportTable) -> Table:
     """A table of the report as the terminal shows it."""
     drawn = Table(title=_text(table.caption), caption=_text(" ".join(table.remarks)) or None)
-    drawn.add_column(_text(table.corner))
+    drawn.add_column(_text(table.corner), overflow="fold")
     for column in table.columns:
         drawn.add_column(_text(column.name), justify="right")
     for row in table.rows:

@@ -25,7 +25,7 @@ class Replanning:
         count: int,
         which: Int[ndarray, "b"] | None = None,
     ) -> Float[Tensor, "b n a"]:
-        """The first `count` actions of the next plan; who is new begins from nothing.
+        """The first `count` actions of the next plan; with one who is new all begin from nothing.
 
         `which` tells whose beliefs these are where it is not always everybody's.
         """

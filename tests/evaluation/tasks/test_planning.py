@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.envs.walks import walk
 from worldmodel_train.cli.objectives import build_objective
-from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import write_episodes
-from worldmodel_train.envs.disc_rooms import Layout, draw, draw_free, move
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.tasks.planning import Config
 from worldmodel_train.recipe import load_recipe
@@ -16,15 +15,6 @@ SMALL = {
     "goals": 3, "budget": 4, "replan_every": 2, "films": 1,
     "planner": {"name": "cem", "horizon": 2, "candidates": 4, "elites": 2, "iterations": 1},
 }  # fmt: skip
-
-
-def walk(seed):
-    rng = np.random.default_rng(seed)
-    states, actions = [draw_free(rng, Layout(), 1)[0]], rng.uniform(-1, 1, (5, 2))
-    for action in actions:
-        states.append(move(states[-1], action, Layout()))
-    pictures = draw(np.stack(states), Layout(), 32)
-    return Episode(observations=pictures, actions=actions.astype(np.float32))
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from worldmodel_train.evaluation.planning.pilots import (
     ModelPilot,
     as_array,
     bounds_of,
+    latents_of,
     seen_of,
 )
 from worldmodel_train.planners.bounds import Bounds
@@ -24,7 +25,6 @@ from worldmodel_train.protocols import Planner
 
 GRID = 21
 """Values of each number of an action that a slice has."""
-_AT_ONCE = 64  # pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ def first_plans(pilot: ModelPilot, starts: Float[ndarray, "b p"], search: Search
         nothing_done = torch.empty(len(starts), 0, world.action_width(), device=device)
         seen = torch.from_numpy(world.pictures(starts[:, None])).to(device)
         belief = model.encode(seen, nothing_done)
-        goals = latents_of(pilot, pilot.goals[: len(starts)])
-        energy = pilot.energy(goals.to(device))
+        goals = latents_of(model, world, pilot.goals[: len(starts)])
+        energy = pilot.energy(goals)
         generator = torch.Generator(device).manual_seed(search.seed)
         found = search.build(bounds).plan(model, belief, energy, generator=generator).actions
         others = first_actions_changed(found, bounds)
@@ -86,7 +86,7 @@ def first_plans(pilot: ModelPilot, starts: Float[ndarray, "b p"], search: Search
         imagined=imagined.float().cpu(),
         realised=_realised(pilot, states, found),
         states=states,
-        goals=goals,
+        goals=goals.float().cpu(),
     )
 
 
@@ -100,18 +100,6 @@ def first_actions_changed(
     changed = repeat(plans, "b h a -> b s h a", s=len(grid)).clone()
     changed[:, :, 0, : len(values)] = grid
     return changed
-
-
-def latents_of(pilot: ModelPilot, states: Float[ndarray, "b p"]) -> Float[Tensor, "b d"]:
-    """The model's latents of single pictures of these states, on the CPU."""
-    latents = []
-    with frozen(pilot.model) as device:
-        for begin in range(0, len(states), _AT_ONCE):
-            seen = torch.from_numpy(pilot.world.pictures(states[begin : begin + _AT_ONCE, None]))
-            nothing_done = torch.empty(len(seen), 0, pilot.world.action_width(), device=device)
-            belief = pilot.model.encode(seen.to(device), nothing_done)
-            latents.append(pilot.model.latent(belief).float().cpu())
-    return torch.cat(latents)
 
 
 def _done(

@@ -21,9 +21,8 @@ from worldmodel_train.evaluation.planning.first_plans import (
     FirstPlans,
     Search,
     first_plans,
-    latents_of,
 )
-from worldmodel_train.evaluation.planning.pilots import ModelPilot
+from worldmodel_train.evaluation.planning.pilots import ModelPilot, latents_of
 from worldmodel_train.evaluation.task_result import Gallery, Picture
 from worldmodel_train.planners.energies import Distance, nearness
 
@@ -90,7 +89,7 @@ def nearest_seen(
     distance: Distance,
 ) -> Float[ndarray, "n p"]:
     """For each latent the state of the bank whose picture has the nearest one."""
-    known = latents_of(pilot, bank)[None, :, None]
+    known = latents_of(pilot.model, pilot.world, bank).float().cpu()[None, :, None]
     nearest = [int(nearness(one[None], distance)(known, known).argmin()) for one in latents]
     return bank[nearest]
 

@@ -15,10 +15,13 @@ from worldmodel_train.data.trajectories.config import ActionScale
 from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.goals import GoalWorld, Rule
 from worldmodel_train.evaluation.frozen import frozen
+from worldmodel_train.models.beliefs import roll_out
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.energies import GoalEnergy
 from worldmodel_train.planners.replanning import Replanning
 from worldmodel_train.protocols import LatentDynamics
+
+_AT_ONCE = 64  # pictures
 
 
 def seen_of(
@@ -35,6 +38,19 @@ def seen_of(
         torch.from_numpy(world.pictures(rearrange(seen, "t b d -> b t d"))).to(device),
         torch.from_numpy(rearrange(done, "t b a -> b t a")).float().to(device),
     )
+
+
+def latents_of(
+    model: LatentDynamics[Any], world: GoalWorld, states: Float[ndarray, "b p"]
+) -> Float[Tensor, "b d"]:
+    """The model's latents of single pictures of these states, where the model is."""
+    latents = []
+    with frozen(model) as device:
+        for some in np.array_split(states, -(-len(states) // _AT_ONCE)):
+            seen = torch.from_numpy(world.pictures(some[:, None])).to(device)
+            nothing_done = torch.empty(len(seen), 0, world.action_width(), device=device)
+            latents.append(model.latent(model.encode(seen, nothing_done)))
+    return torch.cat(latents)
 
 
 def bounds_of(world: GoalWorld, scale: ActionScale | None, device: torch.device) -> Bounds:
@@ -98,10 +114,7 @@ class ModelPilot:
     @cached_property
     def _goal(self) -> Float[Tensor, "b d"]:
         """The latents of the goals, which stay what they are."""
-        with frozen(self.model) as device:
-            nothing_done = torch.empty(len(self.goals), 0, self.world.action_width(), device=device)
-            pictures = torch.from_numpy(self.world.pictures(self.goals[:, None])).to(device)
-            return self.model.latent(self.model.encode(pictures, nothing_done))
+        return latents_of(self.model, self.world, self.goals)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +232,5 @@ class TrueWorld:
         self, belief: Float[Tensor, "b d"], actions: Float[Tensor, "b s h a"]
     ) -> Float[Tensor, "b s h d"]:
         """The state after each action."""
-        candidates = actions.shape[1]
-        now, states = repeat(belief, "b d -> (b s) d", s=candidates), []
-        for action in rearrange(actions, "b s h a -> h (b s) a"):
-            now = self.step(now, action)
-            states.append(now)
-        return rearrange(torch.stack(states), "h (b s) d -> b s h d", s=candidates)
+        repeated = repeat(belief, "b d -> (b s) d", s=actions.shape[1])
+        return roll_out(self, repeated, actions)

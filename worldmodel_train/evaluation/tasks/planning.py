@@ -38,7 +38,8 @@ class Config(StrictConfig):
     """The world, by the name that `wmt data collect` has for it; others than ours need the extra
     `envs`."""
     options: Mapping[str, Any] = Field(default_factory=dict[str, Any])
-    """What the world's maker takes: as `--world` said when the episodes were collected."""
+    """What the world's maker takes: as `--world` said when the episodes were collected. Where these
+    began, and when they ended, is nothing to goals, which are drawn anywhere."""
     planner: PlannerConfig = icem.Config(
         horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
     )
