@@ -187,7 +187,7 @@ def main(part: str, seed: int = 0) -> None:
 def settings_of(part: str, seed: int) -> Settings:
     """Of the measurements that are told."""
     if part == "levels":
-        return Settings(training=Training(seed=seed))
+        return Settings(training=Training(seed=seed), goals=100)
     return Settings(
         training=Training(seed=seed, steps=1500, length=20),
         goals=150,

@@ -20,6 +20,7 @@ from worldmodel_train.protocols import Planner
 from worldmodel_train.types import Trajectories
 
 AT_ONCE = 50  # walks that are encoded together
+WAY = 0.3  # weight of the mean distance along a plan beside its nearest
 
 
 def levels(
@@ -36,7 +37,7 @@ def levels(
             search=Replanning(planner, seed=settings.training.seed),
             world=world,
             goals=goals.goals,
-            energy=partial(nearness, distance="l2", way=0.3),
+            energy=partial(nearness, distance="l2", counted="nearest", way=WAY),
             memory=1,
         )
         found[name] = attempt(
@@ -53,23 +54,31 @@ def levels(
 
 
 def searches(coarse: Counted) -> dict[str, Planner]:
-    """Two levels, and flat searches of about as many calls: of short, middling and long plans."""
+    """Two levels, and flat searches of as many calls: of short, middling and long plans.
 
-    def search(horizon: int, iterations: int) -> icem.ICem:
+    Both kinds have settings that were chosen on goals of another seed; they differ in their noise.
+    """
+
+    def search(horizon: int, iterations: int, noise_exponent: float) -> icem.ICem:
         config = icem.Config(
-            horizon=horizon, iterations=iterations, first_spread=1.0, noise_exponent=0.5
+            horizon=horizon,
+            candidates=64,
+            elites=5,
+            iterations=iterations,
+            noise_exponent=noise_exponent,
+            first_spread=1.5,
         )
         return config.build(bounds())
 
     two = Hierarchical(
         coarse=coarse,
-        coarse_planner=search(8, 4),
-        fine_planner=search(5, 3),
+        coarse_planner=search(8, 4, 1.0),
+        fine_planner=search(5, 3, 1.0),
         distance="l2",
-        way=0.3,
+        way=WAY,
         pull=0.2,
     )
-    flat = {f"flat, {h} actions": search(h, i) for h, i in ((12, 4), (16, 3), (24, 2))}
+    flat = {f"flat, {h} actions": search(h, i, 2.0) for h, i in ((12, 4), (16, 3), (24, 2))}
     return {"two levels": two, **flat}
 
 

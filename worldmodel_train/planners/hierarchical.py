@@ -65,17 +65,3 @@ class Hierarchical:
             warm_start=warm_start,
             generator=generator,
         )
-
-    @torch.no_grad()
-    def subgoals(
-        self,
-        dynamics: LatentDynamics[BeliefT],
-        belief: BeliefT,
-        energy: Energy,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Float[Tensor, "b h d"]:
-        """The latents that the best coarse plan passes, in this order."""
-        now = dynamics.latent(belief)
-        plan = self.coarse_planner.plan(self.coarse, now, energy, generator=generator)
-        return self.coarse.rollout(now, plan.actions[:, None])[:, 0]
