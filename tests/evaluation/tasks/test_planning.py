@@ -6,6 +6,7 @@ import torch
 
 from tests.envs.walks import walk
 from worldmodel_train.cli.objectives import build_objective
+from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.tasks.planning import Config
