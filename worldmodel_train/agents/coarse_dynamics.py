@@ -1,10 +1,11 @@
 """A world model of the second level: where a latent is after an action was held for a while."""
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from worldmodel_train.models.beliefs import roll_out
 from worldmodel_train.models.normed_mlp import normed_mlp
 
 
@@ -55,9 +56,4 @@ class CoarseDynamics(nn.Module):
         self, belief: Float[Tensor, "b d"], actions: Float[Tensor, "b s h a"]
     ) -> Float[Tensor, "b s h d"]:
         """The latent after each coarse action."""
-        candidates = actions.shape[1]
-        now, latents = repeat(belief, "b d -> (b s) d", s=candidates), []
-        for action in rearrange(actions, "b s h a -> h (b s) a"):
-            now = self.step(now, action)
-            latents.append(now)
-        return rearrange(torch.stack(latents), "h (b s) d -> b s h d", s=candidates)
+        return roll_out(self, repeat(belief, "b d -> (b s) d", s=actions.shape[1]), actions)

@@ -15,6 +15,7 @@ from worldmodel_train.config.printable import printable
 from worldmodel_train.training.metrics.terminal import terminal
 
 if TYPE_CHECKING:
+    from worldmodel_train.cli.measurable import Measurable
     from worldmodel_train.evaluation.ranks import Ranks
     from worldmodel_train.evaluation.result import EvaluationResult
     from worldmodel_train.evaluation.task import Task
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MEASURING = "measuring on held-out data"
+_MEASURING = "measuring on held-out data"
 
 
 def eval_(
@@ -62,7 +63,6 @@ def eval_(
     from worldmodel_train.cli.measurable import measurable
     from worldmodel_train.cli.ranks import launched_ranks
     from worldmodel_train.evaluation.ranks import on_first
-    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
     from worldmodel_train.recipe import TASKS, load_stored_recipe_with
     from worldmodel_train.training.checkpoints.files import RECIPE
 
@@ -75,15 +75,29 @@ def eval_(
         raise ValueError(f"the recipe of {run} names no task; name one by --task, of: {known}")
     if shards:
         require_shards(recipe)
-    earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
-    with terminal().status(MEASURING):
-        from worldmodel_train.cli.measure import measure_checkpoint
-
-        result = measure_checkpoint(
-            recipe, recipe.evaluation, what, earlier, shards=shards, ranks=ranks
-        )
+    result = measure_stored(recipe, what, shards=shards, ranks=ranks)
     if result is not None:
         _show(result, what.results)
+
+
+def measure_stored(
+    recipe: "Recipe",
+    what: "Measurable",
+    *,
+    shards: tuple[str, ...] = (),
+    ranks: "Ranks | None" = None,
+) -> "EvaluationResult | None":
+    """What the recipe's tasks find, beside what others found before; None on further ranks."""
+    from worldmodel_train.evaluation.ranks import ALONE
+    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
+
+    earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
+    with terminal().status(_MEASURING):
+        from worldmodel_train.cli.measure import measure_checkpoint
+
+        return measure_checkpoint(
+            recipe, recipe.evaluation or (), what, earlier, shards=shards, ranks=ranks or ALONE
+        )
 
 
 def require_shards(recipe: "Recipe") -> None:
@@ -192,7 +206,7 @@ def _measure(
     from worldmodel_train.evaluation.ranks import on_first
 
     what = on_first(ranks, lambda: last_of(recipe, recipe.run_path))
-    with terminal().status(MEASURING):
+    with terminal().status(_MEASURING):
         result = measure_checkpoint(recipe, tasks, what, earlier, ranks=ranks)
     if result is not None:
         _show(result, what.results)

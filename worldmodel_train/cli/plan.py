@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from worldmodel_train.cli.evaluation import MEASURING, show_where
+from worldmodel_train.cli.evaluation import measure_stored, show_where
 from worldmodel_train.cli.pretrain import log_to_terminal
-from worldmodel_train.training.metrics.terminal import terminal
 
 if TYPE_CHECKING:
     from worldmodel_train.evaluation.result import EvaluationResult
@@ -46,7 +45,6 @@ def plan(
     """Reach goals in a world by planning with a run's model, beside what needs no model."""
     log_to_terminal()
     from worldmodel_train.cli.measurable import measurable
-    from worldmodel_train.evaluation.result import RESULT_FILE, load_result
     from worldmodel_train.recipe import load_stored_recipe_with
     from worldmodel_train.training.checkpoints.files import RECIPE
 
@@ -60,11 +58,7 @@ def plan(
     )
     for name, checkpoint in what.beside.items():
         _require_the_same_episodes(recipe, what.checkpoint, name, checkpoint)
-    earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
-    with terminal().status(MEASURING):
-        from worldmodel_train.cli.measure import measure_checkpoint
-
-        result = measure_checkpoint(recipe, recipe.evaluation or (), what, earlier)
+    result = measure_stored(recipe, what)
     assert result is not None, "one process measures"
     _show(result)
     show_where(what.results)

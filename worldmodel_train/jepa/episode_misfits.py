@@ -2,6 +2,7 @@
 
 from worldmodel_train.facts import EpisodeFacts
 from worldmodel_train.models.token_fit import not_a_multiple
+from worldmodel_train.models.vit import EncoderConfig
 
 
 def refuse_other_actions(episodes: EpisodeFacts, *, method: str, actions: int) -> None:
@@ -33,4 +34,12 @@ def refuse_other_steps(episodes: EpisodeFacts, *, least: int, history: int) -> N
         raise ValueError(
             f"data.steps={episodes.steps} is not {least} to method.history={history} and the "
             f"next; use {history + 1}"
+        )
+
+
+def refuse_tubelets(encoder: EncoderConfig) -> None:
+    """Raises ValueError where tokens span several frames."""
+    if encoder.tubelet != 1:
+        raise ValueError(
+            f"encoder.tubelet={encoder.tubelet}, but there is an action after each frame; use 1"
         )

@@ -5,7 +5,6 @@ the latents from collapsing, but SIGReg, which holds them to an isotropic Gaussi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -21,6 +20,7 @@ from worldmodel_train.jepa.episode_misfits import (
     refuse_other_actions,
     refuse_other_pictures,
     refuse_other_steps,
+    refuse_tubelets,
 )
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.sigreg import SigReg
@@ -65,11 +65,7 @@ class Config(StrictConfig):
 
     @model_validator(mode="after")
     def _frames_are_seen_alone(self) -> "Config":
-        if self.encoder.tubelet != 1:
-            raise ValueError(
-                f"encoder.tubelet={self.encoder.tubelet}, but there is an action after each frame; "
-                "use 1"
-            )
+        refuse_tubelets(self.encoder)
         return self
 
     @classmethod
@@ -164,8 +160,7 @@ class LeWorldModel(nn.Module):
 
     def intervene(self, belief: History, latent: Float[Tensor, "b d"]) -> History:
         """The same past with this for the last latent."""
-        latents = torch.cat((belief.latents[:, :-1], latent[:, None]), dim=1)
-        return replace(belief, latents=latents)
+        return belief.with_now(latent)
 
     def step(self, belief: History, action: Float[Tensor, "b a"]) -> History:
         """The belief after one action."""

@@ -25,7 +25,11 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
-from worldmodel_train.jepa.episode_misfits import refuse_other_actions, refuse_other_pictures
+from worldmodel_train.jepa.episode_misfits import (
+    refuse_other_actions,
+    refuse_other_pictures,
+    refuse_tubelets,
+)
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
 from worldmodel_train.models.beliefs import History, roll_out
@@ -75,11 +79,7 @@ class Config(StrictConfig):
 
     @model_validator(mode="after")
     def _frames_are_seen_alone(self) -> "Config":
-        if self.encoder.tubelet != 1:
-            raise ValueError(
-                f"encoder.tubelet={self.encoder.tubelet}, but there is an action after each frame; "
-                "use 1"
-            )
+        refuse_tubelets(self.encoder)
         return self
 
     @classmethod
@@ -200,7 +200,7 @@ class Pldm(nn.Module):
 
     def intervene(self, belief: History, latent: Float[Tensor, "b d"]) -> History:
         """The belief in another latent."""
-        return History(latent[:, None], belief.actions)
+        return belief.with_now(latent)
 
     def step(self, belief: History, action: Float[Tensor, "b a"]) -> History:
         """The belief after one action."""

@@ -31,6 +31,10 @@ class History:
         kept = self.latents[:, -latents:]
         return History(kept, self.actions[:, self.actions.shape[1] + 1 - kept.shape[1] :])
 
+    def with_now(self, latent: Float[Tensor, "b d"]) -> "History":
+        """The same past with this for the last latent."""
+        return replace(self, latents=torch.cat((self.latents[:, :-1], latent[:, None]), dim=1))
+
 
 @dataclass(frozen=True)
 class SeenFrames:
