@@ -49,6 +49,16 @@ def test_arrays_are_those_that_numpy_reads():
             np.testing.assert_array_equal(found[name], array)
 
 
+def test_arrays_with_one_header_have_their_own_numbers_and_a_bad_header_stays_bad():
+    for number in range(3):
+        arrays = read_arrays(npz(a=np.full(4, number), b=np.full(4, 7)), "ab", most_bytes=MOST)
+        assert (arrays["a"].tolist(), arrays["b"].tolist()) == ([number] * 4, [7] * 4)
+    bad = zipped({"a.npy": array_file((1,), bytes(4)).replace(b"shape", b"sharp")})
+    for _ in range(2):
+        with pytest.raises(BadArraysError, match="does not contain the correct keys"):
+            read_arrays(bad, ["a"], most_bytes=MOST)
+
+
 HOSTILE = {
     "claims terabytes": (zipped({"a.npy": array_file((1 << 40,))}), "too_large"),
     "is a bomb": (

@@ -46,3 +46,7 @@ class Source(Protocol):
         `attempt` counts the bad samples that this one replaces.
         """
         ...
+
+    def number_at(self, position: int, attempt: int) -> int | None:
+        """Which of its samples that is; None of a stream, which cannot give one again."""
+        ...

@@ -101,6 +101,9 @@ class TrajectoriesConfig(StrictConfig):
     without it is skipped as `missing_camera`; null takes the first video."""
     episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
+    kept_mb: int = Field(ge=0, le=1 << 20, default=256)
+    """MiB of episodes that each of `loader.workers` keeps in memory, so as to read them but once; 0
+    keeps none. Episodes of a stream, and those with a video, are not kept."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding of `<key>.mp4`."""
     loader: LoaderConfig = LoaderConfig()

@@ -33,6 +33,12 @@ class Episode:
         """Observations: one more than actions."""
         return len(self.actions) + 1
 
+    @property
+    def num_bytes(self) -> int:
+        """Of all arrays."""
+        arrays = (getattr(self, name) for name in ARRAYS)
+        return sum(array.nbytes for array in arrays if array is not None)
+
 
 def read_episode(sample: EncodedSample, *, most_bytes: int) -> Episode:
     """The arrays of a sample; raises SampleError where they are not those of an episode."""

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -100,7 +101,8 @@ def _header(file: zipfile.ZipExtFile) -> _Header:
     if version != (1, 0):  # a header of a later one may have gigabytes; plain numbers need none
         raise ValueError(f"its version is {version}")
     try:
-        shape, fortran, dtype = npy.read_array_header_1_0(file)
+        length = file.read(2)
+        shape, fortran, dtype = _parsed(length + file.read(int.from_bytes(length, "little")))
     except _BAD_HEADER as error:  # numpy evaluates the text, and not all that may be wrong with it
         raise ValueError(f"its header is none: {error}") from error
     if dtype.kind not in _NUMBERS or dtype.hasobject:
@@ -108,6 +110,12 @@ def _header(file: zipfile.ZipExtFile) -> _Header:
     if len(shape) > _MOST_AXES or any(length < 0 for length in shape):
         raise BadArraysError("wrong_array", f"shape {shape}")
     return _Header(shape, fortran, dtype)
+
+
+@lru_cache(maxsize=1024)  # of 10,000 bytes at most, or numpy refuses them
+def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype; numpy compiles the text, which takes longer than many an array."""
+    return npy.read_array_header_1_0(io.BytesIO(header))
 
 
 def _read(file: zipfile.ZipExtFile, header: _Header) -> np.ndarray:

@@ -31,6 +31,7 @@ from worldmodel_train.data.trajectories.facts import (
     first_shapes,
     wanted_files,
 )
+from worldmodel_train.data.trajectories.kept_episodes import KeptEpisodes
 from worldmodel_train.data.trajectories.scaling import normalised
 from worldmodel_train.types import Skip, Trajectories
 
@@ -94,7 +95,8 @@ def fixed_windows(config: TrajectoriesConfig, source: ShardsConfig, *, limit: in
             try:
                 sample = files.sample(number, wanted_files(config))
                 rng = generator(Stream.CLIP, 0, number)
-                windows.append(cutter.cut(sample, rng, frames[len(windows)].numpy()))
+                episode = cutter.episode(sample)
+                windows.append(cutter.cut(episode, sample, rng, frames[len(windows)].numpy()))
             except SampleError as error:
                 _log.warning("skipped %s", shown(error.skip))
             if len(windows) == limit:
@@ -108,11 +110,12 @@ class Windows:
     """A `MicroBatchReader` of windows."""
 
     def __init__(
-        self, cutter: "_Cutter", samples: SampleReader, scale: ActionScale | None, *, seed: int
+        self, config: TrajectoriesConfig, cutter: "_Cutter", samples: SampleReader, *, seed: int
     ) -> None:
         self._cutter = cutter
-        self._scale = scale
+        self._scale = config.actions
         self._samples = samples
+        self._kept = KeptEpisodes(config.kept_mb << 20)
         self._seed = seed
 
     def read(
@@ -130,7 +133,14 @@ class Windows:
 
     def _cut(self, number: int, row: Shaped[np.ndarray, "t ..."], drawn: Drawn) -> Window:
         rng = generator(Stream.CLIP, self._seed, number, drawn.attempt)
-        return self._cutter.cut(drawn.sample, rng, row)
+        kept = self._kept.get(drawn)
+        if kept is not None:
+            return self._cutter.cut(kept, None, rng, row)
+        sample = drawn.read()
+        episode = self._cutter.episode(sample)
+        if episode.observations is not None:
+            self._kept.add(drawn, episode)
+        return self._cutter.cut(episode, sample, rng, row)
 
 
 def _open(
@@ -141,7 +151,7 @@ def _open(
     seed: int,
 ) -> Windows:
     samples = SampleReader(config.sources, config.loader, sources, seed=seed)
-    return Windows(_Cutter(config, shapes, decoder), samples, config.actions, seed=seed)
+    return Windows(config, _Cutter(config, shapes, decoder), samples, seed=seed)
 
 
 class _Cutter:
@@ -158,20 +168,31 @@ class _Cutter:
             return _frames(self._shapes, self._config.steps, count)
         return empty([(count, self._config.steps, *self._shapes.observation)])[0]
 
-    def cut(
-        self, sample: EncodedSample, rng: np.random.Generator, row: Shaped[np.ndarray, "t ..."]
-    ) -> Window:
-        """A window of the sample's episode, its observations in `row`; raises SampleError."""
-        config = self._config
-        episode = episode_in(sample, config)
-        if EpisodeShapes.of(episode, config.frame_size) != self._shapes:
+    def episode(self, sample: EncodedSample) -> Episode:
+        """The sample's episode; raises SampleError where it has no window of the run's shapes."""
+        episode = episode_in(sample, self._config)
+        if EpisodeShapes.of(episode, self._config.frame_size) != self._shapes:
             raise SampleError(Skip("other_shape", sample.shard, sample.key))
-        room = episode.length - config.span
-        if room < 0:
+        if episode.length < self._config.span:
             raise SampleError(Skip("too_short", sample.shard, sample.key))
-        start = int(rng.integers(room + 1))
+        return episode
+
+    def cut(
+        self,
+        episode: Episode,
+        sample: EncodedSample | None,
+        rng: np.random.Generator,
+        row: Shaped[np.ndarray, "t ..."],
+    ) -> Window:
+        """A window of an episode, its observations in `row`; raises SampleError.
+
+        Those that are not among the episode's arrays are of the video of its sample.
+        """
+        config = self._config
+        start = int(rng.integers(episode.length - config.span + 1))
         shown = _shown(start, config.steps, config.frameskip)
         if episode.observations is None:
+            assert sample is not None, "an episode with a video is not kept"
             numbers = tuple(range(shown.start, shown.stop, shown.step))
             exact = ExactFrames(numbers=numbers, length=episode.length)
             decode_sample(self._decoder, sample, [self._request(exact)], [row])
