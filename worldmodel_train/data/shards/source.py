@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from worldmodel_train.data.shards.wanted_files import VIDEO
+from worldmodel_train.data.shards.wanted_files import VIDEO, is_video
 from worldmodel_train.types import Skip
 
 
@@ -21,6 +21,11 @@ class EncodedSample:
     def video(self) -> bytes:
         """The sample's video."""
         return self.files[VIDEO]
+
+    @property
+    def has_video(self) -> bool:
+        """Whether any video was read."""
+        return any(name == VIDEO or is_video(name) for name in self.files)
 
     @property
     def num_bytes(self) -> int:
