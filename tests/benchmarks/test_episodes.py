@@ -33,4 +33,4 @@ def test_each_length_has_a_row(monkeypatch, capsys):
     monkeypatch.setattr(episodes, "ROUNDS", 1)
     row = episodes.row_of(5, torch.device("cpu"))
     assert row[:2] == ["5", "0.0614"]
-    assert len(row) == 6
+    assert len(row) == 8

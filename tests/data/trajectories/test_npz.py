@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays
+from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays, stored_at
 
 MOST = 1 << 20
 
@@ -57,6 +57,17 @@ def test_arrays_with_one_header_have_their_own_numbers_and_a_bad_header_stays_ba
     for _ in range(2):
         with pytest.raises(BadArraysError, match="does not contain the correct keys"):
             read_arrays(bad, ["a"], most_bytes=MOST)
+
+
+def test_numbers_that_lie_in_the_file_as_they_are_are_found():
+    given = {"b": np.arange(5), "a": np.arange(24, dtype=np.uint8).reshape(2, 3, 4)}
+    for content in (npz(**given), b"before" + npz(**given)):
+        begin = stored_at(content, "a")
+        assert content[begin : begin + 24] == bytes(range(24))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **given)
+    assert stored_at(packed.getvalue(), "a") is None
+    assert stored_at(npz(a=np.asfortranarray(given["a"])), "a") is None
 
 
 HOSTILE = {

@@ -1,9 +1,10 @@
 """What all sources of samples have in common."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from worldmodel_train.data.shards.tar_members import Span
 from worldmodel_train.data.shards.wanted_files import VIDEO, is_video
 from worldmodel_train.types import Skip
 
@@ -16,6 +17,8 @@ class EncodedSample:
     shard: str
     files: Mapping[str, bytes]
     """By the names that `WantedFiles` has."""
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    """Where they lie in the shard; empty of a stream, which has nothing twice."""
 
     @property
     def video(self) -> bytes:

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 
 _END = struct.Struct("<4s4H2LH")  # the record that ends a zip without a comment, as numpy's are
 _ZIP64_LOCATOR = 20  # bytes before it
+_FIXED, _NAME_AND_EXTRA = 30, struct.Struct("<HH")  # of the header before each file in a zip
 _MOST_ENTRIES = 256
 _MOST_AXES = 8
 _BAD_HEADER = (
@@ -67,6 +68,22 @@ def read_arrays(content: bytes, names: Sequence[str], *, most_bytes: int) -> dic
                     raise BadArraysError("too_large", f"{name} has shape {header.shape}")
                 arrays[name] = _read(file, header)
     return arrays
+
+
+def stored_at(content: bytes, name: str) -> int | None:
+    """The byte at which the numbers of an array begin that lie in the file as they are, in C order.
+
+    None where they lie otherwise. It is asked of what `read_arrays` has read.
+    """
+    with _opened(content) as archive:
+        entry = archive.getinfo(f"{name}.npy")
+        with archive.open(entry) as file:
+            assert isinstance(file, zipfile.ZipExtFile)
+            header = _header(file)
+            if entry.compress_type != zipfile.ZIP_STORED or header.fortran:
+                return None
+            lengths = _NAME_AND_EXTRA.unpack_from(content, entry.header_offset + _FIXED - 4)
+            return entry.header_offset + _FIXED + sum(lengths) + file.tell()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -33,6 +34,7 @@ from worldmodel_train.data.trajectories.facts import (
 )
 from worldmodel_train.data.trajectories.kept_episodes import KeptEpisodes
 from worldmodel_train.data.trajectories.scaling import normalised
+from worldmodel_train.data.trajectories.stored_frames import LOST, StoredFrames
 from worldmodel_train.types import Skip, Trajectories
 
 _log = logging.getLogger(__name__)
@@ -132,15 +134,19 @@ class Windows:
         return [windows], tuple(skip for _, skipped in read for skip in skipped)
 
     def _cut(self, number: int, row: Shaped[np.ndarray, "t ..."], drawn: Drawn) -> Window:
-        rng = generator(Stream.CLIP, self._seed, number, drawn.attempt)
+        def cut(episode: Episode, frames: EncodedSample | StoredFrames | None) -> Window:
+            rng = generator(Stream.CLIP, self._seed, number, drawn.attempt)
+            return self._cutter.cut(episode, frames, rng, row)
+
         kept = self._kept.get(drawn)
         if kept is not None:
-            return self._cutter.cut(kept, None, rng, row)
+            with suppress(*LOST):  # what is wrong with the shard is found, and counted, below
+                return cut(*kept)
         sample = drawn.read()
         episode = self._cutter.episode(sample)
-        if episode.observations is not None:
-            self._kept.add(drawn, episode)
-        return self._cutter.cut(episode, sample, rng, row)
+        if kept is None:
+            self._kept.add(drawn, sample, episode)
+        return cut(episode, sample)
 
 
 def _open(
@@ -180,24 +186,26 @@ class _Cutter:
     def cut(
         self,
         episode: Episode,
-        sample: EncodedSample | None,
+        frames: EncodedSample | StoredFrames | None,
         rng: np.random.Generator,
         row: Shaped[np.ndarray, "t ..."],
     ) -> Window:
         """A window of an episode, its observations in `row`; raises SampleError.
 
-        Those that are not among the episode's arrays are of the video of its sample.
+        Those that are not among the episode's arrays are in the video of its sample, or stored.
         """
         config = self._config
         start = int(rng.integers(episode.length - config.span + 1))
         shown = _shown(start, config.steps, config.frameskip)
-        if episode.observations is None:
-            assert sample is not None, "an episode with a video is not kept"
+        if episode.observations is not None:
+            row[...] = episode.observations[shown]
+        elif isinstance(frames, StoredFrames):
+            row[...] = frames.read(shown)
+        else:
+            assert frames is not None, "of an episode with a video nothing is kept"
             numbers = tuple(range(shown.start, shown.stop, shown.step))
             exact = ExactFrames(numbers=numbers, length=episode.length)
-            decode_sample(self._decoder, sample, [self._request(exact)], [row])
-        else:
-            row[...] = episode.observations[shown]
+            decode_sample(self._decoder, frames, [self._request(exact)], [row])
         return window_of(episode, start=start, steps=config.steps, frameskip=config.frameskip)
 
     def _request(self, exact: ExactFrames) -> ClipRequest:
