@@ -30,15 +30,17 @@ from worldmodel_train.types import Batch, Trajectories
 
 LENGTHS = (21, 101, 401)
 EPISODES, STEPS, BATCH, SIDE, ROUNDS = 40, 2, 64, 64, 7
-NUMPY, KEPT_MB = "np.load", {"read anew": 0, "pictures in the shard": 1, "kept whole": 1 << 10}
+NUMPY, ANEW = "np.load", "read anew"
+KEPT_MB = {ANEW: 0, "pictures in the shard": 1, "kept whole": 1 << 10}
 
 
 def main() -> None:
     """Measures each length, and prints a table."""
     device = choose_device("cpu", threads=1)
     rows = [row_of(int(length), device) for length in sys.argv[1:] or LENGTHS]
-    headings = ("pictures of an episode", "MB of an episode", "np.load, windows/s",
-                *(f"{name}, windows/s" for name in KEPT_MB), *(f"{name} over read anew" for name in list(KEPT_MB)[1:]))  # fmt: skip
+    rates = [f"{name}, windows/s" for name in (NUMPY, *KEPT_MB)]
+    ratios = [f"{name}: over {ANEW}" for name in KEPT_MB if name != ANEW]
+    headings = ["pictures of an episode", "MB of an episode", *rates, *ratios]
     notes = ["batches are bit-equal, kept or not (checked)", "in the loading process alone"]
     table = ResultTable(title="Windows of episodes", headings=headings, rows=rows, notes=notes)
     sys.stdout.write(f"{markdown(table)}\n\n{headline(describe(device))}\n")
@@ -57,11 +59,9 @@ def row_of(length: int, device: torch.device) -> list[str]:
         found = interleaved(
             {NUMPY: _by_numpy(folder), **calls}, device, rounds=ROUNDS, warmup=2, least_s=0.2
         )
-    anew, *others = (found[name] for name in KEPT_MB)
+    ratios = [found[ANEW].ratio_to(found[name]) for name in KEPT_MB if name != ANEW]
     megabytes = number(length * SIDE * SIDE * 3 / 1e6)
-    return [
-        str(length), megabytes, *map(_rate, found.values()), *(with_quartiles(anew.ratio_to(other)) for other in others),
-    ]  # fmt: skip
+    return [str(length), megabytes, *map(_rate, found.values()), *map(with_quartiles, ratios)]
 
 
 def _call(folder: Path, kept_mb: int) -> Callable[[], object]:

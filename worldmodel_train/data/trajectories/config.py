@@ -102,8 +102,9 @@ class TrajectoriesConfig(StrictConfig):
     episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
     kept_mb: int = Field(ge=0, le=1 << 20, default=256)
-    """MiB of episodes that each of `loader.workers` keeps in memory, so as to read them but once; 0
-    keeps none. Episodes of a stream, and those with a video, are not kept."""
+    """MiB that each of `loader.workers` may keep of episodes, so as to read them but once: whole
+    ones, then where the pictures of others lie in their shards. 0 keeps nothing; of streams and of
+    episodes with a video nothing is kept."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding of `<key>.mp4`."""
     loader: LoaderConfig = LoaderConfig()
