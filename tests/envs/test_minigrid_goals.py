@@ -109,7 +109,7 @@ def test_who_has_arrived_may_be_asked_on():
 
 
 def test_several_choices_do_not_count_as_one(rooms):
-    with pytest.raises(ValueError, match="2 actions of a world of choices .* use frameskip 1"):
+    with pytest.raises(ValueError, match=r"2 actions of a world of choices .* use frameskip 1"):
         RepeatedGoals(world=rooms, times=2)
 
 

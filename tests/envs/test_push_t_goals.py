@@ -35,16 +35,18 @@ def to(x, y):
 def test_boards_move_and_look_as_in_episodes_that_are_collected(board):
     assert isinstance(board, GoalWorld)
     world = open_world(NAME, View(see="pixels", size=32), OPTIONS)
-    seen = [world.reset(3)]
+    seen = [world.reset(2)]
     states = state_of(world.env)[None]
     begun = states
     for _ in range(8):
-        np.testing.assert_array_equal(board.pictures(state_of(world.env))[()], seen[-1])
+        drawn = board.pictures(state_of(world.env))
+        # a corner of the block may be rounded to the next pixel
+        assert (drawn != seen[-1]).any(axis=-1).sum() <= 2
         action = to(*state_of(world.env)[2:4]).astype(np.float32)
         seen.append(world.step(action[0]).observation)
         states = board.move(states, action.astype(np.float64))
-        # what the solver does about overlaps, and begins from, is no part of the state; in pixels
-        np.testing.assert_allclose(states[:, :4], state_of(world.env)[None, :4], atol=1)
+        # what the solver remembers of contacts is no part of the state; here in pixels
+        np.testing.assert_allclose(states[:, :4], state_of(world.env)[None, :4], atol=0.1)
     assert np.abs(states - begun)[0, 2:4].max() > 20, "the block was pushed"
 
 
@@ -76,7 +78,7 @@ def test_goals_are_what_comes_of_play(board):
 def test_no_hand_begins_within_a_block(board, pairs):
     starts, _ = pairs
     # a hand that is left alone pushes nothing away
-    np.testing.assert_array_equal(board.move(starts, board.stay(starts, starts)), starts)
+    np.testing.assert_allclose(board.move(starts, board.stay(starts, starts)), starts, atol=1e-9)
 
 
 def test_a_goal_is_both_places_within_twenty_pixels_and_the_angle(board):

@@ -48,6 +48,7 @@ class MiniGridGoals:
         self._options = dict(options or {})
         self._layouts = dict[int, Any]()
         self._moved = dict[tuple[_Where, int], _Where]()
+        self._known_ways = dict[tuple[_Where, int, int], list[int]]()
         with says_what_draws(name):
             _ = self._env
 
@@ -167,7 +168,18 @@ class MiniGridGoals:
         return [self._way(_Where(*start), _Where(*goal)) for start, goal in pairs]
 
     def _way(self, start: _Where, goal: _Where) -> list[int]:
-        """Actions of a shortest way."""
+        """Actions of a shortest way, which is searched for once."""
+        square = (goal.x, goal.y)
+        if (start, *square) not in self._known_ways:
+            way, where = self._search(start, goal), start
+            for number, action in enumerate(way):
+                self._known_ways[(where, *square)] = way[number:]
+                where = self._step(where, action)
+            self._known_ways[(where, *square)] = []
+        return self._known_ways[(start, *square)]
+
+    def _search(self, start: _Where, goal: _Where) -> list[int]:
+        """Actions of a shortest way, by breadth first."""
         reached_by = dict[_Where, tuple[_Where, int] | None]({start: None})
         waiting = deque([start])
         while waiting:

@@ -29,17 +29,17 @@ _BLOCK = slice(2, 4)
 _ANGLE = 4
 _HAND_RADIUS = 15.0
 _FROM_WALLS = 60.0  # of goals
-_AROUND_BLOCK, _HELD = (
-    120.0,
-    5,
-)  # play: how far from the block the hand aims, and for how many steps
-_BEHIND, _BESIDE = 110.0, 30.0  # a straight push: where it begins, and how far off its line it may
+_AROUND_BLOCK, _HELD = 120.0, 5  # play: how far from the block it aims, and for how many steps
+_BEHIND, _BESIDE = 110.0, 30.0  # a straight push: where it begins, and how far off its line
 
 
 class PushTGoals:
     """A `GoalWorld` of boards: places of hand and block, its angle, then velocities in that order.
 
     All in the simulator's pixels, radians and seconds. An action says where the hand is to go.
+    What contacts the simulator's solver remembers is no part of a state. So where the hand squeezes
+    the block, often at a wall, it moves otherwise than without a stop: after 25 steps of play its
+    place differed by .2 pixels at the median of 54, and by 75 at the 90th percentile.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class PushTGoals:
         self._options = dict(options or {})
         if self._options.get("obs_type") != "pixels":
             raise WorldError(
-                f"{NAME} draws a mark of the last action into pictures that it does not observe, and "
-                "goals have none; collect with --world obs_type=pixels, and say so in options"
+                f"{NAME} marks the last action in pictures that it draws but does not observe, and "
+                "a goal has none; collect with --world obs_type=pixels, and say so in options"
             )
         with says_what_draws(NAME):
             _ = self._env
