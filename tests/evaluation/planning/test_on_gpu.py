@@ -41,7 +41,7 @@ def test_every_planner_searches_on_the_device_of_the_model(planner):
     world = TwoRoomGoals(size=16)
     goals = contest.goals(world, 3)
     pilot = contest.model(Config.tiny().build().cuda().eval(), world, goals)
-    attempts = contest.attempts(world, goals, {"trained": pilot})["trained"]
+    attempts = contest.attempts(world, goals, {"trained": pilot}, where="here")["trained"]
     assert np.isfinite(attempts.states).all()
     plans = first_plans(pilot, goals.starts, Search(build=planner.build, distance="l2", seed=0))
     assert np.isfinite(plans.actions).all()

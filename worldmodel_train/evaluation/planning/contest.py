@@ -18,6 +18,7 @@ from worldmodel_train.evaluation.planning.pilots import (
     TruePilot,
     bounds_of,
 )
+from worldmodel_train.evaluation.showing import Showing, shown_to_nobody
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.energies import GoalEnergy
 from worldmodel_train.planners.replanning import Replanning
@@ -48,6 +49,7 @@ class Contest:
     budget: int
     replan_every: int
     seed: int
+    showing: Showing = shown_to_nobody
 
     def goals(self, world: GoalWorld, count: int) -> Goals:
         """Pairs of a start and a goal."""
@@ -55,13 +57,21 @@ class Contest:
         return Goals(starts=starts, goals=goals)
 
     def attempts(
-        self, world: GoalWorld, goals: Goals, pilots: Mapping[str, Pilot]
+        self, world: GoalWorld, goals: Goals, pilots: Mapping[str, Pilot], *, where: str
     ) -> Mapping[str, Attempts]:
-        """What became of the goals, by who tried."""
-        return {
-            who: attempt(world, goals, pilot, budget=self.budget, replan_every=self.replan_every)
-            for who, pilot in pilots.items()
-        }
+        """What became of the goals, by who tried; `where` is shown beside them."""
+        found = dict[str, Attempts]()
+        for who, pilot in pilots.items():
+            with self.showing(f"{where}, {who}", self.budget) as tell:
+                found[who] = attempt(
+                    world,
+                    goals,
+                    pilot,
+                    budget=self.budget,
+                    replan_every=self.replan_every,
+                    tell=tell,
+                )
+        return found
 
     def model(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> ModelPilot:
         """Plans with a model of pictures."""

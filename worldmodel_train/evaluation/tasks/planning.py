@@ -113,6 +113,7 @@ class Config(StrictConfig):
                 **contest.rules(world, goals),
                 RANDOM_ACTIONS: contest.random(world),
             },
+            where=self.env,
         )
         trial = Trial(
             world=self.env,
@@ -147,7 +148,7 @@ class Config(StrictConfig):
                 TRAINED: contest.model(subject.trained, other, goals),
                 **contest.rules(other, goals),
             }
-            tried[what] = contest.attempts(other, goals, pilots)
+            tried[what] = contest.attempts(other, goals, pilots, where=what)
         return tried
 
     def _world(self, subject: Subject) -> "GoalWorld":
@@ -189,4 +190,5 @@ class Config(StrictConfig):
             budget=self.budget,
             replan_every=self.replan_every,
             seed=self.seed,
+            showing=subject.showing,
         )
