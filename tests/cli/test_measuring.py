@@ -10,8 +10,8 @@ def work(console):
     with measuring(console) as showing:
         for who in ("trained", "a [bold]run[/bold]"):
             with showing(who, 4) as tell:
-                tell(2, "0 of 3 goals reached")
-                tell(3, "3 of 3 goals reached")
+                tell(2, "actions, 0 of 3 goals reached")
+                tell(3, "actions, 3 of 3 goals reached")
 
 
 def test_in_a_terminal_a_bar_says_who_tries_what_is_done_and_what_came_of_it():
@@ -20,12 +20,11 @@ def test_in_a_terminal_a_bar_says_who_tries_what_is_done_and_what_came_of_it():
         file=written, force_terminal=True, width=120, _environ={"TERM": "xterm"}, color_system=None
     )
     with measuring(console) as showing, showing("a [bold]run[/bold]", 4) as tell:
-        tell(3, "2 of 3 goals reached")
+        tell(3, "actions, 2 of 3 goals reached")
         showing.progress.refresh()
         (last,) = [line for line in written.getvalue().split("\r") if "goals" in line][-1:]
         assert "a [bold]run[/bold]" in last, "names of runs are no markup"
-        assert "3/4" in last
-        assert "2 of 3 goals reached" in last
+        assert "3/4 actions, 2 of 3 goals reached" in last
     assert showing.progress.tasks[1:] == [], "a bar goes when all is done"
 
 
@@ -35,8 +34,8 @@ def test_elsewhere_each_is_one_line_of_the_log_when_it_is_done(caplog):
         work(Console(file=written))
     assert written.getvalue() == ""
     assert caplog.messages == [
-        "trained: 3 of 3 goals reached, 3/4",
-        "a [bold]run[/bold]: 3 of 3 goals reached, 3/4",
+        "trained: 3/4 actions, 3 of 3 goals reached",
+        "a [bold]run[/bold]: 3/4 actions, 3 of 3 goals reached",
     ]
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -58,7 +58,7 @@ class Bars:
 @dataclass
 class _Last:
     done: int = 0
-    found: str = field(default="nothing done")
+    found: str = ""
 
     def __call__(self, done: int, found: str) -> None:
         self.done, self.found = done, found
@@ -69,4 +69,4 @@ def shown_as_lines(what: str, total: int) -> "Iterator[Tell]":
     """A `Showing` of one line in the log, when all is done: more would drown it."""
     last = _Last()
     yield last
-    _log.info("%s: %s, %d/%d", what, last.found, last.done, total)
+    _log.info("%s: %d/%d %s", what, last.done, total, last.found)

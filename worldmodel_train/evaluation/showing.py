@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeAlias
 
 Tell: TypeAlias = Callable[[int, str], None]
-"""Told how many are done of what was announced, and what came of them so far."""
+"""Told how many are done of what was announced; then what these are, and what came of them."""
 
 
 class Showing(Protocol):

@@ -58,7 +58,7 @@ def test_after_each_stretch_of_actions_it_tells_how_many_are_there():
         tell=lambda done, found: heard.append((done, found)),
     )  # fmt: skip
     assert heard == [
-        (2, "2 of 3 goals reached"),
-        (4, "2 of 3 goals reached"),
-        (5, "2 of 3 goals reached"),
+        (2, "actions, 2 of 3 goals reached"),
+        (4, "actions, 2 of 3 goals reached"),
+        (5, "actions, 2 of 3 goals reached"),
     ]

@@ -86,7 +86,7 @@ def attempt(
             taken = np.concatenate((taken, action[None]))
             arrives = ~there & world.reached(states[-1], goals.goals)
             arrival = np.where(arrives, len(taken), arrival)
-        tell(len(taken), f"{int((arrival >= 0).sum())} of {len(goals)} goals reached")
+        tell(len(taken), f"actions, {int((arrival >= 0).sum())} of {len(goals)} goals reached")
     return Attempts(
         states=np.stack(states),
         arrival=arrival,

@@ -73,6 +73,16 @@ class Contest:
                 )
         return found
 
+    def first_searches(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> None:
+        """Plans for all, and for one: a compiled model makes its graphs here, and no attempt pays.
+
+        One alone has graphs of its own.
+        """
+        for which in (np.arange(len(goals)), np.arange(1)):
+            nothing_done = np.empty((0, len(goals), world.action_width()))
+            pilot = self.model(model, world, goals)
+            pilot.choose(goals.starts[None], nothing_done, which=which, count=1)
+
     def model(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> ModelPilot:
         """Plans with a model of pictures."""
         return ModelPilot(

@@ -16,6 +16,7 @@ from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.goals import GoalWorld, Rule
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.models.beliefs import roll_out
+from worldmodel_train.models.latent_beliefs import SeenLatent
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.energies import GoalEnergy
 from worldmodel_train.planners.replanning import Replanning
@@ -192,34 +193,14 @@ class RandomPilot:
         return self.generator.uniform(-1, 1, (states.shape[1], count, self.width))
 
 
-class TrueWorld:
-    """A world as a `LatentDynamics`: its belief is the state, and so are its latents.
+class TrueWorld(SeenLatent):
+    """A world as a `LatentDynamics`: observation, belief and latent are the state.
 
     They stay in fp64: a state that lies against a wall would be rounded into it.
     """
 
     def __init__(self, world: GoalWorld) -> None:
         self.world = world
-
-    def encode(
-        self,
-        observations: UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t d"],
-        actions: Float[Tensor, "b t-1 a"],
-    ) -> Float[Tensor, "b d"]:
-        """The last observation, which is the state."""
-        del actions
-        return observations[:, -1]
-
-    def latent(self, belief: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """The state."""
-        return belief
-
-    def intervene(
-        self, belief: Float[Tensor, "b d"], latent: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b d"]:
-        """The other state."""
-        del belief
-        return latent
 
     def step(
         self, belief: Float[Tensor, "b d"], action: Float[Tensor, "b a"]

@@ -65,6 +65,11 @@ class Config(StrictConfig):
     """Whether the trained model also tries worlds that are otherwise, where there are such."""
     films: int = Field(default=4, ge=0)
     """Attempts of the trained model that are shown: so many successes, and so many failures."""
+    precision: Literal["bf16", "fp32"] = "fp32"
+    """Of the model's encoder and rollouts, by autocast; energies are fp32."""
+    compile: bool = False
+    """Whether the model's step is compiled: some 10 to 60 s for each model before its first action,
+    which no action's time contains."""
     seed: int = Field(default=0, ge=0)
     """Of starts, goals and all that is drawn in searching."""
 
@@ -92,17 +97,15 @@ class Config(StrictConfig):
             planning_result,
         )
 
-        models = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
-        for name, model in models.items():
-            if not isinstance(model, LatentDynamics):
-                raise ValueError(
-                    f"{name} has no world model with actions, so nothing to plan with; leave it out"
-                )
+        models = self._models(subject)
         world, contest = self._world(subject), self._contest(subject)
         for name in subject.beside:
             if name in {TRAINED, UNTRAINED, TRUE_WORLD, RANDOM_ACTIONS, *world.rules()}:
                 raise ValueError(f"a run beside is called {name}, as a row is; rename its folder")
         goals = contest.goals(world, self.goals)
+        if self.compile:
+            for model in models.values():
+                contest.first_searches(model, world, goals)
         pilots = {name: contest.model(model, world, goals) for name, model in models.items()}
         attempts = contest.attempts(
             world,
@@ -121,7 +124,7 @@ class Config(StrictConfig):
             budget=self.budget,
             attempts=attempts,
             kinds=world.kinds(goals.starts, goals.goals),
-            varied=self._varied(world, contest, subject),
+            varied=self._varied(world, contest, models[TRAINED]),
         )
         galleries = attempt_galleries(
             world, goals, attempts[TRAINED], subject.run_dir, PICTURES, most=self.films
@@ -132,20 +135,34 @@ class Config(StrictConfig):
         )
         return planning_result(trial).model_copy(update={"galleries": (*galleries, *plans)})
 
+    def _models(self, subject: Subject) -> dict[str, LatentDynamics[Any]]:
+        """Whose models are searched, as they are searched, by name; the trained one first."""
+        from worldmodel_train.planners.quick_models import InBf16, compiled
+
+        found = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
+        models = dict[str, LatentDynamics[Any]]()
+        for name, model in found.items():
+            if not isinstance(model, LatentDynamics):
+                raise ValueError(
+                    f"{name} has no world model with actions, so nothing to plan with; leave it out"
+                )
+            quick = compiled(model) if self.compile else model
+            models[name] = InBf16(quick) if self.precision == "bf16" else quick
+        return models
+
     def _varied(
-        self, world: "GoalWorld", contest: "Contest", subject: Subject
+        self, world: "GoalWorld", contest: "Contest", trained: LatentDynamics[Any]
     ) -> "Mapping[str, Mapping[str, Attempts]]":
         """What the trained model and rules reach in worlds that it has not seen."""
         from worldmodel_train.envs.goals import Varied
 
-        assert isinstance(subject.trained, LatentDynamics), "it has planned"
         if not (self.variations and isinstance(world, Varied)):
             return {}
         tried = dict[str, "Mapping[str, Attempts]"]()
         for what, other in world.variations().items():
             goals = contest.goals(other, self.goals)
             pilots = {
-                TRAINED: contest.model(subject.trained, other, goals),
+                TRAINED: contest.model(trained, other, goals),
                 **contest.rules(other, goals),
             }
             tried[what] = contest.attempts(other, goals, pilots, where=what)
