@@ -1,7 +1,8 @@
 """Has everybody who can act try the same goals, under the same conditions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +21,9 @@ from worldmodel_train.evaluation.planning.pilots import (
 )
 from worldmodel_train.evaluation.showing import Showing, shown_to_nobody
 from worldmodel_train.planners.bounds import Bounds
-from worldmodel_train.planners.energies import GoalEnergy
+from worldmodel_train.planners.energies import Apart, Distance
 from worldmodel_train.planners.replanning import Replanning
-from worldmodel_train.protocols import LatentDynamics, Planner
+from worldmodel_train.protocols import Energy, LatentDynamics, Planner
 
 
 class BuildsPlanner(Protocol):
@@ -34,14 +35,20 @@ class BuildsPlanner(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mind:
+    """A model of pictures, and how far from a goal's it takes its latents to be."""
+
+    model: LatentDynamics[Any]
+    distance: Distance | Apart
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contest:
     """The conditions, and who tries under them by what name."""
 
     planner: BuildsPlanner
-    energy: GoalEnergy
-    """Of latents."""
-    place_energy: GoalEnergy
-    """Of places in the true world."""
+    near: Callable[..., Energy]
+    """`nearness` to goals, given the distance of latents or, in the true world, of places."""
     memory: int
     """Pictures of the past that a model is shown."""
     scale: ActionScale | None
@@ -73,24 +80,24 @@ class Contest:
                 )
         return found
 
-    def first_searches(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> None:
+    def first_searches(self, mind: Mind, world: GoalWorld, goals: Goals) -> None:
         """Plans for all, and for one: a compiled model makes its graphs here, and no attempt pays.
 
         One alone has graphs of its own.
         """
         for which in (np.arange(len(goals)), np.arange(1)):
             nothing_done = np.empty((0, len(goals), world.action_width()))
-            pilot = self.model(model, world, goals)
+            pilot = self.model(mind, world, goals)
             pilot.choose(goals.starts[None], nothing_done, which=which, count=1)
 
-    def model(self, model: LatentDynamics[Any], world: GoalWorld, goals: Goals) -> ModelPilot:
+    def model(self, mind: Mind, world: GoalWorld, goals: Goals) -> ModelPilot:
         """Plans with a model of pictures."""
         return ModelPilot(
-            model=model,
-            search=self._search(world, device_of(model), self.scale),
+            model=mind.model,
+            search=self._search(world, device_of(mind.model), self.scale),
             world=world,
             goals=goals.goals,
-            energy=self.energy,
+            energy=partial(self.near, distance=mind.distance),
             memory=self.memory,
             scale=self.scale,
         )
@@ -98,7 +105,8 @@ class Contest:
     def true_world(self, world: GoalWorld, goals: Goals) -> Pilot:
         """Plans in the world itself."""
         search = self._search(world, torch.device("cpu"), None)
-        return TruePilot(search=search, world=world, goals=goals.goals, energy=self.place_energy)
+        energy = partial(self.near, distance="l2")
+        return TruePilot(search=search, world=world, goals=goals.goals, energy=energy)
 
     def rules(self, world: GoalWorld, goals: Goals) -> Mapping[str, Pilot]:
         """Act by the world's own rules."""

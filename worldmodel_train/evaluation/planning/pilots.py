@@ -45,12 +45,19 @@ def latents_of(
     model: LatentDynamics[Any], world: GoalWorld, states: Float[ndarray, "b p"]
 ) -> Float[Tensor, "b d"]:
     """The model's latents of single pictures of these states, where the model is."""
+    pictures = torch.from_numpy(world.pictures(states))
+    return latents_of_pictures(model, pictures, action_width=world.action_width())
+
+
+def latents_of_pictures(
+    model: LatentDynamics[Any], pictures: UInt8[Tensor, "b h w c"], *, action_width: int
+) -> Float[Tensor, "b d"]:
+    """The model's latents of pictures that are seen by themselves, where the model is."""
     latents = []
     with frozen(model) as device:
-        for some in np.array_split(states, -(-len(states) // _AT_ONCE)):
-            seen = torch.from_numpy(world.pictures(some[:, None])).to(device)
-            nothing_done = torch.empty(len(seen), 0, world.action_width(), device=device)
-            latents.append(model.latent(model.encode(seen, nothing_done)))
+        for some in pictures.split(_AT_ONCE):
+            nothing_done = torch.empty(len(some), 0, action_width, device=device)
+            latents.append(model.latent(model.encode(some[:, None].to(device), nothing_done)))
     return torch.cat(latents)
 
 
