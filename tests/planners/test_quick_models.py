@@ -64,6 +64,7 @@ def test_gradients_go_through_what_is_rounded(model):
 
 
 @pytest.mark.compile
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # in inductor
 def test_compiled_the_same_plan_is_found_and_the_model_stays_as_it_was(model):
     before = model.step

@@ -20,8 +20,10 @@ from worldmodel_train.evaluation.planning.temporal_distance import (
 from worldmodel_train.jepa.leworldmodel import Config as LeWorldModelConfig
 from worldmodel_train.planners.energies import nearness
 
-# the places of a ring, walked around once, whose ends are near in space and far in time
-RING = torch.stack([torch.tensor([np.cos(a), np.sin(a)]) for a in np.linspace(0, 5.5, 12)]).float()
+# three quarters of a ring, walked along once, whose ends are near in space and far in time
+RING = torch.stack(
+    [torch.tensor([np.cos(a), np.sin(a)]) for a in np.linspace(0, 1.5 * np.pi, 10)]
+).float()
 
 
 class Known(torch.nn.Module):
@@ -57,18 +59,18 @@ def data(tmp_path):
 
 def around_the_ring():
     """An episode of the ring, as pictures of one pixel and a channel that says nothing."""
-    seen = torch.cat((RING, torch.zeros(12, 1)), dim=1)
+    seen = torch.cat((RING, torch.zeros(10, 1)), dim=1)
     pixels = ((seen + 1) * 127).round().to(torch.uint8)[:, None, None].numpy()
-    return Episode(observations=pixels, actions=np.zeros((11, 2), np.float32))
+    return Episode(observations=pixels, actions=np.zeros((9, 2), np.float32))
 
 
 def test_the_way_is_learned_where_places_are_near_and_the_way_is_long(data):
-    regression = {"steps": 1000, "rate": 3e-3}
+    regression = {"steps": 400, "batch": 64, "rate": 3e-3}
     config = Config(pairs=2000, other=0.0, regression=regression)
     distance = learned_distance(Known(), data([around_the_ring()]), config, seed=0)
     to_last = distance(RING[:-1], RING[-1:]).expm1()
-    # the first place is 0.77 away from the last, as those of 2 actions are: here it is farthest
-    torch.testing.assert_close(to_last, torch.arange(11, 0, -1).float(), rtol=0.2, atol=0.3)
+    # the first place is as far from the last in space as that of 3 actions is
+    torch.testing.assert_close(to_last, torch.arange(9, 0, -1).float(), rtol=0.2, atol=0.3)
 
 
 def test_it_is_an_energy_of_plans_that_gradients_go_through(data):

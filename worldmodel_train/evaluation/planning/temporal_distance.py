@@ -41,7 +41,7 @@ class TemporalDistance(nn.Module):
 
     def __init__(self, latents: int) -> None:
         super().__init__()
-        self.critic = Critic(latents=latents)
+        self.critic = Critic(latents=latents, width=256, features=16)
 
     def forward(
         self, latents: Float[Tensor, "*b d"], goals: Float[Tensor, "*#b d"]
