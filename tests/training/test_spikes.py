@@ -5,7 +5,9 @@ import signal
 import pytest
 import torch
 
+from tests.training import torchrun
 from tests.training import toy_run as toy
+from tests.training.forked import Forked
 from worldmodel_train.training.config import DeepSpeedConfig, SingleStrategy
 from worldmodel_train.training.guard import BrokenRunError, Guard, GuardConfig
 from worldmodel_train.training.optim import OptimConfig
@@ -14,7 +16,7 @@ from worldmodel_train.training.spikes import SpikeConfig, Spikes
 from worldmodel_train.training.strategies.strategy import refuse_to_pass_over
 
 EAGER = SpikeConfig(stds=3.0, window=4, from_step=4, most=2)
-SPIKE = 6
+SPIKE = toy.SpikyToy.SPIKE
 # so that a shorter run is the beginning of a longer one
 OPTIM = OptimConfig.model_validate(
     {
@@ -26,21 +28,10 @@ OPTIM = OptimConfig.model_validate(
 GUARD = GuardConfig(collapse="ignore", spikes=EAGER)
 
 
-class Spiky(toy.ToyJepa):
-    """Its loss is a hundred times as large in one step."""
-
-    def begin_step(self, step):
-        self.factor = 100.0 if step == SPIKE else 1.0
-
-    def training_losses(self, content):
-        losses = super().training_losses(content)
-        return toy.Losses(total=losses.total * self.factor, latents=losses.latents)
-
-
 @pytest.fixture
 def run(tmp_path):
     def start(name="run", **options):
-        defaults = {"objective": Spiky, "steps": 10, "guard": GUARD, "optim": OPTIM}
+        defaults = {"objective": toy.SpikyToy, "steps": 10, "guard": GUARD, "optim": OPTIM}
         pretrain(toy.toy_parts(tmp_path / name, **(defaults | options)))
         return tmp_path / name
 
@@ -120,11 +111,27 @@ def test_a_resumed_run_passes_over_the_same_step(run, losses, weights, assert_sa
 
 
 def test_accumulated_batches_are_judged_by_their_mean(run, weights):
-    whole = weights(run("whole", objective=lambda: Spiky(0.0)))
-    parts = weights(run("parts", objective=lambda: Spiky(0.0), micro_batch=2))
+    whole = weights(run("whole", objective=lambda: toy.SpikyToy(0.0)))
+    parts = weights(run("parts", objective=lambda: toy.SpikyToy(0.0), micro_batch=2))
     for name in whole.keys() - {"encoder.passes", "teacher.passes"}:
         # sums in another order
         torch.testing.assert_close(whole[name], parts[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.distributed
+def test_all_ranks_pass_over_a_step_that_jumps_on_one(tmp_path, losses, weights, assert_same):
+    """Whether it jumps on one rank or on both, it leaves the same weights: none takes it."""
+    spikes = {"stds": 3.0, "window": 4, "from_step": 4}
+    runs = {"one": [1], "both": [0, 1]}
+    for name, jumping in runs.items():
+        options = {"run_dir": str(tmp_path / name), "steps": 9, "micro_batch": 2}
+        options |= {"jumping": jumping, "guard": {"spikes": spikes}}
+        ranks = [Forked("toy_run", options, place) for place in torchrun.places(2)]
+        assert [rank.wait() for rank in ranks] == [0, 0]
+    one, both = (losses(tmp_path / name) for name in runs)
+    assert 100 < one.pop(SPIKE + 1) < both.pop(SPIKE + 1)
+    assert one == both
+    assert_same(*(weights(tmp_path / name) for name in runs))
 
 
 def test_what_cannot_pass_over_a_step_is_refused():
