@@ -33,12 +33,13 @@ ACTIVATIONS = {
     for activation in (BatchTopK(), JumpRelu(bandwidth=0.05))
 }
 CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)} | ACTIVATIONS
-# Of visible tokens nothing is evaluated; what they add to the loss has tests of its own.
+# Who predicts latents under masks; others paint what is hidden. Of visible tokens nothing is
+# evaluated: what V-JEPA 2.1 adds to its loss for them has tests of its own.
 HIDDEN_ALONE = {"context": ContextLoss(weight=0.0)}
 MASKED = {
     name: config.model_copy(update=HIDDEN_ALONE if hasattr(config, "context") else {})
     for name, config in CONFIGS.items()
-    if hasattr(config, "masks")
+    if hasattr(config, "predictor") and hasattr(config, "masks")
 }
 SETS = 2  # target sets of each mask group
 
@@ -156,9 +157,7 @@ def masked_group(config, num_clips, length):
     shape = (num_clips, frames * encoder.tubelet, rows * encoder.patch, 4 * encoder.patch, 3)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     num_tokens = frames * rows * 4
-    masks = tuple(
-        _masks(num_clips, num_tokens, generator) for _ in range(config.predictor.mask_tokens)
-    )
+    masks = tuple(_masks(num_clips, num_tokens, generator) for _ in config.masks)
     return ClipGroup(clips=clips, masks=masks)
 
 

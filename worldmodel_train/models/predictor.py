@@ -117,7 +117,7 @@ class Predictor(MaskFiller):
         masks: Sequence[Masks],
         grid: TokenGrid,
         mask_tokens: Sequence[int],
-    ) -> list[Float[Tensor, "b _ _ e"]]:
+    ) -> list[Float[Tensor, "b _ _ _"]]:
         """Predicted latents `b g m e` of the targets of each mask group from its context `b k e`.
 
         Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do
@@ -136,7 +136,7 @@ def read_off(
     norm: nn.Module,
     proj: nn.Module,
     masks: Sequence[Masks],
-) -> list[Float[Tensor, "b _ _ e"]]:
+) -> list[Float[Tensor, "b _ _ _"]]:
     """What a linear map says of the normalised tokens `(b g) n d` of each mask group, `b g n e`."""
     shapes = [(len(one), one.shape[1]) for one in tokens]
     read = take_apart(proj(norm(lay_flat(tokens))), shapes)
