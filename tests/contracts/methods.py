@@ -7,6 +7,7 @@ import torch
 from worldmodel_train.cartography.activations import BatchTopK, JumpRelu
 from worldmodel_train.config.components import component_configs
 from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
+from worldmodel_train.losses.dense import ContextLoss
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.recipe import FAMILIES
@@ -32,9 +33,11 @@ ACTIVATIONS = {
     for activation in (BatchTopK(), JumpRelu(bandwidth=0.05))
 }
 CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)} | ACTIVATIONS
-# Who predicts latents under masks; others paint what is hidden.
+# Who predicts latents under masks; others paint what is hidden. Of visible tokens nothing is
+# evaluated: what V-JEPA 2.1 adds to its loss for them has tests of its own.
+HIDDEN_ALONE = {"context": ContextLoss(weight=0.0)}
 MASKED = {
-    name: config
+    name: config.model_copy(update=HIDDEN_ALONE if hasattr(config, "context") else {})
     for name, config in CONFIGS.items()
     if hasattr(config, "predictor") and hasattr(config, "masks")
 }
@@ -74,8 +77,19 @@ def clips(_config):
 
 
 def masked_clips(config):
-    """Two clip lengths, or two image sizes where a clip is an image."""
-    return MaskedClips(groups=(masked_group(config, 2, 1), masked_group(config, 3, 2)))
+    """Two clip lengths, or two image sizes where a clip is an image; images too, if it has both."""
+    groups = (masked_group(config, 2, 1), masked_group(config, 3, 2))
+    if hasattr(config, "image_masks"):
+        groups += (images_among_clips(config, groups[0]),)
+    return MaskedClips(groups=groups)
+
+
+def images_among_clips(config, clips):
+    """The first frames of a group, masked anew."""
+    frames = clips.clips[:, :1].contiguous()
+    num_tokens = frames[0, 0, :, :, 0].numel() // config.encoder.patch**2
+    generator = torch.Generator().manual_seed(5)
+    return ClipGroup(clips=frames, masks=(_masks(len(frames), num_tokens, generator),))
 
 
 def trajectories(config):

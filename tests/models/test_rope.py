@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldmodel_kernels.rope import rope
-from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, axis_width
+from worldmodel_train.models.rope import Rope3d, Rope3dInterpolated, Rope3dVJepa2, axis_width
 from worldmodel_train.types import TokenGrid
 
 GRID = TokenGrid(frames=5, height=6, width=7)
@@ -122,3 +122,28 @@ def _turn(head, place, name):
             partner = -head[i + 1] if channel % 2 == 0 else head[i - 1]
             out[i] = head[i] * math.cos(angle) + partner * math.sin(angle)
     return out
+
+
+@pytest.mark.parametrize("side", [4, 16, 24])
+def test_interpolated_places_lie_on_a_reference_grid(side):
+    """The last row and column are at 15 whatever their number; frames are counted as they are."""
+    grid = TokenGrid(frames=3, height=side, width=side)
+    table = Rope3dInterpolated().rotation_table(grid, 64, torch.device("cpu"))
+    reference = TokenGrid(frames=3, height=16, width=16)
+    corner = Rope3d().rotation_table(reference, 64, torch.device("cpu"))
+    for ours, theirs in zip(table, corner, strict=True):
+        torch.testing.assert_close(ours[0, -1], theirs[0, -1], rtol=0, atol=1e-5)
+
+
+def test_interpolated_places_of_the_reference_grid_are_plain_ones():
+    grid = TokenGrid(frames=2, height=16, width=16)
+    tables = [
+        position.rotation_table(grid, 64, torch.device("cpu"))
+        for position in (Rope3dInterpolated(), Rope3d())
+    ]
+    assert all(map(torch.equal, *tables))
+
+
+def test_a_single_row_lies_at_the_start():
+    table = Rope3dInterpolated().rotation_table(TokenGrid(1, 1, 1), 64, torch.device("cpu"))
+    assert torch.equal(table.cos, torch.ones_like(table.cos))

@@ -19,7 +19,9 @@ PROMISED = {
     "demo", "vjepa2_vits", "vjepa2_vitb", "vjepa2_vitl", "vjepa2_vith", "vjepa2_vitg",
     "vjepa2_vitl_cooldown", "vjepa2_vith_cooldown", "vjepa2_vitg_cooldown", "vjepa_vitl",
     "ijepa_vith14", "video_diffusion_tiny", "vjepa2_ac_vitg_droid", "vjepa2_ac_bridge_tiny",
-    "pldm_wall", "pldm_two_rooms", "dino_wm_wall", "dino_wm_two_rooms",
+    "pldm_wall", "pldm_two_rooms", "dino_wm_wall", "dino_wm_two_rooms", "vjepa21_vitb",
+    "vjepa21_vitl", "vjepa21_vitg", "vjepa21_vitgigantic", "vjepa21_vitl_cooldown",
+    "vjepa21_vitg_cooldown", "vjepa21_vitgigantic_cooldown", "vjepa21_films", "vjepa_films",
 }  # fmt: skip
 
 
@@ -74,7 +76,18 @@ ACTION_CONDITIONED = {
     # 1728 episodes of 41 windows (recalled)
     "dino_wm_wall": Stated(1, 1, 32, 100, 1728 * 41 // 32),
 }
-WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED
+# facebookresearch/vjepa2, configs/train_2_1: nodes, tasks_per_node, videos and images of a rank in
+# the mean (half of the ranks have twice batch_size videos, the others img_data.batch_size images)
+WITH_IMAGES = {
+    "vjepa21_vitb": Stated(8, 8, 48 + 144 // 2, 1000, 300),
+    "vjepa21_vitl": Stated(16, 8, 24 + 72 // 2, 1000, 300),
+    "vjepa21_vitg": Stated(16, 8, 24 + 72 // 2, 1000, 300),
+    "vjepa21_vitgigantic": Stated(32, 8, 12 + 36 // 2, 1000, 300),
+    "vjepa21_vitl_cooldown": Stated(32, 8, 12 + 72 // 2, 40, 300),
+    "vjepa21_vitg_cooldown": Stated(32, 8, 12 + 72 // 2, 40, 300),
+    "vjepa21_vitgigantic_cooldown": Stated(64, 8, 6 + 36 // 2, 40, 300),
+}
+WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES
 
 OURS = re.compile(r"our own\b")
 """How the source of a recipe begins whose sizes are from nowhere else."""
@@ -235,7 +248,8 @@ def test_reproductions_truncate_as_released_and_our_own_without_bias(name):
 def test_our_own_training_uses_the_correct_rotation(name):
     method = load(name).method
     rotated = method.predictor if name.startswith("vjepa2_ac") else method.encoder
-    assert rotated.position.name == "rope3d"
+    expected = "rope3d_interpolated" if name.startswith("vjepa21") else "rope3d"
+    assert rotated.position.name == expected
 
 
 @pytest.mark.parametrize("name", ["vjepa_vitl", "ijepa_vith14"])
@@ -262,6 +276,39 @@ def test_residual_streams_are_as_released(name):
     method = load(name).method
     assert method.predictor.stream == "fp32"
     assert method.encoder.stream == ("fp32" if name == "ijepa_vith14" else "train")
+
+
+@pytest.mark.parametrize("name", WITH_IMAGES)
+def test_vjepa21_weighs_videos_and_images_as_their_shares_of_the_released_batch(name):
+    recipe, stated = load(name), WITH_IMAGES[name]
+    weights = {source.name: source.weight for source in recipe.data.sources}
+    videos = 3072 / (stated.nodes * stated.gpus * stated.micro_batch)
+    expected = {"k710": 0.335 * videos, "ssv2": 0.1 * videos, "howto": 0.565 * videos}
+    assert weights == pytest.approx(expected | {"imagenet": 1 - videos}, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", ["l", "g", "gigantic"])
+def test_a_cooldown_of_vjepa21_has_longer_videos_and_counts_visible_tokens_alike(size):
+    parent, child = load(f"vjepa21_vit{size}"), load(f"vjepa21_vit{size}_cooldown")
+    changed = {"context": child.method.context}
+    assert child.method == parent.method.model_copy(update=changed)
+    assert (child.method.context.weight_at(0), child.method.context.far) == (0.5, "alike")
+    assert [source.clip.frames for source in child.data.sources] == [64, 64, 64, 1]
+    assert child.optim.model_copy(update={"lr": parent.optim.lr}) == parent.optim
+    assert child.train.init.checkpoint == parent.run_path
+
+
+def test_the_numbers_of_vjepa21_are_the_released_ones():
+    recipe = load("vjepa21_vitg")
+    method, lr = recipe.method, recipe.optim.lr
+    size = method.predictor
+    assert (size.width, size.depth, size.heads, size.stream) == (384, 24, 12, "fp32")
+    assert (lr.start, lr.peak, lr.warmup_steps) == (1e-4, 6e-4, 12_000)
+    assert (recipe.optim.ema.value, recipe.optim.weight_decay.value) == (0.99925, 0.04)
+    context = method.context
+    assert [context.weight_at(step) for step in (15_000, 22_500, 30_000)] == [0, 0.25, 0.5]
+    assert [mask.num_blocks for mask in (*method.masks, *method.image_masks)] == [8, 2, 10]
+    assert {mask.truncate for mask in (*method.masks, *method.image_masks)} == {"late"}
 
 
 def test_ijepa_does_not_flip():

@@ -69,6 +69,24 @@ class ToyJepa(nn.Module):
         return parameter_groups(encoder=self.encoder, predictor=self.predictor)
 
 
+class SpikyToy(ToyJepa):
+    """Its loss is a thousand times as large in the seventh step, on some of the ranks."""
+
+    SPIKE = 6
+
+    def __init__(self, dropout: float = 0.3, ranks: tuple[int, ...] = (0,)) -> None:
+        super().__init__(dropout)
+        self.jumps = int(os.environ.get("RANK", "0")) in ranks
+        self.factor = 1.0
+
+    def begin_step(self, step: int) -> None:
+        self.factor = 1000.0 if self.jumps and step == self.SPIKE else 1.0
+
+    def training_losses(self, content: MaskedClips) -> Losses:
+        losses = super().training_losses(content)
+        return Losses(total=losses.total * self.factor, latents=losses.latents)
+
+
 def frozen_part(seed: int = 0) -> FrozenPart:
     """A network whose weights depend on the seed alone."""
     generator = torch.Generator().manual_seed(seed)
@@ -231,7 +249,8 @@ def main(options: dict[str, Any]) -> int:
     """Trains.
 
     `kill` = [signal name, step] sends this process a signal as it asks for a batch, `late` = [rank,
-    step, seconds] keeps a rank waiting for it, `bad` = [rank, samples] are skipped in each batch.
+    step, seconds] keeps a rank waiting for it, `bad` = [rank, samples] are skipped in each batch,
+    `jumping` are the ranks whose loss jumps in one step.
     """
     kill, late, bad = (options.pop(name, None) for name in ("kill", "late", "bad"))
     pace, rank = options.pop("pace", 0.0), int(os.environ.get("RANK", "0"))
@@ -246,6 +265,8 @@ def main(options: dict[str, Any]) -> int:
 
     if options.pop("phased", False):
         options["objective"] = partial(PhasedToy, options.pop("dropout", 0.3))
+    if jumping := options.pop("jumping", None):
+        options["objective"] = partial(SpikyToy, ranks=tuple(jumping))
     run_dir = Path(options.pop("run_dir"))
     num_bad = bad[1] if bad and rank == bad[0] else 0
     return pretrain(toy_parts(run_dir, at_batch=at_batch, bad=num_bad, **options)).exit_code

@@ -6,6 +6,7 @@ from pathlib import Path
 from worldmodel_train.interop.objective_parts import Parts, size_of
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.layer_norm import LastNorm
+from worldmodel_train.models.multilevel_vit import MultilevelVisionTransformer
 from worldmodel_train.models.sincos import SinCos1d
 from worldmodel_train.models.strict_state import CheckpointError
 
@@ -36,6 +37,10 @@ RECIPE_KEYS: Mapping[str, str] = {
 def model_type_of(parts: Parts) -> str:
     """Which model of transformers computes what ours does."""
     encoder = parts.target_encoder
+    if isinstance(encoder, MultilevelVisionTransformer):
+        raise CheckpointError(
+            "transformers has no V-JEPA 2.1, which is read at four depths; use Meta's layout"
+        )
     if encoder.position.name != "sincos1d" and not isinstance(encoder.norm, LastNorm):
         raise CheckpointError(
             f"method.encoder.last_norm is none; with position {encoder.position.name} transformers "

@@ -12,9 +12,16 @@ from torch import Tensor
 
 from worldmodel_train.interop import torch_file
 from worldmodel_train.interop.foreign import Foreign, Section
-from worldmodel_train.interop.naming import META_IMAGE, META_VIDEO, Naming
+from worldmodel_train.interop.naming import (
+    META_IMAGE,
+    META_MULTILEVEL,
+    META_VIDEO,
+    Naming,
+)
 from worldmodel_train.interop.objective_parts import ALL_PARTS, Part, Parts
 from worldmodel_train.interop.position_table import ClipSize
+from worldmodel_train.models.multilevel_vit import MultilevelVisionTransformer
+from worldmodel_train.models.rope import Rope3dInterpolated
 from worldmodel_train.models.strict_state import CheckpointError
 
 KEYS: Mapping[Part, str] = {
@@ -22,6 +29,8 @@ KEYS: Mapping[Part, str] = {
     "target_encoder": "target_encoder",
     "predictor": "predictor",
 }
+ALIASES: Mapping[str, str] = {"target_encoder": "ema_encoder"}
+"""What the distilled V-JEPA 2.1 files call it."""
 PREFIXES = ("module.", "backbone.")
 
 
@@ -29,8 +38,11 @@ def read(path: Path, parts: Parts) -> Foreign:
     """The checkpoint in a file; tensors stay on disk until they are read."""
     naming = naming_of(parts)
     content = torch_file.load(path)
+    titles: dict[Part, str] = {part: _title(key, content) for part, key in KEYS.items()}
     sections: dict[Part, Section] = {
-        part: section_of(path, key, content[key]) for part, key in KEYS.items() if key in content
+        part: section_of(path, title, content[title])
+        for part, title in titles.items()
+        if title in content
     }
     if not sections:
         raise CheckpointError(
@@ -42,7 +54,7 @@ def read(path: Path, parts: Parts) -> Foreign:
         layout="meta",
         naming=naming,
         sections=sections,
-        ignored=tuple(str(key) for key in content if key not in KEYS.values()),
+        ignored=tuple(str(key) for key in content if key not in titles.values()),
     )
 
 
@@ -73,7 +85,9 @@ def save(path: Path, content: Mapping[str, object]) -> None:
 
 
 def naming_of(parts: Parts) -> Naming:
-    """Meta's names for this model: I-JEPA's or V-JEPA's."""
+    """Meta's names for this model: I-JEPA's, V-JEPA's or V-JEPA 2.1's."""
+    if isinstance(parts.target_encoder, MultilevelVisionTransformer):
+        return _multilevel(parts.target_encoder)
     match parts.target_encoder.position.name:
         case "sincos2d":
             return META_IMAGE
@@ -85,6 +99,22 @@ def naming_of(parts: Parts) -> Naming:
                 "otherwise and would compute something else from the same weights. Only "
                 "rope3d_vjepa2 (V-JEPA 2), sincos3d (V-JEPA) and sincos2d (I-JEPA) fit it"
             )
+
+
+def _multilevel(encoder: MultilevelVisionTransformer) -> Naming:
+    position = encoder.position
+    if isinstance(position, Rope3dInterpolated) and position == Rope3dInterpolated():
+        return META_MULTILEVEL
+    raise CheckpointError(
+        f"method.encoder.position is {position!r}; Meta's V-JEPA 2.1 places tokens otherwise and "
+        f"would compute something else from the same weights; use {Rope3dInterpolated()!r}"
+    )
+
+
+def _title(key: str, content: Mapping[str, object]) -> str:
+    """What the file calls a part."""
+    alias = ALIASES.get(key, key)
+    return alias if key not in content and alias in content else key
 
 
 def section_of(path: Path, key: str, state: object) -> Section:

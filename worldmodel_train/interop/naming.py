@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from worldmodel_train.interop.links import Link, Rename, Reshape, links
 from worldmodel_train.interop.objective_parts import Part, Parts, size_of
 from worldmodel_train.interop.position_table import ClipSize, table
+from worldmodel_train.models.multilevel_vit import LEVELS
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 
 
@@ -25,13 +26,16 @@ class Naming:
     separate_mask_tokens: str | None = None
     """Name of mask token `{j}`, where each is a tensor of its own."""
     convolution_has_time: bool = True
+    row_axes: int = 0
+    """Axes of length one before the channels of the rows of `modality`, each a tensor of its own
+    there."""
 
     def links(self, part: Part, parts: Parts) -> list[Link]:
         """Where each tensor of a part is."""
         if part == "predictor":
             return self._predictor_links(parts)
         encoder = getattr(parts, part)
-        return links(encoder, self.encoder, {"patch_embed.proj.weight": self._convolution(parts)})
+        return links(encoder, self.encoder, self._convolutions(parts) | self._rows)
 
     def table_name(self, part: Part) -> str | None:
         """Where the position table of a part is."""
@@ -58,14 +62,20 @@ class Naming:
             names = tuple(self.separate_mask_tokens.format(j=j) for j in range(count))
             renames.append(Rename("mask_tokens", names))
         ones = (1,) * self.mask_token_axes
-        return links(
-            parts.predictor, renames, {"mask_tokens": lambda shape: (shape[0], *ones, shape[1])}
-        )
+        tokens: dict[str, Reshape] = {"mask_tokens": lambda shape: (shape[0], *ones, shape[1])}
+        return links(parts.predictor, renames, tokens | self._rows)
 
-    def _convolution(self, parts: Parts) -> Reshape:
+    @property
+    def _rows(self) -> dict[str, Reshape]:
+        return {"modality": lambda shape: (*(1,) * self.row_axes, *shape)}
+
+    def _convolutions(self, parts: Parts) -> dict[str, Reshape]:
         embed = parts.target_encoder.patch_embed
         time = (embed.tubelet,) if self.convolution_has_time else ()
-        return lambda shape: (shape[0], 3, *time, embed.patch, embed.patch)
+        return {
+            "patch_embed.proj.weight": lambda shape: (shape[0], 3, *time, *(embed.patch,) * 2),
+            "image_embed.proj.weight": lambda shape: (shape[0], 3, 1, *(embed.patch,) * 2),
+        }
 
 
 _META_PREDICTOR = (
@@ -92,6 +102,27 @@ META_VIDEO = Naming(
     mask_token_axes=1,
     separate_mask_tokens="mask_tokens.{j}",
 )
+
+_MODALITIES = Rename("modality", ("img_mod_embed", "video_mod_embed"))
+
+META_MULTILEVEL = Naming(
+    encoder=(
+        *(Rename(f"level_norms.{level}", (f"norms_block.{level}",)) for level in range(LEVELS - 1)),
+        Rename("norm", (f"norms_block.{LEVELS - 1}",)),
+        Rename("image_embed.proj", ("patch_embed_img.proj",)),
+        _MODALITIES,
+    ),
+    predictor=(
+        *_META_PREDICTOR,
+        *(Rename(f"embed.{linear}", (f"predictor_embed.{linear}",)) for linear in (0, 2)),
+        Rename("context_proj", ("predictor_proj_context",)),
+        _MODALITIES,
+    ),
+    mask_token_axes=1,
+    separate_mask_tokens="mask_tokens.{j}",
+    row_axes=1,
+)
+"""V-JEPA 2.1."""
 
 META_IMAGE = Naming(
     predictor=(*_META_PREDICTOR, Rename("mask_tokens", ("mask_token",))),

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
-from worldmodel_train.models.predictor import Predictor
+from worldmodel_train.models.predictor import MaskFiller
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.models.vit import VisionTransformer
 
@@ -18,7 +18,7 @@ class Parts(NamedTuple):
 
     context_encoder: VisionTransformer
     target_encoder: VisionTransformer
-    predictor: Predictor
+    predictor: MaskFiller
 
 
 def parts_of(objective: nn.Module) -> Parts:
@@ -27,7 +27,7 @@ def parts_of(objective: nn.Module) -> Parts:
     if (
         isinstance(context, VisionTransformer)
         and isinstance(target, VisionTransformer)
-        and isinstance(predictor, Predictor)
+        and isinstance(predictor, MaskFiller)
     ):
         return Parts(context, target, predictor)
     raise CheckpointError(
@@ -45,7 +45,7 @@ class Size(NamedTuple):
     mlp_width: int
 
 
-def size_of(module: VisionTransformer | Predictor) -> Size:
+def size_of(module: VisionTransformer | MaskFiller) -> Size:
     """The size of the module's stack of blocks."""
     mlp_width, width = module.blocks.get_parameter("0.mlp.fc1.weight").shape
     return Size(width, len(module.blocks), width // module.places.head_width, mlp_width)

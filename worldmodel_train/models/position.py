@@ -11,13 +11,14 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2, Rotation
+from worldmodel_train.models.rope import Rope3d, Rope3dInterpolated, Rope3dVJepa2, Rotation
 from worldmodel_train.models.sincos import SinCos1d, SinCos2d, SinCos3d
 from worldmodel_train.models.token_sets import AttentionGroup
 from worldmodel_train.types import TokenGrid
 
 Position = Annotated[
-    Rope3d | Rope3dVJepa2 | SinCos3d | SinCos2d | SinCos1d, Field(discriminator="name")
+    Rope3d | Rope3dInterpolated | Rope3dVJepa2 | SinCos3d | SinCos2d | SinCos1d,
+    Field(discriminator="name"),
 ]
 
 

@@ -40,34 +40,38 @@ class PredictorConfig(BlocksConfig):
         return Predictor(self, encoder)
 
 
-class Predictor(nn.Module):
-    """Fills in target tokens by attending to context tokens and to each other."""
+class MaskFiller(nn.Module):
+    """Blocks in which mask tokens are filled in by attending to context tokens and each other."""
 
-    def __init__(self, config: PredictorConfig, encoder: EncoderConfig) -> None:
+    def __init__(self, config: PredictorConfig, encoder: EncoderConfig, embed: nn.Module) -> None:
         super().__init__()
         self.places = Places(encoder.position, config.head_width)
         self.stream: Stream = config.stream
-        self.embed = Linear(encoder.blocks.width, config.width)
+        self.embed = embed
+        """From the context's latents to the width of the blocks."""
         self.mask_tokens = nn.Parameter(torch.zeros(config.mask_tokens, config.width))
         self.blocks = Blocks(config)
         self.norm = LastNorm(config.width, eps=1e-6)
-        self.proj = Linear(config.width, encoder.blocks.width)
+
+    def draw(self, config: PredictorConfig) -> None:
+        """Draws all weights anew, from torch's global generator."""
         self.apply(init_linear)
         rescale_residuals(self.blocks)
         nn.init.normal_(self.mask_tokens, std=config.mask_token_std)
 
-    def forward(
+    def fill(
         self,
         contexts: Sequence[Float[Tensor, "b _ e"]],
         masks: Sequence[Masks],
         grid: TokenGrid,
         mask_tokens: Sequence[int],
-    ) -> list[Float[Tensor, "b _ _ _"]]:
-        """Predicted latents `b g m e` of the targets of each mask group from its context `b k e`.
+        added: Float[Tensor, " d"] | None = None,
+    ) -> list[Float[Tensor, "_ _ d"]]:
+        """The stream of context and targets of each mask group, `(b g) (k + m) d`.
 
         Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do
         not see each other. Tokens need no sorting by place: attention is full and positions travel
-        with the tokens.
+        with the tokens. What is `added` goes to all of them before the first block.
         """
         ids = [_join_ids(mask) for mask in masks]
         blanks = [
@@ -76,14 +80,9 @@ class Predictor(nn.Module):
         ]
         groups = [self.places.group(index, valid, grid, len(index)) for index, valid in ids]
         joined = self._join(contexts, blanks, [index for index, _ in ids], grid)
-        filled = take_apart(self.blocks(joined, groups), [(g.rows, g.tokens) for g in groups])
-        shapes = [(len(blank), blank.shape[1]) for blank in blanks]
-        targets = [tokens[:, -length:] for tokens, (_, length) in zip(filled, shapes, strict=True)]
-        predicted = take_apart(self.proj(self.norm(lay_flat(targets))), shapes)
-        return [
-            tokens.unflatten(0, mask.target_index.shape[:2])
-            for tokens, mask in zip(predicted, masks, strict=True)
-        ]
+        if added is not None:
+            joined = joined + added.to(joined.dtype)
+        return take_apart(self.blocks(joined, groups), [(g.rows, g.tokens) for g in groups])
 
     def _join(
         self,
@@ -102,6 +101,48 @@ class Predictor(nn.Module):
             tokens = torch.cat((copies, blank.to(context.dtype)), dim=1)
             joined.append(self.places.add(tokens, index, grid))
         return lay_flat(joined)
+
+
+class Predictor(MaskFiller):
+    """Fills in target tokens, and says what latents the targets have."""
+
+    def __init__(self, config: PredictorConfig, encoder: EncoderConfig) -> None:
+        super().__init__(config, encoder, Linear(encoder.blocks.width, config.width))
+        self.proj = Linear(config.width, encoder.blocks.width)
+        self.draw(config)
+
+    def forward(
+        self,
+        contexts: Sequence[Float[Tensor, "b _ e"]],
+        masks: Sequence[Masks],
+        grid: TokenGrid,
+        mask_tokens: Sequence[int],
+    ) -> list[Float[Tensor, "b _ _ _"]]:
+        """Predicted latents `b g m e` of the targets of each mask group from its context `b k e`.
+
+        Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do
+        not see each other.
+        """
+        filled = self.fill(contexts, masks, grid, mask_tokens)
+        targets = [
+            tokens[:, -mask.target_index.shape[2] :]
+            for tokens, mask in zip(filled, masks, strict=True)
+        ]
+        return read_off(targets, self.norm, self.proj, masks)
+
+
+def read_off(
+    tokens: Sequence[Float[Tensor, "_ _ d"]],
+    norm: nn.Module,
+    proj: nn.Module,
+    masks: Sequence[Masks],
+) -> list[Float[Tensor, "b _ _ _"]]:
+    """What a linear map says of the normalised tokens `(b g) n d` of each mask group, `b g n e`."""
+    shapes = [(len(one), one.shape[1]) for one in tokens]
+    read = take_apart(proj(norm(lay_flat(tokens))), shapes)
+    return [
+        one.unflatten(0, mask.target_index.shape[:2]) for one, mask in zip(read, masks, strict=True)
+    ]
 
 
 def _join_ids(masks: Masks) -> tuple[Int[Tensor, "s n"], Bool[Tensor, "s n"] | None]:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -67,21 +68,58 @@ class Rope3dVJepa2(StrictConfig):
         return _rotation_table(grid, head_width, device, _all_twice)
 
 
+class Rope3dInterpolated(StrictConfig):
+    """`rope3d` with rows and columns stretched to a reference grid, as V-JEPA 2.1 places tokens.
+
+    The first row is at 0 and the last at `reference` - 1, however many lie between: a picture of
+    more pixels has finer positions, and no new ones. Time is counted as it is.
+    """
+
+    name: Literal["rope3d_interpolated"] = "rope3d_interpolated"
+    reference: int = Field(default=16, gt=1)
+    """Rows and columns of the grid that positions are stretched to: 256 pixels in patches of 16."""
+
+    def add(
+        self, tokens: Float[Tensor, "b k d"], index: Int[Tensor, "#b k"], grid: TokenGrid
+    ) -> Float[Tensor, "b k d"]:
+        """The tokens as they are: rotary positions act inside attention."""
+        return tokens
+
+    def rotation_table(self, grid: TokenGrid, head_width: int, device: torch.device) -> Rotation:
+        """The rotation of every token, `1 n e`; both channels of a pair turn by its frequency."""
+        scales = (1.0, self._scale(grid.height), self._scale(grid.width))
+        return _rotation_table(grid, head_width, device, _each_twice, scales)
+
+    def _scale(self, places: int) -> float:
+        """The distance of neighbours; a single row is at 0."""
+        return (self.reference - 1) / max(places - 1, 1)
+
+
 def axis_width(head_width: int) -> int:
     """Channels of a head that one axis rotates: the largest even number in a third."""
     return 2 * (head_width // 3 // 2)
 
 
 def _rotation_table(
-    grid: TokenGrid, head_width: int, device: torch.device, spread: Callable[[Tensor], Tensor]
+    grid: TokenGrid,
+    head_width: int,
+    device: torch.device,
+    spread: Callable[[Tensor], Tensor],
+    scales: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Rotation:
-    """Rotation by the three axes in turn; `spread` lays n frequencies out over 2n channels."""
+    """Rotation by the three axes in turn; `spread` lays n frequencies out over 2n channels.
+
+    Neighbours on an axis are its scale apart.
+    """
     pairs = axis_width(head_width) // 2
     assert pairs > 0, f"heads of width {head_width} have no room for three axes"
     exponent = torch.arange(pairs, dtype=torch.float32, device=device) / pairs
     frequencies = 1.0 / THETA**exponent
     index = torch.arange(grid.num_tokens, device=device)[None]
-    axes = [spread(axis[..., None] * frequencies) for axis in coordinates(index, grid)]
+    axes = [
+        spread((axis * scale)[..., None] * frequencies)
+        for axis, scale in zip(coordinates(index, grid), scales, strict=True)
+    ]
     # channels left over are not rotated: their angle is zero
     angles = functional.pad(torch.cat(axes, dim=-1), (0, head_width - 6 * pairs))
     sign = torch.arange(head_width, device=device) % 2 * 2 - 1

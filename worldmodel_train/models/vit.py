@@ -25,7 +25,9 @@ from worldmodel_train.models.token_sets import AttentionGroup, TokenSet, lay_fla
 from worldmodel_train.models.tubelet_embed import TubeletEmbed
 from worldmodel_train.types import TokenGrid
 
-SizeName = Literal["vit_tiny", "vit_small", "vit_base", "vit_large", "vit_huge", "vit_giant"]
+SizeName = Literal[
+    "vit_tiny", "vit_small", "vit_base", "vit_large", "vit_huge", "vit_giant", "vit_gigantic"
+]
 
 SIZES: dict[SizeName, BlocksConfig] = {
     "vit_tiny": BlocksConfig(width=192, depth=12, heads=3),
@@ -34,6 +36,7 @@ SIZES: dict[SizeName, BlocksConfig] = {
     "vit_large": BlocksConfig(width=1024, depth=24, heads=16),
     "vit_huge": BlocksConfig(width=1280, depth=32, heads=16),
     "vit_giant": BlocksConfig(width=1408, depth=40, heads=22, mlp_ratio=48 / 11),
+    "vit_gigantic": BlocksConfig(width=1664, depth=48, heads=26, mlp_ratio=64 / 13),
 }
 
 
@@ -137,9 +140,13 @@ class VisionTransformer(nn.Module):
     def _embed(
         self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"], grid: TokenGrid
     ) -> Float[Tensor, "b k d"]:
-        return self.places.add(
-            begin_stream(self.patch_embed(clips, index), self.stream), index, grid
-        )
+        return self.places.add(begin_stream(self._tubelets(clips, index), self.stream), index, grid)
+
+    def _tubelets(
+        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]
+    ) -> Float[Tensor, "b k d"]:
+        """The tokens with these ids, which do not know yet where they are."""
+        return self.patch_embed(clips, index)
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""

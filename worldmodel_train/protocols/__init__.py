@@ -20,6 +20,7 @@ from worldmodel_train.protocols.latents import (
 from worldmodel_train.protocols.training import (
     AfterStep,
     EmaPair,
+    FollowsStep,
     HasPhases,
     HasPictures,
     MaskSampler,
@@ -36,6 +37,7 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "FollowsStep",
     "HasEnergy",
     "HasPhases",
     "HasPictures",

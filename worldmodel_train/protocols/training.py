@@ -80,6 +80,18 @@ class Objective(Protocol[ContentT_contra]):
 
 
 @runtime_checkable
+class FollowsStep(Protocol):
+    """An objective whose loss changes over a run, as a pure function of the step.
+
+    Until it is told a step, as when only measured, its loss is that of the end of such changes.
+    """
+
+    def begin_step(self, step: int) -> None:
+        """Takes note of the optimizer steps taken so far; before each step, on all ranks alike."""
+        ...
+
+
+@runtime_checkable
 class AfterStep(Protocol):
     """An objective that puts its weights in order after each optimizer step.
 

@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, PositiveInt
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.json_text import parse_model
 from worldmodel_train.training.ranks.stalls import StallConfig
+from worldmodel_train.training.spikes import SpikeConfig, Spikes, SpikeState
 from worldmodel_train.training.step_metrics import StepMetrics
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,8 @@ class GuardConfig(StrictConfig):
     """Collapsed at once: loss *and* RankMe below this share of their recent medians."""
     silence: tuple[AlarmName, ...] = ()
     """Alarms that this run does not give, because what they see is meant to be so."""
+    spikes: SpikeConfig | None = None
+    """Steps that are passed over because their loss jumps; null takes all. Not under DeepSpeed."""
     stall: StallConfig = StallConfig()
     """When a wait for data or for other ranks is logged, with the name of who waits."""
 
@@ -64,6 +67,11 @@ _COLLAPSED = (
     "Checkpoints from before are kept: begin another run_dir from a good one (train.init) with a "
     "higher EMA momentum, a lower optim.lr or weight decay, or more masking; guard.collapse=warn "
     "goes on regardless"
+)
+_SPIKES = (
+    "{skipped} steps were passed over because their loss jumped (guard.spikes), the last at step "
+    "{step} with {loss:.4g}. Begin another run_dir from a checkpoint before (train.init) with a "
+    "lower optim.lr or optim.clip_grad_norm, or raise guard.spikes.most"
 )
 _RECENT = 8  # readings whose medians a sudden drop is measured against
 
@@ -86,6 +94,21 @@ class Guard:
         self._first: dict[str, float] = {}
         self._recent: dict[str, list[float]] = {"loss": [], RANK: []}
         self._low_in_a_row = 0
+        self.spikes = None if config.spikes is None else Spikes(config.spikes)
+
+    def takes(self, loss: float, step: int) -> bool:
+        """Whether the step with index `step` is taken, given the mean of its loss over ranks.
+
+        Raises:
+            BrokenRunError: Too many were not.
+        """
+        if self.spikes is None or self.spikes.passes(loss, step):
+            return True
+        if self.spikes.too_many:
+            raise BrokenRunError(
+                _SPIKES.format(skipped=self.spikes.skipped, step=step + 1, loss=loss)
+            )
+        return False
 
     def check(self, metrics: StepMetrics) -> None:
         """Looks at one reading.
@@ -117,7 +140,11 @@ class Guard:
         A checkpoint is written while training goes on, and says what was known at its step.
         """
         recent = {name: list(values) for name, values in self._recent.items()}
-        return {"first": dict(self._first), "recent": recent, "low": self._low_in_a_row}
+        state: dict[str, object] = {"first": dict(self._first), "recent": recent}
+        state["low"] = self._low_in_a_row
+        if self.spikes is not None:
+            state["spikes"] = self.spikes.state().model_dump()
+        return state
 
     def load(self, state: dict[str, object]) -> None:
         """Goes on from a saved state.
@@ -129,6 +156,8 @@ class Guard:
         saved = parse_model(_GuardState, json.dumps(state), place, allow_nan=True)
         self._first, self._recent = dict(saved.first), {k: list(v) for k, v in saved.recent.items()}
         self._low_in_a_row = saved.low
+        if self.spikes is not None:
+            self.spikes.load(saved.spikes)
 
     def _collapse(self, metrics: StepMetrics) -> str | None:
         now = {name: metrics.values[name] for name in (RANK, STD)}
@@ -175,3 +204,4 @@ class _GuardState(StrictConfig):
     first: dict[str, float]
     recent: dict[str, list[float]]
     low: int
+    spikes: SpikeState = SpikeState()

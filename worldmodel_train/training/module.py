@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from worldmodel_train.models.strict_state import shapes_of
-from worldmodel_train.protocols import AfterStep, EmaPair, HasPhases, Objective
+from worldmodel_train.protocols import AfterStep, EmaPair, FollowsStep, HasPhases, Objective
 from worldmodel_train.training.layouts.layout import Layout
 from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_schedules
 from worldmodel_train.training.phases import PhasedStep, without_reduction
 from worldmodel_train.training.randomness import seed_forward
+from worldmodel_train.training.spike_gate import SpikeGate
 from worldmodel_train.types import Batch, Content, Losses
 
 
@@ -51,7 +52,13 @@ class TrainingModule(pl.LightningModule):
     """Counts optimizer steps itself, so that a resumed run needs none of Lightning's state."""
 
     def __init__(
-        self, objective: nn.Module, plan: Plan, beginning: Beginning, *, step: int = 0
+        self,
+        objective: nn.Module,
+        plan: Plan,
+        beginning: Beginning,
+        *,
+        step: int = 0,
+        gate: SpikeGate | None = None,
     ) -> None:
         super().__init__()
         self.objective = objective
@@ -66,6 +73,7 @@ class TrainingModule(pl.LightningModule):
         self.observation = Observation()
         self.non_finite: Tensor | None = None
         """On the device: whether any loss or gradient since the last reading was not finite."""
+        self._gate = gate
         self._beginning = beginning
         self._layout: Layout | None = None
         self._optimizer: AdamW | None = None
@@ -123,6 +131,8 @@ class TrainingModule(pl.LightningModule):
         seed_forward(self.plan.seed, self.step, self.micro_step, self.global_rank)
         if self.micro_step == 0 and self.plan.observed(self.step + 1):
             self.observation = Observation()
+        if isinstance(self.objective, FollowsStep):
+            self.objective.begin_step(self.step)
         if self._phased is not None:
             self._phased.begin(batch.content)
             total = self._phase_loss(self._phased)
@@ -131,6 +141,8 @@ class TrainingModule(pl.LightningModule):
                 losses = self.method.training_losses(batch.content)
             self._observe(losses)
             total = losses.total
+        if self._gate is not None:
+            self._gate.add(total.detach(), self.plan.accumulation)
         self.micro_step += 1
         return total
 
@@ -181,6 +193,9 @@ class TrainingModule(pl.LightningModule):
         elif self.plan.observed(self.step + 1):
             self.layout.watch_parts()
         self._clip()
+        if self._gate is not None and not self._gate.opens(self.step):
+            # AdamW passes over what has no gradient
+            self.optimizer.zero_grad(set_to_none=True)
 
     def _clip(self) -> None:
         clip = self.plan.optim.clipping_at(self.step)
@@ -207,6 +222,10 @@ class TrainingModule(pl.LightningModule):
         if measured:
             self.observation.add_norms(phased.names, measured)
             self._observe_norm(torch.stack(measured).norm())
+
+    def passed_over(self) -> dict[str, float]:
+        """The number of steps that were not taken, where any may be."""
+        return {} if self._gate is None else {"passed_over": float(self._gate.skipped)}
 
     def forget_observation(self) -> None:
         """Frees the latents that were kept for a reading, and starts watching for NaN anew."""

@@ -35,6 +35,8 @@ _FREE = (
     "train.activation_checkpointing", "train.compile", "train.deterministic",
 )  # fmt: skip
 
+_NOT_FREE = ("guard.spikes",)  # it says which steps are taken
+
 
 def find_last(spec: RunSpec) -> Path | None:
     """The checkpoint of this run to resume, None to begin.
@@ -127,7 +129,11 @@ def first_weights(init: InitConfig | None, objective: nn.Module) -> StoredState 
 
 
 def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
+    return _lies_in(key, _FREE) and not _lies_in(key, _NOT_FREE)
+
+
+def _lies_in(key: str, places: tuple[str, ...]) -> bool:
+    return any(key == place or key.startswith(f"{place}.") for place in places)
 
 
 def _flatten(tree: object, prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -47,6 +47,7 @@ from worldmodel_train.training.run_context import RunContext
 from worldmodel_train.training.run_lock import run_lock
 from worldmodel_train.training.run_spec import RunResult, RunSpec
 from worldmodel_train.training.shortages import shortages_in_words
+from worldmodel_train.training.spike_gate import SpikeGate
 from worldmodel_train.training.strategies.auto_checkpointing import (
     agree_on_checkpointing,
     choose_checkpointing,
@@ -56,6 +57,7 @@ from worldmodel_train.training.strategies.runtime import Runtime, accumulation
 from worldmodel_train.training.strategies.strategy import (
     choose_runtime,
     refuse_to_act,
+    refuse_to_pass_over,
     refuse_unsuited,
 )
 from worldmodel_train.training.timed_batches import TimedBatches
@@ -119,6 +121,7 @@ def pretrain(spec: RunSpec) -> RunResult:
             _plan(spec, micro_batches),
             _beginning(runtime, begins, frozen, checkpointing, context.agreement),
             step=stored.step if stored is not None else 0,
+            gate=None if spec.guard.spikes is None else SpikeGate(context.guard),
         )
         return _train(spec, module, runtime, context)
 
@@ -183,6 +186,8 @@ def _build_objective(
     objective = spec.build_objective()
     assert isinstance(objective, nn.Module)
     refuse_unsuited(objective, runtime.chosen, spec.train, micro_batches=micro_batches)
+    if spec.guard.spikes is not None:
+        refuse_to_pass_over(objective, runtime.chosen)
     if spec.collector is not None:
         refuse_to_act(runtime.chosen)
     set_activation_checkpointing(objective, checkpointing)

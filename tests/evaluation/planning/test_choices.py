@@ -27,11 +27,9 @@ def world():
 
 
 def test_in_the_true_world_all_goals_are_reached_and_at_random_few(world):
-    near = partial(nearness, distance="l2", counted="nearest", way=0.03)
     contest = Contest(
         planner=categorical_cem.Config(horizon=8, candidates=48, elites=6, iterations=3),
-        energy=near,
-        place_energy=near,
+        near=partial(nearness, counted="nearest", way=0.03),
         memory=1,
         scale=None,
         budget=16,
@@ -40,7 +38,7 @@ def test_in_the_true_world_all_goals_are_reached_and_at_random_few(world):
     )
     goals = contest.goals(world, 8)
     pilots = {"true": contest.true_world(world, goals), "random": contest.random(world)}
-    attempts = contest.attempts(world, goals, pilots)
+    attempts = contest.attempts(world, goals, pilots, where="here")
     assert attempts["true"].reached.all()
     assert attempts["random"].reached.sum() <= 2
 

@@ -21,7 +21,7 @@ from worldmodel_train.models.checkpointing import CheckpointingPlan, block_polic
 from worldmodel_train.models.flops import MaskTokens
 from worldmodel_train.models.memory.state import ELEMENT, FP32, Precision
 from worldmodel_train.models.predictor import PredictorConfig
-from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
+from worldmodel_train.models.rope import Rope3d, Rope3dInterpolated, Rope3dVJepa2
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.models.vit import EncoderConfig
 
@@ -235,7 +235,7 @@ def _targets(mask: MaskTokens, batch: MicroBatch) -> int:
 
 
 def _rotates(encoder: EncoderConfig) -> bool:
-    return isinstance(encoder.position, Rope3d | Rope3dVJepa2)
+    return isinstance(encoder.position, Rope3d | Rope3dInterpolated | Rope3dVJepa2)
 
 
 def _pixels(encoder: EncoderConfig) -> int:

@@ -82,7 +82,7 @@ def begin(
         numbers=_sent(numbers),
         latents={name: rows.to_host() for name, rows in joined.items()},
         pace=pace,
-        known={**_schedules(module), **acted},
+        known={**_schedules(module), **module.passed_over(), **acted},
         copied=_event(module.device),
     )
     module.forget_observation()

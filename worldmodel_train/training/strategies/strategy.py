@@ -96,6 +96,20 @@ def refuse_to_act(chosen: Chosen) -> None:
         )
 
 
+def refuse_to_pass_over(objective: nn.Module, chosen: Chosen) -> None:
+    """Raises ValueError where a step, once its loss is known, is taken all the same."""
+    if isinstance(chosen, DeepSpeedConfig):
+        raise ValueError(
+            "guard.spikes does not go with train.strategy=deepspeed, which takes every step "
+            "itself; use train.strategy=ddp, fsdp2 or single, or guard.spikes=null"
+        )
+    if isinstance(objective, HasPhases):
+        raise ValueError(
+            f"guard.spikes looks at one loss a step, and {type(objective).__name__} has several; "
+            "use guard.spikes=null"
+        )
+
+
 def _accelerator(train: TrainConfig, processes: Processes) -> Literal["cpu", "gpu"]:
     visible = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if train.accelerator == "cpu" or (train.accelerator == "auto" and not visible):
