@@ -50,7 +50,7 @@ def test_the_energy_of_a_plan_is_minus_its_return_with_the_value_at_its_end(mode
     def generator():
         return torch.Generator().manual_seed(1)
 
-    found = model.energy(belief, generator())(model.rollout(belief, actions), actions)
+    found = model.plan_energy(belief, generator())(model.rollout(belief, actions), actions)
     drawn = generator()
     expected = torch.zeros(2, 5)
     now = belief[:, None].expand(-1, 5, -1)

@@ -188,7 +188,7 @@ class TdMpc2(LatentModel):
             samples=model.samples,
         )
 
-    def energy(
+    def plan_energy(
         self, belief: Float[Tensor, "b d"], generator: torch.Generator | None = None
     ) -> Energy:
         """Minus the return of a plan, whose end is worth what two values say on average."""
@@ -216,7 +216,7 @@ class TdMpc2(LatentModel):
     def _planning(self, *, noise: float) -> Planning:
         return Planning(
             dynamics=self,
-            energy=self.energy,
+            energy=self.plan_energy,
             policy=self.policy,
             planner=self.config.planner,
             proposals=self.config.proposals,

@@ -26,7 +26,7 @@ from worldmodel_train.jepa.episode_misfits import (
     refuse_other_steps,
 )
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
-from worldmodel_train.models.beliefs import SeenFrames, roll_out
+from worldmodel_train.models.beliefs import SeenFrames, roll_out, rollout_energy
 from worldmodel_train.models.frame_causal_predictor import FrameCausalPredictorConfig
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.frozen_frames import FrozenFrames
@@ -151,6 +151,11 @@ class DinoWm(nn.Module):
     ) -> Float[Tensor, "b s h d"]:
         """The latents after each action, those of all patches behind each other."""
         return roll_out(self, belief.repeated(actions.shape[1]), actions)
+
+    def energy(self, context: Trajectories, target: Trajectories) -> Float[Tensor, "b"]:
+        """The squared error of the latents rolled out of the first observation."""
+        belief = self.encode(context.observations[:, :1], context.actions[:, :0])
+        return rollout_energy(self, belief, context, target)
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """Nothing follows."""

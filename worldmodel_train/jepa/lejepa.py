@@ -15,6 +15,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.appearance import AppearanceJitter
 from worldmodel_train.losses.sigreg import SigReg
+from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.cost import PlainCost
 from worldmodel_train.models.flops import encoder_forward, encoder_parameters
@@ -117,11 +118,23 @@ class LeJepa(nn.Module):
             latents={"target": center.detach()},
         )
 
+    def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
+        """The squared distance of the embeddings of both halves, each seen without the other."""
+        masks = halves(self.token_grid(context.pixels), len(context.pixels))
+        seen = self._embedding(context.pixels, masks.context_index)
+        other = self._embedding(target.pixels, masks.target_index[:, 0])
+        return (seen - other).square().mean(dim=1)
+
     def _view(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b e"]:
-        """The embedding of one view of each clip, in fp32."""
+        """The embedding of one view of each clip."""
         index = random_tokens(len(clips), self.token_grid(clips), self.config)
-        seen = TokenSet(index.to(clips.device))
-        (latents,) = self.encoder(self.config.appearance.draw(clips), [seen])
+        return self._embedding(self.config.appearance.draw(clips), index)
+
+    def _embedding(
+        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "b k"]
+    ) -> Float[Tensor, "b e"]:
+        """Of these tokens of each clip, in fp32."""
+        (latents,) = self.encoder(clips, [TokenSet(index.to(clips.device))])
         return self.projector(latents.mean(dim=1)).float()
 
     @torch.no_grad()

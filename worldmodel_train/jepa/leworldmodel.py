@@ -25,7 +25,7 @@ from worldmodel_train.jepa.episode_misfits import (
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.models.action_predictor import ActionPredictor, ActionPredictorConfig
-from worldmodel_train.models.beliefs import History, roll_out
+from worldmodel_train.models.beliefs import History, roll_out, rollout_energy
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.frame_encoder import FrameEncoder, projector
 from worldmodel_train.models.parameter_groups import parameter_groups
@@ -174,6 +174,11 @@ class LeWorldModel(nn.Module):
     ) -> Float[Tensor, "b s h d"]:
         """The latent after each action, for `s` candidates of each belief."""
         return roll_out(self, belief.repeated(actions.shape[1]), actions)
+
+    def energy(self, context: Trajectories, target: Trajectories) -> Float[Tensor, "b"]:
+        """The squared error of the latents rolled out of the first observation."""
+        belief = self.encode(context.observations[:, :1], context.actions[:, :0])
+        return rollout_energy(self, belief, context, target)
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """No copy follows."""

@@ -21,6 +21,7 @@ from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
+from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.parameter_groups import parameter_groups
@@ -29,7 +30,15 @@ from worldmodel_train.models.token_fit import encoder_misfits
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
-from worldmodel_train.types import ClipGroup, LatentPair, Losses, MaskedClips, Masks, TokenGrid
+from worldmodel_train.types import (
+    ClipGroup,
+    Clips,
+    LatentPair,
+    Losses,
+    MaskedClips,
+    Masks,
+    TokenGrid,
+)
 
 MaskToken = Literal["per_group", "shared"]
 
@@ -161,6 +170,16 @@ class VJepa(nn.Module):
         (latents,) = self.target_encoder(clips)
         latents = latents.float()
         return functional.layer_norm(latents, latents.shape[-1:])
+
+    def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
+        """The loss of the target's latents as predicted from the context, pair by pair."""
+        clips = context.pixels
+        masks = halves(self.token_grid(clips), len(clips)).map(lambda t: t.to(clips.device))
+        group = ClipGroup(clips=clips, masks=(masks,), length_index=context.length_index)
+        (predicted,) = self.predict_from(self.encode_context(group), group)
+        seen = _at_targets(self.encode(target.pixels), masks)
+        pairs = zip(predicted.split(1), seen.split(1), strict=True)
+        return torch.stack([self.loss.loss(*pair) for pair in pairs])
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""

@@ -216,6 +216,15 @@ class VJepa2Ac(nn.Module):
         """The latents after each action, those of all tokens behind each other."""
         return roll_out(self, belief.repeated(actions.shape[1]), actions)
 
+    def energy(self, context: Trajectories, target: Trajectories) -> Float[Tensor, "b"]:
+        """The L1 error of what is rolled out of the first observation by changes of the pose."""
+        states = context.states
+        assert states is not None, "build has seen to it"
+        belief = self.encode(context.observations[:, :1], context.actions[:, :0], states[:, :1])
+        rolled = self.rollout(belief, pose_changes(states)[:, None])[:, 0]
+        seen, _ = self.frames(target.observations[:, 1:])
+        return (rolled - seen.flatten(2)).abs().flatten(1).mean(dim=1)
+
     def ema_pairs(self) -> Sequence[EmaPair]:
         """Nothing follows."""
         return []

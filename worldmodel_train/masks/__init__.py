@@ -6,7 +6,10 @@ from pydantic import Field
 
 from worldmodel_train.masks.multiblock2d import Multiblock2D
 from worldmodel_train.masks.multiblock3d import Multiblock3D
+from worldmodel_train.masks.random_tokens import RandomTokens, RandomTubes
 
-MaskConfig = Annotated[Multiblock2D | Multiblock3D, Field(discriminator="name")]
+MaskConfig = Annotated[
+    Multiblock2D | Multiblock3D | RandomTokens | RandomTubes, Field(discriminator="name")
+]
 
-__all__ = ["MaskConfig", "Multiblock2D", "Multiblock3D"]
+__all__ = ["MaskConfig", "Multiblock2D", "Multiblock3D", "RandomTokens", "RandomTubes"]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel_train.protocols import BeliefT, LatentDynamics
-from worldmodel_train.types import TokenGrid, map_tensors
+from worldmodel_train.types import TokenGrid, Trajectories, map_tensors
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,22 @@ def roll_out(
         now = model.step(now, action)
         latents.append(model.latent(now))
     return rearrange(torch.stack(latents), "h (b s) d -> b s h d", s=actions.shape[1])
+
+
+def rollout_energy(
+    model: LatentDynamics[BeliefT], belief: BeliefT, context: Trajectories, target: Trajectories
+) -> Float[Tensor, "b"]:
+    """The squared error of the target's latents, rolled out of a belief by the context's actions.
+
+    The target's observations are each seen by itself.
+    """
+    rolled = model.rollout(belief, context.actions[:, None])[:, 0]
+    nothing_done = context.actions[:, :0]
+    seen = [
+        model.latent(model.encode(one, nothing_done))
+        for one in target.observations[:, 1:].split(1, dim=1)
+    ]
+    return (rolled - torch.stack(seen, dim=1)).square().flatten(1).mean(dim=1)
 
 
 def _in_a_row(part: Tensor, times: int) -> Tensor:

@@ -9,6 +9,7 @@ from worldmodel_train.protocols.acting import (
     Planner,
     Policy,
 )
+from worldmodel_train.protocols.energy import HasEnergy
 from worldmodel_train.protocols.latents import (
     Classifier,
     Encoder,
@@ -35,6 +36,7 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "HasEnergy",
     "HasPhases",
     "HasPictures",
     "HasPolicies",

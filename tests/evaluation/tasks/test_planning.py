@@ -70,6 +70,62 @@ def test_everybody_tries_the_same_goals_and_attempts_are_shown(recipe, tmp_path)
     assert len(titles) > 3, "attempts are shown, too"
 
 
+CHOOSING = {
+    **SMALL, "env": "MiniGrid-Empty-8x8-v0",
+    "planner": {
+        "name": "categorical_cem", "horizon": 3, "candidates": 4, "elites": 2, "iterations": 2
+    },
+}  # fmt: skip
+
+
+def test_choices_are_planned_as_episodes_have_them(load, tmp_path):
+    pytest.importorskip("minigrid", reason="the extra envs is not installed")
+    rng = np.random.default_rng(0)
+    walked = Episode(
+        observations=rng.integers(0, 255, (6, 32, 32, 3), np.uint8),
+        actions=np.eye(7, dtype=np.float32)[rng.integers(7, size=5)],
+    )
+    write_episodes(tmp_path / "grid", [walked])
+    shards = f"{{name: grid, shards: '{tmp_path}/grid/*.tar'}}"
+    choosing = load(f"data.sources=[{shards}]", f"data.held_out={shards}", "method.actions=7")
+    task = Config.model_validate(CHOOSING)
+    assert list(task.misfits(offer(choosing))) == []
+    subject = subject_of(choosing, tmp_path)
+    told, encode = [], subject.trained.encode
+
+    def encode_and_tell(pictures, actions):
+        told.append(actions)
+        return encode(pictures, actions)
+
+    subject.trained.encode = encode_and_tell
+    result = task.run(subject)
+    assert list(result.numbers[0].contenders) == [
+        "trained", "untrained", "true world", "straight line", "expert", "random actions",
+    ]  # fmt: skip
+    done = torch.cat([actions.flatten(0, 1) for actions in told])
+    assert len(done) > 0
+    assert torch.equal(done.sort(dim=1).values, torch.eye(7)[-1:].expand(len(done), 7))
+    energies = next(one for one in result.galleries if one.title == "Energy around a plan")
+    assert (tmp_path / energies.pictures[0].file).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("env", "planner", "message"),
+    [
+        ("MiniGrid-FourRooms-v0", "icem", r"=icem: .*FourRooms-v0 is one of several; use planner:"),
+        ("Pendulum-v1", "categorical_cem", r"of Pendulum-v1 is numbers; use another planner, such"),
+    ],
+)
+def test_a_planner_of_other_actions_is_refused(env, planner, message):
+    with pytest.raises(ValueError, match=message):
+        Config.model_validate({"env": env, "planner": {"name": planner}})
+
+
+def test_several_choices_as_one_action_are_refused(load):
+    (message,) = Config.model_validate(CHOOSING).misfits(offer(load("data.frameskip=2")))
+    assert message.startswith("data.frameskip=2 makes several choices of MiniGrid-Empty-8x8-v0 one")
+
+
 def test_data_of_no_world_is_refused():
     (message,) = Config().misfits(offer(load_recipe("demo")))
     assert message.startswith("plans in the world that episodes are of, and the recipe reads none")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from worldmodel_train.cartography.interventions import random_directions, unit
 from worldmodel_train.evaluation.frozen import frozen
-from worldmodel_train.evaluation.latents.horizons import past_and_future
+from worldmodel_train.masks.past_and_future import past_and_future
 from worldmodel_train.protocols import OpenPredictor
 from worldmodel_train.types import ClipGroup, TokenGrid
 

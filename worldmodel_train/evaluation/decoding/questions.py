@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from worldmodel_train.evaluation.latents.horizons import past_and_future
 from worldmodel_train.masks.draw import draw_masks
+from worldmodel_train.masks.past_and_future import past_and_future
 from worldmodel_train.protocols import MaskSampler
 from worldmodel_train.types import Masks, TokenGrid
 

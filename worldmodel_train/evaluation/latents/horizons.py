@@ -14,8 +14,9 @@ from worldmodel_train.cartography.explained_variance import VarianceSums
 from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.bootstrap import spread_of_explained_variance
 from worldmodel_train.evaluation.frozen import frozen
+from worldmodel_train.masks.past_and_future import past_and_future
 from worldmodel_train.protocols import LatentPredictor
-from worldmodel_train.types import ClipGroup, Masks, TokenGrid
+from worldmodel_train.types import ClipGroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +74,6 @@ def future_group(
     clips = held_out.clips[rows]
     masks = past_and_future(model.token_grid(clips), num_seen, len(clips))
     return ClipGroup(clips=clips, masks=(masks,), length_index=held_out.length_index)
-
-
-def past_and_future(grid: TokenGrid, num_seen: int, num_clips: int) -> Masks:
-    """All tokens of the first `num_seen` tubelets as context, all others as one target set."""
-    tokens = torch.arange(grid.num_tokens).expand(num_clips, -1)
-    border = num_seen * grid.height * grid.width
-    return Masks(
-        context_index=tokens[:, :border].contiguous(),
-        target_index=tokens[:, None, border:].contiguous(),
-    )
 
 
 def _answers(

@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from worldmodel_train.evaluation.frozen import frozen
+from worldmodel_train.evaluation.samples import Samples, rows
 from worldmodel_train.evaluation.task_result import Measured
 from worldmodel_train.protocols import Objective, Preparation
-from worldmodel_train.types import Clips, Content, Trajectories
+from worldmodel_train.types import Content
 
 TOTAL = "loss"
 
@@ -19,16 +20,14 @@ TOTAL = "loss"
 class Batches:
     """Fixed samples, and how a method has them."""
 
-    samples: Clips | Trajectories
+    samples: Samples
     size: int
     prepare: Preparation[Any, Any]
 
     def of(self, seed: int) -> Iterator[tuple[int, Content]]:
         """Each batch as it is prepared under this seed, with the number of its samples."""
         for first in range(0, self.samples.num_samples, self.size):
-            rows = slice(first, first + self.size)
-            part = self.samples.map(lambda tensor, rows=rows: tensor[rows])
-            part = replace(part, samples=self.samples.samples[rows])
+            part = rows(self.samples, slice(first, first + self.size))
             yield len(part.samples), self.prepare([part], seed=seed, step=first)
 
 

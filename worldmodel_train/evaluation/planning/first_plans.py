@@ -44,7 +44,8 @@ class FirstPlans:
     """As the world takes them: from -1 to 1."""
     slices: Float[Tensor, "b s"]
     """Energies by the model of the plans whose first action begins otherwise: each pair of `GRID`
-    values, the second number changing fastest, or each value of an action's only number."""
+    values, the second number changing fastest, or each value of an action's only number; each of
+    its choices where there are some."""
     imagined: Float[Tensor, "b h d"]
     """Latents after each action, as the model foretells them."""
     realised: Float[Tensor, "b h d"]
@@ -75,7 +76,8 @@ def first_plans(pilot: ModelPilot, starts: Float[ndarray, "b p"], search: Search
         energy = pilot.energy(goals)
         generator = torch.Generator(device).manual_seed(search.seed)
         found = search.build(bounds).plan(model, belief, energy, generator=generator).actions
-        others = first_actions_changed(found, bounds)
+        change = first_choices_changed if world.has_choices() else first_actions_changed
+        others = change(found, bounds)
         slices = energy(model.rollout(belief, others), others)
         imagined = model.rollout(belief, found[:, None])[:, 0]
     actions = as_array(found if pilot.scale is None else real(found, pilot.scale))
@@ -99,6 +101,17 @@ def first_actions_changed(
     grid = torch.cartesian_prod(*values).reshape(-1, len(values)).to(plans)
     changed = repeat(plans, "b h a -> b s h a", s=len(grid)).clone()
     changed[:, :, 0, : len(values)] = grid
+    return changed
+
+
+def first_choices_changed(
+    plans: Float[Tensor, "b h a"], bounds: Bounds
+) -> Float[Tensor, "b a h a"]:
+    """Each plan with each of the choices for its first action."""
+    actions = len(bounds.low)
+    chosen = torch.eye(actions, dtype=torch.bool, device=plans.device)
+    changed = repeat(plans, "b h a -> b s h a", s=actions).clone()
+    changed[:, :, 0] = torch.where(chosen, bounds.high, bounds.low)
     return changed
 
 

@@ -41,6 +41,7 @@ def plan_galleries(
     """Of the first `most` goals, in whose attempts the pilot saw what it is asked to recognise."""
     plans = first_plans(pilot, attempts.states[0, :most], search)
     titles = [f"goal {number}" for number in range(len(plans.actions))]
+    energies = _energies_of_choices if pilot.world.has_choices() else _landscapes
 
     def saved(kind: str, sheets: Iterator[UInt8[Tensor, "h w 3"]]) -> tuple[Picture, ...]:
         return save_pictures(run_dir, f"{folder}/{kind}", zip(titles, sheets, strict=True))
@@ -49,10 +50,10 @@ def plan_galleries(
         title="Energy around a plan",
         shows="The energy by the model over the first action of the plan that was found",
         note="A search of its own from the start, and by the model the energy of plans whose first "
-        "action begins with other numbers, all else being as it was found; dark is low, and low is "
-        "good. The cross is the plan that was found. Flat all over: that action changes nothing "
-        "of what the model foretells.",
-        pictures=saved("energy", _landscapes(plans)),
+        "action begins with other numbers, or is another choice, all else being as it was found; "
+        "dark is low, and low is good. The cross, or the red bar, is the plan that was found. Flat "
+        "all over: that action changes nothing of what the model foretells.",
+        pictures=saved("energy", energies(plans)),
     )
     bank = seen_states(attempts, _MOST_SEEN)
     yield Gallery(
@@ -128,6 +129,18 @@ def _landscapes(plans: FirstPlans) -> Iterator[UInt8[Tensor, "h w 3"]]:
             axes.plot(*actions[0, :2], "x", color="red", markersize=9, markeredgewidth=2)
             axes.set_ylabel("second")
             figure.colorbar(drawn, label="energy")
+        yield _pixels(figure)
+
+
+def _energies_of_choices(plans: FirstPlans) -> Iterator[UInt8[Tensor, "h w 3"]]:
+    for energies, actions in zip(plans.slices, plans.actions, strict=True):
+        figure = Figure(figsize=(4.2, 3.0), dpi=_DPI, layout="constrained")
+        axes = figure.subplots()
+        colours = ["grey"] * len(energies)
+        colours[int(actions[0].argmax())] = "red"
+        axes.bar(range(len(energies)), energies.numpy(), color=colours)
+        axes.set_xlabel("choice of the first action")
+        axes.set_ylabel("energy")
         yield _pixels(figure)
 
 

@@ -54,9 +54,13 @@ def latents_of(
 
 
 def bounds_of(world: GoalWorld, scale: ActionScale | None, device: torch.device) -> Bounds:
-    """Those of the world's actions, as a model takes them that has learned from scaled ones."""
+    """Those of the world's actions, as a model takes them that has learned from scaled ones.
+
+    Of choices episodes keep a 1 and zeros.
+    """
     high = torch.ones(world.action_width(), device=device)
-    low, high = (each if scale is None else normalised(each, scale) for each in (-high, high))
+    low = torch.zeros_like(high) if world.has_choices() else -high
+    low, high = (each if scale is None else normalised(each, scale) for each in (low, high))
     return Bounds(low=low, high=high)
 
 
@@ -174,7 +178,7 @@ class RulePilot:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPilot:
-    """Acts evenly between the bounds."""
+    """Acts evenly between the bounds; so each of several choices is as likely as the others."""
 
     width: int
     generator: np.random.Generator

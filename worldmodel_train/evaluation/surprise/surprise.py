@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldmodel_train.evaluation.frozen import frozen
-from worldmodel_train.evaluation.latents.horizons import past_and_future
+from worldmodel_train.masks.past_and_future import past_and_future
 from worldmodel_train.protocols import LatentPredictor
 from worldmodel_train.types import ClipGroup
 

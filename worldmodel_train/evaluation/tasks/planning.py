@@ -2,15 +2,22 @@
 
 from collections.abc import Iterator, Mapping
 from inspect import signature
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, TaskResult
-from worldmodel_train.planners import cem, gradient, icem, mppi, random_shooting
+from worldmodel_train.planners import (
+    categorical_cem,
+    cem,
+    gradient,
+    icem,
+    mppi,
+    random_shooting,
+)
 from worldmodel_train.protocols import LatentDynamics
 
 if TYPE_CHECKING:
@@ -22,8 +29,23 @@ PICTURES = "evaluation/planning"
 """Folder of the moving pictures, below the run directory."""
 TRUE_WORLD = "true world"
 
+Env: TypeAlias = Literal[
+    "envs/two_rooms",
+    "Reacher-v5",
+    "gym_pusht/PushT-v0",
+    "Pendulum-v1",
+    "MiniGrid-Empty-8x8-v0",
+    "MiniGrid-FourRooms-v0",
+]
+_OF_CHOICES = "MiniGrid-"
+
 PlannerConfig = Annotated[
-    cem.Config | icem.Config | mppi.Config | gradient.Config | random_shooting.Config,
+    cem.Config
+    | icem.Config
+    | mppi.Config
+    | gradient.Config
+    | random_shooting.Config
+    | categorical_cem.Config,
     Field(discriminator="name"),
 ]
 
@@ -34,17 +56,18 @@ class Config(StrictConfig):
     needs: ClassVar[type] = LatentDynamics
     needs_held_out: ClassVar[bool] = False
 
-    env: Literal["envs/two_rooms", "Reacher-v5"] = "envs/two_rooms"
+    env: Env = "envs/two_rooms"
     """The world, by the name that `wmt data collect` has for it; others than ours need the extra
-    `envs`."""
+    `envs`, and Push-T needs gym-pusht."""
     options: Mapping[str, Any] = Field(default_factory=dict[str, Any])
     """What the world's maker takes: as `--world` said when the episodes were collected. Where these
     began, and when they ended, is nothing to goals, which are drawn anywhere."""
     planner: PlannerConfig = icem.Config(
         horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
     )
-    """What searches for actions. By default few elites of wide, slow noise: a way around a wall is
-    found before it is made better."""
+    """What searches for actions: in MiniGrid, whose actions are choices, `categorical_cem`. By
+    default few elites of wide, slow noise: a way around a wall is found before it is made better.
+    """
     distance: Literal["l1", "l2", "cosine"] = "l2"
     """Of a plan's latents to the goal's."""
     counted: Literal["end", "nearest"] = "nearest"
@@ -68,10 +91,29 @@ class Config(StrictConfig):
     seed: int = Field(default=0, ge=0)
     """Of starts, goals and all that is drawn in searching."""
 
+    @model_validator(mode="after")
+    def _planner_searches_such_actions(self) -> "Config":
+        chooses = isinstance(self.planner, categorical_cem.Config)
+        if chooses != self.env.startswith(_OF_CHOICES):
+            kind, fits = (
+                ("numbers", "another planner, such as cem")
+                if chooses
+                else ("one of several", "planner: {name: categorical_cem}")
+            )
+            raise ValueError(
+                f"planner.name={self.planner.name}: an action of {self.env} is {kind}; use {fits}"
+            )
+        return self
+
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Data without pictures of a world that is acted in, and plans that are too short."""
         if not isinstance(offer.data, TrajectoriesConfig):
             yield "plans in the world that episodes are of, and the recipe reads none; leave it out"
+        elif offer.data.frameskip > 1 and self.env.startswith(_OF_CHOICES):
+            yield (
+                f"data.frameskip={offer.data.frameskip} makes several choices of {self.env} one "
+                "action, and the planner makes one; use 1"
+            )
         encode = getattr(offer.objective, "encode", None)
         if encode is not None and "states" in signature(encode).parameters:
             yield "plans from pictures alone, and the method asks for states too; leave it out"

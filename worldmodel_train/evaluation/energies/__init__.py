@@ -1,0 +1,1 @@
+"""Whether what goes together has less energy than what does not."""
