@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -181,3 +182,53 @@ def test_a_plan_must_be_as_long_as_what_is_done_of_it(recipe):
         "replan_every=3 actions of a plan are done, and a plan has planner.horizon=2; use at most "
         "that"
     )
+
+
+def test_a_distance_is_learned_for_each_model_from_the_episodes_of_the_run(recipe, tmp_path):
+    learned = {"pairs": 20, "regression": {"steps": 2}}
+    task = Config.model_validate({**SMALL, "distance": "learned", "learned": learned})
+    subject = subject_of(recipe, tmp_path)
+    minds = task._minds(subject)
+    one, other = (minds[who].distance for who in ("trained", "untrained"))
+    latents, goal = torch.randn(1, 2, 3, 64), torch.randn(1, 1, 1, 64)
+    assert not torch.equal(one(latents, goal), other(latents, goal))
+    result = task.run(subject)
+    cost = next(one for one in result.galleries if one.title == "Predicted and realised cost")
+    assert cost.note.startswith("Distance (learned) to the goal's latent")
+
+
+def test_in_bf16_every_model_is_rounded_and_not_much(recipe, tmp_path):
+    subject = replace(
+        subject_of(recipe, tmp_path), beside={"another": subject_of(recipe, tmp_path).trained}
+    )
+    plain, rounded = (
+        Config.model_validate({**SMALL, "precision": precision})._minds(subject)
+        for precision in ("fp32", "bf16")
+    )
+    assert plain.keys() == rounded.keys() == {"trained", "untrained", "another"}
+    pictures = torch.randint(0, 256, (2, 1, 32, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        for who, mind in plain.items():
+            one, other = (
+                each.model.latent(each.model.encode(pictures, torch.zeros(2, 0, 2)))
+                for each in (mind, rounded[who])
+            )
+            assert not torch.equal(one, other)
+            # bf16 has 8 bits, and a few maps follow one another
+            torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
+
+
+def test_everybody_is_shown_at_work_in_every_world(recipe, tmp_path):
+    shown = {}
+
+    @contextmanager
+    def showing(what, total):
+        yield lambda done, found: shown.update({what: (done, total, found)})
+
+    subject = replace(subject_of(recipe, tmp_path), showing=showing)
+    result = Config.model_validate(SMALL).run(subject)
+    here = [f"envs/two_rooms, {who}" for who in result.numbers[0].contenders]
+    there = [f"wider door, {who}" for who in ("trained", "straight line", "expert")]
+    assert shown.keys() >= {*here, *there}
+    reached = round(3 * result.numbers[0].trained.mean)
+    assert shown[here[0]] == (4, 4, f"actions, {reached} of 3 goals reached")

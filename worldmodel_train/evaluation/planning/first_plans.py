@@ -20,7 +20,7 @@ from worldmodel_train.evaluation.planning.pilots import (
     seen_of,
 )
 from worldmodel_train.planners.bounds import Bounds
-from worldmodel_train.planners.energies import Distance, nearness
+from worldmodel_train.planners.energies import Apart, Distance, nearness
 from worldmodel_train.protocols import Planner
 
 GRID = 21
@@ -32,7 +32,8 @@ class Search:
     """How plans are searched for, and how far their latents are from a goal's."""
 
     build: Callable[[Bounds], Planner]
-    distance: Distance
+    distance: Distance | Apart
+    distance_called: str
     seed: int
 
 
@@ -55,11 +56,11 @@ class FirstPlans:
     goals: Float[Tensor, "b d"]
     """Latents of the goals."""
 
-    def promised(self, distance: Distance) -> Float[Tensor, "b h"]:
+    def promised(self, distance: Distance | Apart) -> Float[Tensor, "b h"]:
         """How far from the goal the model foretells that it is after each action."""
         return _from_goals(self.imagined, self.goals, distance)
 
-    def kept(self, distance: Distance) -> Float[Tensor, "b h"]:
+    def kept(self, distance: Distance | Apart) -> Float[Tensor, "b h"]:
         """How far from the goal what is then seen is, by the model's latents of it."""
         return _from_goals(self.realised, self.goals, distance)
 
@@ -143,7 +144,7 @@ def _realised(
 
 
 def _from_goals(
-    latents: Float[Tensor, "b h d"], goals: Float[Tensor, "b d"], distance: Distance
+    latents: Float[Tensor, "b h d"], goals: Float[Tensor, "b d"], distance: Distance | Apart
 ) -> Float[Tensor, "b h"]:
     each = rearrange(latents, "b h d -> b h 1 d")  # plans of one action, which end there
     return nearness(goals, distance)(each, each)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.evaluation.planning import temporal_distance
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, TaskResult
 from worldmodel_train.planners import (
@@ -23,7 +24,8 @@ from worldmodel_train.protocols import LatentDynamics
 if TYPE_CHECKING:
     from worldmodel_train.envs.goals import GoalWorld
     from worldmodel_train.evaluation.planning.closed_loop import Attempts
-    from worldmodel_train.evaluation.planning.contest import Contest
+    from worldmodel_train.evaluation.planning.contest import Contest, Mind
+    from worldmodel_train.planners.energies import Apart, Distance
 
 PICTURES = "evaluation/planning"
 """Folder of the moving pictures, below the run directory."""
@@ -68,8 +70,11 @@ class Config(StrictConfig):
     """What searches for actions: in MiniGrid, whose actions are choices, `categorical_cem`. By
     default few elites of wide, slow noise: a way around a wall is found before it is made better.
     """
-    distance: Literal["l1", "l2", "cosine"] = "l2"
-    """Of a plan's latents to the goal's."""
+    distance: Literal["l1", "l2", "cosine", "learned"] = "l2"
+    """Of a plan's latents to the goal's; `learned`: actions between them, as a small network says
+    that learns it from the run's episodes, for each model by itself."""
+    learned: temporal_distance.Config = temporal_distance.Config()
+    """How that is learned."""
     counted: Literal["end", "nearest"] = "nearest"
     """Whether a plan counts by its end, or by where it is nearest to the goal. Who plans again and
     again by the end alone never has to set out."""
@@ -88,6 +93,11 @@ class Config(StrictConfig):
     """Whether the trained model also tries worlds that are otherwise, where there are such."""
     films: int = Field(default=4, ge=0)
     """Attempts of the trained model that are shown: so many successes, and so many failures."""
+    precision: Literal["bf16", "fp32"] = "fp32"
+    """Of the model's encoder and rollouts, by autocast; energies are fp32."""
+    compile: bool = False
+    """Whether the model's step is compiled: some 10 to 60 s for each model before its first action,
+    which no action's time contains."""
     seed: int = Field(default=0, ge=0)
     """Of starts, goals and all that is drawn in searching."""
 
@@ -134,18 +144,16 @@ class Config(StrictConfig):
             planning_result,
         )
 
-        models = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
-        for name, model in models.items():
-            if not isinstance(model, LatentDynamics):
-                raise ValueError(
-                    f"{name} has no world model with actions, so nothing to plan with; leave it out"
-                )
         world, contest = self._world(subject), self._contest(subject)
         for name in subject.beside:
             if name in {TRAINED, UNTRAINED, TRUE_WORLD, RANDOM_ACTIONS, *world.rules()}:
                 raise ValueError(f"a run beside is called {name}, as a row is; rename its folder")
         goals = contest.goals(world, self.goals)
-        pilots = {name: contest.model(model, world, goals) for name, model in models.items()}
+        minds = self._minds(subject)
+        if self.compile:
+            for mind in minds.values():
+                contest.first_searches(mind, world, goals)
+        pilots = {name: contest.model(mind, world, goals) for name, mind in minds.items()}
         attempts = contest.attempts(
             world,
             goals,
@@ -155,6 +163,7 @@ class Config(StrictConfig):
                 **contest.rules(world, goals),
                 RANDOM_ACTIONS: contest.random(world),
             },
+            where=self.env,
         )
         trial = Trial(
             world=self.env,
@@ -162,34 +171,62 @@ class Config(StrictConfig):
             budget=self.budget,
             attempts=attempts,
             kinds=world.kinds(goals.starts, goals.goals),
-            varied=self._varied(world, contest, subject),
+            varied=self._varied(world, contest, minds[TRAINED]),
         )
         galleries = attempt_galleries(
             world, goals, attempts[TRAINED], subject.run_dir, PICTURES, most=self.films
         )
-        search = Search(build=self.planner.build, distance=self.distance, seed=self.seed)
+        search = Search(
+            build=self.planner.build,
+            distance=minds[TRAINED].distance,
+            distance_called=self.distance,
+            seed=self.seed,
+        )
         plans = plan_galleries(
             pilots[TRAINED], attempts[TRAINED], search, subject.run_dir, PICTURES
         )
         return planning_result(trial).model_copy(update={"galleries": (*galleries, *plans)})
 
+    def _minds(self, subject: Subject) -> "dict[str, Mind]":
+        """Models as they are searched, and their distances, by name; the trained one first."""
+        from worldmodel_train.evaluation.planning.contest import Mind
+        from worldmodel_train.planners.quick_models import InBf16, compiled
+
+        found = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
+        minds = dict[str, Mind]()
+        for name, model in found.items():
+            if not isinstance(model, LatentDynamics):
+                raise ValueError(
+                    f"{name} has no world model with actions, so nothing to plan with; leave it out"
+                )
+            quick = compiled(model) if self.compile else model
+            rounded = InBf16(quick) if self.precision == "bf16" else quick
+            minds[name] = Mind(model=rounded, distance=self._distance(model, subject))
+        return minds
+
+    def _distance(self, model: LatentDynamics[Any], subject: Subject) -> "Distance | Apart":
+        """By its name, or what is learned of the model's latents."""
+        if self.distance != "learned":
+            return self.distance
+        assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
+        return temporal_distance.learned_distance(model, subject.data, self.learned, seed=self.seed)
+
     def _varied(
-        self, world: "GoalWorld", contest: "Contest", subject: Subject
+        self, world: "GoalWorld", contest: "Contest", trained: "Mind"
     ) -> "Mapping[str, Mapping[str, Attempts]]":
         """What the trained model and rules reach in worlds that it has not seen."""
         from worldmodel_train.envs.goals import Varied
 
-        assert isinstance(subject.trained, LatentDynamics), "it has planned"
         if not (self.variations and isinstance(world, Varied)):
             return {}
         tried = dict[str, "Mapping[str, Attempts]"]()
         for what, other in world.variations().items():
             goals = contest.goals(other, self.goals)
             pilots = {
-                TRAINED: contest.model(subject.trained, other, goals),
+                TRAINED: contest.model(trained, other, goals),
                 **contest.rules(other, goals),
             }
-            tried[what] = contest.attempts(other, goals, pilots)
+            tried[what] = contest.attempts(other, goals, pilots, where=what)
         return tried
 
     def _world(self, subject: Subject) -> "GoalWorld":
@@ -221,14 +258,13 @@ class Config(StrictConfig):
         from worldmodel_train.planners.energies import nearness
 
         assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
-        near = partial(nearness, counted=self.counted, way=self.way)
         return Contest(
             planner=self.planner,
-            energy=partial(near, distance=self.distance),
-            place_energy=partial(near, distance="l2"),
+            near=partial(nearness, counted=self.counted, way=self.way),
             memory=self.memory,
             scale=subject.data.actions,
             budget=self.budget,
             replan_every=self.replan_every,
             seed=self.seed,
+            showing=subject.showing,
         )
