@@ -65,7 +65,8 @@ ImagesOption = Annotated[
     bool, typer.Option("--images", help="Of a folder, pack the pictures and not the videos.")
 ]
 AudioOption = Annotated[
-    bool, typer.Option("--audio", help="SRC is of recordings of sound, which are packed as they are.")
+    bool,
+    typer.Option("--audio", help="SRC is of recordings of sound, which are packed as they are."),
 ]
 ListOption = Annotated[
     str | None,

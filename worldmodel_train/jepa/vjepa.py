@@ -23,7 +23,7 @@ from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
-from worldmodel_train.models.gather import gather_tokens
+from worldmodel_train.models.gather import gather_targets
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
 from worldmodel_train.models.token_fit import encoder_misfits
@@ -36,7 +36,6 @@ from worldmodel_train.types import (
     LatentPair,
     Losses,
     MaskedClips,
-    Masks,
     TokenGrid,
 )
 
@@ -140,7 +139,7 @@ class VJepa(nn.Module):
     def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
         """Predicted and target latents for each mask group; every network runs once."""
         seen = self.encode(group.clips)
-        targets = [_at_targets(seen, masks) for masks in group.masks]
+        targets = [gather_targets(seen, masks.target_index) for masks in group.masks]
         del seen  # all tokens of all clips in fp32: not needed while the context is encoded
         predictions = self.predict_from(self.encode_context(group), group)
         return [
@@ -177,7 +176,7 @@ class VJepa(nn.Module):
         masks = halves(self.token_grid(clips), len(clips)).map(lambda t: t.to(clips.device))
         group = ClipGroup(clips=clips, masks=(masks,), length_index=context.length_index)
         (predicted,) = self.predict_from(self.encode_context(group), group)
-        seen = _at_targets(self.encode(target.pixels), masks)
+        seen = gather_targets(self.encode(target.pixels), masks.target_index)
         pairs = zip(predicted.split(1), seen.split(1), strict=True)
         return torch.stack([self.loss.loss(*pair) for pair in pairs])
 
@@ -210,9 +209,3 @@ class VJepa(nn.Module):
                 f"groups under masks; set mask_tokens to {num_masks}, or method.mask_token=shared"
             )
         return range(num_masks)
-
-
-def _at_targets(latents: Float[Tensor, "b n d"], masks: Masks) -> Float[Tensor, "b g m d"]:
-    """The latents of each target set."""
-    index = masks.target_index
-    return gather_tokens(latents, index.flatten(1)).unflatten(1, index.shape[1:])

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from worldmodel_train.masks.multiblock2d import Multiblock2D
 from worldmodel_train.masks.multiblock3d import Multiblock3D
+from worldmodel_train.masks.time_frequency import TimeFrequency
 
-MaskConfig = Annotated[Multiblock2D | Multiblock3D, Field(discriminator="name")]
+MaskConfig = Annotated[Multiblock2D | Multiblock3D | TimeFrequency, Field(discriminator="name")]
 
-__all__ = ["MaskConfig", "Multiblock2D", "Multiblock3D"]
+__all__ = ["MaskConfig", "Multiblock2D", "Multiblock3D", "TimeFrequency"]

@@ -14,3 +14,10 @@ def gather_tokens(
     first = torch.arange(batch, device=index.device)[:, None] * num_tokens
     rows = tokens.flatten(0, 1).index_select(0, (index + first).flatten())
     return rows.unflatten(0, index.shape)
+
+
+def gather_targets(
+    tokens: Float[Tensor, "b n d"], index: Int[Tensor, "b g m"]
+) -> Float[Tensor, "b g m d"]:
+    """The tokens of each target set."""
+    return gather_tokens(tokens, index.flatten(1)).unflatten(1, index.shape[1:])

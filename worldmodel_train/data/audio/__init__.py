@@ -1,3 +1,4 @@
-"""Recordings of sound: shards of `<key>.wav`, `.flac`, `.ogg` ..., each with a `<key>.json` if it
-has a label; of each a stretch of one length is heard, as one channel at one rate.
+"""Recordings of sound in shards: of each a stretch is heard, as one channel at one rate.
+
+A sample is `<key>.wav`, `.flac`, `.ogg` or the like, beside it a `<key>.json` where it has a label.
 """

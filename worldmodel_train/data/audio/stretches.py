@@ -85,9 +85,7 @@ class Stretches:
         self._length = length
         self._seed = seed
 
-    def read(
-        self, samples: range, empty: EmptyTensors
-    ) -> tuple[Sequence[Audio], tuple[Skip, ...]]:
+    def read(self, samples: range, empty: EmptyTensors) -> tuple[Sequence[Audio], tuple[Skip, ...]]:
         """The stretches of these samples, and what was left out."""
         (memory,) = empty([(len(samples), self._length * torch.float32.itemsize)])
         waveform = memory.view(torch.float32)
@@ -115,9 +113,7 @@ def stacked(waveform: Tensor, heard: Sequence[Heard], samples: Sequence[int]) ->
     )
 
 
-def _open(
-    config: AudioConfig, sources: Sequence[Source], decoder: Decoder, seed: int
-) -> Stretches:
+def _open(config: AudioConfig, sources: Sequence[Source], decoder: Decoder, seed: int) -> Stretches:
     assert isinstance(decoder, SoundDecoder), "the loader's decoding process decodes both"
     samples = SampleReader(config.sources, config.loader, sources, seed=seed)
     return Stretches(Cutter(config, decoder), samples, length=config.samples, seed=seed)

@@ -46,9 +46,7 @@ class SoundDecoder(Protocol):
         ...
 
 
-def decode_sound(
-    recording: bytes, request: SoundRequest, sound: Float32[np.ndarray, "s"]
-) -> int:
+def decode_sound(recording: bytes, request: SoundRequest, sound: Float32[np.ndarray, "s"]) -> int:
     """Fills `sound`, with zeros behind what was recorded; how many samples were.
 
     All of the recording is decoded: only then is it known how long it is, and whether it can be.

@@ -76,7 +76,9 @@ def copy_file(job: Job, suffixes: Set[str], beat: Beat) -> str:
     suffix = job.entry.path.suffix.lower()
     if suffix not in suffixes:
         known = " ".join(sorted(suffixes))
-        raise BadVideo("suffix", f"{suffix or 'no suffix'}: not the name of a file to pack: {known}")
+        raise BadVideo(
+            "suffix", f"{suffix or 'no suffix'}: not the name of a file to pack: {known}"
+        )
     _require_file(job.entry.path)
     _require_size(job.entry.path)
     try:

@@ -40,4 +40,3 @@ def spread_videos(
         raise ValueError(
             f"source '{source.name}' gave no video that can be used; the warnings above say why"
         )
-
