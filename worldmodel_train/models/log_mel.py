@@ -29,7 +29,10 @@ class FixedScale(StrictConfig):
 
 
 class PerClipScale(StrictConfig):
-    """Each stretch by its own mean and standard deviation: how loud it is does not count."""
+    """Each stretch by its own mean and standard deviation: how loud it is does not count.
+
+    Two numbers of all of it are then in each of its tokens, also of what is hidden.
+    """
 
     name: Literal["per_clip"] = "per_clip"
 
