@@ -21,7 +21,7 @@ STAMP := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain submit show report eval plan atlas seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format schema docs lock clean
+.PHONY: help setup pretrain submit show report eval plan family atlas seeds bench bench-gpu test test-all test-gpu test-slurm lint types layers check format schema docs lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ plan: $(STAMP) ## From nothing to an agent in two rooms: collect, train, and rea
 	@$(BIN)/wmt $(WALKS) $$WMT_DATA/two_rooms/held_out --episodes 60 --seed 1
 	@for recipe in $(ROOMS)_floor $(ROOMS); do $(BIN)/wmt pretrain $$recipe $(SET) || exit 1; done
 	@$(BIN)/wmt plan runs/$(ROOMS) --beside runs/$(ROOMS)_floor $(ARGS)
+
+family: $(STAMP) ## Train every recipe *_films on the same films and write docs/family.md (ARGS="--seeds 3" for spreads)
+	@$(BIN)/python -m benchmarks.family $(ARGS) $(SET)
 
 atlas: $(STAMP) ## Write RUN=runs/demo's atlas.html: what its encoder holds, on films of which all is known
 	@$(BIN)/wmt atlas $(RUN) $(ARGS)

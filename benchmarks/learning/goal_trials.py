@@ -58,15 +58,18 @@ def unseen(world: GoalWorld, settings: Settings) -> Goals:
     return drawn(world, settings.goals, [settings.training.seed, 3])
 
 
-def told(attempts: Attempts) -> dict[str, float]:
-    """Share with its 95 % interval, actions where the goal was reached, milliseconds an action."""
+def told(attempts: Attempts) -> dict[str, float | None]:
+    """Share with its 95 % interval, actions where the goal was reached, milliseconds an action.
+
+    Actions are None where it never was: JSON has no word for what is no number.
+    """
     low, high = share_between(attempts.reached)
     there = attempts.arrival[attempts.reached]
     return {
         "share": float(attempts.reached.mean()),
         "low": low,
         "high": high,
-        "actions": float(there.mean()) if len(there) else float("nan"),
+        "actions": float(there.mean()) if len(there) else None,
         "ms": 1e3 * attempts.seconds_per_action,
     }
 

@@ -41,10 +41,13 @@ ACTIVATIONS = {
     for activation in (BatchTopK(), JumpRelu(bandwidth=0.05))
 }
 CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)} | ACTIVATIONS
+# Who predicts latents of clips under masks; others paint what is hidden.
 MASKED = {
     name: config
     for name, config in CONFIGS.items()
-    if hasattr(config, "masks") and getattr(config, "takes", "clips") == "clips"
+    if hasattr(config, "predictor")
+    and hasattr(config, "masks")
+    and getattr(config, "takes", "clips") == "clips"
 }
 SETS = 2  # target sets of each mask group
 
@@ -167,9 +170,7 @@ def masked_group(config, num_clips, length):
     shape = (num_clips, frames * encoder.tubelet, rows * encoder.patch, 4 * encoder.patch, 3)
     clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     num_tokens = frames * rows * 4
-    masks = tuple(
-        _masks(num_clips, num_tokens, generator) for _ in range(config.predictor.mask_tokens)
-    )
+    masks = tuple(_masks(num_clips, num_tokens, generator) for _ in config.masks)
     return ClipGroup(clips=clips, masks=masks)
 
 

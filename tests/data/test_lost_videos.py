@@ -14,6 +14,9 @@ from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 class Numbered:
     """Sample k of attempt k."""
 
+    def number_at(self, position, attempt):
+        return None
+
     def read(self, position, attempt):
         del position
         return EncodedSample(key=f"clip{attempt}", shard="/data/007.tar", files={"video": b"video"})

@@ -1,4 +1,17 @@
+import pytest
+
+from worldmodel_train.data.order import Permutation
+from worldmodel_train.data.random_streams import Stream, key
 from worldmodel_train.data.source_order import SourceOrder
+
+
+@pytest.mark.parametrize("size", [1, 100, 128, 300])
+def test_an_epoch_is_a_permutation_of_its_own_key_wherever_it_is_looked_into(size):
+    order = SourceOrder(size, seed=1, number=2)
+    for epoch in (3, 0):
+        expected = Permutation(size, key(Stream.ORDER, 1, 2, epoch))
+        for place in reversed(range(size)):
+            assert order.number_at(epoch * size + place, 0) == expected(place)
 
 
 def test_sources_and_seeds_have_orders_of_their_own():

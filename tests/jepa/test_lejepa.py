@@ -1,15 +1,10 @@
 import pytest
 import torch
 
+from tests.jepa.random_clips import random_clips
 from worldmodel_train.jepa.lejepa import Config, random_tokens
 from worldmodel_train.recipe import load_recipe
-from worldmodel_train.types import Clips, TokenGrid
-
-
-def _clips(number=6):
-    generator = torch.Generator().manual_seed(1)
-    pixels = torch.randint(0, 256, (number, 4, 16, 16, 3), dtype=torch.uint8, generator=generator)
-    return Clips(pixels=pixels, samples=tuple(range(number)))
+from worldmodel_train.types import TokenGrid
 
 
 @pytest.fixture
@@ -36,7 +31,7 @@ def test_hidden_tokens_are_not_seen():
     )
     objective = config.build().eval()
     # grey, so that the order of channels does not matter
-    pixels = _clips(1).pixels[..., :1].expand(-1, -1, -1, -1, 3).contiguous()
+    pixels = random_clips(1).pixels[..., :1].expand(-1, -1, -1, -1, 3).contiguous()
     grid = objective.token_grid(pixels)
     torch.manual_seed(3)
     (seen,) = random_tokens(1, grid, config)[0].tolist()
@@ -54,11 +49,11 @@ def test_hidden_tokens_are_not_seen():
 
 def test_embeddings_that_are_all_alike_agree_and_pay_for_it(objective):
     torch.manual_seed(0)
-    spread = objective.training_losses(_clips())
+    spread = objective.training_losses(random_clips())
     with torch.no_grad():
         objective.projector[-1].weight.zero_()
         objective.projector[-1].bias.zero_()
-    collapsed = objective.training_losses(_clips())
+    collapsed = objective.training_losses(random_clips())
     assert collapsed.terms["agreement"] == 0
     # all at zero: the statistic is 0.402 for each clip
     assert collapsed.terms["sigreg"] == pytest.approx(0.402 * 6, rel=1e-2)
@@ -67,7 +62,7 @@ def test_embeddings_that_are_all_alike_agree_and_pay_for_it(objective):
 
 
 def test_clips_are_encoded_whole_and_always_alike(objective):
-    clips = _clips().pixels
+    clips = random_clips().pixels
     first = objective.encode(clips)
     assert first.shape == (6, objective.token_grid(clips).num_tokens, 48)
     assert not first.requires_grad

@@ -1,8 +1,11 @@
 """Variance and covariance against closed forms."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from tests.two_ranks import on_two_ranks
 from worldmodel_train.losses.vicreg import VARIANCE_EPS, covariance_loss, variance_loss
 
 
@@ -49,3 +52,29 @@ def test_autocast_changes_nothing_and_gradients_at_collapse_are_finite():
     collapsed = torch.zeros(2, 8, 3, requires_grad=True)
     variance_loss(collapsed).backward()
     assert collapsed.grad.isfinite().all()
+
+
+@pytest.mark.distributed
+# Python 3.12 and later warn of forks beside threads
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_two_ranks_give_value_and_gradient_of_one_with_the_joined_batch(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(6, 6, generator=generator) / 6
+    inputs = torch.randn(2, 12, 6, generator=generator)
+    value, gradient = _value_and_gradient(weight, inputs)
+    answers = on_two_ranks(partial(_half, weight, inputs), tmp_path)
+    assert [answer[0] for answer in answers] == pytest.approx([value, value], rel=1e-5)
+    mean = (torch.tensor(answers[0][1]) + torch.tensor(answers[1][1])) / 2
+    torch.testing.assert_close(mean, torch.tensor(gradient))
+
+
+def _half(weight, inputs, rank):
+    return _value_and_gradient(weight, inputs[:, 6 * rank : 6 * rank + 6])
+
+
+def _value_and_gradient(weight, inputs):
+    weight = weight.clone().requires_grad_()
+    latents = inputs @ weight
+    loss = variance_loss(latents) + covariance_loss(latents)
+    loss.backward()
+    return loss.item(), weight.grad.tolist()

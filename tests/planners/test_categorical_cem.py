@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.categorical_cem import Config
 from worldmodel_train.protocols import Planner
 
@@ -11,6 +12,7 @@ MOVES = torch.tensor([[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.
 STARTS = torch.tensor([[0.0, 0.0], [2.0, -1.0], [-1.0, 1.0]])
 GOAL = torch.tensor([1.0, 2.0])
 HORIZON = 5
+CHOICES = Bounds(low=torch.zeros(5), high=torch.ones(5))
 
 
 class Walk:
@@ -38,7 +40,7 @@ def _energy(latents, actions):
 
 
 def _plan(config, *, seed=0, warm_start=None):
-    return config.build(len(MOVES)).plan(
+    return config.build(CHOICES).plan(
         Walk(),
         STARTS,
         _energy,
@@ -57,7 +59,7 @@ SEARCH = Config(horizon=HORIZON, candidates=200, elites=20, iterations=8)
 
 
 def test_it_finds_the_best_of_all_plans():
-    assert isinstance(SEARCH.build(5), Planner)
+    assert isinstance(SEARCH.build(CHOICES), Planner)
     torch.testing.assert_close(_plan(SEARCH).energy, _optimum())
 
 

@@ -2,14 +2,15 @@
 
 import torch
 from einops import repeat
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldmodel_train.models.beliefs import roll_out
+from worldmodel_train.models.latent_beliefs import SeenLatent
 from worldmodel_train.models.normed_mlp import normed_mlp
 
 
-class CoarseDynamics(nn.Module):
+class CoarseDynamics(SeenLatent, nn.Module):
     """A `LatentDynamics` on latents of another, which are its beliefs; one step stands for several.
 
     What a step stands for is decided by what it learns from: latents so many steps apart, and the
@@ -25,26 +26,6 @@ class CoarseDynamics(nn.Module):
     ) -> Float[Tensor, "b d"]:
         """The latents one coarse step on."""
         return latents + self.change(torch.cat((latents, actions), dim=-1))
-
-    def encode(
-        self,
-        observations: UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t d"],
-        actions: Float[Tensor, "b t-1 a"],
-    ) -> Float[Tensor, "b d"]:
-        """The last observation, which is a latent already."""
-        del actions
-        return observations[:, -1]
-
-    def latent(self, belief: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """The belief."""
-        return belief
-
-    def intervene(
-        self, belief: Float[Tensor, "b d"], latent: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b d"]:
-        """The other latent."""
-        del belief
-        return latent
 
     def step(
         self, belief: Float[Tensor, "b d"], action: Float[Tensor, "b a"]

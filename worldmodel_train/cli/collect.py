@@ -1,5 +1,6 @@
 """`wmt data collect`: episodes of a world, acted out by any policy."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,9 @@ from worldmodel_train.config.printable import printable
 
 if TYPE_CHECKING:
     from worldmodel_train.collection.disagreement import Choice
+    from worldmodel_train.collection.made_of import MadeOf
     from worldmodel_train.collection.policies import PolicyOf
+    from worldmodel_train.collection.workers import Actor
     from worldmodel_train.collection.world import World
 
 _USUAL_CANDIDATES = 4
@@ -76,41 +79,22 @@ def collect(  # noqa: PLR0913 - one parameter for each option of the command lin
 
     Episode k hangs on the seed and k alone. With more --episodes a finished folder grows.
     """
-    from dataclasses import replace
     from functools import partial
 
     from worldmodel_train.collection.collect import collect as fill
-    from worldmodel_train.collection.made_of import MadeOf
     from worldmodel_train.collection.workers import Actor, in_workers
     from worldmodel_train.collection.world import View
 
-    options = _options(world)
-    maker, named, weights = _policy(policy, explore=explore)
+    acts = _policy(policy, explore=explore)
     actor = Actor(
         env=env,
         view=View(see=see, size=size),
-        policy=maker,
+        policy=acts.policy,
         seed=seed,
         longest=longest,
-        options=options,
+        options=_options(world),
     )
-    choice, run, digest = _choice(chosen_by, candidates, actor.open())
-    actor = replace(actor, choice=choice)
-    made_of = MadeOf(
-        env=env,
-        options=options,
-        see=see,
-        size=size if see == "pixels" else None,
-        policy=named,
-        explores=explore,
-        weights=weights,
-        chosen_by=run,
-        judge=digest,
-        candidates=1 if choice is None else choice.candidates,
-        seed=seed,
-        longest=longest,
-        per_shard=100,
-    )
+    actor, made_of = _chosen(actor, acts, chosen_by, candidates)
     with one_line_errors(out), counting("episodes", episodes) as tell:
         act_out = partial(in_workers, actor, workers=workers, timeout_s=timeout)
         kept = fill(out, made_of, episodes=episodes, act_out=act_out, tell=tell)
@@ -125,22 +109,59 @@ def _options(given: list[str] | None) -> dict[str, Any]:
     return apply_overrides(Document(values={}), given or []).values
 
 
-def _policy(policy: str, *, explore: bool) -> "tuple[PolicyOf, str, str | None]":
-    """What makes it, its name or checkpoint, and the digest of its weights."""
+@dataclass(frozen=True, kw_only=True)
+class _Acts:
+    """What acts."""
+
+    policy: "PolicyOf"
+    named: str
+    """By its name or checkpoint."""
+    weights: str | None = None
+    """Their digest."""
+    explores: bool = False
+
+
+def _policy(policy: str, *, explore: bool) -> _Acts:
     from worldmodel_train.collection.policies import NAMED
     from worldmodel_train.training.checkpoints.folder import find_checkpoint
 
     if policy in NAMED:
         if explore:
             raise ValueError(f"--explore is for a run, and --policy {policy} is none; leave it out")
-        return NAMED[policy], policy, None
+        return _Acts(policy=NAMED[policy], named=policy)
     if not Path(policy).exists():
         raise ValueError(f"--policy {policy} is no run; use {', '.join(NAMED)}, or a run that acts")
     from worldmodel_train.cli.run_policy import RunPolicy
 
     checkpoint = find_checkpoint(Path(policy), "--policy")
     of_run = RunPolicy(checkpoint=checkpoint, explore=explore)
-    return of_run, str(checkpoint), of_run.frozen().fingerprint
+    weights = of_run.frozen().fingerprint
+    return _Acts(policy=of_run, named=str(checkpoint), weights=weights, explores=explore)
+
+
+def _chosen(
+    actor: "Actor", acts: _Acts, chosen_by: str | None, candidates: int | None
+) -> "tuple[Actor, MadeOf]":
+    """The actor whose episodes are chosen so, and what decides all of one."""
+    from worldmodel_train.collection.made_of import MadeOf
+
+    choice, run, digest = _choice(chosen_by, candidates, actor.open())
+    made_of = MadeOf(
+        env=actor.env,
+        options=dict(actor.options),
+        see=actor.view.see,
+        size=actor.view.size if actor.view.see == "pixels" else None,
+        policy=acts.named,
+        explores=acts.explores,
+        weights=acts.weights,
+        chosen_by=run,
+        judge=digest,
+        candidates=1 if choice is None else choice.candidates,
+        seed=actor.seed,
+        longest=actor.longest,
+        per_shard=100,
+    )
+    return replace(actor, choice=choice), made_of
 
 
 def _choice(

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 
 from worldmodel_train.cli.first_look import first_look
+from worldmodel_train.cli.measuring import measuring
 from worldmodel_train.cli.pretrain import OverridesArgument, RecipeArgument, log_to_terminal
 from worldmodel_train.config.printable import printable
 from worldmodel_train.training.metrics.terminal import terminal
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from worldmodel_train.recipe import Recipe
 
 _log = logging.getLogger(__name__)
-
-_MEASURING = "measuring on held-out data"
 
 
 def eval_(
@@ -75,7 +75,7 @@ def eval_(
         raise ValueError(f"the recipe of {run} names no task; name one by --task, of: {known}")
     if shards:
         require_shards(recipe)
-    result = measure_stored(recipe, what, shards=shards, ranks=ranks)
+    result = measure_stored(recipe, replace(what, shards=shards), ranks=ranks)
     if result is not None:
         _show(result, what.results)
 
@@ -84,7 +84,6 @@ def measure_stored(
     recipe: "Recipe",
     what: "Measurable",
     *,
-    shards: tuple[str, ...] = (),
     ranks: "Ranks | None" = None,
 ) -> "EvaluationResult | None":
     """What the recipe's tasks find, beside what others found before; None on further ranks."""
@@ -92,11 +91,16 @@ def measure_stored(
     from worldmodel_train.evaluation.result import RESULT_FILE, load_result
 
     earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
-    with terminal().status(_MEASURING):
+    with measuring(terminal()) as showing:
         from worldmodel_train.cli.measure import measure_checkpoint
 
         return measure_checkpoint(
-            recipe, recipe.evaluation or (), what, earlier, shards=shards, ranks=ranks or ALONE
+            recipe,
+            recipe.evaluation or (),
+            what,
+            earlier,
+            ranks=ranks or ALONE,
+            showing=showing,
         )
 
 
@@ -206,8 +210,8 @@ def _measure(
     from worldmodel_train.evaluation.ranks import on_first
 
     what = on_first(ranks, lambda: last_of(recipe, recipe.run_path))
-    with terminal().status(_MEASURING):
-        result = measure_checkpoint(recipe, tasks, what, earlier, ranks=ranks)
+    with measuring(terminal()) as showing:
+        result = measure_checkpoint(recipe, tasks, what, earlier, ranks=ranks, showing=showing)
     if result is not None:
         _show(result, what.results)
 

@@ -19,6 +19,8 @@ class Measurable:
     that numbers of different steps are not mixed."""
     beside: Mapping[str, Path] = field(default_factory=dict)
     """Checkpoints of other runs that are measured in the same table, by the runs' names."""
+    shards: tuple[str, ...] = ()
+    """What stands for the held-out data of the recipe."""
 
 
 def measurable(path: Path, out: Path | None = None) -> Measurable:

@@ -1,6 +1,7 @@
 """Measures a run: a checkpoint of it against the weights that it started from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from worldmodel_train.evaluation.leaderboard import append_to_leaderboard
 from worldmodel_train.evaluation.ranks import ALONE, Ranks
 from worldmodel_train.evaluation.report import write_report
 from worldmodel_train.evaluation.result import EvaluationResult, save_result
+from worldmodel_train.evaluation.showing import Showing, shown_to_nobody
 from worldmodel_train.evaluation.task import Subject, Task, is_shared
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.checkpoints.files import read_meta
@@ -43,14 +45,13 @@ def measure_checkpoint(
     what: Measurable,
     earlier: EvaluationResult | None,
     *,
-    shards: tuple[str, ...] = (),
     ranks: Ranks = ALONE,
+    showing: Showing = shown_to_nobody,
 ) -> EvaluationResult | None:
     """What tasks find in a checkpoint, with what others found `earlier`; None on further ranks.
 
     `evaluation.json` and `report.html` are written, and rows of the leaderboard beside the run.
-    `shards` are noted as those that the recipe's stand for. What ranks share comes first, then the
-    first one has the rest to itself.
+    What ranks share comes first, then the first one has the rest to itself.
 
     Raises:
         ValueError: The weights do not fit the recipe.
@@ -61,12 +62,12 @@ def measure_checkpoint(
             for _ in evaluate(open_subject(recipe, what, ranks), shared, step=0):
                 pass
         return None
-    subject = open_subject(recipe, what, ranks)
+    subject = replace(open_subject(recipe, what, ranks), showing=showing)
     step = read_meta(what.checkpoint).step
     result = earlier or EvaluationResult(name=recipe.name, measurements=())
     tasks = [*shared, *(task for task in tasks if not is_shared(task))]
     for task, found in zip(tasks, evaluate(subject, tasks, step=step), strict=True):
-        measurement = found.on_shards(shards) if task.needs_held_out else found
+        measurement = found.on_shards(what.shards) if task.needs_held_out else found
         result = result.with_measurements([measurement])
         save_result(result, what.results)  # a later task may fail, and this one took its time
         append_to_leaderboard(

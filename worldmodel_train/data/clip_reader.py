@@ -75,7 +75,7 @@ class ClipReader:
         assert place == 0, (sample, clips)
 
         def cut(drawn: Drawn) -> list[Clip]:
-            source, attempt, encoded = drawn.source, drawn.attempt, drawn.sample
+            source, attempt, encoded = drawn.source, drawn.attempt, drawn.read()
             label = self._labels.label(encoded) if self._labels else None
             config = self._data.sources[source]
             requests = [self.request(config, sample + i, attempt) for i in range(clips)]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from worldmodel_train.data.config import LoaderConfig
@@ -18,12 +19,15 @@ MadeT = TypeVar("MadeT")
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A sample as it was read."""
+    """A sample that may be read."""
 
     source: int
+    number: int | None
+    """Which of its source's samples; None of a stream."""
     attempt: int
     """How many bad samples were met in its place."""
-    sample: EncodedSample
+    read: Callable[[], EncodedSample]
+    """What is wanted of it; raises SampleError. Of a stream it is to be called once."""
 
 
 class SampleReader:
@@ -55,10 +59,8 @@ class SampleReader:
         source, position = self._mixture.draw(number)
         skipped: list[Skip] = []
         while True:
-            attempt = len(skipped)
             try:
-                sample = self._sources[source].read(position, attempt)
-                made = make(Drawn(source=source, attempt=attempt, sample=sample))
+                made = make(self._drawn(source, position, len(skipped)))
             except SampleError as error:
                 skipped.append(error.skip)
                 self._num_bad += 1
@@ -66,6 +68,15 @@ class SampleReader:
                 continue
             self._num_good += 1
             return made, tuple(skipped)
+
+    def _drawn(self, source: int, position: int, attempt: int) -> Drawn:
+        opened = self._sources[source]
+        return Drawn(
+            source=source,
+            number=opened.number_at(position, attempt),
+            attempt=attempt,
+            read=partial(opened.read, position, attempt),
+        )
 
     def _require_hope(self, source: ShardsConfig, skipped: Sequence[Skip]) -> None:
         """Raises BadDataError where it makes no sense to try yet another sample.

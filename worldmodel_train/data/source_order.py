@@ -2,8 +2,14 @@
 
 from functools import lru_cache
 
+import numpy as np
+from jaxtyping import Int64
+
 from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.random_streams import Stream, generator, key
+
+_BLOCK = 128
+"""Positions computed together, which takes little longer than one of them."""
 
 
 class SourceOrder:
@@ -20,9 +26,17 @@ class SourceOrder:
             draw = (self._seed, self._number, position, attempt)
             return int(generator(Stream.REPLACEMENT, *draw).integers(self._size))
         epoch, step = divmod(position, self._size)
-        return _epoch_order(self._size, key(Stream.ORDER, self._seed, self._number, epoch))(step)
+        block, place = divmod(step, _BLOCK)
+        return int(_block(self._size, (self._seed, self._number, epoch), block)[place])
 
 
-@lru_cache(maxsize=64)
-def _epoch_order(size: int, epoch_key: int) -> Permutation:
-    return Permutation(size, epoch_key)
+@lru_cache(maxsize=1024)
+def _block(size: int, epoch: tuple[int, int, int], block: int) -> Int64[np.ndarray, "_"]:
+    """A stretch of an epoch's order."""
+    first = block * _BLOCK
+    return _epoch_order(size, epoch).many(np.arange(first, min(first + _BLOCK, size)))
+
+
+@lru_cache(maxsize=1024)
+def _epoch_order(size: int, epoch: tuple[int, int, int]) -> Permutation:
+    return Permutation(size, key(Stream.ORDER, *epoch))

@@ -24,6 +24,10 @@ class DiscGoals(ABC):
         """Along x and along y."""
         return 2
 
+    def has_choices(self) -> bool:
+        """No: numbers."""
+        return False
+
     def reached(
         self, states: Float[ndarray, "b 2"], goals: Float[ndarray, "b 2"]
     ) -> Bool[ndarray, "b"]:

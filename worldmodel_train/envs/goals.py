@@ -19,6 +19,10 @@ class GoalWorld(Protocol):
         """Numbers of an action."""
         ...
 
+    def has_choices(self) -> bool:
+        """Whether an action is one of several: that whose number is the largest."""
+        ...
+
     def draw_pairs(
         self, generator: np.random.Generator, count: int
     ) -> tuple[Float[ndarray, "b d"], Float[ndarray, "b d"]]:

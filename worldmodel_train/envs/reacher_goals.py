@@ -43,6 +43,10 @@ class ReacherGoals:
         """A torque for each joint."""
         return 2
 
+    def has_choices(self) -> bool:
+        """No: numbers."""
+        return False
+
     def draw_pairs(
         self, generator: np.random.Generator, count: int
     ) -> tuple[Float[ndarray, "b 4"], Float[ndarray, "b 4"]]:

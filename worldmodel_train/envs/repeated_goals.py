@@ -22,9 +22,20 @@ class RepeatedGoals:
     world: GoalWorld
     times: int
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where an action is one of several, of which one alone is planned."""
+        if self.world.has_choices():
+            raise ValueError(
+                f"{self.times} actions of a world of choices do not count as one; use frameskip 1"
+            )
+
     def action_width(self) -> int:
         """Numbers of all of them."""
         return self.times * self.world.action_width()
+
+    def has_choices(self) -> bool:
+        """No: of several choices one after another no single one is made."""
+        return False
 
     def draw_pairs(
         self, generator: np.random.Generator, count: int

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from worldmodel_train.evaluation.ranks import ALONE, Ranks
+from worldmodel_train.evaluation.showing import Showing, shown_to_nobody
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.facts import DataFacts
 from worldmodel_train.protocols import Objective, Preparation
@@ -57,6 +58,8 @@ class Subject:
     """Who measures with it; only for tasks that are `shared`."""
     beside: Mapping[str, object] = field(default_factory=dict)
     """Trained models of other runs, by name, for a task that sets them beside its own."""
+    showing: Showing = shown_to_nobody
+    """Shows how far a task is that takes long."""
 
     @property
     def clip_data(self) -> HoldsOutClips:

@@ -10,9 +10,8 @@ import torch.distributed as dist
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
 
-from worldmodel_train.collectives import num_ranks
+from worldmodel_train.collectives import num_ranks, summed_over_ranks
 from worldmodel_train.config import StrictConfig
 
 
@@ -44,7 +43,7 @@ class SigReg(StrictConfig):
             # one sum over ranks for both parts
             parts = torch.stack((phases.cos().mean(dim=1), phases.sin().mean(dim=1)))
             ranks = num_ranks()
-            real, imaginary = parts if ranks == 1 else _SumOverRanks.apply(parts) / ranks
+            real, imaginary = summed_over_ranks(parts) / ranks
             gaussian = torch.exp(-(knots**2) / 2)
             distance = (real - gaussian).square() + imaginary.square()
             return latents.shape[1] * ranks * (distance @ weights).mean()
@@ -65,17 +64,3 @@ class SigReg(StrictConfig):
         weights = torch.full_like(knots, 2 * self.limit / (self.knots - 1))
         weights[[0, -1]] /= 2
         return knots, weights * torch.exp(-(knots**2) / 2)
-
-
-class _SumOverRanks(torch.autograd.Function):
-    """The sum of a tensor over ranks; as each rank's loss depends on it, so is its gradient."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, part: Tensor) -> Tensor:
-        total = part.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, *grad_outputs: Tensor) -> Tensor:
-        return _SumOverRanks.forward(ctx, *grad_outputs)

@@ -1,12 +1,14 @@
 """What keeps latents from collapsing in VICReg (arXiv 2105.04906): variance and covariance.
 
-Samples are those of one rank: a sum over ranks would be needed for those of all.
+Samples are those of all ranks, as in the released code; each has equally many.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+from worldmodel_train.collectives import all_ranks_rows
 
 VARIANCE_EPS = 1e-4
 """Added to a variance before its root, whose slope is infinite at 0."""
@@ -18,7 +20,7 @@ def variance_loss(latents: Float[Tensor, "t b d"], *, margin: float = 1.0) -> Fl
     Over time steps and channels, in fp32.
     """
     with torch.autocast(latents.device.type, enabled=False):
-        spread = torch.sqrt(latents.float().var(dim=1) + VARIANCE_EPS)
+        spread = torch.sqrt(_of_all_ranks(latents).var(dim=1) + VARIANCE_EPS)
         return functional.relu(margin - spread).mean()
 
 
@@ -29,9 +31,14 @@ def covariance_loss(latents: Float[Tensor, "t b d"]) -> Float[Tensor, ""]:
     """
     width = latents.shape[-1]
     with torch.autocast(latents.device.type, enabled=False):
-        centered = latents.float() - latents.float().mean(dim=1, keepdim=True)
-        covariance = centered.mT @ centered / (latents.shape[1] - 1)
+        samples = _of_all_ranks(latents)
+        centered = samples - samples.mean(dim=1, keepdim=True)
+        covariance = centered.mT @ centered / (samples.shape[1] - 1)
         own = covariance.diagonal(dim1=1, dim2=2)
         return (covariance.square().sum() - own.square().sum()) / (
             len(latents) * width * (width - 1)
         )
+
+
+def _of_all_ranks(latents: Float[Tensor, "t b d"]) -> Float[Tensor, "t _ d"]:
+    return all_ranks_rows(latents.float().transpose(0, 1)).transpose(0, 1)

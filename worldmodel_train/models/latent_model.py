@@ -7,6 +7,7 @@ from einops import repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worldmodel_train.models.latent_beliefs import LatentBelief
 from worldmodel_train.models.normed_mlp import normed_mlp, simplex_mlp
 
 
@@ -26,7 +27,7 @@ class LatentSizes:
     """Logits of a reward."""
 
 
-class LatentModel(nn.Module):
+class LatentModel(LatentBelief, nn.Module):
     """Encoder, dynamics and reward; a `LatentDynamics` whose belief is a latent."""
 
     def __init__(self, sizes: LatentSizes) -> None:
@@ -46,17 +47,6 @@ class LatentModel(nn.Module):
         """The latent of the last observation, by itself."""
         del actions
         return self.encoder(observations[:, -1])
-
-    def latent(self, belief: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """The belief itself."""
-        return belief
-
-    def intervene(
-        self, belief: Float[Tensor, "b d"], latent: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b d"]:
-        """The latent, which is all of a belief."""
-        del belief
-        return latent
 
     def step(
         self, belief: Float[Tensor, "*b d"], action: Float[Tensor, "*b a"]

@@ -62,7 +62,7 @@ class Predictor(nn.Module):
         masks: Sequence[Masks],
         grid: TokenGrid,
         mask_tokens: Sequence[int],
-    ) -> list[Float[Tensor, "b _ _ e"]]:
+    ) -> list[Float[Tensor, "b _ _ _"]]:
         """Predicted latents `b g m e` of the targets of each mask group from its context `b k e`.
 
         Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do

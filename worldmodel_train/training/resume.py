@@ -30,7 +30,7 @@ _FREE = (
     "source", "run_dir", "checkpoint", "log", "guard", "evaluation", "data.held_out",
     "data.loader.workers", "data.loader.prefetch", "data.loader.max_bad_share",
     "data.loader.stream_timeout_s", "data.loader.stream_retry_s", "data.decoder.timeout_s",
-    "data.decoder.memory_mb",
+    "data.decoder.memory_mb", "data.kept_mb",
     "train.steps", "train.accelerator", "train.strategy", "train.timeout_s",
     "train.activation_checkpointing", "train.compile", "train.deterministic",
 )  # fmt: skip

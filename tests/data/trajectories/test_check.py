@@ -139,12 +139,15 @@ def test_the_videos_of_all_cameras_must_have_a_frame_for_each_observation(tmp_pa
         {
             "a.left.mp4": good, "a.wrist.mp4": good, "a.npz": arrays,
             "b.left.mp4": good, "b.wrist.mp4": long, "b.npz": arrays,
+            "c.left.mp4": b"none", "c.wrist.mp4": good, "c.npz": arrays,
         },
     )  # fmt: skip
     (report,) = checked(tmp_path / "films.tar")
     assert (report.episodes, report.sizes["64x48"]) == (1, 3)
-    (problem,) = report.problems
-    assert problem.endswith("length_mismatch, 7 frames in the wrist.mp4 beside 5 actions")
+    long_one, undecodable = report.problems
+    assert long_one.endswith("length_mismatch, 7 frames in the wrist.mp4 beside 5 actions")
+    assert undecodable.startswith("films.tar: c: undecodable")
+    assert undecodable.endswith("in the left.mp4")
 
 
 def test_a_shard_that_is_cut_off_is_wrong(tmp_path):

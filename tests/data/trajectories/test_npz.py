@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.lib import format as npy
 
-from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays
+from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays, stored_at
 
 MOST = 1 << 20
 
@@ -47,6 +47,27 @@ def test_arrays_are_those_that_numpy_reads():
         assert found.keys() == given.keys()
         for name, array in given.items():
             np.testing.assert_array_equal(found[name], array)
+
+
+def test_arrays_with_one_header_have_their_own_numbers_and_a_bad_header_stays_bad():
+    for number in range(3):
+        arrays = read_arrays(npz(a=np.full(4, number), b=np.full(4, 7)), "ab", most_bytes=MOST)
+        assert (arrays["a"].tolist(), arrays["b"].tolist()) == ([number] * 4, [7] * 4)
+    bad = zipped({"a.npy": array_file((1,), bytes(4)).replace(b"shape", b"sharp")})
+    for _ in range(2):
+        with pytest.raises(BadArraysError, match="does not contain the correct keys"):
+            read_arrays(bad, ["a"], most_bytes=MOST)
+
+
+def test_numbers_that_lie_in_the_file_as_they_are_are_found():
+    given = {"b": np.arange(5), "a": np.arange(24, dtype=np.uint8).reshape(2, 3, 4)}
+    for content in (npz(**given), b"before" + npz(**given)):
+        begin = stored_at(content, "a")
+        assert content[begin : begin + 24] == bytes(range(24))
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **given)
+    assert stored_at(packed.getvalue(), "a") is None
+    assert stored_at(npz(a=np.asfortranarray(given["a"])), "a") is None
 
 
 HOSTILE = {

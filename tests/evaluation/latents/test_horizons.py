@@ -6,6 +6,7 @@ from einops import rearrange
 from torch import nn
 
 from worldmodel_train.data.fixed import FixedClips
+from worldmodel_train.evaluation.latents.horizon_result import tubelet_seconds
 from worldmodel_train.evaluation.latents.horizons import future_group, measure_horizons
 from worldmodel_train.jepa import vjepa
 from worldmodel_train.types import LatentPair
@@ -138,3 +139,10 @@ def test_the_model_is_measured_in_evaluation_mode_and_left_as_it_was(patch_means
     measured(model, held_out)
     assert not any(model.modes)
     assert model.training
+
+
+def test_seconds_are_those_of_the_pictures_where_they_are_known(held_out):
+    assert tubelet_seconds(held_out, 5, fps=4.0) == 0.5
+    rates = torch.tensor([10.0, 10, 10, 12.5, 12.5, 12.5, 12.5])  # of each clip's video
+    timed = replace(held_out, times=3.0 + torch.arange(10) / rates[:, None])
+    assert tubelet_seconds(timed, 5, fps=4.0) == pytest.approx(2 / 12.5, rel=1e-5)  # of fp32 times

@@ -49,3 +49,16 @@ def test_it_ends_when_all_have_arrived():
 def test_nobody_acts_longer_than_the_budget(replan_every):
     attempts = attempt(WORLD, GOALS, Recorded(), budget=4, replan_every=replan_every)
     assert len(attempts.states) == 5
+
+
+def test_after_each_stretch_of_actions_it_tells_how_many_are_there():
+    heard = []
+    attempt(
+        WORLD, GOALS, Recorded(), budget=5, replan_every=2,
+        tell=lambda done, found: heard.append((done, found)),
+    )  # fmt: skip
+    assert heard == [
+        (2, "actions, 2 of 3 goals reached"),
+        (4, "actions, 2 of 3 goals reached"),
+        (5, "actions, 2 of 3 goals reached"),
+    ]

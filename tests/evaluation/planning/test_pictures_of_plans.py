@@ -38,7 +38,7 @@ SCALE = ActionScale(mean=(0.5, -0.5), std=(0.5, 2.0))
 
 def search(horizon):
     config = cem.Config(horizon=horizon, candidates=48, elites=6, iterations=3)
-    return Search(build=config.build, distance="l2", seed=0)
+    return Search(build=config.build, distance="l2", distance_called="l2", seed=0)
 
 
 def pilot(goals, model=None):

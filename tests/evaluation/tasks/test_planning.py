@@ -1,3 +1,4 @@
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +71,62 @@ def test_everybody_tries_the_same_goals_and_attempts_are_shown(recipe, tmp_path)
     assert len(titles) > 3, "attempts are shown, too"
 
 
+CHOOSING = {
+    **SMALL, "env": "MiniGrid-Empty-8x8-v0",
+    "planner": {
+        "name": "categorical_cem", "horizon": 3, "candidates": 4, "elites": 2, "iterations": 2
+    },
+}  # fmt: skip
+
+
+def test_choices_are_planned_as_episodes_have_them(load, tmp_path):
+    pytest.importorskip("minigrid", reason="the extra envs is not installed")
+    rng = np.random.default_rng(0)
+    walked = Episode(
+        observations=rng.integers(0, 255, (6, 32, 32, 3), np.uint8),
+        actions=np.eye(7, dtype=np.float32)[rng.integers(7, size=5)],
+    )
+    write_episodes(tmp_path / "grid", [walked])
+    shards = f"{{name: grid, shards: '{tmp_path}/grid/*.tar'}}"
+    choosing = load(f"data.sources=[{shards}]", f"data.held_out={shards}", "method.actions=7")
+    task = Config.model_validate(CHOOSING)
+    assert list(task.misfits(offer(choosing))) == []
+    subject = subject_of(choosing, tmp_path)
+    told, encode = [], subject.trained.encode
+
+    def encode_and_tell(pictures, actions):
+        told.append(actions)
+        return encode(pictures, actions)
+
+    subject.trained.encode = encode_and_tell
+    result = task.run(subject)
+    assert list(result.numbers[0].contenders) == [
+        "trained", "untrained", "true world", "straight line", "expert", "random actions",
+    ]  # fmt: skip
+    done = torch.cat([actions.flatten(0, 1) for actions in told])
+    assert len(done) > 0
+    assert torch.equal(done.sort(dim=1).values, torch.eye(7)[-1:].expand(len(done), 7))
+    energies = next(one for one in result.galleries if one.title == "Energy around a plan")
+    assert (tmp_path / energies.pictures[0].file).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("env", "planner", "message"),
+    [
+        ("MiniGrid-FourRooms-v0", "icem", r"=icem: .*FourRooms-v0 is one of several; use planner:"),
+        ("Pendulum-v1", "categorical_cem", r"of Pendulum-v1 is numbers; use another planner, such"),
+    ],
+)
+def test_a_planner_of_other_actions_is_refused(env, planner, message):
+    with pytest.raises(ValueError, match=message):
+        Config.model_validate({"env": env, "planner": {"name": planner}})
+
+
+def test_several_choices_as_one_action_are_refused(load):
+    (message,) = Config.model_validate(CHOOSING).misfits(offer(load("data.frameskip=2")))
+    assert message.startswith("data.frameskip=2 makes several choices of MiniGrid-Empty-8x8-v0 one")
+
+
 def test_data_of_no_world_is_refused():
     (message,) = Config().misfits(offer(load_recipe("demo")))
     assert message.startswith("plans in the world that episodes are of, and the recipe reads none")
@@ -125,3 +182,53 @@ def test_a_plan_must_be_as_long_as_what_is_done_of_it(recipe):
         "replan_every=3 actions of a plan are done, and a plan has planner.horizon=2; use at most "
         "that"
     )
+
+
+def test_a_distance_is_learned_for_each_model_from_the_episodes_of_the_run(recipe, tmp_path):
+    learned = {"pairs": 20, "regression": {"steps": 2}}
+    task = Config.model_validate({**SMALL, "distance": "learned", "learned": learned})
+    subject = subject_of(recipe, tmp_path)
+    minds = task._minds(subject)
+    one, other = (minds[who].distance for who in ("trained", "untrained"))
+    latents, goal = torch.randn(1, 2, 3, 64), torch.randn(1, 1, 1, 64)
+    assert not torch.equal(one(latents, goal), other(latents, goal))
+    result = task.run(subject)
+    cost = next(one for one in result.galleries if one.title == "Predicted and realised cost")
+    assert cost.note.startswith("Distance (learned) to the goal's latent")
+
+
+def test_in_bf16_every_model_is_rounded_and_not_much(recipe, tmp_path):
+    subject = replace(
+        subject_of(recipe, tmp_path), beside={"another": subject_of(recipe, tmp_path).trained}
+    )
+    plain, rounded = (
+        Config.model_validate({**SMALL, "precision": precision})._minds(subject)
+        for precision in ("fp32", "bf16")
+    )
+    assert plain.keys() == rounded.keys() == {"trained", "untrained", "another"}
+    pictures = torch.randint(0, 256, (2, 1, 32, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        for who, mind in plain.items():
+            one, other = (
+                each.model.latent(each.model.encode(pictures, torch.zeros(2, 0, 2)))
+                for each in (mind, rounded[who])
+            )
+            assert not torch.equal(one, other)
+            # bf16 has 8 bits, and a few maps follow one another
+            torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
+
+
+def test_everybody_is_shown_at_work_in_every_world(recipe, tmp_path):
+    shown = {}
+
+    @contextmanager
+    def showing(what, total):
+        yield lambda done, found: shown.update({what: (done, total, found)})
+
+    subject = replace(subject_of(recipe, tmp_path), showing=showing)
+    result = Config.model_validate(SMALL).run(subject)
+    here = [f"envs/two_rooms, {who}" for who in result.numbers[0].contenders]
+    there = [f"wider door, {who}" for who in ("trained", "straight line", "expert")]
+    assert shown.keys() >= {*here, *there}
+    reached = round(3 * result.numbers[0].trained.mean)
+    assert shown[here[0]] == (4, 4, f"actions, {reached} of 3 goals reached")

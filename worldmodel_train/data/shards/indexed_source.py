@@ -36,4 +36,8 @@ class IndexedSource:
 
     def read(self, position: int, attempt: int) -> EncodedSample:
         """The sample drawn at this position; raises SampleError."""
-        return self._shards.sample(self._order.number_at(position, attempt), self._wanted)
+        return self._shards.sample(self.number_at(position, attempt), self._wanted)
+
+    def number_at(self, position: int, attempt: int) -> int:
+        """Which of all samples is drawn at this position."""
+        return self._order.number_at(position, attempt)

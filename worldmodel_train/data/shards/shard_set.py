@@ -134,8 +134,9 @@ def _encoded(file: BinaryIO, path: str, sample: ShardSample, wanted: WantedFiles
     problem = wanted.problem(sample)
     if problem:
         raise SampleError(Skip(problem, path, sample.key))
+    spans = wanted.spans(sample)
     try:
-        files = {name: read_member(file, span) for name, span in wanted.spans(sample).items()}
+        files = {name: read_member(file, span) for name, span in spans.items()}
     except CorruptTarError as error:
         raise SampleError(Skip(str(error), path, sample.key)) from error
-    return EncodedSample(key=sample.key, shard=path, files=files)
+    return EncodedSample(key=sample.key, shard=path, files=files, spans=spans)

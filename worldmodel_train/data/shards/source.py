@@ -1,10 +1,11 @@
 """What all sources of samples have in common."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from worldmodel_train.data.shards.wanted_files import VIDEO
+from worldmodel_train.data.shards.tar_members import Span
+from worldmodel_train.data.shards.wanted_files import VIDEO, is_video
 from worldmodel_train.types import Skip
 
 
@@ -16,11 +17,18 @@ class EncodedSample:
     shard: str
     files: Mapping[str, bytes]
     """By the names that `WantedFiles` has."""
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    """Where they lie in the shard; empty of a stream, which has nothing twice."""
 
     @property
     def video(self) -> bytes:
         """The sample's video."""
         return self.files[VIDEO]
+
+    @property
+    def has_video(self) -> bool:
+        """Whether any video was read."""
+        return any(name == VIDEO or is_video(name) for name in self.files)
 
     @property
     def num_bytes(self) -> int:
@@ -45,4 +53,8 @@ class Source(Protocol):
 
         `attempt` counts the bad samples that this one replaces.
         """
+        ...
+
+    def number_at(self, position: int, attempt: int) -> int | None:
+        """Which of its samples that is; None of a stream, which cannot give one again."""
         ...

@@ -96,6 +96,9 @@ class StreamSource:
             raise SampleError(item)
         return item
 
+    def number_at(self, position: int, attempt: int) -> None:
+        """What comes next is not known before it is read."""
+
     def close(self) -> None:
         """Close the open shard; a command that writes it is killed."""
         self._unshuffled.close()

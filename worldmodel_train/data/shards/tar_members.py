@@ -117,14 +117,30 @@ def read_member(file: BinaryIO, span: Span) -> bytes:
     Raises CorruptTarError if the file has become shorter, ChangedMemberError if the header is not
     the one that was found when the span was noted.
     """
+    _require_room(file, span)
+    content = _pread(file, span.offset - BLOCK, BLOCK + span.size)
+    _require_header(content[:BLOCK], span)
+    return bytes(content[BLOCK:])
+
+
+def read_part(file: BinaryIO, span: Span, part: range) -> bytes:
+    """Some of those bytes, counted from the member's first; raises what `read_member` raises."""
+    assert 0 <= part.start <= part.stop <= span.size, (part, span)
+    _require_room(file, span)
+    _require_header(_pread(file, span.offset - BLOCK, BLOCK), span)
+    return bytes(_pread(file, span.offset + part.start, len(part)))
+
+
+def _require_room(file: BinaryIO, span: Span) -> None:
     if span.offset < BLOCK or span.size < 0:
         raise ChangedMemberError(f"no member lies at byte {span.offset}")
     if span.offset + span.size > os.fstat(file.fileno()).st_size:
         raise CorruptTarError("truncated_shard")
-    content = _pread(file, span.offset - BLOCK, BLOCK + span.size)
-    if zlib.crc32(content[:BLOCK]) != span.check:
+
+
+def _require_header(block: memoryview, span: Span) -> None:
+    if zlib.crc32(block) != span.check:
         raise ChangedMemberError(f"another member lies at byte {span.offset}")
-    return bytes(content[BLOCK:])
 
 
 def _header_block(tar: TarBytes, position: int) -> bytes:

@@ -15,8 +15,8 @@ from worldmodel_train.data.video_files import (
 
 VIDEO = "video"
 """Stands for the first of a sample's files whose extension is a video's, or a camera's video."""
-OTHER_VIDEOS = "other videos"
-"""Stands for all videos but that, each by its own extension; read from local shards only."""
+ALL_VIDEOS = "all videos"
+"""Stands for all videos, each by its own extension; instead of `VIDEO`, from local shards only."""
 VIDEO_EXTENSIONS = frozenset(suffix[1:] for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
 AUDIO = "audio"
 """Stands for the first of a sample's files whose extension is that of a recording of sound."""
@@ -37,10 +37,8 @@ class WantedFiles:
     def spans(self, sample: ShardSample) -> dict[str, Span]:
         """Where what is read lies, by name."""
         found = {name: self.span_of(sample.spans, name) for name in self.read}
-        if OTHER_VIDEOS in self.read:
+        if ALL_VIDEOS in self.read:
             found |= {one: span for one, span in sample.spans.items() if self._is_video(one)}
-            first = found.get(VIDEO)
-            found = {name: s for name, s in found.items() if name == VIDEO or s is not first}
         return {name: span for name, span in found.items() if span is not None}
 
     def span_of(self, spans: Mapping[str, Span], name: str) -> Span | None:
@@ -52,9 +50,9 @@ class WantedFiles:
         return spans.get(name)
 
     def _is_video(self, extension: str) -> bool:
-        camera, _, kind = extension.rpartition(".")
+        camera = extension.rpartition(".")[0]
         wanted = self.camera is None or camera == self.camera.lower()
-        return wanted and kind in VIDEO_EXTENSIONS
+        return wanted and is_video(extension)
 
     def problem(self, sample: ShardSample) -> str:
         """Why a sample cannot be used; empty where it can."""
@@ -74,6 +72,11 @@ RECORDINGS = WantedFiles(needed=(AUDIO,), read=(AUDIO,))
 DESCRIBED_RECORDINGS = WantedFiles(needed=(AUDIO, "json"), read=(AUDIO, "json"))
 EPISODES = WantedFiles(needed=("npz",), read=("npz",))
 FILMED_EPISODES = WantedFiles(needed=("npz", VIDEO), read=("npz", VIDEO))
+
+
+def is_video(extension: str) -> bool:
+    """Whether a file is a video, of a camera or not: `mp4`, `left.mp4`."""
+    return extension.rpartition(".")[2] in VIDEO_EXTENSIONS
 
 
 def limit(name: str) -> int:

@@ -19,7 +19,7 @@ from worldmodel_train.data.shards.folder_index import INDEX_FILE
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.tar_index import scan
-from worldmodel_train.data.shards.wanted_files import OTHER_VIDEOS, VIDEO, WantedFiles
+from worldmodel_train.data.shards.wanted_files import ALL_VIDEOS, WantedFiles
 from worldmodel_train.data.trajectories.config import EPISODE_MB
 from worldmodel_train.data.trajectories.episode import Episode, arrays_of, episode_of
 from worldmodel_train.data.trajectories.facts import EpisodeShapes
@@ -27,7 +27,7 @@ from worldmodel_train.data.trajectories.moments import Moments, joined
 from worldmodel_train.data.trajectories.npz import BadArraysError
 from worldmodel_train.data.trajectories.verdict import BadEpisode
 
-WANTED = WantedFiles(needed=("npz",), read=("npz", VIDEO, OTHER_VIDEOS))
+WANTED = WantedFiles(needed=("npz",), read=("npz", ALL_VIDEOS))
 _LOOKED_AT = 100  # samples that tell whether a folder holds episodes
 
 
@@ -242,7 +242,7 @@ def _good_shapes(paths: Sequence[Path]) -> Iterator[EpisodeShapes]:
                 episode = _episode(sample)
             except BadEpisode:
                 continue
-            if episode.observations is not None or VIDEO in sample.files:
+            if episode.observations is not None or sample.has_video:
                 yield EpisodeShapes.of(episode, None)
 
 

@@ -101,6 +101,10 @@ class TrajectoriesConfig(StrictConfig):
     without it is skipped as `missing_camera`; null takes the first video."""
     episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
+    kept_mb: int = Field(ge=0, le=1 << 20, default=256)
+    """MiB that each of `loader.workers` may keep of episodes, so as to read them but once: whole
+    ones, then where the pictures of others lie in their shards. 0 keeps nothing; of streams and of
+    episodes with a video nothing is kept."""
     decoder: DecoderConfig = DecoderConfig()
     """Decoding of `<key>.mp4`."""
     loader: LoaderConfig = LoaderConfig()

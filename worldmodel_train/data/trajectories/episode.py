@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped, UInt8
 
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
-from worldmodel_train.data.shards.wanted_files import VIDEO
 from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays
 from worldmodel_train.types import Skip
 
@@ -33,6 +32,12 @@ class Episode:
         """Observations: one more than actions."""
         return len(self.actions) + 1
 
+    @property
+    def num_bytes(self) -> int:
+        """Of all arrays."""
+        arrays = (getattr(self, name) for name in ARRAYS)
+        return sum(array.nbytes for array in arrays if array is not None)
+
 
 def read_episode(sample: EncodedSample, *, most_bytes: int) -> Episode:
     """The arrays of a sample; raises SampleError where they are not those of an episode."""
@@ -47,7 +52,7 @@ def arrays_of(sample: EncodedSample, *, most_bytes: int) -> dict[str, Shaped[np.
 
     Beside a video there are no observations.
     """
-    names = ARRAYS[1:] if VIDEO in sample.files else ARRAYS
+    names = ARRAYS[1:] if sample.has_video else ARRAYS
     return read_arrays(sample.files["npz"], names, most_bytes=most_bytes)
 
 

@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from math import prod
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from numpy.lib import format as npy
 
 _END = struct.Struct("<4s4H2LH")  # the record that ends a zip without a comment, as numpy's are
 _ZIP64_LOCATOR = 20  # bytes before it
+_FIXED, _NAME_AND_EXTRA = 30, struct.Struct("<HH")  # of the header before each file in a zip
 _MOST_ENTRIES = 256
 _MOST_AXES = 8
 _BAD_HEADER = (
@@ -68,6 +70,22 @@ def read_arrays(content: bytes, names: Sequence[str], *, most_bytes: int) -> dic
     return arrays
 
 
+def stored_at(content: bytes, name: str) -> int | None:
+    """The byte at which the numbers of an array begin that lie in the file as they are, in C order.
+
+    None where they lie otherwise. It is asked of what `read_arrays` has read.
+    """
+    with _opened(content) as archive:
+        entry = archive.getinfo(f"{name}.npy")
+        with archive.open(entry) as file:
+            assert isinstance(file, zipfile.ZipExtFile)
+            header = _header(file)
+            if entry.compress_type != zipfile.ZIP_STORED or header.fortran:
+                return None
+            lengths = _NAME_AND_EXTRA.unpack_from(content, entry.header_offset + _FIXED - 4)
+            return entry.header_offset + _FIXED + sum(lengths) + file.tell()
+
+
 @contextmanager
 def _opened(content: bytes) -> Iterator[zipfile.ZipFile]:
     """The archive, whose directory is small; what is wrong with it becomes BadArraysError."""
@@ -100,7 +118,8 @@ def _header(file: zipfile.ZipExtFile) -> _Header:
     if version != (1, 0):  # a header of a later one may have gigabytes; plain numbers need none
         raise ValueError(f"its version is {version}")
     try:
-        shape, fortran, dtype = npy.read_array_header_1_0(file)
+        length = file.read(2)
+        shape, fortran, dtype = _parsed(length + file.read(int.from_bytes(length, "little")))
     except _BAD_HEADER as error:  # numpy evaluates the text, and not all that may be wrong with it
         raise ValueError(f"its header is none: {error}") from error
     if dtype.kind not in _NUMBERS or dtype.hasobject:
@@ -108,6 +127,12 @@ def _header(file: zipfile.ZipExtFile) -> _Header:
     if len(shape) > _MOST_AXES or any(length < 0 for length in shape):
         raise BadArraysError("wrong_array", f"shape {shape}")
     return _Header(shape, fortran, dtype)
+
+
+@lru_cache(maxsize=1024)  # of 10,000 bytes at most, or numpy refuses them
+def _parsed(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype; numpy compiles the text, which takes longer than many an array."""
+    return npy.read_array_header_1_0(io.BytesIO(header))
 
 
 def _read(file: zipfile.ZipExtFile, header: _Header) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,7 +32,9 @@ from worldmodel_train.data.trajectories.facts import (
     first_shapes,
     wanted_files,
 )
+from worldmodel_train.data.trajectories.kept_episodes import KeptEpisodes
 from worldmodel_train.data.trajectories.scaling import normalised
+from worldmodel_train.data.trajectories.stored_frames import LOST, StoredFrames
 from worldmodel_train.types import Skip, Trajectories
 
 _log = logging.getLogger(__name__)
@@ -94,7 +97,8 @@ def fixed_windows(config: TrajectoriesConfig, source: ShardsConfig, *, limit: in
             try:
                 sample = files.sample(number, wanted_files(config))
                 rng = generator(Stream.CLIP, 0, number)
-                windows.append(cutter.cut(sample, rng, frames[len(windows)].numpy()))
+                episode = cutter.episode(sample)
+                windows.append(cutter.cut(episode, sample, rng, frames[len(windows)].numpy()))
             except SampleError as error:
                 _log.warning("skipped %s", shown(error.skip))
             if len(windows) == limit:
@@ -108,11 +112,12 @@ class Windows:
     """A `MicroBatchReader` of windows."""
 
     def __init__(
-        self, cutter: "_Cutter", samples: SampleReader, scale: ActionScale | None, *, seed: int
+        self, config: TrajectoriesConfig, cutter: "_Cutter", samples: SampleReader, *, seed: int
     ) -> None:
         self._cutter = cutter
-        self._scale = scale
+        self._scale = config.actions
         self._samples = samples
+        self._kept = KeptEpisodes(config.kept_mb << 20)
         self._seed = seed
 
     def read(
@@ -129,8 +134,19 @@ class Windows:
         return [windows], tuple(skip for _, skipped in read for skip in skipped)
 
     def _cut(self, number: int, row: Shaped[np.ndarray, "t ..."], drawn: Drawn) -> Window:
-        rng = generator(Stream.CLIP, self._seed, number, drawn.attempt)
-        return self._cutter.cut(drawn.sample, rng, row)
+        def cut(episode: Episode, frames: EncodedSample | StoredFrames | None) -> Window:
+            rng = generator(Stream.CLIP, self._seed, number, drawn.attempt)
+            return self._cutter.cut(episode, frames, rng, row)
+
+        kept = self._kept.get(drawn)
+        if kept is not None:
+            with suppress(*LOST):  # what is wrong with the shard is found, and counted, below
+                return cut(*kept)
+        sample = drawn.read()
+        episode = self._cutter.episode(sample)
+        if kept is None:
+            self._kept.add(drawn, sample, episode)
+        return cut(episode, sample)
 
 
 def _open(
@@ -141,7 +157,7 @@ def _open(
     seed: int,
 ) -> Windows:
     samples = SampleReader(config.sources, config.loader, sources, seed=seed)
-    return Windows(_Cutter(config, shapes, decoder), samples, config.actions, seed=seed)
+    return Windows(config, _Cutter(config, shapes, decoder), samples, seed=seed)
 
 
 class _Cutter:
@@ -158,25 +174,38 @@ class _Cutter:
             return _frames(self._shapes, self._config.steps, count)
         return empty([(count, self._config.steps, *self._shapes.observation)])[0]
 
-    def cut(
-        self, sample: EncodedSample, rng: np.random.Generator, row: Shaped[np.ndarray, "t ..."]
-    ) -> Window:
-        """A window of the sample's episode, its observations in `row`; raises SampleError."""
-        config = self._config
-        episode = episode_in(sample, config)
-        if EpisodeShapes.of(episode, config.frame_size) != self._shapes:
+    def episode(self, sample: EncodedSample) -> Episode:
+        """The sample's episode; raises SampleError where it has no window of the run's shapes."""
+        episode = episode_in(sample, self._config)
+        if EpisodeShapes.of(episode, self._config.frame_size) != self._shapes:
             raise SampleError(Skip("other_shape", sample.shard, sample.key))
-        room = episode.length - config.span
-        if room < 0:
+        if episode.length < self._config.span:
             raise SampleError(Skip("too_short", sample.shard, sample.key))
-        start = int(rng.integers(room + 1))
+        return episode
+
+    def cut(
+        self,
+        episode: Episode,
+        frames: EncodedSample | StoredFrames | None,
+        rng: np.random.Generator,
+        row: Shaped[np.ndarray, "t ..."],
+    ) -> Window:
+        """A window of an episode, its observations in `row`; raises SampleError.
+
+        Those that are not among the episode's arrays are in the video of its sample, or stored.
+        """
+        config = self._config
+        start = int(rng.integers(episode.length - config.span + 1))
         shown = _shown(start, config.steps, config.frameskip)
-        if episode.observations is None:
+        if episode.observations is not None:
+            row[...] = episode.observations[shown]
+        elif isinstance(frames, StoredFrames):
+            row[...] = frames.read(shown)
+        else:
+            assert frames is not None, "of an episode with a video nothing is kept"
             numbers = tuple(range(shown.start, shown.stop, shown.step))
             exact = ExactFrames(numbers=numbers, length=episode.length)
-            decode_sample(self._decoder, sample, [self._request(exact)], [row])
-        else:
-            row[...] = episode.observations[shown]
+            decode_sample(self._decoder, frames, [self._request(exact)], [row])
         return window_of(episode, start=start, steps=config.steps, frameskip=config.frameskip)
 
     def _request(self, exact: ExactFrames) -> ClipRequest:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from einops import rearrange
 from matplotlib.figure import Figure
 
+from worldmodel_train.data.fixed import FixedClips
 from worldmodel_train.evaluation.latents.horizons import HorizonScores
 from worldmodel_train.evaluation.task_result import (
     UNTRAINED,
@@ -49,6 +51,14 @@ class ComparedHorizons:
         """How far ahead each horizon lies."""
         horizons = range(1, len(self.trained.predictor) + 1)
         return tuple(horizon * self.tubelet_seconds for horizon in horizons)
+
+
+def tubelet_seconds(held_out: FixedClips, tubelets: int, *, fps: float) -> float:
+    """Seconds from one tubelet to the next: in the median clip, or by the rate where times lack."""
+    if held_out.times is None:
+        return held_out.clips.shape[1] // tubelets / fps
+    begins = rearrange(held_out.times, "b (n u) -> b n u", n=tubelets)[:, :, 0]
+    return float(begins.diff(dim=1).mean(dim=1).median())
 
 
 def horizon_numbers(both: ComparedHorizons) -> Iterator[Number]:

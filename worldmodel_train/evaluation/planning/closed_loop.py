@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from worldmodel_train.envs.goals import GoalWorld
+from worldmodel_train.evaluation.showing import Tell, said_to_nobody
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,13 @@ class Attempts:
 
 
 def attempt(
-    world: GoalWorld, goals: Goals, pilot: Pilot, *, budget: int, replan_every: int
+    world: GoalWorld,
+    goals: Goals,
+    pilot: Pilot,
+    *,
+    budget: int,
+    replan_every: int,
+    tell: Tell = said_to_nobody,
 ) -> Attempts:
     """Up to `budget` actions towards each goal, chosen `replan_every` at a time."""
     states, taken = [goals.starts], np.empty((0, len(goals), world.action_width()))
@@ -79,6 +86,7 @@ def attempt(
             taken = np.concatenate((taken, action[None]))
             arrives = ~there & world.reached(states[-1], goals.goals)
             arrival = np.where(arrives, len(taken), arrival)
+        tell(len(taken), f"actions, {int((arrival >= 0).sum())} of {len(goals)} goals reached")
     return Attempts(
         states=np.stack(states),
         arrival=arrival,

@@ -20,7 +20,7 @@ from worldmodel_train.evaluation.planning.pilots import (
     seen_of,
 )
 from worldmodel_train.planners.bounds import Bounds
-from worldmodel_train.planners.energies import Distance, nearness
+from worldmodel_train.planners.energies import Apart, Distance, nearness
 from worldmodel_train.protocols import Planner
 
 GRID = 21
@@ -32,7 +32,8 @@ class Search:
     """How plans are searched for, and how far their latents are from a goal's."""
 
     build: Callable[[Bounds], Planner]
-    distance: Distance
+    distance: Distance | Apart
+    distance_called: str
     seed: int
 
 
@@ -44,7 +45,8 @@ class FirstPlans:
     """As the world takes them: from -1 to 1."""
     slices: Float[Tensor, "b s"]
     """Energies by the model of the plans whose first action begins otherwise: each pair of `GRID`
-    values, the second number changing fastest, or each value of an action's only number."""
+    values, the second number changing fastest, or each value of an action's only number; each of
+    its choices where there are some."""
     imagined: Float[Tensor, "b h d"]
     """Latents after each action, as the model foretells them."""
     realised: Float[Tensor, "b h d"]
@@ -54,11 +56,11 @@ class FirstPlans:
     goals: Float[Tensor, "b d"]
     """Latents of the goals."""
 
-    def promised(self, distance: Distance) -> Float[Tensor, "b h"]:
+    def promised(self, distance: Distance | Apart) -> Float[Tensor, "b h"]:
         """How far from the goal the model foretells that it is after each action."""
         return _from_goals(self.imagined, self.goals, distance)
 
-    def kept(self, distance: Distance) -> Float[Tensor, "b h"]:
+    def kept(self, distance: Distance | Apart) -> Float[Tensor, "b h"]:
         """How far from the goal what is then seen is, by the model's latents of it."""
         return _from_goals(self.realised, self.goals, distance)
 
@@ -75,7 +77,8 @@ def first_plans(pilot: ModelPilot, starts: Float[ndarray, "b p"], search: Search
         energy = pilot.energy(goals)
         generator = torch.Generator(device).manual_seed(search.seed)
         found = search.build(bounds).plan(model, belief, energy, generator=generator).actions
-        others = first_actions_changed(found, bounds)
+        change = first_choices_changed if world.has_choices() else first_actions_changed
+        others = change(found, bounds)
         slices = energy(model.rollout(belief, others), others)
         imagined = model.rollout(belief, found[:, None])[:, 0]
     actions = as_array(found if pilot.scale is None else real(found, pilot.scale))
@@ -99,6 +102,17 @@ def first_actions_changed(
     grid = torch.cartesian_prod(*values).reshape(-1, len(values)).to(plans)
     changed = repeat(plans, "b h a -> b s h a", s=len(grid)).clone()
     changed[:, :, 0, : len(values)] = grid
+    return changed
+
+
+def first_choices_changed(
+    plans: Float[Tensor, "b h a"], bounds: Bounds
+) -> Float[Tensor, "b a h a"]:
+    """Each plan with each of the choices for its first action."""
+    actions = len(bounds.low)
+    chosen = torch.eye(actions, dtype=torch.bool, device=plans.device)
+    changed = repeat(plans, "b h a -> b s h a", s=actions).clone()
+    changed[:, :, 0] = torch.where(chosen, bounds.high, bounds.low)
     return changed
 
 
@@ -130,7 +144,7 @@ def _realised(
 
 
 def _from_goals(
-    latents: Float[Tensor, "b h d"], goals: Float[Tensor, "b d"], distance: Distance
+    latents: Float[Tensor, "b h d"], goals: Float[Tensor, "b d"], distance: Distance | Apart
 ) -> Float[Tensor, "b h"]:
     each = rearrange(latents, "b h d -> b h 1 d")  # plans of one action, which end there
     return nearness(goals, distance)(each, each)

@@ -24,7 +24,7 @@ from worldmodel_train.evaluation.planning.first_plans import (
 )
 from worldmodel_train.evaluation.planning.pilots import ModelPilot, latents_of
 from worldmodel_train.evaluation.task_result import Gallery, Picture
-from worldmodel_train.planners.energies import Distance, nearness
+from worldmodel_train.planners.energies import Apart, Distance, nearness
 
 _MOST_SEEN, _LEAST_SIDE, _EDGE, _DPI = 512, 64, 128, 110
 
@@ -41,6 +41,7 @@ def plan_galleries(
     """Of the first `most` goals, in whose attempts the pilot saw what it is asked to recognise."""
     plans = first_plans(pilot, attempts.states[0, :most], search)
     titles = [f"goal {number}" for number in range(len(plans.actions))]
+    energies = _energies_of_choices if pilot.world.has_choices() else _landscapes
 
     def saved(kind: str, sheets: Iterator[UInt8[Tensor, "h w 3"]]) -> tuple[Picture, ...]:
         return save_pictures(run_dir, f"{folder}/{kind}", zip(titles, sheets, strict=True))
@@ -49,10 +50,10 @@ def plan_galleries(
         title="Energy around a plan",
         shows="The energy by the model over the first action of the plan that was found",
         note="A search of its own from the start, and by the model the energy of plans whose first "
-        "action begins with other numbers, all else being as it was found; dark is low, and low is "
-        "good. The cross is the plan that was found. Flat all over: that action changes nothing "
-        "of what the model foretells.",
-        pictures=saved("energy", _landscapes(plans)),
+        "action begins with other numbers, or is another choice, all else being as it was found; "
+        "dark is low, and low is good. The cross, or the red bar, is the plan that was found. Flat "
+        "all over: that action changes nothing of what the model foretells.",
+        pictures=saved("energy", energies(plans)),
     )
     bank = seen_states(attempts, _MOST_SEEN)
     yield Gallery(
@@ -68,9 +69,9 @@ def plan_galleries(
     yield Gallery(
         title="Predicted and realised cost",
         shows="Distance to the goal along a plan, as imagined and as it is",
-        note=f"Distance ({search.distance}) to the goal's latent after each action of the plan: of "
-        "the imagined latents, and of those of the pictures that are seen when it is done. Over "
-        f"all that is shown their correlation {_said(agreement)}.",
+        note=f"Distance ({search.distance_called}) to the goal's latent after each action of the "
+        "plan: of the imagined latents, and of those of the pictures that are seen when it is "
+        f"done. Over all that is shown their correlation {_said(agreement)}.",
         pictures=saved("cost", _costs(plans, search.distance)),
     )
 
@@ -86,7 +87,7 @@ def nearest_seen(
     pilot: ModelPilot,
     latents: Float[Tensor, "n d"],
     bank: Float[ndarray, "k p"],
-    distance: Distance,
+    distance: Distance | Apart,
 ) -> Float[ndarray, "n p"]:
     """For each latent the state of the bank whose picture has the nearest one."""
     known = latents_of(pilot.model, pilot.world, bank).float().cpu()[None, :, None]
@@ -131,8 +132,20 @@ def _landscapes(plans: FirstPlans) -> Iterator[UInt8[Tensor, "h w 3"]]:
         yield _pixels(figure)
 
 
+def _energies_of_choices(plans: FirstPlans) -> Iterator[UInt8[Tensor, "h w 3"]]:
+    for energies, actions in zip(plans.slices, plans.actions, strict=True):
+        figure = Figure(figsize=(4.2, 3.0), dpi=_DPI, layout="constrained")
+        axes = figure.subplots()
+        colours = ["grey"] * len(energies)
+        colours[int(actions[0].argmax())] = "red"
+        axes.bar(range(len(energies)), energies.numpy(), color=colours)
+        axes.set_xlabel("choice of the first action")
+        axes.set_ylabel("energy")
+        yield _pixels(figure)
+
+
 def _strips(
-    pilot: ModelPilot, plans: FirstPlans, bank: Float[ndarray, "k p"], distance: Distance
+    pilot: ModelPilot, plans: FirstPlans, bank: Float[ndarray, "k p"], distance: Distance | Apart
 ) -> Iterator[UInt8[Tensor, "h w 3"]]:
     goals = pilot.goals[: len(plans.states), None]
     starts = plans.states[:, :1]
@@ -151,7 +164,7 @@ def _strips(
         yield tile(pad(large, (0, 0, 1, 1, 1, 1), value=_EDGE))
 
 
-def _costs(plans: FirstPlans, distance: Distance) -> Iterator[UInt8[Tensor, "h w 3"]]:
+def _costs(plans: FirstPlans, distance: Distance | Apart) -> Iterator[UInt8[Tensor, "h w 3"]]:
     for promised, kept in zip(plans.promised(distance), plans.kept(distance), strict=True):
         figure = Figure(figsize=(4.2, 3.0), dpi=_DPI, layout="constrained")
         axes = figure.subplots()

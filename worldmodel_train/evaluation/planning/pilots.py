@@ -16,6 +16,7 @@ from worldmodel_train.data.trajectories.scaling import normalised, real
 from worldmodel_train.envs.goals import GoalWorld, Rule
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.models.beliefs import roll_out
+from worldmodel_train.models.latent_beliefs import SeenLatent
 from worldmodel_train.planners.bounds import Bounds
 from worldmodel_train.planners.energies import GoalEnergy
 from worldmodel_train.planners.replanning import Replanning
@@ -44,19 +45,30 @@ def latents_of(
     model: LatentDynamics[Any], world: GoalWorld, states: Float[ndarray, "b p"]
 ) -> Float[Tensor, "b d"]:
     """The model's latents of single pictures of these states, where the model is."""
+    pictures = torch.from_numpy(world.pictures(states))
+    return latents_of_pictures(model, pictures, action_width=world.action_width())
+
+
+def latents_of_pictures(
+    model: LatentDynamics[Any], pictures: UInt8[Tensor, "b h w c"], *, action_width: int
+) -> Float[Tensor, "b d"]:
+    """The model's latents of pictures that are seen by themselves, where the model is."""
     latents = []
     with frozen(model) as device:
-        for some in np.array_split(states, -(-len(states) // _AT_ONCE)):
-            seen = torch.from_numpy(world.pictures(some[:, None])).to(device)
-            nothing_done = torch.empty(len(seen), 0, world.action_width(), device=device)
-            latents.append(model.latent(model.encode(seen, nothing_done)))
+        for some in pictures.split(_AT_ONCE):
+            nothing_done = torch.empty(len(some), 0, action_width, device=device)
+            latents.append(model.latent(model.encode(some[:, None].to(device), nothing_done)))
     return torch.cat(latents)
 
 
 def bounds_of(world: GoalWorld, scale: ActionScale | None, device: torch.device) -> Bounds:
-    """Those of the world's actions, as a model takes them that has learned from scaled ones."""
+    """Those of the world's actions, as a model takes them that has learned from scaled ones.
+
+    Of choices episodes keep a 1 and zeros.
+    """
     high = torch.ones(world.action_width(), device=device)
-    low, high = (each if scale is None else normalised(each, scale) for each in (-high, high))
+    low = torch.zeros_like(high) if world.has_choices() else -high
+    low, high = (each if scale is None else normalised(each, scale) for each in (low, high))
     return Bounds(low=low, high=high)
 
 
@@ -174,7 +186,7 @@ class RulePilot:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPilot:
-    """Acts evenly between the bounds."""
+    """Acts evenly between the bounds; so each of several choices is as likely as the others."""
 
     width: int
     generator: np.random.Generator
@@ -192,34 +204,14 @@ class RandomPilot:
         return self.generator.uniform(-1, 1, (states.shape[1], count, self.width))
 
 
-class TrueWorld:
-    """A world as a `LatentDynamics`: its belief is the state, and so are its latents.
+class TrueWorld(SeenLatent):
+    """A world as a `LatentDynamics`: observation, belief and latent are the state.
 
     They stay in fp64: a state that lies against a wall would be rounded into it.
     """
 
     def __init__(self, world: GoalWorld) -> None:
         self.world = world
-
-    def encode(
-        self,
-        observations: UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t d"],
-        actions: Float[Tensor, "b t-1 a"],
-    ) -> Float[Tensor, "b d"]:
-        """The last observation, which is the state."""
-        del actions
-        return observations[:, -1]
-
-    def latent(self, belief: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """The state."""
-        return belief
-
-    def intervene(
-        self, belief: Float[Tensor, "b d"], latent: Float[Tensor, "b d"]
-    ) -> Float[Tensor, "b d"]:
-        """The other state."""
-        del belief
-        return latent
 
     def step(
         self, belief: Float[Tensor, "b d"], action: Float[Tensor, "b a"]

@@ -76,8 +76,9 @@ _NOTES = {
     "True world": "The same search in the world itself, which is told its state, for the squared "
     "distance of places. It errs in no prediction; but places are near through a wall, and latents "
     "need not be.",
-    "Straight line, expert": "Rules that are told the state, where the world has them: the first "
-    "takes the straight way, walls or not; the second knows what the world's goals need.",
+    "Straight line, expert": "Rules that are told the state, where the world has them: what is "
+    "straight takes the straight way, whatever is in it; an expert knows what the world's goals "
+    "need. To stay, or to leave the block alone, says what goals of Push-T need no pushing.",
     "ms an action": "To choose one, for all together that have not arrived, over their number.",
 }
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from worldmodel_train.data.health import counted
-from worldmodel_train.evaluation.probing.classification_scores import TOP, Accuracies
+from worldmodel_train.evaluation.probing.classification_scores import TOP, Accuracies, how_chosen
 from worldmodel_train.evaluation.task_result import (
     Column,
     Measured,
@@ -53,22 +53,13 @@ def classification_result(found: Accuracies) -> TaskResult:
                 "times, and the probabilities are averaged." + _skips(found),
                 tables=(_table(found),),
                 notes={
-                    "Best probe": _how_chosen(len(found.probes)) + "The interval is of the drawing "
+                    "Best probe": f"{how_chosen(len(found.probes))} The interval is of the drawing "
                     "of videos alone.",
                     "Baselines": "An untrained encoder and pixels need probes of their own: "
                     "the tasks that compare features have them.",
                 },
             ),
         ),
-    )
-
-
-def _how_chosen(num_probes: int) -> str:
-    if num_probes == 1:
-        return "There is one, so none was chosen. "
-    return (
-        "Chosen on these same videos, as the published protocol does: of many probes the best is a "
-        "little lucky. "
     )
 
 

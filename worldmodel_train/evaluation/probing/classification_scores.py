@@ -64,6 +64,16 @@ def measure_accuracies(named: "NamedVideos") -> Accuracies:
     return tally.accuracies(named)
 
 
+def how_chosen(num_probes: int) -> str:
+    """What to know of the best probe's numbers."""
+    if num_probes == 1:
+        return "There is one, so none was chosen."
+    return (
+        "Chosen on these same videos, as the published protocol does: of many probes the best is a "
+        "little lucky."
+    )
+
+
 class NamedVideos:
     """Videos that are gone through once, and what probes think of them, on the CPU.
 

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torchmetrics.functional.classification import multilabel_average_precision
 
-from worldmodel_train.evaluation.probing.classification_scores import NamedVideos
+from worldmodel_train.evaluation.probing.classification_scores import NamedVideos, how_chosen
 from worldmodel_train.evaluation.task_result import (
     Column,
     Number,
@@ -58,7 +58,8 @@ def several_classes_result(named: NamedVideos) -> TaskResult:
                 title="Classes found by probes",
                 text=f"{measured_on}.{named.said_of_skips} A class's average precision is the "
                 "mean, over the videos it is true of, of the precision down to each when all are "
-                f"sorted by its probability.{_how_chosen(len(found))}",
+                "sorted by its probability.",
+                notes={"Best probe": how_chosen(len(found))},
                 tables=(
                     Table(
                         caption=f"{len(found)} probes trained together",
@@ -72,10 +73,6 @@ def several_classes_result(named: NamedVideos) -> TaskResult:
             ),
         ),
     )
-
-
-def _how_chosen(num_probes: int) -> str:
-    return " The best probe was chosen on these same videos." if num_probes > 1 else ""
 
 
 def mean_average_precision(

@@ -9,7 +9,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
-from worldmodel_train.masks import MaskConfig
+from worldmodel_train.masks import MaskConfig, Multiblock2D, Multiblock3D
 from worldmodel_train.protocols import LatentRenderer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Config(StrictConfig):
     @model_validator(mode="after")
     def _nothing_is_padded(self) -> "Config":
         for place, sampler in enumerate(self.masks):
-            if sampler.truncate == "none":
+            if isinstance(sampler, Multiblock2D | Multiblock3D) and sampler.truncate == "none":
                 raise ValueError(
                     f"masks.{place}.truncate=none pads sets of tokens, and padding has no pixels; "
                     "use truncate: random"

@@ -48,13 +48,14 @@ class Config(StrictConfig):
             horizon_gallery,
             horizon_numbers,
             horizon_section,
+            tubelet_seconds,
         )
         from worldmodel_train.evaluation.latents.horizons import measure_horizons
 
         held_out = subject.held_out_clips(
             limit=self.max_clips, clips_per_video=self.clips_per_video
         )
-        models, frames = Contestants.of(subject, LatentPredictor), held_out.clips.shape[1]
+        models = Contestants.of(subject, LatentPredictor)
         tubelets = models.trained.token_grid(held_out.clips[:1]).frames
         problem = self._too_short(tubelets)
         if problem is not None:
@@ -67,7 +68,7 @@ class Config(StrictConfig):
         both = ComparedHorizons(
             trained=trained,
             untrained=untrained,
-            tubelet_seconds=frames // tubelets / subject.clip_data.held_out_fps,
+            tubelet_seconds=tubelet_seconds(held_out, tubelets, fps=subject.clip_data.held_out_fps),
         )
         return TaskResult(
             measured_on=f"{len(held_out.clips)} clips of {len(set(held_out.keys))} held-out "

@@ -2,28 +2,52 @@
 
 from collections.abc import Iterator, Mapping
 from inspect import signature
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
+from worldmodel_train.evaluation.planning import temporal_distance
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, TaskResult
-from worldmodel_train.planners import cem, gradient, icem, mppi, random_shooting
+from worldmodel_train.planners import (
+    categorical_cem,
+    cem,
+    gradient,
+    icem,
+    mppi,
+    random_shooting,
+)
 from worldmodel_train.protocols import LatentDynamics
 
 if TYPE_CHECKING:
     from worldmodel_train.envs.goals import GoalWorld
     from worldmodel_train.evaluation.planning.closed_loop import Attempts
-    from worldmodel_train.evaluation.planning.contest import Contest
+    from worldmodel_train.evaluation.planning.contest import Contest, Mind
+    from worldmodel_train.planners.energies import Apart, Distance
 
 PICTURES = "evaluation/planning"
 """Folder of the moving pictures, below the run directory."""
 TRUE_WORLD = "true world"
 
+Env: TypeAlias = Literal[
+    "envs/two_rooms",
+    "Reacher-v5",
+    "gym_pusht/PushT-v0",
+    "Pendulum-v1",
+    "MiniGrid-Empty-8x8-v0",
+    "MiniGrid-FourRooms-v0",
+]
+_OF_CHOICES = "MiniGrid-"
+
 PlannerConfig = Annotated[
-    cem.Config | icem.Config | mppi.Config | gradient.Config | random_shooting.Config,
+    cem.Config
+    | icem.Config
+    | mppi.Config
+    | gradient.Config
+    | random_shooting.Config
+    | categorical_cem.Config,
     Field(discriminator="name"),
 ]
 
@@ -34,19 +58,23 @@ class Config(StrictConfig):
     needs: ClassVar[type] = LatentDynamics
     needs_held_out: ClassVar[bool] = False
 
-    env: Literal["envs/two_rooms", "Reacher-v5"] = "envs/two_rooms"
+    env: Env = "envs/two_rooms"
     """The world, by the name that `wmt data collect` has for it; others than ours need the extra
-    `envs`."""
+    `envs`, and Push-T needs gym-pusht."""
     options: Mapping[str, Any] = Field(default_factory=dict[str, Any])
     """What the world's maker takes: as `--world` said when the episodes were collected. Where these
     began, and when they ended, is nothing to goals, which are drawn anywhere."""
     planner: PlannerConfig = icem.Config(
         horizon=12, candidates=256, elites=5, iterations=3, first_spread=1.5
     )
-    """What searches for actions. By default few elites of wide, slow noise: a way around a wall is
-    found before it is made better."""
-    distance: Literal["l1", "l2", "cosine"] = "l2"
-    """Of a plan's latents to the goal's."""
+    """What searches for actions: in MiniGrid, whose actions are choices, `categorical_cem`. By
+    default few elites of wide, slow noise: a way around a wall is found before it is made better.
+    """
+    distance: Literal["l1", "l2", "cosine", "learned"] = "l2"
+    """Of a plan's latents to the goal's; `learned`: actions between them, as a small network says
+    that learns it from the run's episodes, for each model by itself."""
+    learned: temporal_distance.Config = temporal_distance.Config()
+    """How that is learned."""
     counted: Literal["end", "nearest"] = "nearest"
     """Whether a plan counts by its end, or by where it is nearest to the goal. Who plans again and
     again by the end alone never has to set out."""
@@ -65,13 +93,37 @@ class Config(StrictConfig):
     """Whether the trained model also tries worlds that are otherwise, where there are such."""
     films: int = Field(default=4, ge=0)
     """Attempts of the trained model that are shown: so many successes, and so many failures."""
+    precision: Literal["bf16", "fp32"] = "fp32"
+    """Of the model's encoder and rollouts, by autocast; energies are fp32."""
+    compile: bool = False
+    """Whether the model's step is compiled: some 10 to 60 s for each model before its first action,
+    which no action's time contains."""
     seed: int = Field(default=0, ge=0)
     """Of starts, goals and all that is drawn in searching."""
+
+    @model_validator(mode="after")
+    def _planner_searches_such_actions(self) -> "Config":
+        chooses = isinstance(self.planner, categorical_cem.Config)
+        if chooses != self.env.startswith(_OF_CHOICES):
+            kind, fits = (
+                ("numbers", "another planner, such as cem")
+                if chooses
+                else ("one of several", "planner: {name: categorical_cem}")
+            )
+            raise ValueError(
+                f"planner.name={self.planner.name}: an action of {self.env} is {kind}; use {fits}"
+            )
+        return self
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Data without pictures of a world that is acted in, and plans that are too short."""
         if not isinstance(offer.data, TrajectoriesConfig):
             yield "plans in the world that episodes are of, and the recipe reads none; leave it out"
+        elif offer.data.frameskip > 1 and self.env.startswith(_OF_CHOICES):
+            yield (
+                f"data.frameskip={offer.data.frameskip} makes several choices of {self.env} one "
+                "action, and the planner makes one; use 1"
+            )
         encode = getattr(offer.objective, "encode", None)
         if encode is not None and "states" in signature(encode).parameters:
             yield "plans from pictures alone, and the method asks for states too; leave it out"
@@ -92,18 +144,16 @@ class Config(StrictConfig):
             planning_result,
         )
 
-        models = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
-        for name, model in models.items():
-            if not isinstance(model, LatentDynamics):
-                raise ValueError(
-                    f"{name} has no world model with actions, so nothing to plan with; leave it out"
-                )
         world, contest = self._world(subject), self._contest(subject)
         for name in subject.beside:
             if name in {TRAINED, UNTRAINED, TRUE_WORLD, RANDOM_ACTIONS, *world.rules()}:
                 raise ValueError(f"a run beside is called {name}, as a row is; rename its folder")
         goals = contest.goals(world, self.goals)
-        pilots = {name: contest.model(model, world, goals) for name, model in models.items()}
+        minds = self._minds(subject)
+        if self.compile:
+            for mind in minds.values():
+                contest.first_searches(mind, world, goals)
+        pilots = {name: contest.model(mind, world, goals) for name, mind in minds.items()}
         attempts = contest.attempts(
             world,
             goals,
@@ -113,6 +163,7 @@ class Config(StrictConfig):
                 **contest.rules(world, goals),
                 RANDOM_ACTIONS: contest.random(world),
             },
+            where=self.env,
         )
         trial = Trial(
             world=self.env,
@@ -120,34 +171,62 @@ class Config(StrictConfig):
             budget=self.budget,
             attempts=attempts,
             kinds=world.kinds(goals.starts, goals.goals),
-            varied=self._varied(world, contest, subject),
+            varied=self._varied(world, contest, minds[TRAINED]),
         )
         galleries = attempt_galleries(
             world, goals, attempts[TRAINED], subject.run_dir, PICTURES, most=self.films
         )
-        search = Search(build=self.planner.build, distance=self.distance, seed=self.seed)
+        search = Search(
+            build=self.planner.build,
+            distance=minds[TRAINED].distance,
+            distance_called=self.distance,
+            seed=self.seed,
+        )
         plans = plan_galleries(
             pilots[TRAINED], attempts[TRAINED], search, subject.run_dir, PICTURES
         )
         return planning_result(trial).model_copy(update={"galleries": (*galleries, *plans)})
 
+    def _minds(self, subject: Subject) -> "dict[str, Mind]":
+        """Models as they are searched, and their distances, by name; the trained one first."""
+        from worldmodel_train.evaluation.planning.contest import Mind
+        from worldmodel_train.planners.quick_models import InBf16, compiled
+
+        found = {TRAINED: subject.trained, UNTRAINED: subject.untrained, **subject.beside}
+        minds = dict[str, Mind]()
+        for name, model in found.items():
+            if not isinstance(model, LatentDynamics):
+                raise ValueError(
+                    f"{name} has no world model with actions, so nothing to plan with; leave it out"
+                )
+            quick = compiled(model) if self.compile else model
+            rounded = InBf16(quick) if self.precision == "bf16" else quick
+            minds[name] = Mind(model=rounded, distance=self._distance(model, subject))
+        return minds
+
+    def _distance(self, model: LatentDynamics[Any], subject: Subject) -> "Distance | Apart":
+        """By its name, or what is learned of the model's latents."""
+        if self.distance != "learned":
+            return self.distance
+        assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
+        return temporal_distance.learned_distance(model, subject.data, self.learned, seed=self.seed)
+
     def _varied(
-        self, world: "GoalWorld", contest: "Contest", subject: Subject
+        self, world: "GoalWorld", contest: "Contest", trained: "Mind"
     ) -> "Mapping[str, Mapping[str, Attempts]]":
         """What the trained model and rules reach in worlds that it has not seen."""
         from worldmodel_train.envs.goals import Varied
 
-        assert isinstance(subject.trained, LatentDynamics), "it has planned"
         if not (self.variations and isinstance(world, Varied)):
             return {}
         tried = dict[str, "Mapping[str, Attempts]"]()
         for what, other in world.variations().items():
             goals = contest.goals(other, self.goals)
             pilots = {
-                TRAINED: contest.model(subject.trained, other, goals),
+                TRAINED: contest.model(trained, other, goals),
                 **contest.rules(other, goals),
             }
-            tried[what] = contest.attempts(other, goals, pilots)
+            tried[what] = contest.attempts(other, goals, pilots, where=what)
         return tried
 
     def _world(self, subject: Subject) -> "GoalWorld":
@@ -179,14 +258,13 @@ class Config(StrictConfig):
         from worldmodel_train.planners.energies import nearness
 
         assert isinstance(subject.data, TrajectoriesConfig), "the recipe was checked"
-        near = partial(nearness, counted=self.counted, way=self.way)
         return Contest(
             planner=self.planner,
-            energy=partial(near, distance=self.distance),
-            place_energy=partial(near, distance="l2"),
+            near=partial(nearness, counted=self.counted, way=self.way),
             memory=self.memory,
             scale=subject.data.actions,
             budget=self.budget,
             replan_every=self.replan_every,
             seed=self.seed,
+            showing=subject.showing,
         )

@@ -1,0 +1,58 @@
+from math import log
+
+import pytest
+import torch
+
+from tests.jepa.random_clips import random_clips
+from worldmodel_train.jepa.dino import Config
+
+
+@pytest.fixture
+def objective():
+    torch.manual_seed(0)
+    return Config.tiny().build()
+
+
+def test_the_copy_sees_large_views_alone(objective, monkeypatch):
+    seen = {"student": [], "teacher": []}
+    for name, network in (("student", objective.student), ("teacher", objective.teacher)):
+        forward = network.forward
+        monkeypatch.setattr(
+            network,
+            "forward",
+            lambda clips, name=name, forward=forward: (
+                seen[name].append(clips.shape[2]),
+                forward(clips),
+            )[1],
+        )
+    objective.training_losses(random_clips())
+    assert seen == {"student": [16, 16, 8], "teacher": [16, 16]}
+
+
+def test_the_centre_moves_towards_what_the_copy_has_said_in_training_alone(objective):
+    losses = objective.training_losses(random_clips())
+    said = losses.latents["target"].mean(dim=0)
+    torch.testing.assert_close(objective.center, 0.1 * said)
+    before = objective.center.clone()
+    objective.eval().training_losses(random_clips())
+    assert torch.equal(objective.center, before)
+
+
+def test_a_prototype_that_is_said_of_all_clips_is_centred_away(objective):
+    cosines = torch.zeros(6, 24)
+    cosines[:, 3] = 1.0
+    surely = objective._sharp(cosines)
+    assert surely[:, 3].min() > 0.99
+    objective.center.copy_(cosines.mean(dim=0))
+    torch.testing.assert_close(objective._sharp(cosines), torch.full((6, 24), 1 / 24))
+
+
+def test_where_all_is_said_of_all_the_loss_is_the_logarithm_of_prototypes(objective):
+    with torch.no_grad():
+        for network in (objective.student, objective.teacher):
+            network.head.maps[-1].weight.zero_()
+            network.head.maps[-1].bias.fill_(1.0)
+            network.head.directions.weight.fill_(1.0)
+    losses = objective.training_losses(random_clips())
+    assert losses.total.item() == pytest.approx(log(24), rel=1e-5)
+    assert losses.terms["teacher_entropy"].item() == pytest.approx(log(24), rel=1e-5)

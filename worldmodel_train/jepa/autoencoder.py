@@ -1,0 +1,136 @@
+"""A plain autoencoder of clips: every token through a few numbers, and back to pixels.
+
+Nothing is hidden and nothing predicted: what compression alone teaches, to compare JEPAs with.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from pydantic import Field
+from torch import Tensor
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
+from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.layer_norm import LastNorm
+from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.position import Places
+from worldmodel_train.models.token_fit import encoder_misfits, one_length
+from worldmodel_train.models.tubelet_embed import CHANNELS
+from worldmodel_train.models.tubelet_pixels import cut_tubelets
+from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.types import Clips, Losses, TokenGrid
+
+
+class Config(StrictConfig):
+    """The encoder, how little is kept of a token, and the decoder."""
+
+    encoder: EncoderConfig
+    bottleneck: int = Field(default=8, gt=0)
+    """Numbers that are kept of a token."""
+    decoder: BlocksConfig
+    """A transformer from these to the pixels of all tokens."""
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """A model that trains in moments on a CPU, for tests."""
+        return cls(encoder=tiny_encoder(), decoder=BlocksConfig(width=32, depth=1, heads=2))
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Clips that are no whole tokens, or of several lengths."""
+        yield from encoder_misfits(self.encoder, facts.data)
+        yield from one_length(facts.data)
+
+    def preparation(self) -> None:
+        """Clips are taken as they are read."""
+
+    def cost(self, facts: RecipeFacts) -> None:
+        """Not counted."""
+
+    def build(self, data: DataFacts | None = None) -> "Autoencoder":
+        """A freshly initialised objective, drawn from torch's global generator; any data suits."""
+        del data
+        return Autoencoder(self)
+
+
+class Autoencoder(SeesClips):
+    """An encoder, a narrow place, and a decoder."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        encoder, decoder = config.encoder, config.decoder
+        self.config = config
+        self.encoder = encoder.build()
+        self.places = Places(encoder.position, decoder.head_width)
+        self.narrow = Linear(encoder.blocks.width, config.bottleneck)
+        self.wide = Linear(config.bottleneck, decoder.width)
+        self.decoder = Blocks(decoder)
+        self.norm = LastNorm(decoder.width, eps=1e-6)
+        self.pixels = Linear(decoder.width, CHANNELS * encoder.tubelet * encoder.patch**2)
+        for part in (self.narrow, self.wide, self.decoder, self.pixels):
+            part.apply(init_linear)
+        rescale_residuals(self.decoder)
+
+    def training_losses(self, content: Clips) -> Losses:
+        """The squared error of all pixels, from 0 to 1, over their variance in the batch.
+
+        1 is as good as to say the mean colour of all.
+        """
+        true = cut_tubelets(content.pixels, self.config.encoder)
+        kept = self._kept(content.pixels)
+        painted = self._painted(kept, self.token_grid(content.pixels))
+        loss = (painted - true).square().mean() / true.var()
+        return Losses(
+            total=loss,
+            terms={"painted": loss.detach()},
+            latents={"target": kept.mean(dim=1).detach().float()},
+        )
+
+    def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
+        """The squared error of a clip that is the context's first half and the target's second."""
+        pixels = context.pixels.clone()
+        frames, height = pixels.shape[1:3]
+        if frames > self.config.encoder.tubelet:
+            pixels[:, frames // 2 :] = target.pixels[:, frames // 2 :]
+        else:
+            pixels[:, :, height // 2 :] = target.pixels[:, :, height // 2 :]
+        painted = self._painted(self._kept(pixels), self.token_grid(pixels))
+        true = cut_tubelets(pixels, self.config.encoder)
+        return (painted - true).square().flatten(1).mean(dim=1)
+
+    def seeing(self) -> VisionTransformer:
+        """The encoder."""
+        return self.encoder
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """No copy follows."""
+        return []
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Encoder, the maps in and out of the narrow place, and decoder."""
+        return parameter_groups(
+            encoder=self.encoder,
+            narrow=self.narrow,
+            wide=self.wide,
+            decoder=self.decoder,
+            norm=self.norm,
+            pixels=self.pixels,
+        )
+
+    def _kept(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n k"]:
+        """What is left of each token."""
+        (latents,) = self.encoder(clips)
+        return self.narrow(latents.flatten(0, 1)).unflatten(0, latents.shape[:2])
+
+    def _painted(self, kept: Float[Tensor, "b n k"], grid: TokenGrid) -> Float[Tensor, "b n p"]:
+        """The pixels of all tokens, in fp32."""
+        index = torch.arange(grid.num_tokens, device=kept.device)[None]
+        wide = self.wide(kept.flatten(0, 1)).unflatten(0, kept.shape[:2])
+        tokens = self.places.add(wide, index, grid).flatten(0, 1)
+        group = self.places.group(index, None, grid, len(kept), one_length=True)
+        painted = self.pixels(self.norm(self.decoder(tokens, [group])))
+        return painted.float().unflatten(0, kept.shape[:2])

@@ -1,0 +1,192 @@
+"""DINO: a student says of small views what a slow copy says of large ones (arXiv 2104.14294).
+
+What is said is a distribution over prototypes; the copy's is centred, so that no prototype is said
+of all clips, and sharpened. No JEPA: it is here to be compared with them.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodel_train.collectives import mean_over_ranks
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.joint_embedding import (
+    JointEmbeddingConfig,
+    SeesClips,
+    mean_latent,
+    tiny_encoder,
+    view_misfits,
+)
+from worldmodel_train.models.blocks import init_linear
+from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.views.geometry import Crop
+from worldmodel_train.models.views.views import ViewConfig
+from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.types import Clips, Losses
+
+
+class HeadConfig(StrictConfig):
+    """From a latent to how much of each prototype there is in it; the defaults are published."""
+
+    hidden: int = Field(default=2048, gt=0)
+    """Channels of both hidden layers."""
+    bottleneck: int = Field(default=256, gt=0)
+    """Channels in which a direction is compared with those of the prototypes."""
+    prototypes: int = Field(default=65536, gt=1)
+    """Directions."""
+
+
+class Config(JointEmbeddingConfig):
+    """The defaults are those published for ViT-S/16, but for the copy's temperature.
+
+    That begins at .04 and ends at .07 where training is long; here it stays.
+    """
+
+    local_view: ViewConfig = ViewConfig(crop=Crop(area=(0.05, 0.4)), size=96)
+    """A small view, of which the copy sees none."""
+    num_local_views: int = Field(default=8, ge=0)
+    """Small views of each clip."""
+    head: HeadConfig = HeadConfig()
+    """Of student and copy."""
+    student_temperature: float = Field(default=0.1, gt=0)
+    """By which the student's cosines are divided."""
+    teacher_temperature: float = Field(default=0.04, gt=0)
+    """The same of the copy's: less, so that it is surer."""
+    center_momentum: float = Field(default=0.9, ge=0, lt=1)
+    """How much of the centre stays in a step."""
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """A model that trains in moments on a CPU, for tests."""
+        return cls(
+            encoder=tiny_encoder(),
+            local_view=ViewConfig(crop=Crop(area=(0.1, 0.4)), size=8),
+            num_local_views=1,
+            head=HeadConfig(hidden=32, bottleneck=16, prototypes=24),
+            teacher_temperature=0.08,
+        )
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """As of any two views, and small views that are no whole tokens."""
+        yield from super().misfits(facts)
+        yield from view_misfits(self.local_view, self.encoder, ("method", "local_view"))
+
+    def build(self, data: DataFacts | None = None) -> "Dino":
+        """A freshly initialised objective, drawn from torch's global generator; any data suits."""
+        del data
+        return Dino(self)
+
+
+class Names(nn.Module):
+    """An encoder and its head."""
+
+    def __init__(self, encoder: EncoderConfig, head: HeadConfig) -> None:
+        super().__init__()
+        self.encoder = encoder.build()
+        self.head = Prototypes(encoder.blocks.width, head)
+
+    def forward(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b p"]:
+        """How much of each prototype there is in whole clips, as cosines in fp32."""
+        return self.head(mean_latent(self.encoder, clips))
+
+
+class Prototypes(nn.Module):
+    """Three linear maps, and the cosines of what they give with directions."""
+
+    def __init__(self, width: int, config: HeadConfig) -> None:
+        super().__init__()
+        self.maps = nn.Sequential(
+            *(Linear(width, config.hidden), nn.GELU()),
+            *(Linear(config.hidden, config.hidden), nn.GELU()),
+            Linear(config.hidden, config.bottleneck),
+        )
+        self.maps.apply(init_linear)
+        self.directions = Directions(config.bottleneck, config.prototypes, bias=False)
+
+    def forward(self, latents: Float[Tensor, "b d"]) -> Float[Tensor, "b p"]:
+        """In fp32."""
+        return self.directions(self.maps(latents))
+
+
+class Directions(nn.Linear):
+    """Cosines with directions; a module of its own, as sharding gathers by module."""
+
+    def forward(self, input: Float[Tensor, "b c"]) -> Float[Tensor, "b p"]:
+        """Of each with every direction, in fp32."""
+        with torch.autocast(input.device.type, enabled=False):
+            places, directions = (
+                functional.normalize(one.float(), dim=-1) for one in (input, self.weight)
+            )
+            return places @ directions.T
+
+
+class Dino(SeesClips):
+    """A student, and a slow copy of it that only sees large views."""
+
+    center: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.student = Names(config.encoder, config.head)
+        self.teacher = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
+        self.register_buffer("center", torch.zeros(config.head.prototypes))
+
+    def training_losses(self, content: Clips) -> Losses:
+        """The cross-entropy of every view by the student with every other large one by the copy.
+
+        The centre then moves towards the mean of what the copy has said, over all ranks.
+        """
+        config = self.config
+        drawn = (*config.views, *[config.local_view] * config.num_local_views)
+        views = [view.draw(content.pixels).pixels for view in drawn]
+        said = [self.student(view) / config.student_temperature for view in views]
+        with torch.no_grad():
+            cosines = [self.teacher(view) for view in views[:2]]
+            truth = [self._sharp(one) for one in cosines]
+        losses = [
+            functional.cross_entropy(says, true)
+            for j, true in enumerate(truth)
+            for i, says in enumerate(said)
+            if i != j
+        ]
+        entropy = torch.stack([torch.special.entr(true).sum(dim=1).mean() for true in truth])
+        if self.training:
+            mean = mean_over_ranks(torch.cat(cosines).mean(dim=0))
+            self.center.lerp_(mean, 1 - config.center_momentum)
+        return Losses(
+            total=torch.stack(losses).mean(),
+            terms={"teacher_entropy": entropy.mean()},
+            latents={"target": torch.cat(cosines)},
+        )
+
+    def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
+        """The cross-entropy of the context's half by the student with the target's by the copy."""
+        seen = self.halves(context, target, context_encoder=self.student.encoder)
+        said = self.student.head(seen.context) / self.config.student_temperature
+        true = self._sharp(self.teacher.head(seen.target))
+        return functional.cross_entropy(said, true, reduction="none")
+
+    def seeing(self) -> VisionTransformer:
+        """The slow copy's encoder."""
+        return self.teacher.encoder
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """The copy follows."""
+        return [EmaPair(student=self.student, teacher=self.teacher)]
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """The student, with and without weight decay."""
+        return parameter_groups(student=self.student)
+
+    def _sharp(self, cosines: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:
+        """The copy's distribution over prototypes."""
+        return ((cosines - self.center) / self.config.teacher_temperature).softmax(dim=-1)

@@ -1,0 +1,98 @@
+"""What methods have in common that compare two views of a clip, and predict nothing hidden."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.config.origins import KeyPath
+from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.masks.past_and_future import halves
+from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.token_fit import encoder_misfits, not_a_multiple, one_length
+from worldmodel_train.models.token_sets import TokenSet
+from worldmodel_train.models.views.views import ViewConfig
+from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.types import Clips, TokenGrid
+
+
+class JointEmbeddingConfig(StrictConfig):
+    """An encoder of clips, and the two views by which it learns."""
+
+    encoder: EncoderConfig
+    """Its latent of a clip is the mean over tokens; published ones have a class token for that."""
+    views: tuple[ViewConfig, ViewConfig] = (ViewConfig(), ViewConfig())
+    """How either view is drawn."""
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Clips or views that are no whole tokens, and clips of several lengths."""
+        yield from encoder_misfits(self.encoder, facts.data)
+        yield from one_length(facts.data)
+        for number, view in enumerate(self.views):
+            yield from view_misfits(view, self.encoder, ("method", "views", number))
+
+    def preparation(self) -> None:
+        """Clips are taken as they are read; views are drawn where the loss is computed."""
+
+    def cost(self, facts: RecipeFacts) -> None:
+        """Not counted."""
+
+
+def view_misfits(view: ViewConfig, encoder: EncoderConfig, key: KeyPath) -> Iterator[Misfit]:
+    """A view that is no whole tokens."""
+    if view.size is not None and view.size % encoder.patch:
+        yield (*key, "size"), not_a_multiple(view.size, encoder.patch, "method.encoder.patch")
+
+
+def tiny_encoder() -> EncoderConfig:
+    """One that trains in moments on a CPU, for tests."""
+    return EncoderConfig(size=BlocksConfig(width=48, depth=2, heads=3), patch=8, tubelet=2)
+
+
+class Halves(NamedTuple):
+    """The latents of what energy compares."""
+
+    context: Float[Tensor, "b d"]
+    target: Float[Tensor, "b d"]
+
+
+class SeesClips(nn.Module):
+    """What probes and energies need of a model that has one encoder to be asked: an `Encoder`."""
+
+    def seeing(self) -> VisionTransformer:
+        """The encoder that is asked: the teacher's, where there is one."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
+        """What the encoder sees in whole clips as they are, before any head."""
+        (latents,) = self.seeing()(clips)
+        return latents.float()
+
+    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
+        """The grid of tokens that clips of this size become."""
+        return self.seeing().token_grid(clips)
+
+    def halves(
+        self, context: Clips, target: Clips, *, context_encoder: VisionTransformer
+    ) -> Halves:
+        """Mean latents of the context's first half and the target's second, each seen alone."""
+        masks = halves(self.token_grid(context.pixels), len(context.pixels))
+        return Halves(
+            mean_latent(context_encoder, context.pixels, masks.context_index),
+            mean_latent(self.seeing(), target.pixels, masks.target_index[:, 0]),
+        )
+
+
+def mean_latent(
+    encoder: VisionTransformer,
+    clips: UInt8[Tensor, "b t h w c"],
+    index: Int[Tensor, "b k"] | None = None,
+) -> Float[Tensor, "b d"]:
+    """The mean over a clip's tokens, or over these of them, which then see each other alone."""
+    kept = None if index is None else [TokenSet(index.to(clips.device))]
+    (latents,) = encoder(clips, kept)
+    return latents.mean(dim=1)

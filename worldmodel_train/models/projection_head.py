@@ -1,0 +1,19 @@
+"""The map from a clip's latent to what views are compared by."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from worldmodel_train.models.linear import Linear
+
+
+def projection_head(widths: Sequence[int]) -> nn.Sequential:
+    """Linear maps from each width to the next, with batch norm and ReLU between them.
+
+    Each rank takes mean and variance of its own micro-batch.
+    """
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
+    return nn.Sequential(*layers[:-2])
