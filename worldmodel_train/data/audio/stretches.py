@@ -98,7 +98,7 @@ class Stretches:
 
     def _cut(self, number: int, row: Float32[np.ndarray, "s"], drawn: Drawn) -> Heard:
         rng = generator(Stream.CLIP, self._seed, number, drawn.attempt)
-        return self._cutter.cut(drawn.sample, float(rng.random()), row)
+        return self._cutter.cut(drawn.read(), float(rng.random()), row)
 
 
 def stacked(waveform: Tensor, heard: Sequence[Heard], samples: Sequence[int]) -> Audio:
