@@ -58,6 +58,16 @@ class EpisodeFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AudioFacts:
+    """The stretches of sound that are read."""
+
+    rate: int
+    """Samples a second."""
+    samples: int
+    """Of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataFacts:
     """What a recipe says of its data."""
 
@@ -71,10 +81,12 @@ class DataFacts:
     """Whether a clip has one class, or several are true of it."""
     clips_per_video: int = 1
     """Clips of one video that follow each other in a micro-batch."""
-    kind: Literal["clips", "trajectories", "latents"] = "clips"
+    kind: Literal["clips", "trajectories", "latents", "audio"] = "clips"
     """What is read: a method says in `takes` what it takes."""
     episodes: EpisodeFacts | None = None
     """Of trajectories, once one was opened; None before."""
+    audio: AudioFacts | None = None
+    """Of sound; None of all else."""
     latent_width: int | None = None
     """Channels of latents, once their folder was opened; None before."""
 

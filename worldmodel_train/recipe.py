@@ -18,6 +18,7 @@ from worldmodel_train.config.json_schema import editor_schema
 from worldmodel_train.config.origins import Document, KeyPath, Origin
 from worldmodel_train.config.read import read_model
 from worldmodel_train.config.yaml_writer import write_yaml
+from worldmodel_train.data.audio.config import AudioConfig
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.latents.config import LatentsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
@@ -57,7 +58,8 @@ AnyData = Annotated[
     | Annotated[TrajectoriesConfig, Tag("data/trajectories")]
     | Annotated[CollectedConfig, Tag("data/collected")]
     | Annotated[FilmsConfig, Tag("data/films")]
-    | Annotated[LatentsConfig, Tag("data/latents")],
+    | Annotated[LatentsConfig, Tag("data/latents")]
+    | Annotated[AudioConfig, Tag("data/audio")],
     Discriminator(_kind_of),
 ]
 

@@ -160,6 +160,30 @@ class Latents:
         return map_tensors(self, function)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Audio:
+    """Stretches of sound of one length, as they were read: one channel, at one rate."""
+
+    waveform: Float[Tensor, "b s"]
+    """Sound pressure; full scale of what was recorded as integers is from -1 to 1."""
+    heard: Int[Tensor, "b"]
+    """Samples of each that were recorded; behind them lie zeros, where a recording is shorter."""
+    labels: Int[Tensor, "b"] | Bool[Tensor, "b classes"] | None = None
+    """The number of each one's class, or which of all classes are true of it, if labels are
+    read."""
+    samples: tuple[int, ...] = ()
+    """The position of each recording in the run's order of samples."""
+
+    @property
+    def num_samples(self) -> int:
+        """Recordings."""
+        return len(self.waveform)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Audio":
+        """The same sound with `function` applied to each tensor."""
+        return map_tensors(self, function)
+
+
 class Skip(NamedTuple):
     """One sample that could not be used."""
 
@@ -216,6 +240,24 @@ class MaskedClips:
     def map(self, function: Callable[[Tensor], Tensor]) -> "MaskedClips":
         """The same clips and masks with `function` applied to each tensor."""
         return MaskedClips(groups=tuple(group.map(function) for group in self.groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedAudio:
+    """Sound, and the masks of each mask group over the tokens of its spectrograms."""
+
+    audio: Audio
+    masks: tuple[Masks, ...]
+
+    @property
+    def num_samples(self) -> int:
+        """Recordings."""
+        return self.audio.num_samples
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "MaskedAudio":
+        """The same sound and masks with `function` applied to each tensor."""
+        masks = tuple(mask.map(function) for mask in self.masks)
+        return MaskedAudio(audio=self.audio.map(function), masks=masks)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,16 @@ from worldmodel_train.losses.dense import ContextLoss
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
 from worldmodel_train.recipe import FAMILIES
-from worldmodel_train.types import ClipGroup, Clips, Latents, MaskedClips, Masks, Trajectories
+from worldmodel_train.types import (
+    Audio,
+    ClipGroup,
+    Clips,
+    Latents,
+    MaskedAudio,
+    MaskedClips,
+    Masks,
+    Trajectories,
+)
 
 # A probe needs labels as well as another run; what it needs is in its own tests.
 METHODS = {
@@ -33,13 +42,15 @@ ACTIVATIONS = {
     for activation in (BatchTopK(), JumpRelu(bandwidth=0.05))
 }
 CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)} | ACTIVATIONS
-# Who predicts latents under masks; others paint what is hidden. Of visible tokens nothing is
-# evaluated: what V-JEPA 2.1 adds to its loss for them has tests of its own.
+# Who predicts latents of clips under masks; others paint what is hidden. Of visible tokens nothing
+# is evaluated: what V-JEPA 2.1 adds to its loss for them has tests of its own.
 HIDDEN_ALONE = {"context": ContextLoss(weight=0.0)}
 MASKED = {
     name: config.model_copy(update=HIDDEN_ALONE if hasattr(config, "context") else {})
     for name, config in CONFIGS.items()
-    if hasattr(config, "predictor") and hasattr(config, "masks")
+    if hasattr(config, "predictor")
+    and hasattr(config, "masks")
+    and getattr(config, "takes", "clips") == "clips"
 }
 SETS = 2  # target sets of each mask group
 
@@ -121,9 +132,25 @@ def latents(config):
     return Latents(tokens=(weights * (weights > 0.9)) @ directions)
 
 
+def audio(config):
+    """Random sound, as it is read; the last recording is shorter than the others."""
+    generator = torch.Generator().manual_seed(10)
+    spectrogram, patch = config.spectrogram, config.encoder.patch
+    waveform = torch.randn(3, 8 * patch * spectrogram.hop, generator=generator) / 10
+    heard = torch.tensor([waveform.shape[1], waveform.shape[1], waveform.shape[1] - 50])
+    waveform[2, heard[2] :] = 0
+    return Audio(waveform=waveform, heard=heard, samples=(0, 1, 2))
+
+
+def masked_audio(config):
+    """The same with masks as training would draw them at its beginning."""
+    return config.preparation()([audio(config)], seed=0, step=0)
+
+
 CONTENTS = {
     Clips: clips,
     Latents: latents,
+    MaskedAudio: masked_audio,
     MaskedClips: masked_clips,
     Trajectories: trajectories,
 }

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.contracts.methods import METHODS, build, clips, trajectories
+from tests.contracts.methods import METHODS, audio, build, clips, trajectories
 from worldmodel_train.protocols import HasEnergy
-from worldmodel_train.types import Clips, Trajectories
+from worldmodel_train.types import Audio, Clips, Trajectories
 
 JEPAS = {name for name in METHODS if name.startswith("jepa/")}
 ANSWERING = {
@@ -23,8 +23,11 @@ def config(request):
 @pytest.fixture
 def samples(config):
     """As a loader gives them to the method."""
-    if getattr(config, "takes", "clips") == "trajectories":
-        return trajectories(config)
+    match getattr(config, "takes", "clips"):
+        case "trajectories":
+            return trajectories(config)
+        case "audio":
+            return audio(config)
     read = clips(config)
     # images are clips of one picture
     return replace(read, pixels=read.pixels[:, :1]) if config.encoder.tubelet == 1 else read
@@ -76,6 +79,9 @@ def test_it_depends_on_the_context_and_on_the_target(model, samples):
 
 
 def some(samples, which):
+    if isinstance(samples, Audio):
+        part = samples.map(lambda tensor: tensor[which])
+        return replace(part, samples=tuple(range(len(part.waveform))))
     return (
         samples.map(lambda tensor: tensor[which])
         if isinstance(samples, Trajectories)
@@ -88,6 +94,10 @@ def with_another_future(samples):
     if isinstance(samples, Trajectories):
         changed = torch.cat((samples.observations[:, :1], 255 - samples.observations[:, 1:]), dim=1)
         return replace(samples, observations=changed)
+    if isinstance(samples, Audio):
+        half = samples.waveform.shape[1] // 2
+        ends = torch.cat((samples.waveform[:, :half], -2 * samples.waveform[:, half:]), dim=1)
+        return replace(samples, waveform=ends)
     pixels = samples.pixels.clone()
     frames, height = pixels.shape[1:3]
     if frames > 1:

@@ -87,7 +87,17 @@ WITH_IMAGES = {
     "vjepa21_vitg_cooldown": Stated(32, 8, 12 + 72 // 2, 40, 300),
     "vjepa21_vitgigantic_cooldown": Stated(64, 8, 6 + 36 // 2, 40, 300),
 }
-WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES
+# batch and epochs of the papers (of VICReg's and SimCLR's, which are of a ResNet-50, the batch
+# alone), on 1,281,167 images, or VideoMAE's 240k videos; nodes and micro-batches are our choice
+BASELINES = {
+    "simclr_vitb": Stated(4, 8, 128, 300, 313),
+    "mocov3_vitb": Stated(4, 8, 128, 300, 313),
+    "vicreg_vitb": Stated(2, 8, 128, 300, 626),
+    "dino_vits": Stated(2, 8, 64, 100, 1251),
+    "mae_vitb": Stated(2, 8, 256, 800, 313),
+    "videomae_vitb": Stated(4, 8, 32, 800, 235),
+}
+WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES | BASELINES
 
 OURS = re.compile(r"our own\b")
 """How the source of a recipe begins whose sizes are from nowhere else."""

@@ -1,4 +1,4 @@
-"""`wmt data`: pack videos or episodes, check and look at shards, keep latents, collect episodes."""
+"""`wmt data`: pack videos, sound or episodes, check and look at shards, keep latents, collect."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ from worldmodel_train.config.printable import printable
 
 app = typer.Typer(
     name="data",
-    help="Pack videos or episodes into tar shards, check and look at these; keep latents; collect.",
+    help="Pack videos, sound or episodes into tar shards; check these; keep latents; collect.",
     no_args_is_help=True,
 )
 app.command()(pack)
@@ -70,11 +70,13 @@ def check(
 ) -> None:
     """Verify shards against index.json: sizes, hashes, counts, json, and that videos open.
 
-    Of episodes (KEY.npz) each is read, and compared with the first good one. Ends
-    with status 1 and the reasons when something is wrong.
+    Of episodes (KEY.npz) each is read, and compared with the first good one; recordings of
+    sound are decoded. Ends with status 1 and the reasons when something is wrong.
     """
     from rich.console import Console
 
+    from worldmodel_train.data.audio.check import check_recordings, holds_recordings
+    from worldmodel_train.data.audio.summary import recordings_table
     from worldmodel_train.data.packing.check import check_shards
     from worldmodel_train.data.packing.probe import probe_all, probe_ends
     from worldmodel_train.data.packing.summary import summary_table
@@ -86,6 +88,9 @@ def check(
         if holds_episodes(out):
             report = check_episodes(out, probe, workers=workers, timeout_s=timeout)
             table, lines = episodes_table(report, out), scale_lines(report)
+        elif holds_recordings(out):
+            report = check_recordings(out, workers=workers, timeout_s=timeout)
+            table, lines = recordings_table(report, out), iter(())
         else:
             report = check_shards(out, probe, workers=workers, timeout_s=timeout)
             table, lines = summary_table(report, out), iter(())

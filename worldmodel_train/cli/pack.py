@@ -1,8 +1,8 @@
-"""`wmt data pack` and `wmt data merge`: a set of shards of videos, at once or in parts."""
+"""`wmt data pack` and `wmt data merge`: a set of shards, at once or in parts."""
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -28,8 +28,10 @@ from worldmodel_train.cli.shard_commands import (
 from worldmodel_train.config.printable import printable
 
 if TYPE_CHECKING:
+    from worldmodel_train.data.packing.chapters import PackReport
     from worldmodel_train.data.packing.encode import EncodeConfig
     from worldmodel_train.data.packing.entry import Entry
+    from worldmodel_train.data.packing.journal import PackArguments
     from worldmodel_train.data.packing.listed import Listed
 
 RootOption = Annotated[
@@ -61,6 +63,10 @@ SideOption = Annotated[
 CodecOption = Annotated[str | None, typer.Option(help="Re-encode: h264 (the default) or hevc.")]
 ImagesOption = Annotated[
     bool, typer.Option("--images", help="Of a folder, pack the pictures and not the videos.")
+]
+AudioOption = Annotated[
+    bool,
+    typer.Option("--audio", help="SRC is of recordings of sound, which are packed as they are."),
 ]
 ListOption = Annotated[
     str | None,
@@ -102,6 +108,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     published: ListOption = None,
     window: WindowOption = None,
     images: ImagesOption = False,
+    audio: AudioOption = False,
     episodes: FormatOption = None,
     camera: CameraOption = None,
     states: StatesOption = None,
@@ -112,7 +119,8 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
 
     A list has the columns path, label, caption, start, end (seconds or hh:mm:ss). Of a folder,
     the name of a video's subfolder is its label. All labels go to OUT/classes.txt. Any of --preset,
-    --short-side, --gop, --codec, --fps, --crf re-encodes. A picture is a video of one frame. Bad
+    --short-side, --gop, --codec, --fps, --crf re-encodes. A picture is a video of one frame. With
+    --audio, SRC has recordings of sound (wav, flac, ogg, opus, mp3) in the place of videos. Bad
     videos, duplicates, folders that cannot be read and links that lead nowhere or to a folder go to
     OUT/rejects.jsonl; hidden files are no part of the set.
 
@@ -123,7 +131,6 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
 
     from worldmodel_train.data.packing.classes_file import require_room, write_classes
     from worldmodel_train.data.packing.journal import PackArguments
-    from worldmodel_train.data.packing.pack import pack as pack_entries
     from worldmodel_train.data.packing.progress import PackProgress
     from worldmodel_train.data.packing.summary import pack_lines
 
@@ -136,7 +143,7 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
         )
         if episodes is not None:
             of_videos = {"--list": published, "--window": window, "--root": root}
-            of_videos |= {"--preset": preset, "--images": images or None}
+            of_videos |= {"--preset": preset, "--images": images or None, "--audio": audio or None}
             refuse(of_videos, f"goes with videos, not with --format {episodes}")
             of_films = {"--short-side": short_side, "--gop": gop, "--codec": codec, "--crf": crf}
             recorded.refuse_unused(of_films)
@@ -147,24 +154,36 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
             )
             return
         refuse(recorded.given(), "goes with episodes; name their format by --format")
-        arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode)
-        listed = _listed(source, root, published, images=images)
+        if audio:
+            others = {"--list": published, "--window": window, "--images": images or None}
+            refuse(others | {"any re-encoding": encode}, "goes with videos, not with --audio")
+        holds = "recordings" if audio else "videos"
+        arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode, samples=holds)
+        listed = _listed(source, root, published, suffixes=_suffixes(images=images, audio=audio))
         entries = listed.entries if window is None else _windows(listed.entries, window)
         require_room(out, listed.classes)
         folder, entries = _part_of(part, entries, out)
-        report = pack_entries(
+        report = _packer(arguments)(
             entries,
             folder,
             arguments,
             workers=workers,
             timeout_s=timeout,
-            progress=PackProgress(Console(stderr=True)),
+            progress=PackProgress(Console(stderr=True), noun=holds),
         )
         write_classes(out, listed.classes)
     for line in pack_lines(report, folder):
         typer.echo(printable(line, LONGEST_LINE))
     if not report.index.samples and part is None:
         raise typer.Exit(1)
+
+
+def _packer(arguments: "PackArguments") -> "Callable[..., PackReport]":
+    """What packs samples of this kind."""
+    from worldmodel_train.data.audio.pack import pack_recordings
+    from worldmodel_train.data.packing.pack import pack as pack_videos
+
+    return pack_recordings if arguments.samples == "recordings" else pack_videos
 
 
 def _part_of(
@@ -189,20 +208,29 @@ def merge(out: OutArgument) -> None:
         raise typer.Exit(1)
 
 
-def _listed(source: str, root: Path | None, published: str | None, *, images: bool) -> "Listed":
+def _suffixes(*, images: bool, audio: bool) -> frozenset[str]:
+    """Of the files that are wanted of a folder."""
+    from worldmodel_train.data.audio_files import AUDIO_SUFFIXES
+    from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+    return AUDIO_SUFFIXES if audio else IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
+
+
+def _listed(
+    source: str, root: Path | None, published: str | None, *, suffixes: frozenset[str]
+) -> "Listed":
     """What SRC names, and the classes of it."""
     from worldmodel_train.data.packing.classes_file import labels_of
     from worldmodel_train.data.packing.entries import read_entries
     from worldmodel_train.data.packing.errors import PackError
     from worldmodel_train.data.packing.listed import Listed
     from worldmodel_train.data.packing.read_list import read_list
-    from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+    from worldmodel_train.data.video_files import VIDEO_SUFFIXES
 
     if published is None:
-        suffixes = IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
         entries = read_entries(source, root, _stdin(), suffixes=suffixes)
         return Listed(entries=entries, classes=labels_of(entries))
-    if images:
+    if suffixes != VIDEO_SUFFIXES:
         raise PackError("--images: goes with folders; leave it out, --list knows what it lists")
     return read_list(published, source, root)
 

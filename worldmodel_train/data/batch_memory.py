@@ -60,7 +60,9 @@ class _Place:
     """Where a tensor lies in the batch's memory."""
 
     offset: int
+    """Bytes."""
     shape: Shape
+    dtype: torch.dtype
 
 
 class Parcel(Generic[ContentT]):
@@ -75,9 +77,10 @@ class Parcel(Generic[ContentT]):
 
         def take_out(tensor: Tensor) -> Tensor:
             if tensor.is_shared():
-                assert tensor.dtype == torch.uint8, f"{tensor.dtype} in a batch's memory"
                 memory.set_(tensor.untyped_storage())
-                parts.append(_Place(offset=int(tensor.storage_offset()), shape=tuple(tensor.shape)))
+                offset = int(tensor.storage_offset()) * tensor.itemsize
+                place = _Place(offset=offset, shape=tuple(tensor.shape), dtype=tensor.dtype)
+                parts.append(place)
             else:
                 # small: as an array it travels in the message, and needs no file
                 parts.append(tensor.numpy())
@@ -99,7 +102,9 @@ def _receive(
     def put_back(_: Tensor) -> Tensor:
         part = next(left)
         if isinstance(part, _Place):
-            return whole[part.offset : part.offset + prod(part.shape)].view(part.shape)
+            num_bytes = prod(part.shape) * part.dtype.itemsize
+            flat = whole[part.offset : part.offset + num_bytes].view(part.dtype)
+            return flat.view(part.shape)
         return torch.from_numpy(part)
 
     return described.map(put_back)

@@ -1,5 +1,6 @@
 """A list of classes in a text file."""
 
+from collections import Counter
 from os.path import expandvars
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -27,6 +28,17 @@ def read_classes(path: str) -> tuple[str, ...]:
             "line, or write the list here"
         ) from None
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def require_distinct(classes: tuple[str, ...] | None) -> None:
+    """Raises ValueError where a list of classes is empty, or a name is, or stands twice."""
+    if classes is not None and not all(classes):
+        raise ValueError('a class is named ""; give each a name')
+    twice = [name for name, times in Counter(classes or ()).items() if times > 1]
+    if twice:
+        raise ValueError(f"two classes are named '{twice[0]}'; name each once")
+    if classes == ():
+        raise ValueError("there are no classes; name some, or write null to read no labels")
 
 
 def _names_of(classes: object) -> object:

@@ -1,6 +1,5 @@
 """What a recipe says about data: augmentation, decoding, loading, and sources of clips."""
 
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -10,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.data.augment_config import AugmentConfig
-from worldmodel_train.data.class_list import ClassNames
+from worldmodel_train.data.class_list import ClassNames, require_distinct
 from worldmodel_train.data.source_config import SourceConfig, require_names_differ
 from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
 
@@ -117,13 +116,7 @@ class DataConfig(StrictConfig):
     @field_validator("classes")
     @classmethod
     def _classes_differ(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if classes is not None and not all(classes):
-            raise ValueError('a class is named ""; give each a name')
-        twice = [name for name, times in Counter(classes or ()).items() if times > 1]
-        if twice:
-            raise ValueError(f"two classes are named '{twice[0]}'; name each once")
-        if classes == ():
-            raise ValueError("there are no classes; name some, or write null to read no labels")
+        require_distinct(classes)
         return classes
 
     def open_facts(self) -> DataFacts:

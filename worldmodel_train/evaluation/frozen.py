@@ -12,12 +12,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from worldmodel_train.evaluation.task import Subject
-from worldmodel_train.protocols import Encoder
+from worldmodel_train.protocols import Encoder, SoundEncoder
 
 TRAINED_ENCODER, UNTRAINED_ENCODER = "trained encoder", "untrained encoder"
 
 
-EncoderT = TypeVar("EncoderT", bound=Encoder)
+EncoderT = TypeVar("EncoderT", bound=Encoder | SoundEncoder)
 ItemT = TypeVar("ItemT")
 
 

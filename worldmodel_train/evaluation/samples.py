@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from worldmodel_train.types import Clips, Trajectories
+from worldmodel_train.types import Audio, Clips, Trajectories
 
-Samples: TypeAlias = Clips | Trajectories
+Samples: TypeAlias = Audio | Clips | Trajectories
 
 
 def rows(samples: Samples, which: Int64[Tensor, "b"] | slice) -> Samples:

@@ -1,10 +1,12 @@
 """Masks that leave nothing to see or nothing to predict, found before a run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from worldmodel_train.facts import Misfit, RecipeFacts
+from worldmodel_train.masks import TimeFrequency
 from worldmodel_train.models.token_fit import TubeletSize, grid_of, shape_of
 from worldmodel_train.protocols import MaskSampler
+from worldmodel_train.types import TokenGrid
 
 _STEPS, _SAMPLES = 4, 8  # drawn to see
 
@@ -12,11 +14,19 @@ _STEPS, _SAMPLES = 4, 8  # drawn to see
 def mask_misfits(
     encoder: TubeletSize, masks: Sequence[MaskSampler], facts: RecipeFacts, *, key: str = "masks"
 ) -> Iterator[Misfit]:
-    """Draws a few masks: samplers refuse what can never work; empty sets teach nothing.
-
-    `key` is where the method has them.
-    """
+    """What is wrong with masks of the clips of a recipe; `key` is where the method has them."""
     grids = {grid_of(encoder, source.clip): None for source in facts.data}
+    yield from grid_misfits(grids, masks, facts, key=key)
+
+
+def grid_misfits(
+    grids: Iterable[TokenGrid],
+    masks: Sequence[MaskSampler],
+    facts: RecipeFacts,
+    *,
+    key: str = "masks",
+) -> Iterator[Misfit]:
+    """Draws a few masks: samplers refuse what can never work; empty sets teach nothing."""
     samples = range(min(facts.micro_batch, _SAMPLES))
     for index, sampler in enumerate(masks):
         place = ("method", key, index)
@@ -24,7 +34,7 @@ def mask_misfits(
             try:
                 drawn = [
                     sampler.sample(grid, seed=facts.seed, step=step, samples=samples)
-                    for step in range(_STEPS)
+                    for step in _steps(sampler)
                 ]
             except ValueError as error:
                 yield place, str(error)
@@ -33,3 +43,11 @@ def mask_misfits(
                 message = f"leaves no context or no target of {shape_of(grid)}; "
                 yield place, message + "use another size of blocks"
                 break
+
+
+def _steps(sampler: MaskSampler) -> Iterable[int]:
+    """The first steps, and where a sampler changes its ways those after that."""
+    first = range(_STEPS)
+    if not isinstance(sampler, TimeFrequency):
+        return first
+    return (*first, *range(sampler.ramp_steps, sampler.ramp_steps + 2 * _STEPS))

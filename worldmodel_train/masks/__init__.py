@@ -7,9 +7,18 @@ from pydantic import Field
 from worldmodel_train.masks.multiblock2d import Multiblock2D
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.masks.random_tokens import RandomTokens, RandomTubes
+from worldmodel_train.masks.time_frequency import TimeFrequency
 
 MaskConfig = Annotated[
-    Multiblock2D | Multiblock3D | RandomTokens | RandomTubes, Field(discriminator="name")
+    Multiblock2D | Multiblock3D | RandomTokens | RandomTubes | TimeFrequency,
+    Field(discriminator="name"),
 ]
 
-__all__ = ["MaskConfig", "Multiblock2D", "Multiblock3D", "RandomTokens", "RandomTubes"]
+__all__ = [
+    "MaskConfig",
+    "Multiblock2D",
+    "Multiblock3D",
+    "RandomTokens",
+    "RandomTubes",
+    "TimeFrequency",
+]

@@ -46,7 +46,7 @@ class Multiblock2D(StrictConfig):
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`: the block sizes from (seed, step), places from (seed, sample)."""
-        self._check(grid)
+        self.check(grid)
         ids = np.asarray(samples, dtype=np.int64)
         context, targets = self._blocks(grid, seed, step, ids)
         priority = uniforms(
@@ -55,11 +55,12 @@ class Multiblock2D(StrictConfig):
         context_index, context_valid = select(context, self.truncate, priority, self.multiple)
         return Masks(
             context_index=context_index,
-            target_index=_block_index(targets),
+            target_index=block_index(targets),
             context_valid=context_valid,
         )
 
-    def _check(self, grid: TokenGrid) -> None:
+    def check(self, grid: TokenGrid) -> None:
+        """Raises ValueError where no blocks can be drawn in such a grid."""
         if grid.frames != 1:
             raise ValueError(
                 f"multiblock2d masks images, but these clips have {grid.frames} frames of tokens; "
@@ -124,7 +125,7 @@ def _place(
     return fill((np.zeros_like(row), row, column), size, grid)
 
 
-def _block_index(blocks: Bool[np.ndarray, "b g n"]) -> Int[Tensor, "b g m"]:
+def block_index(blocks: Bool[np.ndarray, "b g n"]) -> Int[Tensor, "b g m"]:
     """Token ids of blocks that all have the same size."""
     batch, num_blocks, _ = blocks.shape
     (_, _, index) = blocks.nonzero()

@@ -84,7 +84,7 @@ class MultilevelVisionTransformer(VisionTransformer):
 
     def forward(
         self,
-        clips: UInt8[Tensor, "b t h w c"],
+        pictures: UInt8[Tensor, "b t h w c"],
         kept: Sequence[TokenSet] | None = None,
         *,
         layer: int | None = None,
@@ -92,28 +92,28 @@ class MultilevelVisionTransformer(VisionTransformer):
     ) -> list[Float[Tensor, "b _ _"]]:
         """As of a `VisionTransformer`; with levels `all` of the four, end to end, `b k 4d`."""
         if levels == "last":
-            return super().forward(clips, kept, layer=layer)
+            return super().forward(pictures, kept, layer=layer)
         assert layer is None, "a layer is no level"
-        embedded, groups = self._begin(clips, kept)
+        embedded, groups = self._begin(pictures, kept)
         streams = enumerate(self.blocks.after_each(embedded, groups), start=1)
         norms = dict(zip(self.depths, (*self.level_norms, self.norm), strict=True))
         latents = torch.cat([norms[n](s) for n, s in streams if n in norms], dim=-1)
         return take_apart(latents, [(group.rows, group.tokens) for group in groups])
 
-    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
+    def token_grid(self, pictures: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""
-        return self._embed_of(modality_of(clips)).grid(clips)
+        return self._embed_of(modality_of(pictures)).grid(pictures)
 
     def _embed_of(self, modality: Modality) -> TubeletEmbed:
         return self.image_embed if modality == "image" else self.patch_embed
 
     def _tubelets(
-        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]
+        self, pictures: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]
     ) -> Float[Tensor, "b k d"]:
-        modality = modality_of(clips)
-        tokens = self._embed_of(modality)(clips, index)
+        modality = modality_of(pictures)
+        tokens = self._embed_of(modality)(pictures, index)
         tokens = tokens + self.modality[MODALITIES.index(modality)].to(tokens.dtype)
-        return tokens + 0 * self._idle(clips) if torch.is_grad_enabled() else tokens
+        return tokens + 0 * self._idle(pictures) if torch.is_grad_enabled() else tokens
 
     def _idle(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "1 1 d"]:
         """A token of the other modality's: times zero it gives its weights a gradient of zero.

@@ -1,8 +1,8 @@
-"""The vision transformer that encodes clips."""
+"""The vision transformer that encodes clips, and spectrograms."""
 
 from collections.abc import Collection, Sequence
 from itertools import islice
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -25,6 +25,9 @@ from worldmodel_train.models.token_sets import AttentionGroup, TokenSet, lay_fla
 from worldmodel_train.models.tubelet_embed import TubeletEmbed
 from worldmodel_train.types import TokenGrid
 
+Pictures: TypeAlias = UInt8[Tensor, "b t h w c"] | Float[Tensor, "b t m"]
+"""Clips, or spectrograms of sound."""
+
 SizeName = Literal[
     "vit_tiny", "vit_small", "vit_base", "vit_large", "vit_huge", "vit_giant", "vit_gigantic"
 ]
@@ -38,6 +41,22 @@ SIZES: dict[SizeName, BlocksConfig] = {
     "vit_giant": BlocksConfig(width=1408, depth=40, heads=22, mlp_ratio=48 / 11),
     "vit_gigantic": BlocksConfig(width=1664, depth=48, heads=26, mlp_ratio=64 / 13),
 }
+
+
+@runtime_checkable
+class TokenEmbed(Protocol):
+    """Makes tokens of pictures; an `nn.Module`."""
+
+    def grid(self, pictures: Pictures, /) -> TokenGrid:
+        """The grid of tokens that pictures of this size become."""
+        ...
+
+    def __call__(self, pictures: Pictures, index: Int[Tensor, "#b k"], /) -> Float[Tensor, "b k d"]:
+        """The tokens with these ids."""
+        ...
+
+
+EmbedT = TypeVar("EmbedT", bound=TokenEmbed)
 
 
 def _spelling(size: object) -> str:
@@ -73,17 +92,19 @@ class EncoderConfig(StrictConfig):
         return VisionTransformer(self)
 
 
-class VisionTransformer(nn.Module):
-    """Clips to latents: embed the kept tubelets, run the blocks, normalise."""
+class TokenTransformer(nn.Module, Generic[EmbedT]):
+    """Pictures to latents: embed the kept tokens, run the blocks, normalise."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    patch_embed: EmbedT
+
+    def __init__(self, config: EncoderConfig, embed: EmbedT) -> None:
         super().__init__()
         self.config = config
         self.width = width = config.blocks.width
         self.position = config.position
         self.stream: Stream = config.stream
         self.places = Places(config.position, config.blocks.head_width)
-        self.patch_embed = TubeletEmbed(width, patch=config.patch, tubelet=config.tubelet)
+        self.patch_embed = embed
         self.blocks = Blocks(config.blocks)
         has_norm = config.last_norm == "layer_norm"
         self.norm = LastNorm(width, eps=1e-6) if has_norm else NoLastNorm()
@@ -92,7 +113,7 @@ class VisionTransformer(nn.Module):
 
     def forward(
         self,
-        clips: UInt8[Tensor, "b t h w c"],
+        pictures: Pictures,
         kept: Sequence[TokenSet] | None = None,
         *,
         layer: int | None = None,
@@ -104,50 +125,55 @@ class VisionTransformer(nn.Module):
         after so many blocks, which no norm has seen; 0 is what goes into the first.
         """
         assert layer is None or 0 <= layer <= len(self.blocks), f"{layer} of {len(self.blocks)}"
-        embedded, groups = self._begin(clips, kept)
+        embedded, groups = self._begin(pictures, kept)
         stream = self.blocks(embedded, groups, depth=layer)
         latents = self.norm(stream) if layer is None else stream
         return take_apart(latents, [(group.rows, group.tokens) for group in groups])
 
-    def after(
-        self, clips: UInt8[Tensor, "b t h w c"], layers: Collection[int]
-    ) -> list[Float[Tensor, "b n d"]]:
+    def after(self, pictures: Pictures, layers: Collection[int]) -> list[Float[Tensor, "b n d"]]:
         """Latents of all tokens after so many blocks each, from the first layer on.
 
         Unlike those of `layer` they are normalised, all of them by the last norm.
         """
         assert layers, "no layer is asked for"
         assert all(0 < layer <= len(self.blocks) for layer in layers), f"{layers} of them"
-        embedded, groups = self._begin(clips, None)
+        embedded, groups = self._begin(pictures, None)
         streams = enumerate(self.blocks.after_each(embedded, groups), start=1)
         last = max(layers)
         chosen = [s for number, s in islice(streams, last) if number in layers]
-        return [self.norm(stream).unflatten(0, (len(clips), -1)) for stream in chosen]
+        return [self.norm(stream).unflatten(0, (len(pictures), -1)) for stream in chosen]
 
     def _begin(
-        self, clips: UInt8[Tensor, "b t h w c"], kept: Sequence[TokenSet] | None
+        self, pictures: Pictures, kept: Sequence[TokenSet] | None
     ) -> tuple[Float[Tensor, "n d"], list[AttentionGroup]]:
         """What goes into the first block: tokens of all sets, and which see each other."""
-        grid = self.token_grid(clips)
-        everything = torch.arange(grid.num_tokens, device=clips.device)[None]
+        grid = self.token_grid(pictures)
+        everything = torch.arange(grid.num_tokens, device=pictures.device)[None]
         sets = [TokenSet(everything)] if kept is None else kept
         groups = [
-            self.places.group(one.index, one.valid, grid, len(clips), one_length=kept is None)
+            self.places.group(one.index, one.valid, grid, len(pictures), one_length=kept is None)
             for one in sets
         ]
-        return lay_flat([self._embed(clips, chosen.index, grid) for chosen in sets]), groups
+        return lay_flat([self._embed(pictures, chosen.index, grid) for chosen in sets]), groups
 
     def _embed(
-        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"], grid: TokenGrid
+        self, pictures: Pictures, index: Int[Tensor, "#b k"], grid: TokenGrid
     ) -> Float[Tensor, "b k d"]:
-        return self.places.add(begin_stream(self._tubelets(clips, index), self.stream), index, grid)
+        tokens = begin_stream(self._tubelets(pictures, index), self.stream)
+        return self.places.add(tokens, index, grid)
 
-    def _tubelets(
-        self, clips: UInt8[Tensor, "b t h w c"], index: Int[Tensor, "#b k"]
-    ) -> Float[Tensor, "b k d"]:
+    def _tubelets(self, pictures: Pictures, index: Int[Tensor, "#b k"]) -> Float[Tensor, "b k d"]:
         """The tokens with these ids, which do not know yet where they are."""
-        return self.patch_embed(clips, index)
+        return self.patch_embed(pictures, index)
 
-    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
-        """The grid of tokens that clips of this size become."""
-        return self.patch_embed.grid(clips)
+    def token_grid(self, pictures: Pictures) -> TokenGrid:
+        """The grid of tokens that pictures of this size become."""
+        return self.patch_embed.grid(pictures)
+
+
+class VisionTransformer(TokenTransformer[TubeletEmbed]):
+    """The one of clips, whose tokens are tubelets."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        width = config.blocks.width
+        super().__init__(config, TubeletEmbed(width, patch=config.patch, tubelet=config.tubelet))

@@ -16,6 +16,7 @@ from worldmodel_train.protocols.latents import (
     LatentPredictor,
     LatentRenderer,
     OpenPredictor,
+    SoundEncoder,
 )
 from worldmodel_train.protocols.training import (
     AfterStep,
@@ -54,4 +55,5 @@ __all__ = [
     "Planner",
     "Policy",
     "Preparation",
+    "SoundEncoder",
 ]

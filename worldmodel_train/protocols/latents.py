@@ -1,4 +1,4 @@
-"""What probes, tasks and pictures need of a model that makes latents of clips."""
+"""What probes, tasks and pictures need of a model that makes latents of clips, or of sound."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from worldmodel_train.types import ClipGroup, LatentPair, TokenGrid
+from worldmodel_train.types import Audio, ClipGroup, LatentPair, TokenGrid
 
 
 @runtime_checkable
@@ -19,6 +19,23 @@ class Encoder(Protocol):
         ...
 
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
+        """Latents, one per token, without gradient; where there is a teacher, the teacher's."""
+        ...
+
+
+@runtime_checkable
+class SoundEncoder(Protocol):
+    """What probes need of a model of sound: spectrograms, and the latents of all of them."""
+
+    def spectrograms(self, audio: Audio) -> Float[Tensor, "b t m"]:
+        """What the encoder is given; nothing has been learned yet."""
+        ...
+
+    def sound_grid(self, audio: Audio) -> TokenGrid:
+        """Tokens along time (as height) and frequency (as width)."""
+        ...
+
+    def encode_sound(self, audio: Audio) -> Float[Tensor, "b n d"]:
         """Latents, one per token, without gradient; where there is a teacher, the teacher's."""
         ...
 

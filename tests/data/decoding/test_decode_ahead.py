@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 
 from worldmodel_train.data.config import DecoderConfig
@@ -73,7 +74,7 @@ def test_a_video_that_kills_its_decoder_costs_no_other(make_video, make_request)
             decoder.decode(videos[0], request)
             decoder._child.kill()  # as the kernel does where memory is short
             with pytest.raises(DecodeError):
-                decoder._ask(video, [request], [])
+                decoder._ask(video, {}, [np.empty(4, np.uint8)], [1])
             return None
         return decoder.decode(video, request).times.shape
 

@@ -44,8 +44,8 @@ def test_what_has_a_name_is_a_sample_of_its_own_beside_the_same_video():
     one, other, nameless = (entry("a.mp4", name=name) for name in ("x_1", "x_2", None))
     assert sample_key(one).startswith("x_1-")
     assert len({sample_key(e) for e in (one, other, nameless)}) == 3
-    assert len({content_id(e, info) for e in (one, other, nameless)}) == 3
-    assert content_id(nameless, info) == info.sha256
+    assert len({content_id(e, info.sha256) for e in (one, other, nameless)}) == 3
+    assert content_id(nameless, info.sha256) == info.sha256
 
 
 def test_the_json_of_a_sample_with_one_label_has_no_list_of_them():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from worldmodel_train.evaluation.energies.pairs import mismatches, together
-from worldmodel_train.types import Clips, Trajectories
+from worldmodel_train.types import Audio, Clips, Trajectories
 
 
 @pytest.fixture
@@ -76,3 +76,28 @@ def test_other_actions_come_with_the_states_they_were_done_in(windows):
 def test_the_same_seed_makes_the_same_pairs(clips):
     one, other = (made(clips, "other sample", seed=3).target for _ in range(2))
     assert torch.equal(one.pixels, other.pixels)
+
+
+@pytest.fixture
+def sounds():
+    """Samples that name their recording and moment."""
+    waveform = 100.0 * torch.arange(4)[:, None] + torch.arange(32)
+    return Audio(waveform=waveform, heard=torch.full((4,), 32), samples=(0, 1, 2, 3))
+
+
+def test_of_sound_the_second_half_is_shuffled_in_pieces_or_reversed(sounds):
+    first, second = sounds.waveform[:, :16], sounds.waveform[:, 16:]
+    for way in ("time shuffled", "time reversed"):
+        context, target = made(sounds, way)
+        assert torch.equal(context.waveform, sounds.waveform)
+        assert torch.equal(target.waveform[:, :16], first)
+        assert not torch.equal(target.waveform[:, 16:], second)
+        assert torch.equal(target.waveform[:, 16:].sort(dim=1).values, second)
+    assert torch.equal(target.waveform[:, 16:], second.flip(1))
+    pieces = made(sounds, "time shuffled").target.waveform[0, 16:].unflatten(0, (8, 2))
+    assert (pieces.diff(dim=1) == 1).all()
+
+
+def test_of_sound_the_target_may_be_another_recordings(sounds):
+    context, target = made(sounds, "other sample")
+    assert (context.waveform[:, 0] != target.waveform[:, 0]).all()

@@ -23,7 +23,13 @@ from worldmodel_train.data.confinement import (
 from worldmodel_train.data.decoding.auto_decoder import make_decoder
 from worldmodel_train.data.decoding.clip_memory import ClipMemory
 from worldmodel_train.data.decoding.decode import DecodeError, Decoder
-from worldmodel_train.data.decoding.wire import Message, Peer, unpack_request
+from worldmodel_train.data.decoding.sound import decode_sound
+from worldmodel_train.data.decoding.wire import (
+    Message,
+    Peer,
+    unpack_request,
+    unpack_sound_request,
+)
 
 _LOG_BYTES = 1 << 20  # of what libraries print about a video, which some do for every packet
 
@@ -41,9 +47,9 @@ def serve(peer: Peer, memory: ClipMemory, decoder: Decoder) -> None:
         # has died itself and the kernel did not tell, this watchdog, a thread that needs no GIL,
         # ends the process.
         faulthandler.dump_traceback_later(2 * message.pop("timeout_s"), exit=True)
-        answer, times = _answer(decoder, video, message, memory)
+        answer, numbers = _answer(decoder, video, message, memory)
         faulthandler.cancel_dump_traceback_later()
-        peer.send(answer, times)
+        peer.send(answer, numbers)
 
 
 def _receive_bytes(peer: Peer, count: int) -> bytes:
@@ -57,19 +63,36 @@ def _receive_bytes(peer: Peer, count: int) -> bytes:
 
 
 def _answer(
-    decoder: Decoder, video: bytes, message: Message, memory: ClipMemory
+    decoder: Decoder, file: bytes, message: Message, memory: ClipMemory
 ) -> tuple[Message, bytes]:
-    """Who filled the clips, and the times of all pictures; or the reason why there are none."""
-    requests = [unpack_request(request) for request in message["requests"]]
+    """Who filled the memory, and the numbers to that; or the reason why there is nothing in it."""
     try:
-        decoded = decoder.decode_into(video, requests, memory.arrays([r.shape for r in requests]))
+        if "sound" in message:
+            return _sound(file, message["sound"], memory)
+        return _clips(decoder, file, message["requests"], memory)
     except DecodeError as error:
         return {"reason": error.reason, "detail": error.detail[:500]}, b""
     except (MemoryError, cv2.error) as error:
         if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
             raise
         return {"reason": OUT_OF_MEMORY, "detail": str(error)[:500]}, b""
+
+
+def _clips(
+    decoder: Decoder, video: bytes, packed: list[Message], memory: ClipMemory
+) -> tuple[Message, bytes]:
+    """Clips, and the times of all their pictures."""
+    requests = [unpack_request(request) for request in packed]
+    decoded = decoder.decode_into(video, requests, memory.arrays([r.shape for r in requests]))
     return {"decoder": decoded.decoder}, np.concatenate(decoded.times).tobytes()
+
+
+def _sound(recording: bytes, packed: Message, memory: ClipMemory) -> tuple[Message, bytes]:
+    """Sound, and how many samples of it were recorded."""
+    request = unpack_sound_request(packed)
+    (shared,) = memory.arrays([(request.samples * np.dtype(np.float32).itemsize,)])
+    heard = decode_sound(recording, request, shared.view(np.float32))
+    return {"decoder": "pyav"}, np.array([heard], dtype=np.float64).tobytes()
 
 
 def main() -> None:

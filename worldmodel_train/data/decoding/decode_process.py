@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import IO
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.config import DecoderConfig
@@ -30,11 +30,13 @@ from worldmodel_train.data.decoding.decode import (
     decode_with,
     tells_of_no_memory,
 )
-from worldmodel_train.data.decoding.wire import Peer, pack_request
+from worldmodel_train.data.decoding.sound import SoundRequest
+from worldmodel_train.data.decoding.wire import Message, Peer, pack_request, pack_sound_request
 
 _log = logging.getLogger(__name__)
 
 _START_TIMEOUT = 120.0  # seconds; imports are slow on a busy network file system
+_Bytes = UInt8[np.ndarray, "..."]
 _WORD = re.compile("[a-z][a-z0-9_]{0,39}")
 # -P: a python file in the folder where training was started is not the child's to import
 _CHILD = (sys.executable, "-P", "-m", "worldmodel_train.data.decoding.decode_child")
@@ -64,27 +66,41 @@ class DecodeProcess:
         A fresh child is asked once more, so that neither a busy machine nor what earlier videos
         left in memory changes the sample.
         """
+        question = {"requests": [pack_request(request) for request in requests]}
+        return self._ask_twice(video, question, clips, [request.frames for request in requests])
+
+    def decode_sound(
+        self, recording: bytes, request: SoundRequest, sound: Float32[np.ndarray, "s"]
+    ) -> int:
+        """Fills `sound`; how many samples of it were recorded. Raises what `decode_into` raises."""
+        question = {"sound": pack_sound_request(request)}
+        decoded = self._ask_twice(recording, question, [sound.view(np.uint8)], [1])
+        return _count(decoded.times[0], most=len(sound))
+
+    def _ask_twice(
+        self, file: bytes, question: Message, targets: Sequence[_Bytes], counts: Sequence[int]
+    ) -> Decoded:
         try:
-            return self._ask(video, requests, clips)
+            return self._ask(file, question, targets, counts)
         except DecodeError as error:
             if error.reason not in WITHOUT_ANSWER:
                 raise
             _log.warning("a fresh decoding process tries again: %s", error)
-            return self._ask(video, requests, clips)
+            return self._ask(file, question, targets, counts)
 
     def _ask(
-        self, video: bytes, requests: Sequence[ClipRequest], clips: Sequence[ClipArray]
+        self, file: bytes, question: Message, targets: Sequence[_Bytes], counts: Sequence[int]
     ) -> Decoded:
+        """Fills the targets; the answer has so many numbers for each."""
         peer, memory = self._line or self._start()
         self._clear_stderr()
-        shared = memory.arrays([request.shape for request in requests])
-        timeout_s = self._config.timeout_s * len(requests)
+        shared = memory.arrays([target.shape for target in targets])
+        timeout_s = self._config.timeout_s * len(targets)
         peer.set_timeout(timeout_s)
         answered = False
         try:
-            packed = [pack_request(request) for request in requests]
-            peer.send({"requests": packed, "timeout_s": timeout_s}, video)
-            decoded = _receive_decoded(peer, requests)
+            peer.send({**question, "timeout_s": timeout_s}, file)
+            decoded = _receive_decoded(peer, counts)
             answered = True
         except TimeoutError:
             detail = f"no clip within data.decoder.timeout_s={self._config.timeout_s:g}"
@@ -99,8 +115,8 @@ class DecodeProcess:
         finally:
             if not answered:  # or the next question would get this answer
                 self.close()
-        for clip, made in zip(clips, shared, strict=True):
-            clip[...] = made
+        for target, made in zip(targets, shared, strict=True):
+            target[...] = made
         return decoded
 
     def _loss(self, how: str) -> DecodeError:
@@ -187,14 +203,14 @@ class DecodeProcess:
         self._stderr.truncate()
 
 
-def _receive_decoded(peer: Peer, requests: Sequence[ClipRequest]) -> Decoded:
-    """What the child says of its clips; raises DecodeError with its reason why there are none.
+def _receive_decoded(peer: Peer, counts: Sequence[int]) -> Decoded:
+    """What the child says, in so many numbers of each thing it made; raises DecodeError.
 
     Raises ConnectionError where the answer is none that a child gives: a stranger's video may have
     written it.
     """
     answer, body_bytes = peer.receive()
-    ends = np.cumsum([request.frames for request in requests])
+    ends = np.cumsum(counts)
     times = np.empty(0 if "reason" in answer else int(ends[-1]), dtype=np.float64)
     word = answer.get("reason", answer.get("decoder"))
     if body_bytes != times.nbytes or not (isinstance(word, str) and _WORD.fullmatch(word)):
@@ -207,11 +223,19 @@ def _receive_decoded(peer: Peer, requests: Sequence[ClipRequest]) -> Decoded:
 def _receive_times(
     peer: Peer, times: Float64[np.ndarray, "_"], ends: Int64[np.ndarray, "_"]
 ) -> tuple[Float64[np.ndarray, "_"], ...]:
-    """The times of each clip's pictures, read into `times`."""
+    """The times of each clip's pictures, or what else is told of it, read into `times`."""
     peer.receive_into(times.data.cast("B"))
     if not np.isfinite(times).all():
         raise ConnectionError("an answer with times that are no numbers")
     return tuple(np.split(times, ends))
+
+
+def _count(numbers: Float64[np.ndarray, "1"], *, most: int) -> int:
+    """The count that was told; DecodeError where a stranger's file has written another answer."""
+    count = float(numbers[0])
+    if not (count.is_integer() and 0 < count <= most):
+        raise DecodeError(CRASHED, f"an answer of {count:g} samples, of {most}")
+    return int(count)
 
 
 def _last_line(stderr: IO[bytes]) -> str:

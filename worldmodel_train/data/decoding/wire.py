@@ -13,6 +13,7 @@ from typing import Any
 from worldmodel_train.data.decoding.crop import AnyCrop, Crop, ShortSideCrop
 from worldmodel_train.data.decoding.decode import ClipRequest, ExactFrames
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
+from worldmodel_train.data.decoding.sound import SoundRequest
 from worldmodel_train.facts import FrameSize
 
 _HEAD = struct.Struct(">IQ")  # bytes of JSON, bytes of body
@@ -94,6 +95,16 @@ def unpack_request(message: Message) -> ClipRequest:
     steps = message["steps"] and FrameSteps(**message["steps"])
     size, crop = FrameSize(*message["size"]), _crop(message["crop"])
     return ClipRequest(**{**message, "size": size, "crop": crop, "exact": exact, "steps": steps})
+
+
+def pack_sound_request(request: SoundRequest) -> Message:
+    """The request as JSON can carry it."""
+    return vars(request)
+
+
+def unpack_sound_request(message: Message) -> SoundRequest:
+    """The request that `pack_sound_request` packed."""
+    return SoundRequest(**message)
 
 
 def _crop(message: Message) -> AnyCrop:

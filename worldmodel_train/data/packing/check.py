@@ -48,9 +48,9 @@ class CheckReport:
         self.seconds += info.duration
         self.frame_rates[f"{info.fps:.4g}"] += 1
         self.sizes[f"{info.width}x{info.height}"] += 1
-        self.codecs[_countable(info.codec)] += 1
+        self.codecs[countable(info.codec)] += 1
         labels = [info.label] if info.label is not None else info.labels
-        self.labels.update(map(_countable, labels or ()))
+        self.labels.update(map(countable, labels or ()))
         self.unlabelled += not labels
 
     def merge(self, other: "CheckReport") -> None:
@@ -62,7 +62,7 @@ class CheckReport:
                 setattr(self, name, getattr(self, name) + value)
 
 
-def _countable(name: str) -> str:
+def countable(name: str) -> str:
     """The name, or of one too long to be kept for every shard its beginning and a hash."""
     if len(name) <= LONGEST_NAME:
         return name

@@ -1,7 +1,7 @@
 """What to pack: a folder, a CSV or JSONL list, or paths on standard input -> entries."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from worldmodel_train.config.json_text import JsonError, parse_object
@@ -19,7 +19,7 @@ def read_entries(
     root: Path | None,
     stdin: Iterable[str],
     *,
-    suffixes: Set[str] = VIDEO_SUFFIXES,
+    suffixes: frozenset[str] = VIDEO_SUFFIXES,
 ) -> list[Entry]:
     """The entries of SRC: a folder, a `.csv` or `.jsonl` list, or `-` for paths on `stdin`.
 

@@ -6,12 +6,20 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Literal
 
+from worldmodel_train.data.audio_files import AUDIO_SUFFIXES
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.errors import PackError
-from worldmodel_train.data.video_files import VIDEO_SUFFIXES
+from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+_WHAT = {
+    VIDEO_SUFFIXES: ("videos", "add --images for pictures, --audio for recordings of sound"),
+    IMAGE_SUFFIXES: ("pictures", "for videos leave out --images"),
+    AUDIO_SUFFIXES: ("recordings of sound", "for videos leave out --audio"),
+}
+"""What files of these suffixes are, and what to do where a folder has none."""
 
 
-def folder_entries(folder: Path, suffixes: Set[str] = VIDEO_SUFFIXES) -> list[Entry]:
+def folder_entries(folder: Path, suffixes: frozenset[str] = VIDEO_SUFFIXES) -> list[Entry]:
     """Every video under `folder` in sorted order; a subfolder's name is its videos' label.
 
     Those of other suffixes are not looked at: there may be pictures beside videos that show them.
@@ -22,12 +30,8 @@ def folder_entries(folder: Path, suffixes: Set[str] = VIDEO_SUFFIXES) -> list[En
     """
     entries = sorted(_walk(folder, suffixes), key=lambda entry: entry.path.relative_to(folder))
     if not entries:
-        videos = suffixes is VIDEO_SUFFIXES
-        what, hint = ("videos", "add") if videos else ("pictures", "for videos leave out")
-        raise PackError(
-            f"{folder}: holds no {what} ({' '.join(sorted(suffixes))}); {hint} --images"
-            + (" for pictures" if videos else "")
-        )
+        what, hint = _WHAT[suffixes]
+        raise PackError(f"{folder}: holds no {what} ({' '.join(sorted(suffixes))}); {hint}")
     return entries
 
 

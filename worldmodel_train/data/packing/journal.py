@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -39,13 +39,17 @@ class PackArguments(StrictConfig):
     """Null packs the files as they are."""
     episodes: EpisodeArguments | None = None
     """How episodes are read; null where samples are videos."""
+    samples: Literal["videos", "recordings"] = "videos"
+    """What samples are that are no episodes; `recordings` are of sound."""
 
     @model_serializer(mode="wrap")
     def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Of videos without `episodes`: the bytes stay those of sets packed before there were."""
+        """Of videos without what came later: the bytes stay those of sets packed before it."""
         values = handler(self)
         if self.episodes is None:
             del values["episodes"]
+        if self.samples == "videos":
+            del values["samples"]
         return values
 
 

@@ -1,6 +1,6 @@
 """What a published list says: its samples and its classes, and where the videos are."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Listed:
 class Library:
     """The videos below a folder by the stems of their names, however they are sorted there."""
 
-    def __init__(self, root: Path, suffixes: Set[str] = VIDEO_SUFFIXES) -> None:
+    def __init__(self, root: Path, suffixes: frozenset[str] = VIDEO_SUFFIXES) -> None:
         self._root = root
         self._found: dict[str, list[Entry]] = {}
         if not root.is_dir():

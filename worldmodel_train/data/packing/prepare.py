@@ -2,6 +2,7 @@
 
 import hashlib
 import stat
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def prepare(job: Job, beat: Beat) -> Prepared | Rejected:
         )
         return Prepared(
             files={suffix: job.scratch, ".json": info.to_json()},
-            content=content_id(job.entry, info),
+            content=content_id(job.entry, info.sha256),
             seconds=info.duration,
         )
     except BadVideo as verdict:
@@ -66,9 +67,18 @@ def _encode(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
 
 
 def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
+    suffix = copy_file(job, VIDEO_SUFFIXES | IMAGE_SUFFIXES, beat)
+    return suffix, probe_ends(job.scratch, beat)
+
+
+def copy_file(job: Job, suffixes: Set[str], beat: Beat) -> str:
+    """Copies the entry's file into its scratch file; its suffix. BadVideo where it is no such."""
     suffix = job.entry.path.suffix.lower()
-    if suffix not in VIDEO_SUFFIXES | IMAGE_SUFFIXES:
-        raise BadVideo("suffix", f"{suffix or 'no suffix'}: not the name of a video or a picture")
+    if suffix not in suffixes:
+        known = " ".join(sorted(suffixes))
+        raise BadVideo(
+            "suffix", f"{suffix or 'no suffix'}: not the name of a file to pack: {known}"
+        )
     _require_file(job.entry.path)
     _require_size(job.entry.path)
     try:
@@ -80,7 +90,7 @@ def _copy(job: Job, beat: Beat) -> tuple[str, VideoInfo]:
         if error.errno in DISK_ERRORS:
             raise
         raise BadVideo("unreadable", str(error.strerror)) from error
-    return suffix, probe_ends(job.scratch, beat)
+    return suffix
 
 
 def require_text(entry: Entry) -> None:

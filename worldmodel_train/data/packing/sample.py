@@ -56,8 +56,8 @@ def sample_key(entry: Entry) -> str:
     return f"{safe or 'video'}-{digest}"
 
 
-def content_id(entry: Entry, info: SampleInfo) -> str:
-    """What no two samples of a set share: the hash of the video, and the name if it has one."""
+def content_id(entry: Entry, sha256: str) -> str:
+    """What no two samples of a set share: the hash of the file, and the name if it has one."""
     if entry.name is None:
-        return info.sha256
-    return hashlib.sha256(f"{info.sha256}\0{entry.name}".encode()).hexdigest()
+        return sha256
+    return hashlib.sha256(f"{sha256}\0{entry.name}".encode()).hexdigest()

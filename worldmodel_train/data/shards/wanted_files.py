@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from worldmodel_train.data.audio_files import AUDIO_SUFFIXES
 from worldmodel_train.data.shards.shard_table import ShardSample
 from worldmodel_train.data.shards.tar_members import Span
 from worldmodel_train.data.video_files import (
@@ -17,11 +18,14 @@ VIDEO = "video"
 ALL_VIDEOS = "all videos"
 """Stands for all videos, each by its own extension; instead of `VIDEO`, from local shards only."""
 VIDEO_EXTENSIONS = frozenset(suffix[1:] for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
+AUDIO = "audio"
+"""Stands for the first of a sample's files whose extension is that of a recording of sound."""
+AUDIO_EXTENSIONS = frozenset(suffix[1:] for suffix in AUDIO_SUFFIXES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class WantedFiles:
-    """Files of a sample, each by its extension or as `VIDEO`."""
+    """Files of a sample, each by its extension or as `VIDEO` or `AUDIO`."""
 
     needed: tuple[str, ...]
     """Without one of these a sample is left out as `missing_<name>`."""
@@ -39,9 +43,11 @@ class WantedFiles:
 
     def span_of(self, spans: Mapping[str, Span], name: str) -> Span | None:
         """Where the file of this name lies; None where the sample has none."""
-        if name != VIDEO:
-            return spans.get(name)
-        return next((spans[one] for one in spans if self._is_video(one)), None)
+        if name == AUDIO:
+            return next((spans[one] for one in spans if one in AUDIO_EXTENSIONS), None)
+        if name == VIDEO:
+            return next((spans[one] for one in spans if self._is_video(one)), None)
+        return spans.get(name)
 
     def _is_video(self, extension: str) -> bool:
         camera = extension.rpartition(".")[0]
@@ -62,6 +68,8 @@ class WantedFiles:
 
 VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO,))
 DESCRIBED_VIDEOS = WantedFiles(needed=(VIDEO, "json"), read=(VIDEO, "json"))
+RECORDINGS = WantedFiles(needed=(AUDIO,), read=(AUDIO,))
+DESCRIBED_RECORDINGS = WantedFiles(needed=(AUDIO, "json"), read=(AUDIO, "json"))
 EPISODES = WantedFiles(needed=("npz",), read=("npz",))
 FILMED_EPISODES = WantedFiles(needed=("npz", VIDEO), read=("npz", VIDEO))
 

@@ -15,16 +15,24 @@ from worldmodel_train.evaluation.task_result import (
 )
 
 PIXELS, CHANCE = "pixels of the last picture", 0.5
+SPECTRUM = "spectrum of the last moment"
+
+_RULES = {
+    PIXELS: "The mean absolute difference from the last picture of the context: little where "
+    "little moves.",
+    SPECTRUM: "The mean absolute difference of logarithms from the spectrum at the end of the "
+    "context: little where a sound goes on.",
+}
 
 Scores = Mapping[str, EnergyScores]
 """By the way of failing to go together."""
 
 
 def energy_result(
-    trained: Scores, untrained: Scores, pixels: Scores, *, num_samples: int
+    trained: Scores, untrained: Scores, rule: Scores, *, called: str, num_samples: int
 ) -> TaskResult:
-    """All ways beside each other."""
-    numbers = tuple(_numbers(trained, untrained, pixels))
+    """All ways beside each other; `rule` is what needs no model."""
+    numbers = tuple(_numbers(trained, untrained, rule, called))
     areas = [number for number in numbers if number.name.startswith("energy AUC")]
     beaten = [n for n in areas if all(_above(n.trained, one) for one in n.baselines.values())]
     told = ", ".join(f"{n.name.removeprefix('energy AUC, ')} {shown(n.trained)}" for n in areas)
@@ -36,7 +44,7 @@ def energy_result(
             Verdict(
                 good=len(beaten) == len(areas),
                 claim=f"Energies tell {len(beaten)} of {len(areas)} kinds of pairs better than "
-                "pixels and the untrained model.",
+                f"{called.split()[0]} and the untrained model.",
                 text=f"Area under the ROC curve: {told}.",
             ),
         ),
@@ -50,15 +58,14 @@ def energy_result(
                     "and every one that was made up: how often the first has less energy.",
                     "Same context": "The same share, comparing pairs of one context alone, or of "
                     "one target where contexts are made up.",
-                    PIXELS.capitalize(): "The mean absolute difference from the last picture of "
-                    "the context: little where little moves.",
+                    called.capitalize(): _RULES[called],
                 },
             ),
         ),
     )
 
 
-def _numbers(trained: Scores, untrained: Scores, pixels: Scores) -> Iterator[Number]:
+def _numbers(trained: Scores, untrained: Scores, rule: Scores, called: str) -> Iterator[Number]:
     for way, scores in trained.items():
         for name, values in (("energy AUC", "auc"), ("energy, same context", "same_context")):
             yield Number(
@@ -66,7 +73,7 @@ def _numbers(trained: Scores, untrained: Scores, pixels: Scores) -> Iterator[Num
                 trained=Measured(values=getattr(scores, values)),
                 baselines={
                     UNTRAINED: Measured(values=getattr(untrained[way], values)),
-                    PIXELS: Measured(values=getattr(pixels[way], values)),
+                    called: Measured(values=getattr(rule[way], values)),
                 },
             )
 

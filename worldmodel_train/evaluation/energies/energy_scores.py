@@ -12,7 +12,9 @@ from worldmodel_train.evaluation.energies.pairs import Pair, mismatches, togethe
 from worldmodel_train.evaluation.frozen import frozen
 from worldmodel_train.evaluation.samples import Samples, rows
 from worldmodel_train.protocols import HasEnergy
-from worldmodel_train.types import Clips, Trajectories
+from worldmodel_train.types import Audio, Clips, Trajectories
+
+_MOMENTS = 32  # of a stretch of sound
 
 EnergyOf = Callable[[Pair], Float[Tensor, "b"]]
 
@@ -67,8 +69,11 @@ def model_energy(model: HasEnergy[Any], batch_size: int) -> EnergyOf:
 def pixel_energy(pair: Pair) -> Float[Tensor, "b"]:
     """How far the target's pixels are from the context's last picture: what needs no model.
 
-    Of images it is the mean colour of the lower half and that of the upper one.
+    Of images it is the mean colour of the lower half and that of the upper one; of sound the
+    spectrum of the last moment.
     """
+    if isinstance(pair.context, Audio):
+        return _spectral_energy(pair)
     context, target = (_pictures(part).double() / 255 for part in pair)
     frames, height = context.shape[1:3]
     if isinstance(pair.context, Trajectories):
@@ -81,5 +86,21 @@ def pixel_energy(pair: Pair) -> Float[Tensor, "b"]:
     return (following - seen).abs().flatten(1).mean(dim=1)
 
 
+def _spectral_energy(pair: Pair) -> Float[Tensor, "b"]:
+    """How far log spectra of the second half are from that of the last moment of the first."""
+    context, target = (_log_spectra(part) for part in pair)
+    middle = context.shape[1] // 2
+    return (target[:, middle:] - context[:, middle - 1, None]).abs().flatten(1).mean(dim=1)
+
+
+def _log_spectra(content: Samples) -> Float[Tensor, "b _ _"]:
+    """Of so many pieces of a stretch of sound, one after the other."""
+    assert isinstance(content, Audio)
+    length = content.waveform.shape[1] // _MOMENTS
+    pieces = content.waveform[:, : _MOMENTS * length].unflatten(1, (_MOMENTS, length)).double()
+    return torch.log(torch.fft.rfft(pieces).abs().square() + 1e-6)
+
+
 def _pictures(content: Samples) -> Tensor:
+    assert not isinstance(content, Audio), "sound has none"
     return content.pixels if isinstance(content, Clips) else content.observations

@@ -6,11 +6,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from worldmodel_train.evaluation.samples import Samples, rows
-from worldmodel_train.types import Clips, Trajectories
+from worldmodel_train.types import Audio, Clips, Trajectories
 
 
 class Pair(NamedTuple):
@@ -19,6 +19,8 @@ class Pair(NamedTuple):
     context: Samples
     target: Samples
 
+
+_PIECES = 8  # of half a stretch of sound
 
 Mismatch = Callable[[Samples, torch.Generator], Pair]
 """From samples to pairs that do not go together."""
@@ -38,6 +40,9 @@ def _ways(samples: Samples) -> Iterator[tuple[str, Mismatch]]:
     yield "other sample", _other_sample
     if isinstance(samples, Trajectories):
         yield "other actions", _other_actions
+    elif isinstance(samples, Audio):
+        yield "time shuffled", _sound_shuffled
+        yield "time reversed", _sound_reversed
     elif samples.pixels.shape[1] >= 4:  # pictures in the second half have an order
         yield "time shuffled", _shuffled
         yield "time reversed", _reversed
@@ -69,6 +74,31 @@ def _reversed(samples: Samples, generator: torch.Generator) -> Pair:
     """The pictures of the second half from the last to the first."""
     del generator
     return Pair(samples, _reordered(samples, torch.arange(_second_half(samples)).flip(0)))
+
+
+def _sound_shuffled(samples: Samples, generator: torch.Generator) -> Pair:
+    """The second half in eighths of another order, alike for all."""
+    assert isinstance(samples, Audio)
+    order = torch.arange(_PIECES)
+    while torch.equal(order, torch.arange(_PIECES)):
+        order = torch.randperm(_PIECES, generator=generator)
+    first, second = _halves(samples)
+    pieces = second.tensor_split(_PIECES, dim=1)
+    shuffled = torch.cat((first, *(pieces[piece] for piece in order.tolist())), dim=1)
+    return Pair(samples, replace(samples, waveform=shuffled))
+
+
+def _sound_reversed(samples: Samples, generator: torch.Generator) -> Pair:
+    """The second half from its end to its beginning."""
+    del generator
+    assert isinstance(samples, Audio)
+    first, second = _halves(samples)
+    return Pair(samples, replace(samples, waveform=torch.cat((first, second.flip(1)), dim=1)))
+
+
+def _halves(samples: Audio) -> tuple[Float[Tensor, "b _"], Float[Tensor, "b _"]]:
+    middle = samples.waveform.shape[1] // 2
+    return samples.waveform[:, :middle], samples.waveform[:, middle:]
 
 
 def _second_half(samples: Samples) -> int:

@@ -20,35 +20,39 @@ from worldmodel_train.evaluation.task_result import (
 )
 
 
-def label_result(found: LabelScores) -> TaskResult:
-    """Every measure beside untrained features, pixels and chance, and how sure it is."""
+def label_result(found: LabelScores, noun: str = "videos") -> TaskResult:
+    """Every measure beside untrained features, pixels and chance, and how sure it is.
+
+    `noun` is what samples are called.
+    """
+    one = noun.removesuffix("s")
     unknown = (
-        f" {found.num_unknown} test videos are of classes without a video to learn from, and "
+        f" {found.num_unknown} test {noun} are of classes without a {one} to learn from, and "
         "count as wrong and not found."
         if found.num_unknown
         else ""
     )
     return TaskResult(
-        measured_on=f"{found.num_train} videos to learn from and {found.num_test} to be tested on, "
+        measured_on=f"{found.num_train} {noun} to learn from and {found.num_test} to be tested on, "
         f"of {found.num_classes} classes",
-        caption="Shares of test videos, or of the precision at their places; intervals are in the "
+        caption=f"Shares of test {noun}, or of the precision at their places; intervals are in the "
         "report.",
         numbers=tuple(_numbers(found)),
         sections=(
             Section(
                 title="Labels by frozen features",
-                text=f"One clip of each of {found.num_train} labelled videos is learned from, and "
+                text=f"One clip of each of {found.num_train} labelled {noun} is learned from, and "
                 f"of {found.num_test} others tested on; the encoders stay frozen.{unknown}",
                 tables=tuple(_table(found, measure) for measure in found.chance),
                 notes={
                     "Probes": "k-NN votes by cosine; the linear probe is ridge regression onto the "
-                    "labels, its penalty chosen by leaving out videos of the training part. Chance "
-                    "names always the class that is commonest there.",
-                    "Retrieval": "Each test video asks for the training videos of its class, "
+                    f"labels, its penalty chosen by leaving out {noun} of the training part. "
+                    "Chance names always the class that is commonest there.",
+                    "Retrieval": f"Each test {one} asks for the training {noun} of its class, "
                     "ranked by cosine. Recall@k: one of them is among the first k. Average "
                     "precision: the mean, over the places of them, of the share of them up to "
                     "there. Chance is a random order. Features are standardised throughout.",
-                    "Intervals": "95 %, by drawing test videos anew. What is learned from is not "
+                    "Intervals": f"95 %, by drawing test {noun} anew. What is learned from is not "
                     "drawn anew, nor is the encoder trained again.",
                 },
             ),

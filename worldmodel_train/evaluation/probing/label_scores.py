@@ -1,6 +1,6 @@
 """How frozen features serve labels: named by probes, and found among the clips to learn from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,7 @@ RECALL_1, RECALL_5, PRECISION = "recall@1", "recall@5", "mean average precision"
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledVideos:
-    """Features of the same videos by several encoders, and the videos' classes."""
+    """Features of the same videos, or recordings, by several encoders, and their classes."""
 
     features: Mapping[str, Float[Tensor, "b _"]]
     labels: Int64[Tensor, "b"]
@@ -64,6 +64,15 @@ def labelled_videos(
     return LabelledVideos(
         features={kind: torch.cat(rows) for kind, rows in features.items()},
         labels=torch.tensor(labels),
+    )
+
+
+def joined(parts: Sequence[LabelledVideos]) -> LabelledVideos:
+    """All of them, one part after the other."""
+    kinds = parts[0].features
+    return LabelledVideos(
+        features={kind: torch.cat([part.features[kind] for part in parts]) for kind in kinds},
+        labels=torch.cat([part.labels for part in parts]),
     )
 
 

@@ -2,8 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from itertools import count
-from math import isqrt
 
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import Views
@@ -11,6 +9,7 @@ from worldmodel_train.data.health import shown
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.source_config import SourceConfig
+from worldmodel_train.data.spread import stride
 from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
@@ -29,7 +28,7 @@ def spread_videos(
         raise ValueError(
             f"source '{source.name}' is a stream; tasks measure on shards of a file system"
         )
-    every = _prime_from(-(-len(ShardSet(resolve_shards(source))) // limit))
+    every = stride(len(ShardSet(resolve_shards(source))), limit)
     found = 0
     for video in data.each_video(source, segments=segments, every=every):
         if isinstance(video, Skip):
@@ -41,10 +40,3 @@ def spread_videos(
         raise ValueError(
             f"source '{source.name}' gave no video that can be used; the warnings above say why"
         )
-
-
-def _prime_from(least: int) -> int:
-    """The first prime that is not below; 1 where all are taken."""
-    if least <= 1:
-        return 1
-    return next(n for n in count(least) if all(n % d for d in range(2, isqrt(n) + 1)))

@@ -22,7 +22,8 @@ class Config(StrictConfig):
     needs_held_out: ClassVar[bool] = True
 
     max_samples: int = Field(default=256, ge=2)
-    """Held-out clips, one of each video, or windows, one of each episode; the first ones."""
+    """Held-out clips, windows or stretches of sound, one of each video, episode or recording; the
+    first ones."""
     batch_size: int = Field(default=32, ge=1)
     """Pairs per forward pass."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), min_length=1)
@@ -35,12 +36,17 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """The scores of both models, and those of pixels."""
-        from worldmodel_train.evaluation.energies.energy_result import energy_result
+        from worldmodel_train.evaluation.energies.energy_result import (
+            PIXELS,
+            SPECTRUM,
+            energy_result,
+        )
         from worldmodel_train.evaluation.energies.energy_scores import (
             energy_scores,
             model_energy,
             pixel_energy,
         )
+        from worldmodel_train.types import Audio
 
         samples = subject.data.held_out_content(self.max_samples)
         if samples.num_samples < 2:
@@ -54,4 +60,7 @@ class Config(StrictConfig):
             scored.append(energy_scores(energy, samples, self.seeds))
         trained, untrained = scored
         pixels = energy_scores(pixel_energy, samples, self.seeds)
-        return energy_result(trained, untrained, pixels, num_samples=samples.num_samples)
+        called = SPECTRUM if isinstance(samples, Audio) else PIXELS
+        return energy_result(
+            trained, untrained, pixels, called=called, num_samples=samples.num_samples
+        )

@@ -73,6 +73,14 @@ def change_look(
 
     Nobody waits for a GPU where looks are on the CPU.
     """
+    with torch.autocast(clips.device.type, enabled=False):
+        return _changed(clips, looks)
+
+
+def _changed(
+    clips: UInt8[Tensor, "b t h w c"], looks: Float[Tensor, "b 7"]
+) -> UInt8[Tensor, "b t h w c"]:
+    """The same in fp32."""
     radius = ceil(3 * float(looks[:, _SIGMA].max()) * clips.shape[2] / _SHARP_HEIGHT)
     looks = looks.to(clips.device, non_blocking=True).float()
     brightness, contrast, saturation, hue, grey, sigma, solarized = (
