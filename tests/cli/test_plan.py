@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tests.envs.walks import walk
 from worldmodel_train.cli.commands import app
 from worldmodel_train.cli.objectives import untrained_objective
+from worldmodel_train.collection.made_of import INDEX, MadeOf, made_of_bytes
 from worldmodel_train.data.trajectories.write import write_episodes
 from worldmodel_train.recipe import load_recipe, resolved_yaml
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
@@ -103,6 +104,21 @@ def test_a_run_that_learned_from_other_actions_cannot_stand_beside(runs):
         "--beside other: its data.frameskip is 2, and that of the run is 1; runs in one table must "
         "have learned from episodes of one kind"
     )
+
+
+def test_a_world_that_the_episodes_are_not_of_is_refused_with_theirs(runs):
+    index = runs / "rooms" / INDEX
+    made_of = MadeOf(
+        env="Reacher-v5", options={"hide": ["target"]}, see="pixels", size=64, policy="walk",
+        seed=0, longest=20, per_shard=10,
+    )  # fmt: skip
+    index.write_bytes(made_of_bytes(made_of))
+    try:
+        outcome = wmt("plan", runs / "one", "goals=3")
+    finally:
+        index.unlink()
+    assert outcome.exit_code != 0
+    assert "were collected in Reacher-v5; plan there by --env Reacher-v5" in str(outcome.exception)
 
 
 def test_another_planner_replaces_the_recipes_with_all_its_settings(runs):
