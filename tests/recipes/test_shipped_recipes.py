@@ -96,6 +96,8 @@ BASELINES = {
     "dino_vits": Stated(2, 8, 64, 100, 1251),
     "mae_vitb": Stated(2, 8, 256, 800, 313),
     "videomae_vitb": Stated(4, 8, 32, 800, 235),
+    # scripts/script_transformed_views.sh, one GPU; an epoch of Tiny ImageNet has 100,000 images
+    "seq_jepa_tiny_imagenet": Stated(1, 1, 512, 1000, 195),
 }
 WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES | BASELINES
 
