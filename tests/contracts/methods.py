@@ -10,6 +10,7 @@ from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
 from worldmodel_train.losses.dense import ContextLoss
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
+from worldmodel_train.models.views.colours import Jitter
 from worldmodel_train.recipe import FAMILIES
 from worldmodel_train.types import (
     Audio,
@@ -45,8 +46,17 @@ CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1
 # Who predicts latents of clips under masks; others paint what is hidden. Of visible tokens nothing
 # is evaluated: what V-JEPA 2.1 adds to its loss for them has tests of its own.
 HIDDEN_ALONE = {"context": ContextLoss(weight=0.0)}
+# Changes of looks are drawn for the whole batch, and have tests of their own too.
+STILL = Jitter(probability=0.0, grey=0.0, blur=0.0, solarize=0.0)
+SEEN_AS_THEY_ARE = {"seen_look": STILL, "target_look": STILL}
 MASKED = {
-    name: config.model_copy(update=HIDDEN_ALONE if hasattr(config, "context") else {})
+    name: config.model_copy(
+        update={
+            key: value
+            for key, value in (HIDDEN_ALONE | SEEN_AS_THEY_ARE).items()
+            if hasattr(config, key)
+        }
+    )
     for name, config in CONFIGS.items()
     if hasattr(config, "predictor")
     and hasattr(config, "masks")

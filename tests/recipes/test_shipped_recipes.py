@@ -96,6 +96,7 @@ BASELINES = {
     "dino_vits": Stated(2, 8, 64, 100, 1251),
     "mae_vitb": Stated(2, 8, 256, 800, 313),
     "videomae_vitb": Stated(4, 8, 32, 800, 235),
+    "image_world_model_vitb": Stated(2, 8, 64, 300, 1251),
     # scripts/script_transformed_views.sh, one GPU; an epoch of Tiny ImageNet has 100,000 images
     "seq_jepa_tiny_imagenet": Stated(1, 1, 512, 1000, 195),
 }

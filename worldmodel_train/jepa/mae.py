@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.mask_misfits import mask_misfits
+from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.past_and_future import halves
@@ -99,7 +100,8 @@ class Mae(nn.Module):
             contexts = self.encoder(group.clips, [_seen(masks) for masks in group.masks])
             painted = self._painted(contexts, group.masks, self.token_grid(group.clips))
             for masks, pixels in zip(group.masks, painted, strict=True):
-                errors.append(_mean(self._errors(pixels, group.clips, masks), masks))
+                hidden = self._errors(pixels, group.clips, masks)
+                errors.append(token_mean(hidden[..., None], masks.target_valid))
             seen += [context.detach().float().mean(dim=1) for context in contexts]
         loss = torch.stack(errors).mean()
         return Losses(
@@ -165,8 +167,3 @@ class Mae(nn.Module):
 
 def _seen(masks: Masks) -> TokenSet:
     return TokenSet(masks.context_index, masks.context_valid)
-
-
-def _mean(errors: Float[Tensor, "b g m"], masks: Masks) -> Float[Tensor, ""]:
-    valid = masks.target_valid
-    return errors.mean() if valid is None else errors[valid].mean()

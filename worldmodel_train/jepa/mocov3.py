@@ -43,7 +43,9 @@ class Config(JointEmbeddingConfig):
     @classmethod
     def tiny(cls) -> "Config":
         """A model that trains in moments on a CPU, for tests."""
-        return cls(encoder=tiny_encoder(), projector_widths=(64, 16), predictor_width=32)
+        return cls(
+            encoder=tiny_encoder(), projector_widths=(64, 16), predictor_width=32, temperature=1.0
+        )
 
     def build(self, data: DataFacts | None = None) -> "MoCoV3":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

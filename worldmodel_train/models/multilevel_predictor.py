@@ -44,7 +44,7 @@ class MultilevelPredictor(MaskFiller):
         other; the context is told once beside each.
         """
         added = self.modality[MODALITIES.index(modality)]
-        filled = self.fill(contexts, masks, grid, mask_tokens, added)
+        filled = self.fill(contexts, masks, grid, self.blanks(masks, mask_tokens), added)
         parts = [
             tokens.split((mask.context_index.shape[1], mask.target_index.shape[2]), dim=1)
             for tokens, mask in zip(filled, masks, strict=True)

@@ -59,25 +59,32 @@ class MaskFiller(nn.Module):
         rescale_residuals(self.blocks)
         nn.init.normal_(self.mask_tokens, std=config.mask_token_std)
 
+    def blanks(
+        self, masks: Sequence[Masks], mask_tokens: Sequence[int]
+    ) -> list[Float[Tensor, "_ _ d"]]:
+        """What marks the targets of each mask group: of group i mask token `mask_tokens[i]`."""
+        return [
+            self.mask_tokens[token].expand(
+                mask.target_index.shape[:2].numel(), mask.target_index.shape[2], -1
+            )
+            for token, mask in zip(mask_tokens, masks, strict=True)
+        ]
+
     def fill(
         self,
         contexts: Sequence[Float[Tensor, "b _ e"]],
         masks: Sequence[Masks],
         grid: TokenGrid,
-        mask_tokens: Sequence[int],
+        blanks: Sequence[Float[Tensor, "_ _ d"]],
         added: Float[Tensor, " d"] | None = None,
     ) -> list[Float[Tensor, "_ _ d"]]:
         """The stream of context and targets of each mask group, `(b g) (k + m) d`.
 
-        Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do
-        not see each other. Tokens need no sorting by place: attention is full and positions travel
-        with the tokens. What is `added` goes to all of them before the first block.
+        Targets begin as `blanks`. The g target sets of a group do not see each other. Tokens need
+        no sorting by place: attention is full and positions travel with the tokens. What is `added`
+        goes to all of them before the first block.
         """
         ids = [_join_ids(mask) for mask in masks]
-        blanks = [
-            self.mask_tokens[token].expand(len(index), mask.target_index.shape[2], -1)
-            for token, mask, (index, _) in zip(mask_tokens, masks, ids, strict=True)
-        ]
         groups = [self.places.group(index, valid, grid, len(index)) for index, valid in ids]
         joined = self._join(contexts, blanks, [index for index, _ in ids], grid)
         if added is not None:
@@ -123,7 +130,7 @@ class Predictor(MaskFiller):
         Group i marks its targets with mask token `mask_tokens[i]`. The g target sets of a group do
         not see each other.
         """
-        filled = self.fill(contexts, masks, grid, mask_tokens)
+        filled = self.fill(contexts, masks, grid, self.blanks(masks, mask_tokens))
         targets = [
             tokens[:, -mask.target_index.shape[2] :]
             for tokens, mask in zip(filled, masks, strict=True)

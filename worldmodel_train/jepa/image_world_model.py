@@ -1,0 +1,236 @@
+"""IWM: what a change of light and colours does to latents (Image World Models, arXiv 2403.00504).
+
+A picture is seen in one look and in part; from that, and from how another look differs, a predictor
+says what a slow copy of the encoder sees of the hidden part in the other look. A strong predictor
+makes a world model of the encoder's latents (equivariance); a weak one leaves it to the encoder to
+forget looks (invariance).
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from einops import repeat
+from jaxtyping import Float, UInt8
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
+from worldmodel_train.jepa.mask_misfits import mask_misfits
+from worldmodel_train.jepa.monitored_tokens import monitored_tokens
+from worldmodel_train.losses.token_mean import token_mean
+from worldmodel_train.masks import MaskConfig, Multiblock3D
+from worldmodel_train.masks.draw import MaskPreparation
+from worldmodel_train.masks.past_and_future import halves
+from worldmodel_train.models.blocks import init_linear
+from worldmodel_train.models.gather import gather_sets
+from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.predictor import MaskFiller, PredictorConfig, read_off
+from worldmodel_train.models.token_fit import encoder_misfits
+from worldmodel_train.models.token_sets import TokenSet
+from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
+from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.types import (
+    ClipGroup,
+    Clips,
+    LatentPair,
+    Losses,
+    MaskedClips,
+    Masks,
+    TokenGrid,
+)
+
+
+class Config(StrictConfig):
+    """The encoder, the predictor that is told how looks differ, and the looks."""
+
+    encoder: EncoderConfig
+    predictor: PredictorConfig
+    """A world model where it is deep, as wide as the encoder's is in the paper (18 blocks of 384
+    beside a ViT-B); where it is shallow the encoder becomes invariant."""
+    masks: tuple[MaskConfig, ...] = Field(min_length=1)
+    """Mask groups; every clip is masked once by each."""
+    target_look: Jitter = Jitter(blur=0.0, grey=0.0)
+    """How the look that is predicted is drawn."""
+    seen_look: Jitter = Jitter(blur=0.2, grey=0.2, solarize=0.2)
+    """How the look that is seen is drawn: it may have lost what the other has."""
+    conditioned: bool = True
+    """false tells the predictor nothing of looks: the paper's comparison, which is invariant."""
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """A model that trains in moments on a CPU, for tests."""
+        return cls(
+            encoder=tiny_encoder(),
+            predictor=PredictorConfig(width=32, depth=2, heads=2, mask_token_std=0.02),
+            masks=(Multiblock3D(num_blocks=2),),
+        )
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Clips that are no whole tokens, and masks that do not suit them."""
+        not_tokens = list(encoder_misfits(self.encoder, facts.data))
+        yield from not_tokens
+        if not not_tokens:  # else there is nothing to mask
+            yield from mask_misfits(self.encoder, self.masks, facts)
+
+    def preparation(self) -> MaskPreparation:
+        """Masks are drawn where clips are read."""
+        encoder = self.encoder
+        return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
+
+    def cost(self, facts: RecipeFacts) -> None:
+        """Not counted."""
+
+    def build(self, data: DataFacts | None = None) -> "ImageWorldModel":
+        """A freshly initialised objective, drawn from torch's global generator; any data suits."""
+        del data
+        return ImageWorldModel(self)
+
+
+class ImageWorldModel(SeesClips):
+    """An encoder with a slow copy, and a predictor of hidden latents in another look."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = config.encoder.build()
+        self.teacher = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
+        self.predictor = LookPredictor(config.predictor, config.encoder)
+
+    def training_losses(self, content: MaskedClips) -> Losses:
+        """The squared error of hidden latents in another look, every mask group weighing the same.
+
+        Looks come from torch's global generator.
+        """
+        pairs = [self._in_another_look(group) for group in content.groups]
+        errors = [
+            token_mean((pair.predicted - pair.target).square(), pair.valid)
+            for group in pairs
+            for pair in group
+        ]
+        watched = monitored_tokens(pairs)
+        loss = torch.stack(errors).mean()
+        return Losses(
+            total=loss,
+            terms={"prediction": loss.detach()},
+            latents={"predicted": watched.predicted, "target": watched.target},
+            samples=watched.samples,
+        )
+
+    def predict(self, group: ClipGroup) -> Sequence[LatentPair]:
+        """Predicted and target latents of each mask group, in the look that clips have."""
+        return self._pairs(self.predict_from(self.encode_context(group), group), group)
+
+    def encode_context(self, group: ClipGroup) -> Sequence[Float[Tensor, "b _ d"]]:
+        """What the encoder sees of the context of each mask group, and of nothing else."""
+        sets = [TokenSet(mask.context_index, mask.context_valid) for mask in group.masks]
+        return self.encoder(group.clips, sets)
+
+    def predict_from(
+        self, contexts: Sequence[Float[Tensor, "b _ d"]], group: ClipGroup
+    ) -> Sequence[Float[Tensor, "b _ _ d"]]:
+        """The hidden latents where looks do not change."""
+        return self.imagine(contexts, group, torch.zeros(len(group.clips), LOOK))
+
+    def imagine(
+        self,
+        contexts: Sequence[Float[Tensor, "b _ d"]],
+        group: ClipGroup,
+        changes: Float[Tensor, "b 7"],
+    ) -> list[Float[Tensor, "b _ _ d"]]:
+        """The hidden latents of clips whose look is changed by this, in fp32."""
+        told = changes if self.config.conditioned else torch.zeros_like(changes)
+        grid, device = self.token_grid(group.clips), group.clips.device
+        predicted = self.predictor(contexts, group.masks, grid, told.to(device, non_blocking=True))
+        return [one.float() for one in predicted]
+
+    @torch.no_grad()
+    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
+        """What the slow copy sees in whole clips, each token normalised to mean 0, std 1."""
+        latents = super().encode(clips)
+        return functional.layer_norm(latents, latents.shape[-1:])
+
+    def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
+        """The squared error of the target's latents as predicted of an unchanged look."""
+        clips = context.pixels
+        masks = halves(self.token_grid(clips), len(clips)).map(lambda t: t.to(clips.device))
+        group = ClipGroup(clips=clips, masks=(masks,), length_index=context.length_index)
+        (predicted,) = self.predict_from(self.encode_context(group), group)
+        seen = gather_sets(self.encode(target.pixels), masks.target_index)
+        return (predicted - seen).square().flatten(1).mean(dim=1)
+
+    def seeing(self) -> VisionTransformer:
+        """The slow copy."""
+        return self.teacher
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """The copy follows the encoder."""
+        return [EmaPair(student=self.encoder, teacher=self.teacher)]
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Encoder and predictor, each with and without weight decay."""
+        return parameter_groups(encoder=self.encoder, predictor=self.predictor)
+
+    def _in_another_look(self, group: ClipGroup) -> list[LatentPair]:
+        """What is said of hidden tokens in a look that is not the seen one, and what they are."""
+        looks = [
+            jitter.draw(len(group.clips))
+            for jitter in (self.config.seen_look, self.config.target_look)
+        ]
+        seen, other = (replace(group, clips=change_look(group.clips, look)) for look in looks)
+        predicted = self.imagine(self.encode_context(seen), seen, looks[1] - looks[0])
+        return self._pairs(predicted, other)
+
+    def _pairs(
+        self, predicted: Sequence[Float[Tensor, "b _ _ d"]], group: ClipGroup
+    ) -> list[LatentPair]:
+        latents = self.encode(group.clips)
+        return [
+            LatentPair(
+                predicted=one,
+                target=gather_sets(latents, mask.target_index),
+                valid=mask.target_valid,
+            )
+            for one, mask in zip(predicted, group.masks, strict=True)
+        ]
+
+
+class LookPredictor(MaskFiller):
+    """A predictor whose mask tokens know how the look of the targets differs."""
+
+    def __init__(self, config: PredictorConfig, encoder: EncoderConfig) -> None:
+        width = config.width
+        super().__init__(config, encoder, Linear(encoder.blocks.width, width))
+        self.proj = Linear(width, encoder.blocks.width)
+        self.draw(config)
+        self.told = nn.Sequential(
+            *(Linear(width + LOOK, width), nn.GELU()),
+            *(Linear(width, width), nn.GELU()),
+            Linear(width, width),
+        )
+        self.told.apply(init_linear)
+
+    def forward(
+        self,
+        contexts: Sequence[Float[Tensor, "b _ e"]],
+        masks: Sequence[Masks],
+        grid: TokenGrid,
+        changes: Float[Tensor, "b 7"],
+    ) -> list[Float[Tensor, "b _ _ e"]]:
+        """Predicted latents `b g m e` of the targets of each mask group; all share mask token 0."""
+        blank = self.mask_tokens[:1].expand(len(changes), -1)
+        marked = self.told(torch.cat((blank, changes.to(blank.dtype)), dim=1))
+        shapes = [mask.target_index.shape[1:] for mask in masks]
+        blanks = [repeat(marked, "b d -> (b g) m d", g=sets, m=tokens) for sets, tokens in shapes]
+        filled = self.fill(contexts, masks, grid, blanks)
+        targets = [
+            tokens[:, -mask.target_index.shape[2] :]
+            for tokens, mask in zip(filled, masks, strict=True)
+        ]
+        return read_off(targets, self.norm, self.proj, masks)
