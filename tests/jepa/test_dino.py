@@ -15,14 +15,14 @@ def objective():
 
 def test_the_copy_sees_large_views_alone(objective, monkeypatch):
     seen = {"student": [], "teacher": []}
-    for name, network in (("student", objective.student), ("teacher", objective.teacher)):
+    for name, network in (("student", objective.encoder), ("teacher", objective.slow_encoder)):
         forward = network.forward
         monkeypatch.setattr(
             network,
             "forward",
-            lambda clips, name=name, forward=forward: (
+            lambda clips, kept, name=name, forward=forward: (
                 seen[name].append(clips.shape[2]),
-                forward(clips),
+                forward(clips, kept),
             )[1],
         )
     objective.training_losses(random_clips())
@@ -49,10 +49,10 @@ def test_a_prototype_that_is_said_of_all_clips_is_centred_away(objective):
 
 def test_where_all_is_said_of_all_the_loss_is_the_logarithm_of_prototypes(objective):
     with torch.no_grad():
-        for network in (objective.student, objective.teacher):
-            network.head.maps[-1].weight.zero_()
-            network.head.maps[-1].bias.fill_(1.0)
-            network.head.directions.weight.fill_(1.0)
+        for head in (objective.head, objective.slow_head):
+            head.maps[-1].weight.zero_()
+            head.maps[-1].bias.fill_(1.0)
+            head.directions.weight.fill_(1.0)
     losses = objective.training_losses(random_clips())
     assert losses.total.item() == pytest.approx(log(24), rel=1e-5)
     assert losses.terms["teacher_entropy"].item() == pytest.approx(log(24), rel=1e-5)

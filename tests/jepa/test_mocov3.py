@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from tests.jepa.random_clips import random_clips
+from worldmodel_train.jepa.joint_embedding import mean_latent
 from worldmodel_train.jepa.mocov3 import Config
+from worldmodel_train.losses.info_nce import info_nce
 
 
 @pytest.fixture
@@ -14,23 +16,32 @@ def objective():
 
 
 def test_patches_stay_as_drawn_unless_asked_for(objective):
-    patches = set(objective.student.encoder.patch_embed.parameters())
+    patches = set(objective.encoder.patch_embed.parameters())
     grouped = {p for group in objective.parameter_groups() for p in group.parameters}
     assert not patches & grouped
     asked = Config.tiny().model_copy(update={"train_patches": True}).build()
     grouped = {p for group in asked.parameter_groups() for p in group.parameters}
-    assert set(asked.student.encoder.patch_embed.parameters()) <= grouped
+    assert set(asked.encoder.patch_embed.parameters()) <= grouped
 
 
-def test_each_view_of_the_student_is_asked_for_the_copys_other_one(objective):
-    """With equal networks and no predictor, swapping the views changes nothing but their order."""
+def test_each_view_is_asked_for_the_copys_other_one(objective):
+    """Algorithm 1 of the paper, written out."""
     clips = random_clips()
     torch.manual_seed(1)
     losses = objective.training_losses(clips)
     torch.manual_seed(1)
     views = [view.draw(clips.pixels).pixels for view in objective.config.views]
-    torch.testing.assert_close(losses.latents["target"][:6], objective.teacher(views[1]))
-    torch.testing.assert_close(losses.latents["target"][6:], objective.teacher(views[0]))
+    keys = [objective.slow_projector(mean_latent(objective.slow_encoder, view)) for view in views]
+    queries = [
+        objective.predictor(objective.projector(mean_latent(objective.encoder, view)))
+        for view in views
+    ]
+    temperature = objective.config.temperature
+    contrasts = [
+        info_nce(queries[0], keys[1], temperature=temperature),
+        info_nce(queries[1], keys[0], temperature=temperature),
+    ]
+    torch.testing.assert_close(losses.total, 2 * temperature * sum(contrasts))
 
 
 def test_embeddings_that_are_all_alike_are_found_by_chance(objective):
@@ -43,4 +54,5 @@ def test_embeddings_that_are_all_alike_are_found_by_chance(objective):
 
 def test_copies_learn_nothing(objective):
     objective.training_losses(random_clips()).total.backward()
-    assert all(p.grad is None for p in objective.teacher.parameters())
+    for copy in (objective.slow_encoder, objective.slow_projector):
+        assert all(p.grad is None for p in copy.parameters())

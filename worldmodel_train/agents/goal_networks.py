@@ -24,10 +24,11 @@ class GoalNetwork(nn.Module):
         )
 
     def forward(
-        self, latents: Float[Tensor, "*b d"], goals: Float[Tensor, "*b d"]
+        self, latents: Float[Tensor, "*b d"], goals: Float[Tensor, "*#b d"]
     ) -> Float[Tensor, "*b o"]:
         """As many numbers as there are outputs."""
-        return self.network(torch.cat((self.features(latents), self.features(goals)), dim=-1))
+        seen, asked = self.features(latents), self.features(goals)
+        return self.network(torch.cat((seen, asked.expand_as(seen)), dim=-1))
 
 
 class ReactivePolicy(nn.Module):
@@ -52,7 +53,7 @@ class Critic(nn.Module):
         self.network = GoalNetwork(latents=latents, outputs=1, width=width, features=features)
 
     def forward(
-        self, latents: Float[Tensor, "*b d"], goals: Float[Tensor, "*b d"]
+        self, latents: Float[Tensor, "*b d"], goals: Float[Tensor, "*#b d"]
     ) -> Float[Tensor, "*b"]:
         """The mean of the cost over the moments that follow, as far as it was taught."""
         return self.network(latents, goals).squeeze(-1)

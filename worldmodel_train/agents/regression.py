@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
@@ -25,7 +25,7 @@ class Regression(StrictConfig):
 
 def regress(
     network: nn.Module,
-    inputs: Sequence[Float[Tensor, "n _"]],
+    inputs: Sequence[Float[Tensor, "n _"] | Int64[Tensor, "n"]],
     targets: Float[Tensor, "n *_"],
     config: Regression,
     generator: torch.Generator,
@@ -41,7 +41,7 @@ def regress(
     measure, losses = {"l1": l1_loss, "l2": mse_loss}[config.loss], []
     for step in range(config.steps):
         optimizer.param_groups[0]["lr"] = config.rate * (1 - step / config.steps)
-        rows = torch.randint(len(targets), (config.batch,), generator=generator)
+        rows = torch.randint(len(targets), (config.batch,), generator=generator).to(targets.device)
         loss = measure(network(*(each[rows] for each in inputs)), targets[rows])
         optimizer.zero_grad()
         loss.backward()

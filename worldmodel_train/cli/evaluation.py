@@ -93,7 +93,9 @@ def measure_stored(
     earlier = load_result(what.results) if (what.results / RESULT_FILE).is_file() else None
     with measuring(terminal()) as showing:
         from worldmodel_train.cli.measure import measure_checkpoint
+        from worldmodel_train.cli.planned_world import require_the_world_of_the_episodes
 
+        require_the_world_of_the_episodes(recipe)
         return measure_checkpoint(
             recipe,
             recipe.evaluation or (),

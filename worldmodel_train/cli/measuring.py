@@ -69,4 +69,4 @@ def shown_as_lines(what: str, total: int) -> "Iterator[Tell]":
     """A `Showing` of one line in the log, when all is done: more would drown it."""
     last = _Last()
     yield last
-    _log.info("%s: %d/%d %s", what, last.done, total, last.found)
+    _log.info("%s: %d/%d %s", printable(what), last.done, total, last.found)

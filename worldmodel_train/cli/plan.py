@@ -56,7 +56,6 @@ def plan(
         (_TASK,),
         [f"{_TASK}.{override}" for override in (*asked, *(overrides or ()))],
     )
-    _require_the_world_of_the_episodes(recipe)
     for name, checkpoint in what.beside.items():
         _require_the_same_episodes(recipe, what.checkpoint, name, checkpoint)
     result = measure_stored(recipe, what)
@@ -74,29 +73,6 @@ def _checkpoints(runs: Sequence[Path]) -> dict[str, Path]:
         (name if names.count(name) == 1 else str(run)): find_checkpoint(run, "--beside")
         for name, run in zip(names, runs, strict=True)
     }
-
-
-def _require_the_world_of_the_episodes(recipe: "Recipe") -> None:
-    """Raises ValueError where the episodes, if they say so, were collected in another world."""
-    from worldmodel_train.collection.made_of import read_made_of
-    from worldmodel_train.data.shards.resolve import resolve_shards
-    from worldmodel_train.data.trajectories.config import TrajectoriesConfig
-    from worldmodel_train.evaluation.tasks.planning import Config
-
-    (planning,) = (task for task in recipe.evaluation or () if isinstance(task, Config))
-    if not isinstance(recipe.data, TrajectoriesConfig):
-        return
-    for source in recipe.data.sources:
-        if source.streams:
-            continue
-        for folder in sorted({Path(shard).parent for shard in resolve_shards(source)}):
-            made_of = read_made_of(folder)
-            if made_of is not None and made_of.env != planning.env:
-                raise ValueError(
-                    f"--env {planning.env}: the episodes in {folder} were collected in "
-                    f"{made_of.env}; plan there by --env {made_of.env}, with "
-                    f"options={made_of.options} as far as they change what is seen"
-                )
 
 
 def _require_the_same_episodes(

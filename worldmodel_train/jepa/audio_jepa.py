@@ -135,7 +135,10 @@ class AudioJepa(nn.Module):
         )
 
     def energy(self, context: Audio, target: Audio) -> Float[Tensor, "b"]:
-        """The loss of the latents of the second half as predicted from the first, pair by pair."""
+        """The loss of the latents of the second half as predicted from the first, pair by pair.
+
+        As in training of what was recorded alone; it is 0 where nothing was.
+        """
         grid = self.sound_grid(context)
         masks = halves(grid, context.num_samples).map(lambda t: t.to(context.waveform.device))
         waveform = context.waveform.clone()
@@ -145,7 +148,9 @@ class AudioJepa(nn.Module):
             self.spectrograms(replace(context, waveform=waveform)), [masks]
         )
         seen = gather_sets(self.encode_sound(target), masks.target_index)
-        pairs = zip(predicted.split(1), seen.split(1), strict=True)
+        recorded = self._recorded(target, masks)
+        valid = [None] * len(seen) if recorded is None else recorded.split(1)
+        pairs = zip(predicted.split(1), seen.split(1), valid, strict=True)
         return torch.stack([self.loss.loss(*pair) for pair in pairs])
 
     def spectrograms(self, audio: Audio) -> Float[Tensor, "b t m"]:

@@ -25,6 +25,8 @@ from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses, TokenGrid
 
+_LEAST_VARIANCE = 1e-6  # where all is of one colour
+
 
 class Config(StrictConfig):
     """The encoder, how little is kept of a token, and the decoder."""
@@ -83,7 +85,7 @@ class Autoencoder(SeesClips):
         true = cut_tubelets(content.pixels, self.config.encoder)
         kept = self._kept(content.pixels)
         painted = self._painted(kept, self.token_grid(content.pixels))
-        loss = (painted - true).square().mean() / true.var()
+        loss = (painted - true).square().mean() / true.var().clamp(min=_LEAST_VARIANCE)
         return Losses(
             total=loss,
             terms={"painted": loss.detach()},
@@ -94,10 +96,13 @@ class Autoencoder(SeesClips):
         """The squared error of a clip that is the context's first half and the target's second."""
         pixels = context.pixels.clone()
         frames, height = pixels.shape[1:3]
-        if frames > self.config.encoder.tubelet:
-            pixels[:, frames // 2 :] = target.pixels[:, frames // 2 :]
+        tubelet, patch = self.config.encoder.tubelet, self.config.encoder.patch
+        if frames > tubelet:
+            first = frames // tubelet // 2 * tubelet
+            pixels[:, first:] = target.pixels[:, first:]
         else:
-            pixels[:, :, height // 2 :] = target.pixels[:, :, height // 2 :]
+            first = height // patch // 2 * patch
+            pixels[:, :, first:] = target.pixels[:, :, first:]
         painted = self._painted(self._kept(pixels), self.token_grid(pixels))
         true = cut_tubelets(pixels, self.config.encoder)
         return (painted - true).square().flatten(1).mean(dim=1)

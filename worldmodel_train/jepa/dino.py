@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,7 +28,7 @@ from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.views.geometry import Crop
 from worldmodel_train.models.views.views import ViewConfig
-from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
@@ -45,9 +45,9 @@ class HeadConfig(StrictConfig):
 
 
 class Config(JointEmbeddingConfig):
-    """The defaults are those published for ViT-S/16, but for the copy's temperature.
+    """The defaults are those published for ViT-S/16, but for `views` and the copy's temperature.
 
-    That begins at .04 and ends at .07 where training is long; here it stays.
+    The latter begins at .04 and ends at .07 where training is long; here it stays.
     """
 
     local_view: ViewConfig = ViewConfig(crop=Crop(area=(0.05, 0.4)), size=96)
@@ -83,19 +83,6 @@ class Config(JointEmbeddingConfig):
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
         del data
         return Dino(self)
-
-
-class Names(nn.Module):
-    """An encoder and its head."""
-
-    def __init__(self, encoder: EncoderConfig, head: HeadConfig) -> None:
-        super().__init__()
-        self.encoder = encoder.build()
-        self.head = Prototypes(encoder.blocks.width, head)
-
-    def forward(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b p"]:
-        """How much of each prototype there is in whole clips, as cosines in fp32."""
-        return self.head(mean_latent(self.encoder, clips))
 
 
 class Prototypes(nn.Module):
@@ -136,8 +123,10 @@ class Dino(SeesClips):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.student = Names(config.encoder, config.head)
-        self.teacher = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
+        self.encoder = config.encoder.build()
+        self.head = Prototypes(config.encoder.blocks.width, config.head)
+        self.slow_encoder = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
+        self.slow_head = copy.deepcopy(self.head).requires_grad_(requires_grad=False)
         self.register_buffer("center", torch.zeros(config.head.prototypes))
 
     def training_losses(self, content: Clips) -> Losses:
@@ -148,9 +137,12 @@ class Dino(SeesClips):
         config = self.config
         drawn = (*config.views, *[config.local_view] * config.num_local_views)
         views = [view.draw(content.pixels).pixels for view in drawn]
-        said = [self.student(view) / config.student_temperature for view in views]
+        said = [
+            self.head(mean_latent(self.encoder, view)) / config.student_temperature
+            for view in views
+        ]
         with torch.no_grad():
-            cosines = [self.teacher(view) for view in views[:2]]
+            cosines = [self.slow_head(mean_latent(self.slow_encoder, view)) for view in views[:2]]
             truth = [self._sharp(one) for one in cosines]
         losses = [
             functional.cross_entropy(says, true)
@@ -170,22 +162,25 @@ class Dino(SeesClips):
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The cross-entropy of the context's half by the student with the target's by the copy."""
-        seen = self.halves(context, target, context_encoder=self.student.encoder)
-        said = self.student.head(seen.context) / self.config.student_temperature
-        true = self._sharp(self.teacher.head(seen.target))
+        seen = self.halves(context, target, context_encoder=self.encoder)
+        said = self.head(seen.context) / self.config.student_temperature
+        true = self._sharp(self.slow_head(seen.target))
         return functional.cross_entropy(said, true, reduction="none")
 
     def seeing(self) -> VisionTransformer:
         """The slow copy's encoder."""
-        return self.teacher.encoder
+        return self.slow_encoder
 
     def ema_pairs(self) -> Sequence[EmaPair]:
-        """The copy follows."""
-        return [EmaPair(student=self.student, teacher=self.teacher)]
+        """The copies follow."""
+        return [
+            EmaPair(student=self.encoder, teacher=self.slow_encoder),
+            EmaPair(student=self.head, teacher=self.slow_head),
+        ]
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """The student, with and without weight decay."""
-        return parameter_groups(student=self.student)
+        """Encoder and head, each with and without weight decay."""
+        return parameter_groups(encoder=self.encoder, head=self.head)
 
     def _sharp(self, cosines: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:
         """The copy's distribution over prototypes."""

@@ -41,6 +41,13 @@ class JointEmbeddingConfig(StrictConfig):
         """Not counted."""
 
 
+def batch_norm_misfits(facts: RecipeFacts) -> Iterator[Misfit]:
+    """A micro-batch of one clip, which has no variance."""
+    if facts.micro_batch < 2:
+        message = "the method norms by the micro-batch, and one clip has no variance; use 2 or more"
+        yield ("train", "micro_batch"), message
+
+
 def view_misfits(view: ViewConfig, encoder: EncoderConfig, key: KeyPath) -> Iterator[Misfit]:
     """A view that is no whole tokens."""
     if view.size is not None and view.size % encoder.patch:

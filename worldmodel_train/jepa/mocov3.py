@@ -4,31 +4,33 @@ No JEPA: no hidden part is predicted. It is here to be compared with them.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from worldmodel_train.facts import DataFacts
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import (
     JointEmbeddingConfig,
     SeesClips,
+    batch_norm_misfits,
     mean_latent,
     tiny_encoder,
 )
 from worldmodel_train.losses.cosine import cosine_distance
 from worldmodel_train.losses.info_nce import info_nce
+from worldmodel_train.models.batch_norm import BatchNorm
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.projection_head import projection_head
-from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
 
 class Config(JointEmbeddingConfig):
-    """The defaults are those published for vision transformers."""
+    """The defaults are those published for vision transformers, but for `views`."""
 
     projector_widths: tuple[int, ...] = Field(default=(4096, 4096, 256), min_length=1)
     """Channels of the head, layer by layer; the last is what views are compared by."""
@@ -47,43 +49,31 @@ class Config(JointEmbeddingConfig):
             encoder=tiny_encoder(), projector_widths=(64, 16), predictor_width=32, temperature=1.0
         )
 
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """As of any two views, and micro-batches of one clip."""
+        yield from super().misfits(facts)
+        yield from batch_norm_misfits(facts)
+
     def build(self, data: DataFacts | None = None) -> "MoCoV3":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
         del data
         return MoCoV3(self)
 
 
-class Embeds(nn.Module):
-    """An encoder and its head."""
-
-    def __init__(self, encoder: EncoderConfig, widths: Sequence[int]) -> None:
-        super().__init__()
-        self.encoder = encoder.build()
-        self.projector = nn.Sequential(
-            projection_head((encoder.blocks.width, *widths)),
-            nn.BatchNorm1d(widths[-1], affine=False),
-        )
-
-    def forward(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b e"]:
-        """The embedding of whole clips, in fp32."""
-        return self.projector(mean_latent(self.encoder, clips)).float()
-
-
 class MoCoV3(SeesClips):
-    """A student with a predictor, and a slow copy of it without."""
+    """An encoder with head and predictor, and slow copies of the first two."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.student = Embeds(config.encoder, config.projector_widths)
-        embedding = config.projector_widths[-1]
-        self.predictor = nn.Sequential(
-            projection_head((embedding, config.predictor_width, embedding)),
-            nn.BatchNorm1d(embedding, affine=False),
-        )
+        self.encoder = config.encoder.build()
+        widths = (config.encoder.blocks.width, *config.projector_widths)
+        self.projector = normed_head(widths)
+        self.predictor = normed_head((widths[-1], config.predictor_width, widths[-1]))
         if not config.train_patches:
-            self.student.encoder.patch_embed.requires_grad_(requires_grad=False)
-        self.teacher = copy.deepcopy(self.student).requires_grad_(requires_grad=False)
+            self.encoder.patch_embed.requires_grad_(requires_grad=False)
+        self.slow_encoder = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
+        self.slow_projector = copy.deepcopy(self.projector).requires_grad_(requires_grad=False)
 
     def training_losses(self, content: Clips) -> Losses:
         """What either view of the student says of the copy's other one, times 2 temperature.
@@ -92,8 +82,10 @@ class MoCoV3(SeesClips):
         """
         views = [view.draw(content.pixels).pixels for view in self.config.views]
         with torch.no_grad():
-            keys = [self.teacher(view) for view in views]
-        queries = [self.predictor(self.student(view)).float() for view in views]
+            keys = [
+                self.slow_projector(mean_latent(self.slow_encoder, view)).float() for view in views
+            ]
+        queries = [self._said(mean_latent(self.encoder, view)) for view in views]
         temperature = self.config.temperature
         contrasts = [
             info_nce(query, key, temperature=temperature)
@@ -107,18 +99,30 @@ class MoCoV3(SeesClips):
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The cosine distance of the target's half by the copy, from what the student says."""
-        seen = self.halves(context, target, context_encoder=self.student.encoder)
-        predicted = self.predictor(self.student.projector(seen.context).float())
-        return cosine_distance(predicted, self.teacher.projector(seen.target))
+        seen = self.halves(context, target, context_encoder=self.encoder)
+        return cosine_distance(self._said(seen.context), self.slow_projector(seen.target))
 
     def seeing(self) -> VisionTransformer:
         """The slow copy's encoder."""
-        return self.teacher.encoder
+        return self.slow_encoder
 
     def ema_pairs(self) -> Sequence[EmaPair]:
-        """The copy follows; its batch norms have statistics of their own."""
-        return [EmaPair(student=self.student, teacher=self.teacher)]
+        """The copies follow; measured in evaluation mode they norm by the student's statistics."""
+        return [
+            EmaPair(student=self.encoder, teacher=self.slow_encoder),
+            EmaPair(student=self.projector, teacher=self.slow_projector),
+        ]
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Student and predictor, each with and without weight decay."""
-        return parameter_groups(student=self.student, predictor=self.predictor)
+        """Encoder, head and predictor, each with and without weight decay."""
+        return parameter_groups(
+            encoder=self.encoder, projector=self.projector, predictor=self.predictor
+        )
+
+    def _said(self, latents: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        return self.predictor(self.projector(latents).float()).float()
+
+
+def normed_head(widths: Sequence[int]) -> nn.Sequential:
+    """Linear maps with batch norms between them, and one more, without weights, at the end."""
+    return nn.Sequential(projection_head(widths), BatchNorm(widths[-1], affine=False))

@@ -18,11 +18,13 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import (
     SeesClips,
+    batch_norm_misfits,
     mean_latent,
     tiny_encoder,
     view_misfits,
 )
 from worldmodel_train.losses.cosine import cosine_distance
+from worldmodel_train.models.batch_norm import BatchNorm
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
@@ -36,7 +38,7 @@ from worldmodel_train.types import Clips, Losses
 
 
 class Config(StrictConfig):
-    """The defaults are those published for changes of one picture, but for the encoder."""
+    """The defaults are those published for changes of one picture, but for encoder and view."""
 
     encoder: EncoderConfig
     """Its latent of a view is the mean over tokens; a ResNet-18 with 512 channels as published."""
@@ -61,10 +63,11 @@ class Config(StrictConfig):
         )
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
-        """Clips or views that are no whole tokens, clips of several lengths, and odd heads."""
+        """What is no whole tokens, several lengths, micro-batches of one clip, and odd heads."""
         yield from encoder_misfits(self.encoder, facts.data)
         yield from one_length(facts.data)
         yield from view_misfits(self.view, self.encoder, ("method", "view"))
+        yield from batch_norm_misfits(facts)
         width = self.reader_width
         if width % self.heads:
             yield (
@@ -100,7 +103,7 @@ class SeqJepa(SeesClips):
         self.encoder = config.encoder.build()
         self.teacher = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
         self.changes = nn.Sequential(
-            Linear(CHANGE, config.change_width), nn.BatchNorm1d(config.change_width)
+            Linear(CHANGE, config.change_width), BatchNorm(config.change_width)
         )
         self.reader = Reader(config)
         self.predictor = nn.Sequential(
@@ -126,8 +129,7 @@ class SeqJepa(SeesClips):
     @torch.no_grad()
     def aggregate(self, views: Sequence[View]) -> Float[Tensor, "b d"]:
         """What is made of some views and of the changes between them, which may be invariant."""
-        still = View(pixels=views[-1].pixels, change=views[-1].change)
-        return self._read([*views, still])[0].float()
+        return self._read([*views, views[-1]])[0].float()
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The cosine distance of the target's half from what follows the context's unchanged."""

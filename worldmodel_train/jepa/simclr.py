@@ -3,17 +3,18 @@
 No JEPA: nothing is predicted. It is here to be compared with them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from worldmodel_train.facts import DataFacts
+from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import (
     JointEmbeddingConfig,
     SeesClips,
+    batch_norm_misfits,
     mean_latent,
     tiny_encoder,
 )
@@ -27,7 +28,7 @@ from worldmodel_train.types import Clips, Losses
 
 
 class Config(JointEmbeddingConfig):
-    """The defaults are those published for ImageNet."""
+    """The defaults are those published for ImageNet, but for `views`."""
 
     projector_widths: tuple[int, ...] = Field(default=(2048, 128), min_length=1)
     """Channels of the head, layer by layer; the last is what views are compared by."""
@@ -38,6 +39,11 @@ class Config(JointEmbeddingConfig):
     def tiny(cls) -> "Config":
         """A model that trains in moments on a CPU, for tests."""
         return cls(encoder=tiny_encoder(), projector_widths=(64, 16), temperature=0.5)
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """As of any two views, and micro-batches of one clip."""
+        yield from super().misfits(facts)
+        yield from batch_norm_misfits(facts)
 
     def build(self, data: DataFacts | None = None) -> "SimClr":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

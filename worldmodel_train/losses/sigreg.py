@@ -6,12 +6,11 @@ characteristic functions under a window.
 """
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from worldmodel_train.collectives import num_ranks, summed_over_ranks
+from worldmodel_train.collectives import copy_from_first_rank, num_ranks, summed_over_ranks
 from worldmodel_train.config import StrictConfig
 
 
@@ -52,8 +51,7 @@ class SigReg(StrictConfig):
     def _draw(self, latents: Float[Tensor, "t b d"]) -> Float[Tensor, "d {self.directions}"]:
         """Unit vectors, those of the first rank on all: their generators are seeded apart."""
         drawn = torch.randn(latents.shape[-1], self.directions, device=latents.device)
-        if num_ranks() > 1:
-            dist.broadcast(drawn, src=0)
+        copy_from_first_rank(drawn)
         return drawn / drawn.norm(dim=0)
 
     def _integral(

@@ -21,7 +21,7 @@ class RandomTokens(StrictConfig):
 
     name: Literal["random_tokens"] = "random_tokens"
     hidden: float = Field(default=0.75, gt=0, lt=1)
-    """Share of the tokens that is hidden; the number is rounded down, as in the released codes."""
+    """Share of the tokens that is hidden; the number is rounded down (in MAE's code, up)."""
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`, each drawn from (seed, sample)."""
@@ -35,7 +35,7 @@ class RandomTubes(StrictConfig):
 
     name: Literal["random_tubes"] = "random_tubes"
     hidden: float = Field(default=0.9, gt=0, lt=1)
-    """Share of the places that is hidden; the number is rounded down, as in the released codes."""
+    """Share of the places that is hidden; the number is rounded down, as in VideoMAE's code."""
 
     def sample(self, grid: TokenGrid, *, seed: int, step: int, samples: Sequence[int]) -> Masks:
         """Masks for `samples`, each drawn from (seed, sample)."""

@@ -4,6 +4,7 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from worldmodel_train.models.batch_norm import BatchNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.vit import VisionTransformer
 
@@ -30,5 +31,5 @@ def projector(width: int, hidden: int, output: int | None = None) -> nn.Sequenti
     takes the mean of its own micro-batch. `output` is `width` unless it is given.
     """
     return nn.Sequential(
-        Linear(width, hidden), nn.BatchNorm1d(hidden), nn.GELU(), Linear(hidden, output or width)
+        Linear(width, hidden), BatchNorm(hidden), nn.GELU(), Linear(hidden, output or width)
     )

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
+from worldmodel_train.models.batch_norm import BatchNorm
 from worldmodel_train.models.linear import Linear
 
 
@@ -15,5 +16,5 @@ def projection_head(widths: Sequence[int]) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [Linear(before, after), nn.BatchNorm1d(after), nn.ReLU()]
+        layers += [Linear(before, after), BatchNorm(after), nn.ReLU()]
     return nn.Sequential(*layers[:-2])

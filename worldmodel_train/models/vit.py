@@ -80,7 +80,8 @@ class EncoderConfig(StrictConfig):
     stream: Stream = "train"
     """Precision of the residual stream: train.precision, or `fp32` as in the released I-JEPA."""
     last_norm: Literal["layer_norm", "none"] = "layer_norm"
-    """Whether latents are normalised; `none` as in VideoMAE, where a classifier averages first."""
+    """Whether latents are normalised; `none` as in VideoMAE's classifier, which averages
+    them first."""
 
     @property
     def blocks(self) -> BlocksConfig:

@@ -45,4 +45,4 @@ def _mean_over_ranks(loss: Tensor) -> float:
         return loss.item()
     losses = [torch.empty_like(loss) for _ in range(dist.get_world_size())]
     dist.all_gather(losses, loss)
-    return statistics.fmean(one.item() for one in losses)
+    return statistics.fmean(torch.stack(losses).tolist())

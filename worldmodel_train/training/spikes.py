@@ -43,12 +43,13 @@ class Spikes:
 
     def passes(self, loss: float, step: int) -> bool:
         """Whether the step with index `step` is taken; it is remembered if so."""
+        if not math.isfinite(loss):  # that is the guard's affair
+            return True
         bound = self._bound()
         if bound is not None and step >= self._config.from_step and loss > bound:
             self.skipped += 1
             return False
-        if math.isfinite(loss):  # what is not is the guard's affair
-            self._losses = [*self._losses, loss][-self._config.window :]
+        self._losses = [*self._losses, loss][-self._config.window :]
         return True
 
     @property

@@ -109,15 +109,17 @@ def test_pairs_are_of_one_episode_in_its_order_or_as_far_apart_as_the_longest_is
     ]
     draw = partial(drawn_pairs, episodes, 2000, generator=torch.Generator().manual_seed(0))
     own = draw(other=0.0)
-    assert torch.equal(own.earlier[:, 0], own.later[:, 0])
-    assert torch.equal(own.later[:, 1] - own.earlier[:, 1], own.actions)
+    first, second = own.latents[own.earlier], own.latents[own.later]
+    assert torch.equal(first[:, 0], second[:, 0])
+    assert torch.equal(second[:, 1] - first[:, 1], own.actions)
     assert own.actions.min() == 0
     assert own.actions.max() == 6
     mixed = draw(other=0.5)
-    elsewhere = mixed.earlier[:, 0] != mixed.later[:, 0]
+    first, second = mixed.latents[mixed.earlier], mixed.latents[mixed.later]
+    elsewhere = first[:, 0] != second[:, 0]
     assert (mixed.actions[elsewhere] == 6).all()
     # every frame is somebody's other one
-    assert len(mixed.later[elsewhere].unique(dim=0)) == sum(lengths)
+    assert len(second[elsewhere].unique(dim=0)) == sum(lengths)
 
 
 def test_latents_are_those_of_the_kept_frames_by_themselves_of_the_first_episodes(data):

@@ -18,6 +18,12 @@ def test_the_whole_is_seen_as_it_is(clips):
     assert torch.equal(look_at(clips, whole(3), (8, 12)), clips)
 
 
+def test_under_autocast_the_whole_is_still_seen_as_it_is(clips):
+    large = clips.repeat(1, 1, 24, 16, 1)  # bf16 could not tell neighbouring pixels apart
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(look_at(large, whole(3), large.shape[2:4]), large)
+
+
 def test_a_box_on_pixels_is_those_pixels(clips):
     # the upper right quarter: middle at (.5, -.5), half as wide and high
     seen = look_at(clips, at(0.5, -0.5, 0.5, 0.5), (4, 6))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -47,17 +47,34 @@ class TemporalDistance(nn.Module):
         self, latents: Float[Tensor, "*b d"], goals: Float[Tensor, "*#b d"]
     ) -> Float[Tensor, "*b"]:
         """In fp32."""
-        return self.critic(latents, goals.expand_as(latents))
+        return self.critic(latents, goals)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs:
-    """What is learned from."""
+    """What is learned from; latents of patches are too large to be laid beside each other."""
 
-    earlier: Float[Tensor, "n d"]
-    later: Float[Tensor, "n d"]
+    latents: Float[Tensor, "f d"]
+    """Of all frames."""
+    earlier: Int64[Tensor, "n"]
+    """The frame of each pair that is first."""
+    later: Int64[Tensor, "n"]
     actions: Float[Tensor, "n"]
     """Between them."""
+
+
+class _OfFrames(nn.Module):
+    """The distance of frames that are given by their numbers."""
+
+    def __init__(self, distance: "TemporalDistance", latents: Float[Tensor, "f d"]) -> None:
+        super().__init__()
+        self.distance = distance
+        self.register_buffer("latents", latents, persistent=False)
+
+    latents: Tensor
+
+    def forward(self, earlier: Int64[Tensor, "n"], later: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
+        return self.distance(self.latents[earlier], self.latents[later])
 
 
 def learned_distance(
@@ -71,11 +88,13 @@ def learned_distance(
     episodes = list(latents_of_episodes(model, data, frames=config.frames))
     generator = torch.Generator().manual_seed(seed)
     pairs = drawn_pairs(episodes, config.pairs, other=config.other, generator=generator)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    device = pairs.latents.device
+    forked = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked), torch.enable_grad():
         torch.manual_seed(seed)
-        distance = TemporalDistance(pairs.earlier.shape[1]).to(pairs.earlier.device)
-        inputs, targets = (pairs.earlier, pairs.later), pairs.actions.log1p()
-        regress(distance, inputs, targets, config.regression, generator)
+        distance = TemporalDistance(pairs.latents.shape[1]).to(device)
+        network, targets = _OfFrames(distance, pairs.latents), pairs.actions.log1p()
+        regress(network, (pairs.earlier, pairs.later), targets, config.regression, generator)
     return distance.requires_grad_(requires_grad=False).eval()
 
 
@@ -130,7 +149,8 @@ def drawn_pairs(
     actions = torch.where(elsewhere, lengths.max() - 1, later - earlier)
     latents = torch.cat(list(episodes))
     return Pairs(
-        earlier=latents[earlier],
-        later=latents[torch.where(elsewhere, anywhere, later)],
+        latents=latents,
+        earlier=earlier.to(latents.device),
+        later=torch.where(elsewhere, anywhere, later).to(latents.device),
         actions=actions.to(latents),
     )

@@ -1,5 +1,6 @@
 """Goals reached by planning with a model, from pictures alone."""
 
+import copy
 from collections.abc import Iterator, Mapping
 from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
@@ -178,7 +179,7 @@ class Config(StrictConfig):
         )
         search = Search(
             build=self.planner.build,
-            distance=minds[TRAINED].distance,
+            distance=_on_the_cpu(minds[TRAINED].distance),
             distance_called=self.distance,
             seed=self.seed,
         )
@@ -268,3 +269,10 @@ class Config(StrictConfig):
             seed=self.seed,
             showing=subject.showing,
         )
+
+
+def _on_the_cpu(distance: "Distance | Apart") -> "Distance | Apart":
+    """The same where plans are drawn: a copy, if it is a network."""
+    from torch import nn
+
+    return copy.deepcopy(distance).cpu() if isinstance(distance, nn.Module) else distance

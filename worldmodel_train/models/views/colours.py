@@ -71,7 +71,7 @@ def change_look(
 ) -> UInt8[Tensor, "b t h w c"]:
     """The clips as they look then: light, contrast, colours, blur, and then solarized.
 
-    Nobody waits for a GPU where looks are on the CPU.
+    How far blur reaches is read from `looks`, so they are best on the CPU.
     """
     with torch.autocast(clips.device.type, enabled=False):
         return _changed(clips, looks)

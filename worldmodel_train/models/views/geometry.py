@@ -53,26 +53,29 @@ def look_at(
 ) -> UInt8[Tensor, "b t _ _ c"]:
     """What is seen at each place, `size` pixels high and wide, the same place in all frames.
 
-    Bilinear; who makes pictures much smaller than the place is sees some pixels only.
+    In fp32, bilinear; who makes pictures much smaller than the place is sees some pixels only.
     """
-    frames, height, width = clips.shape[1:4]
-    x, y, wide, high, flipped, turn = places.to(clips.device).float().unbind(dim=1)
-    cos, sin = (turn * pi).cos(), (turn * pi).sin()
-    mirror, ratio = 1 - 2 * flipped, height / width
-    # grid_sample wants where output pixels lie in the input, both from -1 to 1
-    rows = (
-        torch.stack((mirror * wide * cos, -high * sin * ratio, x), dim=1),
-        torch.stack((mirror * wide * sin / ratio, high * cos, y), dim=1),
-    )
-    grid = functional.affine_grid(
-        torch.stack(rows, dim=1), [len(clips), 1, *size], align_corners=False
-    )
-    flat = rearrange(clips, "b t h w c -> b (t c) h w").float()
-    seen = functional.grid_sample(
-        flat, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
-    seen = rearrange(seen.round().clamp(0, 255), "b (t c) h w -> b t h w c", t=frames)
-    return seen.to(torch.uint8)
+    with torch.autocast(clips.device.type, enabled=False):
+        frames, height, width = clips.shape[1:4]
+        x, y, wide, high, flipped, turn = (
+            places.to(clips.device, non_blocking=True).float().unbind(dim=1)
+        )
+        cos, sin = (turn * pi).cos(), (turn * pi).sin()
+        mirror, ratio = 1 - 2 * flipped, height / width
+        # grid_sample wants where output pixels lie in the input, both from -1 to 1
+        rows = (
+            torch.stack((mirror * wide * cos, -high * sin * ratio, x), dim=1),
+            torch.stack((mirror * wide * sin / ratio, high * cos, y), dim=1),
+        )
+        grid = functional.affine_grid(
+            torch.stack(rows, dim=1), [len(clips), 1, *size], align_corners=False
+        )
+        flat = rearrange(clips, "b t h w c -> b (t c) h w").float()
+        seen = functional.grid_sample(
+            flat, grid, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        seen = rearrange(seen.round().clamp(0, 255), "b (t c) h w -> b t h w c", t=frames)
+        return seen.to(torch.uint8)
 
 
 def _between(ends: tuple[float, float], count: int) -> Float[Tensor, "b"]:
