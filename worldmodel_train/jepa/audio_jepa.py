@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.half_seen import loss_of_each
 from worldmodel_train.jepa.mask_misfits import grid_misfits
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses import LossConfig, Lp
@@ -148,10 +149,7 @@ class AudioJepa(nn.Module):
             self.spectrograms(replace(context, waveform=waveform)), [masks]
         )
         seen = gather_sets(self.encode_sound(target), masks.target_index)
-        recorded = self._recorded(target, masks)
-        valid = [None] * len(seen) if recorded is None else recorded.split(1)
-        pairs = zip(predicted.split(1), seen.split(1), valid, strict=True)
-        return torch.stack([self.loss.loss(*pair) for pair in pairs])
+        return loss_of_each(self.loss, predicted, seen, self._recorded(target, masks))
 
     def spectrograms(self, audio: Audio) -> Float[Tensor, "b t m"]:
         """The scaled log-mel spectrograms that the encoders are given."""

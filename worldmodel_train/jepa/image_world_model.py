@@ -19,19 +19,23 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
-from worldmodel_train.jepa.mask_misfits import mask_misfits
+from worldmodel_train.jepa.mask_misfits import masked_misfits
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
-from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import init_linear
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.predictor import MaskFiller, PredictorConfig, read_off
-from worldmodel_train.models.token_fit import encoder_misfits
+from worldmodel_train.models.predictor import (
+    MaskFiller,
+    PredictorConfig,
+    read_off,
+    targets_alone,
+)
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
@@ -74,10 +78,7 @@ class Config(StrictConfig):
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips that are no whole tokens, and masks that do not suit them."""
-        not_tokens = list(encoder_misfits(self.encoder, facts.data))
-        yield from not_tokens
-        if not not_tokens:  # else there is nothing to mask
-            yield from mask_misfits(self.encoder, self.masks, facts)
+        yield from masked_misfits(self.encoder, self.masks, facts)
 
     def preparation(self) -> MaskPreparation:
         """Masks are drawn where clips are read."""
@@ -158,11 +159,9 @@ class ImageWorldModel(SeesClips):
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The squared error of the target's latents as predicted of an unchanged look."""
-        clips = context.pixels
-        masks = halves(self.token_grid(clips), len(clips)).map(lambda t: t.to(clips.device))
-        group = ClipGroup(clips=clips, masks=(masks,), length_index=context.length_index)
+        group = half_seen(context, self.token_grid(context.pixels))
         (predicted,) = self.predict_from(self.encode_context(group), group)
-        seen = gather_sets(self.encode(target.pixels), masks.target_index)
+        seen = gather_sets(self.encode(target.pixels), group.masks[0].target_index)
         return (predicted - seen).square().flatten(1).mean(dim=1)
 
     def seeing(self) -> VisionTransformer:
@@ -229,8 +228,4 @@ class LookPredictor(MaskFiller):
         shapes = [mask.target_index.shape[1:] for mask in masks]
         blanks = [repeat(marked, "b d -> (b g) m d", g=sets, m=tokens) for sets, tokens in shapes]
         filled = self.fill(contexts, masks, grid, blanks)
-        targets = [
-            tokens[:, -mask.target_index.shape[2] :]
-            for tokens, mask in zip(filled, masks, strict=True)
-        ]
-        return read_off(targets, self.norm, self.proj, masks)
+        return read_off(targets_alone(filled, masks), self.norm, self.proj, masks)

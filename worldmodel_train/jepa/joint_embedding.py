@@ -1,6 +1,6 @@
 """What methods have in common that compare two views of a clip, and predict nothing hidden."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,10 +12,13 @@ from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.projection_head import projection_head
 from worldmodel_train.models.token_fit import encoder_misfits, not_a_multiple, one_length
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
+from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, TokenGrid
 
 
@@ -39,6 +42,15 @@ class JointEmbeddingConfig(StrictConfig):
 
     def cost(self, facts: RecipeFacts) -> None:
         """Not counted."""
+
+
+class BatchNormedConfig(JointEmbeddingConfig):
+    """One whose heads norm by the micro-batch."""
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """As of any two views, and micro-batches of one clip."""
+        yield from super().misfits(facts)
+        yield from batch_norm_misfits(facts)
 
 
 def batch_norm_misfits(facts: RecipeFacts) -> Iterator[Misfit]:
@@ -92,6 +104,27 @@ class SeesClips(nn.Module):
             mean_latent(context_encoder, context.pixels, masks.context_index),
             mean_latent(self.seeing(), target.pixels, masks.target_index[:, 0]),
         )
+
+
+class EncoderWithHead(SeesClips):
+    """An encoder and a head, for both views the same; nothing follows them."""
+
+    def __init__(self, encoder: EncoderConfig, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.encoder = encoder.build()
+        self.projector = projection_head((encoder.blocks.width, *widths))
+
+    def seeing(self) -> VisionTransformer:
+        """The encoder."""
+        return self.encoder
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """No copy follows."""
+        return []
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """Encoder and head, each with and without weight decay."""
+        return parameter_groups(encoder=self.encoder, projector=self.projector)
 
 
 def mean_latent(

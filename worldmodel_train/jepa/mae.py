@@ -10,26 +10,26 @@ from typing import Literal
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
-from worldmodel_train.jepa.mask_misfits import mask_misfits
+from worldmodel_train.jepa.half_seen import half_seen
+from worldmodel_train.jepa.joint_embedding import SeesClips
+from worldmodel_train.jepa.mask_misfits import masked_misfits
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig
 from worldmodel_train.masks.draw import MaskPreparation
-from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.masks.random_tokens import RandomTokens
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
-from worldmodel_train.models.token_fit import encoder_misfits
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.models.tubelet_pixels import cut_tubelets
-from worldmodel_train.models.vit import EncoderConfig
+from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses, MaskedClips, Masks, TokenGrid
 
@@ -61,10 +61,7 @@ class Config(StrictConfig):
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips that are no whole tokens, and masks that do not suit them."""
-        not_tokens = list(encoder_misfits(self.encoder, facts.data))
-        yield from not_tokens
-        if not not_tokens:  # else there is nothing to mask
-            yield from mask_misfits(self.encoder, self.masks, facts)
+        yield from masked_misfits(self.encoder, self.masks, facts)
 
     def preparation(self) -> MaskPreparation:
         """Masks are drawn where clips are read."""
@@ -80,7 +77,7 @@ class Config(StrictConfig):
         return Mae(self)
 
 
-class Mae(nn.Module):
+class Mae(SeesClips):
     """An encoder of what is seen, and a decoder that paints the rest."""
 
     def __init__(self, config: Config) -> None:
@@ -110,21 +107,14 @@ class Mae(nn.Module):
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The squared error of the target's half as painted from the context's."""
-        clips = context.pixels
-        grid = self.token_grid(clips)
-        masks = halves(grid, len(clips)).map(lambda tensor: tensor.to(clips.device))
-        (painted,) = self._painted(self.encoder(clips, [_seen(masks)]), [masks], grid)
+        grid = self.token_grid(context.pixels)
+        (masks,) = half_seen(context, grid).masks
+        (painted,) = self._painted(self.encoder(context.pixels, [_seen(masks)]), [masks], grid)
         return self._errors(painted, target.pixels, masks).flatten(1).mean(dim=1)
 
-    @torch.no_grad()
-    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
-        """What the encoder sees in whole clips."""
-        (latents,) = self.encoder(clips)
-        return latents.float()
-
-    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
-        """The grid of tokens that clips of this size become."""
-        return self.encoder.token_grid(clips)
+    def seeing(self) -> VisionTransformer:
+        """The encoder."""
+        return self.encoder
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """No copy follows."""

@@ -4,11 +4,22 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.masks import TimeFrequency
-from worldmodel_train.models.token_fit import TubeletSize, grid_of, shape_of
+from worldmodel_train.models.token_fit import TubeletSize, encoder_misfits, grid_of, shape_of
+from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import MaskSampler
 from worldmodel_train.types import TokenGrid
 
 _STEPS, _SAMPLES = 4, 8  # drawn to see
+
+
+def masked_misfits(
+    encoder: EncoderConfig, masks: Sequence[MaskSampler], facts: RecipeFacts
+) -> Iterator[Misfit]:
+    """Clips that are no whole tokens; where they are, masks that do not suit them."""
+    not_tokens = list(encoder_misfits(encoder, facts.data))
+    yield from not_tokens
+    if not not_tokens:  # else there is nothing to mask
+        yield from mask_misfits(encoder, masks, facts)
 
 
 def mask_misfits(

@@ -4,18 +4,17 @@ No JEPA: no hidden part is predicted. It is here to be compared with them.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.facts import DataFacts
 from worldmodel_train.jepa.joint_embedding import (
-    JointEmbeddingConfig,
+    BatchNormedConfig,
     SeesClips,
-    batch_norm_misfits,
     mean_latent,
     tiny_encoder,
 )
@@ -29,7 +28,7 @@ from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
 
-class Config(JointEmbeddingConfig):
+class Config(BatchNormedConfig):
     """The defaults are those published for vision transformers, but for `views`."""
 
     projector_widths: tuple[int, ...] = Field(default=(4096, 4096, 256), min_length=1)
@@ -48,11 +47,6 @@ class Config(JointEmbeddingConfig):
         return cls(
             encoder=tiny_encoder(), projector_widths=(64, 16), predictor_width=32, temperature=1.0
         )
-
-    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
-        """As of any two views, and micro-batches of one clip."""
-        yield from super().misfits(facts)
-        yield from batch_norm_misfits(facts)
 
     def build(self, data: DataFacts | None = None) -> "MoCoV3":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

@@ -3,31 +3,24 @@
 No JEPA: nothing is predicted. It is here to be compared with them.
 """
 
-from collections.abc import Iterator, Sequence
-
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.facts import DataFacts
 from worldmodel_train.jepa.joint_embedding import (
-    JointEmbeddingConfig,
-    SeesClips,
-    batch_norm_misfits,
+    BatchNormedConfig,
+    EncoderWithHead,
     mean_latent,
     tiny_encoder,
 )
 from worldmodel_train.losses.cosine import cosine_distance
 from worldmodel_train.losses.info_nce import nt_xent
-from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.projection_head import projection_head
-from worldmodel_train.models.vit import VisionTransformer
-from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
 
-class Config(JointEmbeddingConfig):
+class Config(BatchNormedConfig):
     """The defaults are those published for ImageNet, but for `views`."""
 
     projector_widths: tuple[int, ...] = Field(default=(2048, 128), min_length=1)
@@ -40,25 +33,18 @@ class Config(JointEmbeddingConfig):
         """A model that trains in moments on a CPU, for tests."""
         return cls(encoder=tiny_encoder(), projector_widths=(64, 16), temperature=0.5)
 
-    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
-        """As of any two views, and micro-batches of one clip."""
-        yield from super().misfits(facts)
-        yield from batch_norm_misfits(facts)
-
     def build(self, data: DataFacts | None = None) -> "SimClr":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
         del data
         return SimClr(self)
 
 
-class SimClr(SeesClips):
+class SimClr(EncoderWithHead):
     """An encoder and a head, for both views the same."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config.encoder, config.projector_widths)
         self.config = config
-        self.encoder = config.encoder.build()
-        self.projector = projection_head((config.encoder.blocks.width, *config.projector_widths))
 
     def training_losses(self, content: Clips) -> Losses:
         """NT-Xent of two views of each clip; negatives are the views of all ranks."""
@@ -76,15 +62,3 @@ class SimClr(SeesClips):
         """The cosine distance of both halves."""
         seen = self.halves(context, target, context_encoder=self.encoder)
         return cosine_distance(self.projector(seen.context), self.projector(seen.target))
-
-    def seeing(self) -> VisionTransformer:
-        """The encoder."""
-        return self.encoder
-
-    def ema_pairs(self) -> Sequence[EmaPair]:
-        """No copy follows."""
-        return []
-
-    def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Encoder and head, each with and without weight decay."""
-        return parameter_groups(encoder=self.encoder, projector=self.projector)

@@ -3,31 +3,24 @@
 No JEPA: nothing is predicted. It is here to be compared with them.
 """
 
-from collections.abc import Iterator, Sequence
-
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.facts import DataFacts
 from worldmodel_train.jepa.joint_embedding import (
-    JointEmbeddingConfig,
-    SeesClips,
-    batch_norm_misfits,
+    BatchNormedConfig,
+    EncoderWithHead,
     mean_latent,
     tiny_encoder,
 )
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
-from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.projection_head import projection_head
-from worldmodel_train.models.vit import VisionTransformer
-from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
 
 
-class Config(JointEmbeddingConfig):
+class Config(BatchNormedConfig):
     """The defaults are the published ones, but for `views`."""
 
     projector_widths: tuple[int, ...] = Field(default=(8192, 8192, 8192), min_length=1)
@@ -44,25 +37,18 @@ class Config(JointEmbeddingConfig):
         """A model that trains in moments on a CPU, for tests."""
         return cls(encoder=tiny_encoder(), projector_widths=(64, 16))
 
-    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
-        """As of any two views, and micro-batches of one clip."""
-        yield from super().misfits(facts)
-        yield from batch_norm_misfits(facts)
-
     def build(self, data: DataFacts | None = None) -> "VicReg":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
         del data
         return VicReg(self)
 
 
-class VicReg(SeesClips):
+class VicReg(EncoderWithHead):
     """An encoder and a head, for both views the same."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config.encoder, config.projector_widths)
         self.config = config
-        self.encoder = config.encoder.build()
-        self.projector = projection_head((config.encoder.blocks.width, *config.projector_widths))
 
     def training_losses(self, content: Clips) -> Losses:
         """The three terms, weighted; variances and covariances are those over all ranks."""
@@ -89,18 +75,6 @@ class VicReg(SeesClips):
         seen = self.halves(context, target, context_encoder=self.encoder)
         one, other = (self._embedding(half) for half in seen)
         return (one - other).square().mean(dim=1)
-
-    def seeing(self) -> VisionTransformer:
-        """The encoder."""
-        return self.encoder
-
-    def ema_pairs(self) -> Sequence[EmaPair]:
-        """No copy follows."""
-        return []
-
-    def parameter_groups(self) -> Sequence[ParameterGroup]:
-        """Encoder and head, each with and without weight decay."""
-        return parameter_groups(encoder=self.encoder, projector=self.projector)
 
     def _embedding(self, latents: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         return self.projector(latents).float()

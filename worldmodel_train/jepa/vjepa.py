@@ -15,18 +15,17 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
-from worldmodel_train.jepa.mask_misfits import mask_misfits
+from worldmodel_train.jepa.half_seen import half_seen, loss_of_each
+from worldmodel_train.jepa.mask_misfits import masked_misfits
 from worldmodel_train.jepa.masked_cost import MaskedCost
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
-from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
-from worldmodel_train.models.token_fit import encoder_misfits
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -72,10 +71,7 @@ class Config(StrictConfig):
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
         """Clips that are no whole tokens, and masks that do not suit them or the predictor."""
-        not_tokens = list(encoder_misfits(self.encoder, facts.data))
-        yield from not_tokens
-        if not not_tokens:  # else there is nothing to mask
-            yield from mask_misfits(self.encoder, self.masks, facts)
+        yield from masked_misfits(self.encoder, self.masks, facts)
         yield from self._mask_token_misfits(facts)
 
     def preparation(self) -> MaskPreparation:
@@ -172,13 +168,10 @@ class VJepa(nn.Module):
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The loss of the target's latents as predicted from the context, pair by pair."""
-        clips = context.pixels
-        masks = halves(self.token_grid(clips), len(clips)).map(lambda t: t.to(clips.device))
-        group = ClipGroup(clips=clips, masks=(masks,), length_index=context.length_index)
+        group = half_seen(context, self.token_grid(context.pixels))
         (predicted,) = self.predict_from(self.encode_context(group), group)
-        seen = gather_sets(self.encode(target.pixels), masks.target_index)
-        pairs = zip(predicted.split(1), seen.split(1), strict=True)
-        return torch.stack([self.loss.loss(*pair) for pair in pairs])
+        seen = gather_sets(self.encode(target.pixels), group.masks[0].target_index)
+        return loss_of_each(self.loss, predicted, seen)
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""

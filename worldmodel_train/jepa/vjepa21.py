@@ -17,13 +17,13 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.half_seen import half_seen, loss_of_each
 from worldmodel_train.jepa.image_and_clip_misfits import image_and_clip_misfits
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.losses.dense import ContextLoss, distances_to_targets
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.images_and_clips import ImageAndClipMasks
-from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.multilevel_predictor import MultilevelPredictor
@@ -182,13 +182,10 @@ class VJepa21(nn.Module):
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The loss of the target's latents as predicted from the context, pair by pair."""
-        clips = context.pixels
-        masks = halves(self.token_grid(clips), len(clips)).map(lambda t: t.to(clips.device))
-        group = ClipGroup(clips=clips, masks=(masks,), length_index=context.length_index)
+        group = half_seen(context, self.token_grid(context.pixels))
         (predicted,), _ = self._say(self.encode_context(group), group)
-        seen = gather_sets(self._see(target.pixels), masks.target_index)
-        pairs = zip(predicted.split(1), seen.split(1), strict=True)
-        return torch.stack([self.loss.loss(*pair) for pair in pairs])
+        seen = gather_sets(self._see(target.pixels), group.masks[0].target_index)
+        return loss_of_each(self.loss, predicted, seen)
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of tokens that clips of this size become."""

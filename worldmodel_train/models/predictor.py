@@ -131,11 +131,16 @@ class Predictor(MaskFiller):
         not see each other.
         """
         filled = self.fill(contexts, masks, grid, self.blanks(masks, mask_tokens))
-        targets = [
-            tokens[:, -mask.target_index.shape[2] :]
-            for tokens, mask in zip(filled, masks, strict=True)
-        ]
-        return read_off(targets, self.norm, self.proj, masks)
+        return read_off(targets_alone(filled, masks), self.norm, self.proj, masks)
+
+
+def targets_alone(
+    filled: Sequence[Float[Tensor, "_ _ d"]], masks: Sequence[Masks]
+) -> list[Float[Tensor, "_ _ d"]]:
+    """Of the stream of each mask group the targets, without the context before them."""
+    return [
+        tokens[:, -mask.target_index.shape[2] :] for tokens, mask in zip(filled, masks, strict=True)
+    ]
 
 
 def read_off(

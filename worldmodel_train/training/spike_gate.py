@@ -3,10 +3,9 @@
 import logging
 import statistics
 
-import torch
-import torch.distributed as dist
 from torch import Tensor
 
+from worldmodel_train.collectives import all_ranks_rows
 from worldmodel_train.training.guard import Guard
 
 logger = logging.getLogger(__name__)
@@ -41,8 +40,4 @@ class SpikeGate:
 
 def _mean_over_ranks(loss: Tensor) -> float:
     """The same number on every rank: they add up in one order."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return loss.item()
-    losses = [torch.empty_like(loss) for _ in range(dist.get_world_size())]
-    dist.all_gather(losses, loss)
-    return statistics.fmean(torch.stack(losses).tolist())
+    return statistics.fmean(all_ranks_rows(loss.detach()[None]).tolist())
