@@ -19,6 +19,10 @@ def import_(
     encoder_only: Annotated[
         bool, typer.Option("--encoder-only", help="The file has no predictor; draw a new one.")
     ] = False,
+    optimizer: Annotated[
+        bool,
+        typer.Option("--optimizer", help="Take AdamW's moments too, as a cooldown needs them."),
+    ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
     first_look(recipe, overrides or ())
@@ -31,11 +35,16 @@ def import_(
     if CheckpointFolder(out).last() is not None:
         raise ValueError(f"{out} holds a run already; choose another directory")
     report, checkpoint = import_into(
-        out, loaded, source, parts=ENCODERS if encoder_only else ALL_PARTS
+        out,
+        loaded,
+        source,
+        parts=ENCODERS if encoder_only else ALL_PARTS,
+        optimizer=optimizer,
     )
     _say(report)
     _say(f"wrote {checkpoint}")
-    _say(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")
+    moments = "true" if optimizer else "false"
+    _say(f"start from it with train.init='{{checkpoint: {out}, optimizer: {moments}}}'")
 
 
 def export(

@@ -22,6 +22,7 @@ from worldmodel_train.interop import (
     Part,
     clip_of_config,
     import_checkpoint,
+    import_moments,
     import_motion,
     method_of_config,
     motion_parts,
@@ -108,9 +109,17 @@ def _import(folder: Path, run_dir: Path, recipe: Recipe, imported: Imported) -> 
 
 
 def import_into(
-    run_dir: Path, recipe: Recipe, source: Path, *, parts: Sequence[Part]
+    run_dir: Path,
+    recipe: Recipe,
+    source: Path,
+    *,
+    parts: Sequence[Part],
+    optimizer: bool = False,
 ) -> tuple[ImportReport, Path]:
-    """What was loaded of `source`, and the checkpoint at step 0 that has it."""
+    """What was loaded of `source`, and the checkpoint at step 0 that has it.
+
+    With `optimizer` it also has the moments of AdamW that the file holds.
+    """
     objective = build_objective(recipe)
     assert isinstance(objective, nn.Module)
     motion = motion_parts(objective)
@@ -120,8 +129,21 @@ def import_into(
         report = import_motion(source, motion)
     else:
         raise ValueError("--encoder-only: this model's encoder is another run's; leave it out")
-    folder = CheckpointFolder(run_dir)
-    return report, save_imported(folder, objective.state_dict(), resolved_yaml(recipe))
+    folder, recipe_yaml = CheckpointFolder(run_dir), resolved_yaml(recipe)
+    if not optimizer:
+        return report, save_imported(folder, objective.state_dict(), recipe_yaml)
+    if motion is not None or parts != ALL_PARTS:
+        raise ValueError("--optimizer goes with a whole V-JEPA or I-JEPA alone; leave it out")
+    found = import_moments(source, objective)
+    _say(found)
+    checkpoint = save_imported(
+        folder,
+        objective.state_dict(),
+        recipe_yaml,
+        moments={**found.moments},
+        optimizer_step=found.step,
+    )
+    return report, checkpoint
 
 
 def recipe_of(folder: Path) -> Recipe:

@@ -10,6 +10,7 @@ from worldmodel_train.interop.importing import ImportReport, import_checkpoint
 from worldmodel_train.interop.method_of_config import clip_of_config, method_of_config
 from worldmodel_train.interop.motion import export_motion, import_motion, motion_parts
 from worldmodel_train.interop.objective_parts import ALL_PARTS, ENCODERS, Part
+from worldmodel_train.interop.optimizer_state import ImportedMoments, import_moments
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.strict_state import CheckpointError
 
@@ -20,6 +21,7 @@ __all__ = [
     "ClipSize",
     "ExportReport",
     "ImportReport",
+    "ImportedMoments",
     "Layout",
     "Part",
     "clip_of_config",
@@ -27,6 +29,7 @@ __all__ = [
     "export_merged",
     "export_motion",
     "import_checkpoint",
+    "import_moments",
     "import_motion",
     "method_of_config",
     "motion_parts",
