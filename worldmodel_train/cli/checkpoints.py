@@ -12,7 +12,10 @@ from worldmodel_train.config.printable import printable_lines
 
 def import_(
     recipe: RecipeArgument,
-    source: Annotated[Path, typer.Argument(help="A Hugging Face directory or a Meta .pt file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A merged .safetensors, a Hugging Face directory or a Meta .pt file."),
+    ],
     out: Annotated[Path, typer.Argument(help="Run directory to write a checkpoint into.")],
     overrides: OverridesArgument = None,
     *,

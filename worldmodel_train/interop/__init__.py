@@ -7,6 +7,7 @@ from worldmodel_train.interop.exporting import (
     export_merged,
 )
 from worldmodel_train.interop.importing import ImportReport, import_checkpoint
+from worldmodel_train.interop.merged import SUFFIX, import_merged
 from worldmodel_train.interop.method_of_config import clip_of_config, method_of_config
 from worldmodel_train.interop.motion import export_motion, import_motion, motion_parts
 from worldmodel_train.interop.objective_parts import ALL_PARTS, ENCODERS, Part
@@ -17,6 +18,7 @@ from worldmodel_train.models.strict_state import CheckpointError
 __all__ = [
     "ALL_PARTS",
     "ENCODERS",
+    "SUFFIX",
     "CheckpointError",
     "ClipSize",
     "ExportReport",
@@ -29,6 +31,7 @@ __all__ = [
     "export_merged",
     "export_motion",
     "import_checkpoint",
+    "import_merged",
     "import_moments",
     "import_motion",
     "method_of_config",
