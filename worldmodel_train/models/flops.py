@@ -87,6 +87,21 @@ def encoder_forward(config: EncoderConfig, tokens: int) -> Flops:
     return _embed_forward(config, tokens).plus(_blocks_forward(config.blocks, tokens))
 
 
+def encoder_step(config: EncoderConfig, tokens: int, *, learns_pixels: bool = True) -> Flops:
+    """One pass over `tokens` tokens of a clip and its backward pass, nothing counted twice.
+
+    Pixels need no gradient, so that the embedding's backward pass is one product instead of two,
+    or none where the embedding does not learn.
+    """
+    embedding = _embed_forward(config, tokens).times(2 if learns_pixels else 1)
+    return embedding.plus(once_each(_blocks_forward(config.blocks, tokens)))
+
+
+def once_each(forward: Flops) -> Flops:
+    """The forward pass with a backward pass in which nothing is computed again."""
+    return forward.times(1 + LINEAR_BACKWARD)
+
+
 def predictor_forward(config: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens) -> Flops:
     """One pass over a mask group; each target set goes with its own copy of the context."""
     return _predictor_ends(config, encoder, mask).plus(_predictor_blocks(config, mask))
