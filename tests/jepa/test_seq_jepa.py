@@ -3,7 +3,7 @@ import torch
 
 from tests.jepa.random_clips import random_clips
 from worldmodel_train.jepa.seq_jepa import Config
-from worldmodel_train.models.views.views import View
+from worldmodel_train.models.views.views import CHANGE, View
 
 
 @pytest.fixture
@@ -58,3 +58,16 @@ def test_heads_that_do_not_share_the_channels_are_refused():
     config = Config.tiny().model_copy(update={"heads": 3})
     assert config.reader_width % 3
     assert Config.tiny().reader_width == 64
+
+
+def test_what_is_foreseen_depends_on_the_change_and_has_length_one(objective):
+    objective.eval()
+    clips = random_clips().pixels[:1]
+    changes = torch.zeros(2, CHANGE)
+    changes[1, 0] = 0.5
+    with torch.no_grad():
+        still, moved = objective.foresee(clips, changes)
+        (seen,) = objective.view_vectors(clips)
+    assert not torch.allclose(still, moved)
+    lengths = torch.stack([one.norm() for one in (still, moved, seen)])
+    torch.testing.assert_close(lengths, torch.ones(3))

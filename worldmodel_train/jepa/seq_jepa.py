@@ -13,6 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -131,12 +132,24 @@ class SeqJepa(SeesClips):
         """What is made of some views and of the changes between them, which may be invariant."""
         return self._read([*views, views[-1]])[0].float()
 
+    def foresee(
+        self, clip: UInt8[Tensor, "1 t h w c"], changes: Float[Tensor, "v 13"]
+    ) -> Float[Tensor, "v d"]:
+        """The direction of the next view's latent; the clip is the one view that is read."""
+        aggregate = self._of_one_view(mean_latent(self.encoder, clip)).expand(len(changes), -1)
+        told = self._changed(changes.to(clip.device)[:, None])[:, 0]
+        return normalize(self.predictor(torch.cat((aggregate, told), dim=1)).float(), dim=1)
+
+    def view_vectors(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b d"]:
+        """The direction of each mean latent, as the slow copy sees it."""
+        return normalize(mean_latent(self.teacher, clips).float(), dim=1)
+
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The cosine distance of the target's half from what follows the context's unchanged."""
         seen = self.halves(context, target, context_encoder=self.encoder)
-        nothing = self._changed(seen.context.new_zeros(len(seen.context), 1, CHANGE))
-        aggregate = self.reader(torch.cat((seen.context[:, None], torch.zeros_like(nothing)), -1))
-        predicted = self.predictor(torch.cat((aggregate, nothing[:, 0]), dim=1))
+        nothing = self._changed(seen.context.new_zeros(len(seen.context), 1, CHANGE))[:, 0]
+        aggregate = self._of_one_view(seen.context)
+        predicted = self.predictor(torch.cat((aggregate, nothing), dim=1))
         return cosine_distance(predicted, seen.target)
 
     def seeing(self) -> VisionTransformer:
@@ -165,6 +178,11 @@ class SeqJepa(SeesClips):
         # where the last view that was read leads is not told to the reader
         done = torch.cat((changes[:, :-1], torch.zeros_like(changes[:, -1:])), dim=1)
         return self.reader(torch.cat((latents, done), dim=-1)), changes[:, -1]
+
+    def _of_one_view(self, latent: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        """The aggregate of views that nothing has been done to yet."""
+        untold = latent.new_zeros(len(latent), self.config.change_width)
+        return self.reader(torch.cat((latent, untold), dim=1)[:, None])
 
     def _changed(self, changes: Float[Tensor, "b s 13"]) -> Float[Tensor, "b s c"]:
         return self.changes(changes.flatten(0, 1)).unflatten(0, changes.shape[:2])
