@@ -6,12 +6,13 @@ to them (equivariance); the aggregate may forget it and keep what all views shar
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
@@ -32,10 +33,16 @@ from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.token_fit import encoder_misfits, one_length
 from worldmodel_train.models.token_sets import AttentionGroup
-from worldmodel_train.models.views.views import CHANGE, View, ViewConfig
+from worldmodel_train.models.views.saccades import Saccades
+from worldmodel_train.models.views.views import CHANGE, ViewConfig
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
-from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.protocols import EmaPair, ParameterGroup, View
 from worldmodel_train.types import Clips, Losses
+
+
+def _kind(view: object) -> str:
+    named = isinstance(view, Saccades) or (isinstance(view, Mapping) and "name" in view)
+    return "saccades" if named else "changes"
 
 
 class Config(StrictConfig):
@@ -43,8 +50,11 @@ class Config(StrictConfig):
 
     encoder: EncoderConfig
     """Its latent of a view is the mean over tokens; a ResNet-18 with 512 channels as published."""
-    view: ViewConfig = ViewConfig()
-    """How each view is drawn."""
+    view: Annotated[
+        Annotated[ViewConfig, Tag("changes")] | Annotated[Saccades, Tag("saccades")],
+        Discriminator(_kind),
+    ] = ViewConfig()
+    """How views are drawn: each by itself, or `name: saccades`."""
     seen: int = Field(default=3, ge=1)
     """Views that are read before the one that is predicted."""
     change_width: int = Field(default=128, gt=0)
@@ -68,6 +78,7 @@ class Config(StrictConfig):
         yield from encoder_misfits(self.encoder, facts.data)
         yield from one_length(facts.data)
         yield from view_misfits(self.view, self.encoder, ("method", "view"))
+        yield from self._patch_misfits(facts)
         yield from batch_norm_misfits(facts)
         width = self.reader_width
         if width % self.heads:
@@ -76,6 +87,14 @@ class Config(StrictConfig):
                 f"{self.heads} heads do not share the {width} channels of a latent and a change; "
                 "use a number that divides them",
             )
+
+    def _patch_misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Patches that leave nowhere else to look."""
+        clip = facts.data.sources[0].clip
+        shorter = min(clip.height, clip.width)
+        if isinstance(self.view, Saccades) and self.view.size >= shorter:
+            message = f"a patch of {self.view.size} pixels is all of {shorter}; use a smaller one"
+            yield ("method", "view", "size"), message
 
     @property
     def reader_width(self) -> int:
@@ -115,7 +134,7 @@ class SeqJepa(SeesClips):
 
     def training_losses(self, content: Clips) -> Losses:
         """One minus the cosine of the next view's latent and what is said of it."""
-        views = [self.config.view.draw(content.pixels) for _ in range(self.config.seen + 1)]
+        views = self.config.view.draw_several(content.pixels, self.config.seen + 1)
         with torch.no_grad():
             target = mean_latent(self.teacher, views[-1].pixels).float()
         aggregate, last = self._read(views)
@@ -126,6 +145,10 @@ class SeqJepa(SeesClips):
             terms={"distance": loss.detach()},
             latents={"predicted": predicted.detach(), "target": target},
         )
+
+    def look_around(self, clips: UInt8[Tensor, "b t h w c"]) -> Sequence[View]:
+        """As many views of each clip as are read."""
+        return self.config.view.draw_several(clips, self.config.seen)
 
     @torch.no_grad()
     def aggregate(self, views: Sequence[View]) -> Float[Tensor, "b d"]:

@@ -30,7 +30,7 @@ from worldmodel_train.protocols.training import (
     Phase,
     Preparation,
 )
-from worldmodel_train.protocols.views import ForeseesViews
+from worldmodel_train.protocols.views import ForeseesViews, ReadsViews, View
 
 __all__ = [
     "AfterStep",
@@ -57,5 +57,7 @@ __all__ = [
     "Planner",
     "Policy",
     "Preparation",
+    "ReadsViews",
     "SoundEncoder",
+    "View",
 ]
