@@ -118,6 +118,12 @@ def test_a_predictor_of_other_latents_is_refused(recipe, tmp_path):
         build_objective(recipe(f"method.predictor.checkpoint={other}"))
 
 
+@pytest.mark.parametrize("several", ["times=2", "crops=3"])
+def test_a_film_is_not_counted_several_times(recipe, several):
+    with pytest.raises(ValueError, match="a film is seen once and whole"):
+        recipe(f"evaluation.0.{several}")
+
+
 @pytest.mark.slow
 def test_its_recipe_trains_it_and_its_task_measures_it(recipe, tmp_path):
     loaded = recipe("evaluation.0.max_films=12")

@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import Field
 from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
@@ -38,7 +37,7 @@ class Config(StrictConfig):
     encoder's tokens, and trains nothing else: a linear probe."""
     weights: Literal["taken", "drawn"] = "taken"
     """`drawn` takes the predictor's size and draws its weights anew."""
-    head: Head = Field(default=Mean())
+    head: Head = Mean()
     """What makes tokens into classes."""
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:

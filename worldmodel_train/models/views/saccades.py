@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 from einops import rearrange, reduce
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
@@ -56,7 +56,7 @@ class Saccades(StrictConfig):
 
     def _around(
         self, row: Int[Tensor, "b"], column: Int[Tensor, "b"], shape: Sequence[int]
-    ) -> Tensor:
+    ) -> Bool[Tensor, "b y x"]:
         """Where the next patch may not be."""
         reach = self.inhibition * self.size
         rows, columns = (torch.arange(length)[None] for length in shape)
