@@ -40,6 +40,22 @@ _MOST_LOST = 16  # videos; the decoder was waited for twice with each
 
 
 @dataclass(frozen=True, kw_only=True)
+class Views:
+    """What is shown of one video: of each segment, one after the other, its crops."""
+
+    clips: UInt8[Tensor, "v t h w c"]
+    times: Float[Tensor, "v t"]
+    """Seconds from the video's first picture to each of these."""
+    number: int
+    """Which of the source's samples it is, in the order of its shards."""
+    key: str
+    label: str | None
+    """What its json names."""
+    class_number: Label | None
+    """The number of the label, or which classes it has, where the classes are known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FixedClips:
     """Clips, the key of each one's video, and the label its json names, if any."""
 
@@ -64,21 +80,21 @@ class FixedClips:
             times=self.times,
         )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Views:
-    """What is shown of one video: of each segment, one after the other, its crops."""
-
-    clips: UInt8[Tensor, "v t h w c"]
-    times: Float[Tensor, "v t"]
-    """Seconds from the video's first picture to each of these."""
-    number: int
-    """Which of the source's samples it is, in the order of its shards."""
-    key: str
-    label: str | None
-    """What its json names."""
-    class_number: Label | None
-    """The number of the label, or which classes it has, where the classes are known."""
+    def as_videos(self, *, first: int, every: int) -> Iterator[Views]:
+        """Of the clips from `first` on each `every`-th, as a video of its own that is seen once."""
+        assert self.times is not None, "clips whose times are known"
+        known = self.class_numbers
+        assert known is not None, "clips whose classes are known"
+        assert known.dim() == 1, "of one class each"
+        for number in range(first, len(self.clips), every):
+            yield Views(
+                clips=self.clips[number][None],
+                times=self.times[number][None],
+                number=number,
+                key=self.keys[number],
+                label=self.labels[number],
+                class_number=int(known[number]),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from worldmodel_train.protocols.training import (
     Phase,
     Preparation,
 )
+from worldmodel_train.protocols.views import ForeseesViews, ReadsViews, View
 
 __all__ = [
     "AfterStep",
@@ -39,6 +40,7 @@ __all__ = [
     "Encoder",
     "Energy",
     "FollowsStep",
+    "ForeseesViews",
     "HasEnergy",
     "HasPhases",
     "HasPictures",
@@ -55,5 +57,7 @@ __all__ = [
     "Planner",
     "Policy",
     "Preparation",
+    "ReadsViews",
     "SoundEncoder",
+    "View",
 ]
