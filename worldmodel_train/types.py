@@ -251,6 +251,21 @@ class LatentPair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LevelAhead:
+    """What one level of a hierarchy says of the steps that come, and what they are.
+
+    Axes: b batch, s steps ahead, p places of a step, d width.
+    """
+
+    predicted: Float[Tensor, "b s p d"]
+    target: Float[Tensor, "b s p d"]
+    last: Float[Tensor, "b p d"]
+    """The last seen step, as the target encoder sees it that is given the seen ones alone."""
+    frames: int
+    """Pictures of a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Losses:
     """A scalar to minimise, and what is reported beside it, detached."""
 

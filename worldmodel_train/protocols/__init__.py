@@ -15,6 +15,7 @@ from worldmodel_train.protocols.latents import (
     Encoder,
     LatentPredictor,
     LatentRenderer,
+    LevelPredictor,
     OpenPredictor,
     SoundEncoder,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "LatentDynamics",
     "LatentPredictor",
     "LatentRenderer",
+    "LevelPredictor",
     "MaskSampler",
     "Objective",
     "OpenPredictor",
