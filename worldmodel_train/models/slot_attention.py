@@ -70,9 +70,7 @@ class SlotAttention(nn.Module):
         return won / won.sum(dim=2, keepdim=True)
 
 
-def unlike_each_other(
-    features: Float[Tensor, "b n d"], slots: int
-) -> Float[Tensor, "b s d"]:
+def unlike_each_other(features: Float[Tensor, "b n d"], slots: int) -> Float[Tensor, "b s d"]:
     """Features to begin from: the one most like the mean, then each time the one least like these.
 
     Usually one of the background, then one of each thing.
