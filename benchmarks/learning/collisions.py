@@ -19,6 +19,7 @@ from worldmodel_train.envs.balls import Scene, draw_scene, pick, stack, without
 
 _AT_ONCE = 256  # scenes that move together
 _SIZE = 32  # of their pictures
+_LEAST = 0.1  # sides of the picture that B is off without A
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,9 @@ class Collisions:
 
 
 def draw_collisions(
-    scene: Scene, laws: Laws, *, count: int, seen: int, frames: int, seed: int, least: float = 0.1
+    scene: Scene, laws: Laws, *, count: int, seen: int, frames: int, seed: int
 ) -> Collisions:
-    """The first `count` scenes where B is elsewhere without A, by `least` sides in the mean.
+    """The first `count` scenes where B is elsewhere without A, by a tenth of a side or more.
 
     While `seen` frames pass nothing is other for B; the mean is over those that follow.
     """
@@ -47,7 +48,7 @@ def draw_collisions(
     found: list[tuple[State, int, int]] = []
     while len(found) < count:
         states = stack([draw_scene(generator, scene, _SIZE) for _ in range(_AT_ONCE)])
-        found += _hits(states, laws, seen, frames, least)
+        found += _hits(states, laws, seen, frames)
     states, a, b = zip(*found[:count], strict=True)
     beginnings = stack(states)
     gone = np.arange(scene.things) == np.array(a)[:, None]
@@ -60,9 +61,7 @@ def draw_collisions(
     )
 
 
-def _hits(
-    states: State, laws: Laws, seen: int, frames: int, least: float
-) -> Iterator[tuple[State, int, int]]:
+def _hits(states: State, laws: Laws, seen: int, frames: int) -> Iterator[tuple[State, int, int]]:
     """Of each scene the pair in which B is off the most, if that is enough."""
     things = states.place.shape[-2]
     pairs = list(permutations(range(things), 2))
@@ -73,7 +72,7 @@ def _hits(
     }
     off = np.stack([_distance(there[:, :, b], gone[a][:, :, b]) for a, b in pairs], axis=-1)
     late = np.where(off[:, :seen].max(axis=1) > 0, 0.0, off[:, seen:].mean(axis=1))
-    for number in np.flatnonzero(late.max(axis=1) > least):
+    for number in np.flatnonzero(late.max(axis=1) > _LEAST):
         yield pick(states, int(number)), *pairs[int(late[number].argmax())]
 
 

@@ -10,7 +10,7 @@ method can do where nothing is lost by seeing. A run is measured on the slots of
 
 Errors are mean distances in sides of the picture over the predicted frames and all scenes, with the
 standard error over scenes. Beside the model without A stand: the model that still has A; a straight
-way at the last speed; the same mirrored at the border, which is the true law but for others; and the
+way at the last speed; the same mirrored at the border, the true law but for others; and the
 predictor before training. `seen` reads the slots of what happens without A: what reading costs.
 """
 

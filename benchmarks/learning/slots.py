@@ -10,6 +10,7 @@ film's colours into as many clusters as there are slots, and quarters of the pic
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -69,7 +70,9 @@ def by_quarter(pictures: UInt8[ndarray, "b t h w 3"]) -> Int[ndarray, "b t h w"]
     return np.broadcast_to(2 * late[:, None] + late, pictures.shape[:-1])
 
 
-def main(run: Path = Path("runs/slots_balls"), films: int = 200) -> None:
+def main(
+    run: Annotated[Path, typer.Argument()] = Path("runs/slots_balls"), films: int = 200
+) -> None:
     """Prints the table."""
     checkpoint = find_checkpoint(run, "run")
     recipe = load_stored_recipe(checkpoint / RECIPE)
