@@ -5,7 +5,7 @@ together with all that is known of each frame. `ball_physics` moves, `ball_pictu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -24,6 +24,8 @@ class Scene(StrictConfig):
 
     things: int = Field(ge=1, default=2)
     """How many things fly."""
+    fewest: int | None = Field(ge=1, default=None)
+    """As many at least, and at most `things`, each number alike; null: always `things`."""
     shapes: int = Field(ge=1, le=len(SHAPES), default=len(SHAPES))
     """How many of the shapes there are; 1: discs only."""
     radius: tuple[float, float] = (0.07, 0.12)
@@ -47,6 +49,8 @@ class Scene(StrictConfig):
             low, high = getattr(self, name)
             if not lowest <= low <= high:
                 raise ValueError(f"{name}=[{low}, {high}] must be [least, most], from {lowest} on")
+        if self.fewest is not None and self.fewest > self.things:
+            raise ValueError(f"fewest={self.fewest} is more than things={self.things}; use fewer")
         if self.things * (2 * self.radius[1]) ** 2 > 0.3:
             raise ValueError(
                 f"things={self.things} of a radius up to {self.radius[1]} leave each other no "
@@ -102,7 +106,7 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
     angle = generator.uniform(0, 2 * np.pi, scene.things)
     speed = generator.uniform(*scene.speed, scene.things)
     plain = np.broadcast_to(np.array(PLAIN, np.uint8), (size, size, 3))
-    return State(
+    state = State(
         place=_draw_places(generator, radius, solid),
         velocity=speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1),
         radius=radius,
@@ -112,6 +116,15 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
         screen=screen,
         solid=solid,
     )
+    if scene.fewest is None:
+        return state
+    there = generator.integers(scene.fewest, scene.things, endpoint=True)
+    return without(state, np.arange(scene.things) >= there)
+
+
+def without(state: State, things: Bool[ndarray, "*b k"]) -> State:
+    """The same scene in which these things are not there."""
+    return replace(state, radius=np.where(things, 0.0, state.radius))
 
 
 def stack(states: Sequence[State]) -> State:
