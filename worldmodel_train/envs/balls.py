@@ -5,7 +5,7 @@ together with all that is known of each frame. `ball_physics` moves, `ball_pictu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.ball_physics import NO_RECTANGLE, Laws, State, Touches, roll
 from worldmodel_train.envs.ball_pictures import PLAIN, SHAPES, draw, texture
+from worldmodel_train.envs.television import CELLS, mean_colours, with_noise
 
 _AT_ONCE = 64  # films drawn together: more need more memory and are no faster
 
@@ -40,6 +41,9 @@ class Scene(StrictConfig):
     """Whether a wall stands on the floor."""
     texture: bool = False
     """Whether the background is a smooth random picture instead of plain."""
+    television: float = Field(ge=0, le=0.625, default=0.0)
+    """Side of a patch of the background that shows other noise in each frame, in sides of the
+    picture, rounded to whole cells of an eighth; 0: there is none."""
 
     @model_validator(mode="after")
     def _things_find_room(self) -> "Scene":
@@ -82,6 +86,8 @@ class Film:
     """Whether it ran against the border or the wall since the frame before."""
     hit_thing: Bool[ndarray, "*b t k"]
     """Whether it ran against another thing since the frame before."""
+    television: Float[ndarray, "*b t 3"]
+    """The mean colour of the television's noise, from 0 to 1; 0 where there is none."""
 
     @property
     def free(self) -> Bool[ndarray, "*b t k"]:
@@ -102,7 +108,7 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
     angle = generator.uniform(0, 2 * np.pi, scene.things)
     speed = generator.uniform(*scene.speed, scene.things)
     plain = np.broadcast_to(np.array(PLAIN, np.uint8), (size, size, 3))
-    return State(
+    state = State(
         place=_draw_places(generator, radius, solid),
         velocity=speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1),
         radius=radius,
@@ -111,7 +117,11 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
         background=texture(generator, size) if scene.texture else plain,
         screen=screen,
         solid=solid,
+        television=np.array(NO_RECTANGLE),
+        noise=np.zeros((), np.int64),
     )
+    # last, so that films without one are those that they were before there were any
+    return _with_television(generator, state, scene.television) if scene.television else state
 
 
 def stack(states: Sequence[State]) -> State:
@@ -161,9 +171,11 @@ def along_frames(states: Sequence[State]) -> State:
         radius=radius,
         colour=colour,
         shape=shape,
-        background=first.background[..., None, :, :, :],
+        background=with_noise(first, len(states)),
         screen=first.screen[..., None, :],
         solid=first.solid[..., None, :],
+        television=first.television[..., None, :],
+        noise=first.noise[..., None],
     )
 
 
@@ -176,6 +188,7 @@ def show(states: State, touches: Sequence[Touches]) -> Film:
         hidden=hidden_share(states),
         hit_wall=np.stack([touch.wall for touch in touches], axis=-2),
         hit_thing=np.stack([touch.thing for touch in touches], axis=-2),
+        television=mean_colours(states, len(touches)),
     )
 
 
@@ -200,6 +213,17 @@ def _draw_solid(generator: np.random.Generator) -> Float[ndarray, "4"]:
     """On the floor, below the ceiling by more than what flies over it needs."""
     left = generator.uniform(0.4, 0.52)
     return np.array((left, generator.uniform(0.4, 0.6), left + 0.08, 1.0))
+
+
+def _with_television(generator: np.random.Generator, state: State, side: float) -> State:
+    """One of whole cells somewhere in the picture."""
+    cells = max(1, round(side * CELLS))
+    corner = generator.integers(CELLS - cells + 1, size=2) / CELLS
+    return replace(
+        state,
+        television=np.concatenate((corner, corner + cells / CELLS)),
+        noise=np.asarray(generator.integers(2**62)),
+    )
 
 
 def _draw_places(

@@ -16,6 +16,7 @@ from worldmodel_train.protocols.latents import (
     LatentPredictor,
     LatentRenderer,
     OpenPredictor,
+    PredictsGaussians,
     SoundEncoder,
 )
 from worldmodel_train.protocols.training import (
@@ -54,6 +55,7 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "PredictsGaussians",
     "Preparation",
     "SoundEncoder",
 ]

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from worldmodel_train.types import Audio, ClipGroup, LatentPair, TokenGrid
+from worldmodel_train.types import Audio, ClipGroup, GaussianPair, LatentPair, TokenGrid
 
 
 @runtime_checkable
@@ -82,6 +82,15 @@ class OpenPredictor(LatentPredictor, Protocol):
         Of the group's clips only their size matters. What `predict` gives are those of
         `encode_context`.
         """
+        ...
+
+
+@runtime_checkable
+class PredictsGaussians(LatentPredictor, Protocol):
+    """A `LatentPredictor` that says how sure it is of every number."""
+
+    def predict_gaussians(self, group: ClipGroup) -> Sequence[GaussianPair]:
+        """What `predict` gives, with the variances that are predicted."""
         ...
 
 
