@@ -6,7 +6,7 @@ knows anything of its neighbours either.
 """
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer, UInt8
 from numpy import ndarray
 
 from worldmodel_train.envs.ball_physics import State
@@ -33,7 +33,7 @@ def with_noise(state: State, frames: int) -> UInt8[ndarray, "*#b f h w 3"]:
         first = np.rint(rectangle[:2] * CELLS).astype(int)
         columns = np.arange(left, right) * CELLS // size - first[0]
         rows = np.arange(top, bottom) * CELLS // size - first[1]
-        colours = _noise(state.noise[scene], rectangle, frames)
+        colours = _noise(np.asarray(state.noise[scene]), rectangle, frames)
         shown[scene][:, top:bottom, left:right] = colours[:, rows[:, None], columns]
     return shown
 
@@ -45,13 +45,13 @@ def mean_colours(states: State, frames: int) -> Float[ndarray, "*b f 3"]:
     for scene in np.ndindex(scenes):
         rectangle = states.television[scene][0]
         if rectangle.any():
-            noise = _noise(states.noise[scene][0], rectangle, frames)
+            noise = _noise(np.asarray(states.noise[scene][0]), rectangle, frames)
             colours[scene] = noise.mean(axis=(1, 2)) / 255
     return colours
 
 
 def _noise(
-    seed: np.int64, rectangle: Float[ndarray, "4"], frames: int
+    seed: Integer[ndarray, ""], rectangle: Float[ndarray, "4"], frames: int
 ) -> UInt8[ndarray, "f cells cells 3"]:
     cells = np.rint((rectangle[2] - rectangle[0]) * CELLS).astype(int)
     generator = np.random.default_rng(int(seed))

@@ -20,15 +20,13 @@ class GaussianViews:
     predicted: Gaussian
     """p, from the context alone."""
     seen: Gaussian
-    """q of the encoder that is trained."""
-    target: Gaussian
-    """The same with the slow copy's mean, which has no gradient; the spread has one."""
+    """q, from the whole clip; the mean has no gradient, the spread has one."""
     valid: Bool[Tensor, "b g m"] | None
 
     @property
     def pair(self) -> GaussianPair:
         """What was predicted, and the mean of the target."""
-        return gaussian_pair(self.predicted, self.target.mean, self.valid)
+        return gaussian_pair(self.predicted, self.seen.mean, self.valid)
 
 
 def gaussian_pair(

@@ -1,7 +1,7 @@
 """Variational JEPA, and Bayesian JEPA: what hidden latents may be (arXiv 2601.14354).
 
-The predictor says a Gaussian p(Z_T | Z_C) of the hidden latents; the encoder, which sees the whole
-clip, has one of its own, q(Z_T | x_T). Trained is
+The predictor says a Gaussian p(Z_T | Z_C) of the hidden latents; the slow copy of the encoder,
+which sees the whole clip, has one of its own, q(Z_T | x_T). Trained is
 
     E_q[-log p(Z_T | Z_C)] + beta KL(q(Z_T | x_T) || p(Z_T | Z_C)),
 
@@ -119,14 +119,17 @@ class Config(StrictConfig):
 
 
 class VariationalJepa(SeesClips):
-    """An encoder with a slow copy, how sure it is of what it sees, and a predictor of Gaussians.
+    """An encoder with a slow copy, how sure that is of what it sees, and a predictor of Gaussians.
 
-    The mean of q is the copy's where the predictor learns from it, for an encoder that learned from
-    that too would please it best by seeing the same everywhere; in the divergence it is the trained
-    encoder's, so that both sides have a gradient there. The spread of q is learned from both terms:
-    the first alone would make it 0, the second alone as large as p's, which is never less. Together
-    they make it beta / (1 + beta) of p's variance, where they begin. Means over q are taken in
-    closed form. Samples are not coupled, so ranks need to know nothing of each other.
+    The mean of q is the slow copy's, without gradient. Its spread is learned, by a map of the
+    copy's latents, from both terms: the first alone would make it 0, the second alone as large as
+    p's, which is never less. Together they make it beta / (1 + beta) of p's variance, where they
+    begin. So the divergence teaches both Gaussians. It does not teach the encoder's mean: tried,
+    with the encoder that is trained seeing the targets too, the divergence drew all that it sees to
+    what is predicted.
+
+    Means over q are taken in closed form, not of samples. Samples of a batch are not coupled, so
+    ranks need to know nothing of each other.
     """
 
     def __init__(self, config: Config) -> None:
@@ -145,7 +148,7 @@ class VariationalJepa(SeesClips):
         """Surprise and divergence, in nats for each number; every mask group weighs the same."""
         groups = [self.views(group) for group in content.groups]
         views = [view for group in groups for view in group]
-        surprise = mean_nats([cross_entropy(v.target, v.predicted) for v in views], views)
+        surprise = mean_nats([cross_entropy(v.seen, v.predicted) for v in views], views)
         divergence = mean_nats([kl_divergence(v.seen, v.predicted) for v in views], views)
         total = surprise + self.config.beta * divergence
         terms = {"surprise": surprise.detach(), "kl": divergence.detach()}
@@ -163,20 +166,12 @@ class VariationalJepa(SeesClips):
 
     def views(self, group: ClipGroup) -> list[GaussianViews]:
         """The Gaussians of each mask group; every network runs once."""
-        clips = group.clips
-        everything = torch.arange(self.token_grid(clips).num_tokens, device=clips.device)
-        *contexts, whole = self.encoder(clips, [*_contexts(group), TokenSet(everything[None])])
-        spread = self.spread(whole.flatten(0, 1)).unflatten(0, whole.shape[:2]).float()
-        spread = softly_bounded(spread, *self.config.log_variance)
-        seen, target = Gaussian(_normed(whole), spread), Gaussian(self.encode(clips), spread)
-        predicted = self.gaussians_from(contexts, group)
+        latents = self.encode(group.clips)
+        said = self.spread(latents.flatten(0, 1)).unflatten(0, latents.shape[:2]).float()
+        seen = Gaussian(latents, softly_bounded(said, *self.config.log_variance))
+        predicted = self.gaussians_from(self.encode_context(group), group)
         return [
-            GaussianViews(
-                predicted=one,
-                seen=gathered(seen, mask),
-                target=gathered(target, mask),
-                valid=mask.target_valid,
-            )
+            GaussianViews(predicted=one, seen=gathered(seen, mask), valid=mask.target_valid)
             for one, mask in zip(predicted, group.masks, strict=True)
         ]
 
@@ -195,7 +190,8 @@ class VariationalJepa(SeesClips):
 
     def encode_context(self, group: ClipGroup) -> Sequence[Float[Tensor, "b _ d"]]:
         """What the encoder sees of the context of each mask group, and of nothing else."""
-        return self.encoder(group.clips, _contexts(group))
+        sets = [TokenSet(mask.context_index, mask.context_valid) for mask in group.masks]
+        return self.encoder(group.clips, sets)
 
     def predict_from(
         self, contexts: Sequence[Float[Tensor, "b _ d"]], group: ClipGroup
@@ -256,10 +252,6 @@ class VariationalJepa(SeesClips):
         """That of a prediction which is right and as sure as variances can be."""
         experts = 1 if self.prior is None else 2
         return 0.5 * (self.config.log_variance[0] - math.log(experts) + math.log(2 * math.pi))
-
-
-def _contexts(group: ClipGroup) -> list[TokenSet]:
-    return [TokenSet(mask.context_index, mask.context_valid) for mask in group.masks]
 
 
 def _normed(latents: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:

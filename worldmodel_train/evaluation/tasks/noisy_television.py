@@ -1,7 +1,7 @@
-"""Whether latents keep what can be predicted and drop what cannot: a television that shows noise."""
+"""Whether latents keep what can be predicted, and drop a television's noise, which cannot."""
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from pydantic import Field
 
@@ -17,13 +17,17 @@ from worldmodel_train.evaluation.task_result import (
 )
 from worldmodel_train.protocols import Encoder
 
+if TYPE_CHECKING:
+    from worldmodel_train.evaluation.probing.noisy_films import NoisyFilms
+
+Scores: TypeAlias = Mapping[str, tuple[float, ...]]
 PIXELS = "8x8 pixels, this tubelet and the one before"
 
 
 class Config(StrictConfig):
     """Shares of the variance that a linear map reads from latents: of a thing, and of noise.
 
-    One thing flies before a still background with a patch whose picture is drawn anew for each frame.
+    One thing flies before a still background, of which a patch shows another picture each frame.
     """
 
     needs: ClassVar[type] = Encoder
@@ -65,9 +69,8 @@ class Config(StrictConfig):
         clip = subject.data.facts().measured_clip
         shape = FilmShape(frames=clip.frames, size=clip.width, fps=self.fps)
         models = Contestants.of(subject, Encoder)
-        grid = models.trained.token_grid(
-            torch.zeros(1, clip.frames, clip.height, clip.width, 3, dtype=torch.uint8)
-        )
+        one = torch.zeros(1, clip.frames, clip.height, clip.width, 3, dtype=torch.uint8)
+        grid = models.trained.token_grid(one)
         films = noisy_films(
             shape,
             clip.frames // grid.frames,
@@ -82,34 +85,42 @@ class Config(StrictConfig):
                 pixels_of_moments(films.clips, grid.frames),
             )
         )
-        numbers = tuple(
-            Number(
-                name=f"R2 of the {part}: {state.name}",
-                lower_is_better=part == "noise",
-                trained=Measured(values=trained[state.name]),
-                baselines={
-                    UNTRAINED: Measured(values=untrained[state.name]),
-                    PIXELS: Measured(values=pixels[state.name]),
+        return television_result(
+            films, trained, {UNTRAINED: untrained, PIXELS: pixels}, splits=self.splits
+        )
+
+
+def television_result(
+    films: "NoisyFilms", trained: Scores, baselines: Mapping[str, Scores], *, splits: int
+) -> TaskResult:
+    """Signal and noise beside each other."""
+    numbers = tuple(
+        Number(
+            name=f"R2 of the {part}: {state.name}",
+            lower_is_better=part == "noise",
+            trained=Measured(values=trained[state.name]),
+            baselines={
+                name: Measured(values=scores[state.name]) for name, scores in baselines.items()
+            },
+        )
+        for part, states in (("signal", films.signal), ("noise", films.noise))
+        for state in states
+    )
+    return TaskResult(
+        measured_on=f"{len(films.clips)} films with a television, {splits} ways to hold out",
+        caption="Share of the variance that a linear map reads on unseen films: 1 is all.",
+        numbers=numbers,
+        sections=(
+            Section(
+                title="A noisy television",
+                tables=contenders_tables("Mean ± spread over films held out", numbers),
+                notes={
+                    "Signal": "Where the thing is in a tubelet, and how fast it moves, read by "
+                    "ridge regression from the mean latents of a tubelet's four quarters.",
+                    "Noise": "The mean colour that the television shows in the same tubelet, "
+                    "read alike. Nothing that comes depends on it: latents that have it spend "
+                    "room on it.",
                 },
-            )
-            for part, states in (("signal", films.signal), ("noise", films.noise))
-            for state in states
-        )
-        return TaskResult(
-            measured_on=f"{self.films} films with a television, {self.splits} ways to hold out",
-            caption="Share of the variance that a linear map reads on unseen films: 1 is all, 0 none.",
-            numbers=numbers,
-            sections=(
-                Section(
-                    title="A noisy television",
-                    tables=contenders_tables("Mean ± spread over films held out", numbers),
-                    notes={
-                        "Signal": "Where the thing is in a tubelet, and how fast it moves, read by "
-                        "ridge regression from the mean latents of a tubelet's four quarters.",
-                        "Noise": "The mean colour that the television shows in the same tubelet, "
-                        "read alike. Nothing that comes depends on it: latents that have it spend "
-                        "room on it.",
-                    },
-                ),
             ),
-        )
+        ),
+    )
