@@ -266,6 +266,13 @@ class LevelAhead:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GaussianPair(LatentPair):
+    """One whose prediction is a Gaussian of independent numbers; `predicted` is its mean."""
+
+    log_variance: Float[Tensor, "b g m d"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Losses:
     """A scalar to minimise, and what is reported beside it, detached."""
 

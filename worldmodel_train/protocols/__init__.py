@@ -17,6 +17,7 @@ from worldmodel_train.protocols.latents import (
     LatentRenderer,
     LevelPredictor,
     OpenPredictor,
+    PredictsGaussians,
     SoundEncoder,
 )
 from worldmodel_train.protocols.training import (
@@ -58,6 +59,7 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "PredictsGaussians",
     "Preparation",
     "ReadsViews",
     "SoundEncoder",
