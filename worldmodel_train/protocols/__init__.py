@@ -18,6 +18,7 @@ from worldmodel_train.protocols.latents import (
     OpenPredictor,
     SoundEncoder,
 )
+from worldmodel_train.protocols.motion import EstimatesFlow
 from worldmodel_train.protocols.training import (
     AfterStep,
     EmaPair,
@@ -38,6 +39,7 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "EstimatesFlow",
     "FollowsStep",
     "HasEnergy",
     "HasPhases",
