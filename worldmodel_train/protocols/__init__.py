@@ -20,6 +20,7 @@ from worldmodel_train.protocols.latents import (
     PredictsGaussians,
     SoundEncoder,
 )
+from worldmodel_train.protocols.motion import EstimatesFlow
 from worldmodel_train.protocols.training import (
     AfterStep,
     EmaPair,
@@ -41,6 +42,7 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "EstimatesFlow",
     "FollowsStep",
     "ForeseesViews",
     "HasEnergy",
