@@ -9,6 +9,7 @@ forget looks (invariance).
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from einops import repeat
@@ -22,11 +23,24 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
 from worldmodel_train.jepa.mask_misfits import masked_misfits
+from worldmodel_train.jepa.masked_cost import MaskedCost, mean_flops
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.models.blocks import init_linear
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import (
+    Flops,
+    MaskTokens,
+    encoder_forward,
+    encoder_parameters,
+    encoder_step,
+    once_each,
+    predictor_forward,
+    predictor_parameters,
+    total,
+)
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
@@ -36,6 +50,7 @@ from worldmodel_train.models.predictor import (
     read_off,
     targets_alone,
 )
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
@@ -85,8 +100,36 @@ class Config(StrictConfig):
         encoder = self.encoder
         return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, with masks as they will be drawn."""
+        encoder, predictor = self.encoder, self.predictor
+        drawn = MaskedCost(encoder, predictor, self.masks, facts)
+        told = told_widths(predictor)
+
+        def seen(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            return total(encoder_step(encoder, mask.context) for mask in masks)
+
+        def predicted(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            passes = total(predictor_forward(predictor, encoder, mask) for mask in masks)
+            return once_each(passes.plus(head_forward(told)))
+
+        def target(tokens: int, _: Sequence[MaskTokens]) -> Flops:
+            return encoder_forward(encoder, tokens)
+
+        says = predictor_parameters(predictor, encoder)
+        return PlainCost(
+            parameters={
+                "encoder": encoder_parameters(encoder),
+                "predictor": says + sum(a * b + b for a, b in pairwise(told)),
+                "target encoder (EMA copy)": encoder_parameters(encoder),
+            },
+            flops={
+                "targets, forward": mean_flops(drawn.lengths, target),
+                "context, forward + backward": mean_flops(drawn.lengths, seen),
+                "predictor, forward + backward": mean_flops(drawn.lengths, predicted),
+            },
+            tables=drawn.tables,
+        )
 
     def build(self, data: DataFacts | None = None) -> "ImageWorldModel":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
@@ -200,6 +243,11 @@ class ImageWorldModel(SeesClips):
         ]
 
 
+def told_widths(config: PredictorConfig) -> tuple[int, ...]:
+    """Channels from a mask token and a change of looks to a marked one, map by map."""
+    return (config.width + LOOK, config.width, config.width, config.width)
+
+
 class LookPredictor(MaskFiller):
     """A predictor whose mask tokens know how the look of the targets differs."""
 
@@ -208,11 +256,8 @@ class LookPredictor(MaskFiller):
         super().__init__(config, encoder, Linear(encoder.blocks.width, width))
         self.proj = Linear(width, encoder.blocks.width)
         self.draw(config)
-        self.told = nn.Sequential(
-            *(Linear(width + LOOK, width), nn.GELU()),
-            *(Linear(width, width), nn.GELU()),
-            Linear(width, width),
-        )
+        maps = [Linear(before, after) for before, after in pairwise(told_widths(config))]
+        self.told = nn.Sequential(maps[0], nn.GELU(), maps[1], nn.GELU(), maps[2])
         self.told.apply(init_linear)
 
     def forward(
