@@ -17,6 +17,7 @@ from worldmodel_train.jepa import (
     vicreg,
 )
 from worldmodel_train.masks import RandomTokens, RandomTubes
+from worldmodel_train.models.views.saccades import Saccades
 from worldmodel_train.models.views.views import View, ViewConfig
 from worldmodel_train.types import Clips
 
@@ -28,6 +29,9 @@ CONFIGS = {
     "mae": mae.Config.tiny().model_copy(update=MASKS),
     "image_world_model": image_world_model.Config.tiny().model_copy(update=MASKS),
     "seq_jepa": seq_jepa.Config.tiny(),
+    "seq_jepa by saccades": seq_jepa.Config.tiny().model_copy(
+        update={"view": Saccades(name="saccades", size=8)}
+    ),
     "autoencoder": autoencoder.Config.tiny(),
     "simclr": simclr.Config.tiny(),
     "vicreg": vicreg.Config.tiny(),

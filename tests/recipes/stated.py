@@ -98,5 +98,6 @@ BASELINES = {
     "image_world_model_vitb": Stated(2, 8, 64, 300, 1251),
     # scripts/script_transformed_views.sh, one GPU; an epoch of Tiny ImageNet has 100,000 images
     "seq_jepa_tiny_imagenet": Stated(1, 1, 512, 1000, 195),
+    "mc_jepa_convnext_t": Stated(1, 8, 48, 100, 1_281_167 // 384),
 }
 WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES | BASELINES

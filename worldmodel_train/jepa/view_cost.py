@@ -14,11 +14,12 @@ from worldmodel_train.models.flops import (
 )
 from worldmodel_train.models.projection_head import head_forward, head_parameters
 from worldmodel_train.models.token_fit import grid_of
+from worldmodel_train.models.views.saccades import Saccades
 from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.models.vit import EncoderConfig
 
 
-def view_tokens(view: ViewConfig, encoder: EncoderConfig, facts: RecipeFacts) -> int:
+def view_tokens(view: ViewConfig | Saccades, encoder: EncoderConfig, facts: RecipeFacts) -> int:
     """Tokens of a view of a clip."""
     clip = facts.data.sources[0].clip
     if view.size is not None:
