@@ -1,7 +1,6 @@
 """What a step costs of a method that compares views; what the losses take is left out."""
 
 from collections.abc import Sequence
-from functools import reduce
 
 from worldmodel_train.facts import RecipeFacts
 from worldmodel_train.models.cost import PlainCost
@@ -11,14 +10,16 @@ from worldmodel_train.models.flops import (
     encoder_parameters,
     encoder_step,
     once_each,
+    total,
 )
 from worldmodel_train.models.projection_head import head_forward, head_parameters
 from worldmodel_train.models.token_fit import grid_of
+from worldmodel_train.models.views.saccades import Saccades
 from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.models.vit import EncoderConfig
 
 
-def view_tokens(view: ViewConfig, encoder: EncoderConfig, facts: RecipeFacts) -> int:
+def view_tokens(view: ViewConfig | Saccades, encoder: EncoderConfig, facts: RecipeFacts) -> int:
     """Tokens of a view of a clip."""
     clip = facts.data.sources[0].clip
     if view.size is not None:
@@ -30,14 +31,14 @@ def learned(
     encoder: EncoderConfig, tokens: Sequence[int], head: Flops, *, learns_pixels: bool = True
 ) -> Flops:
     """Of an encoder and a head on views of so many tokens, with the backward pass."""
-    passes = [encoder_step(encoder, count, learns_pixels=learns_pixels) for count in tokens]
-    return reduce(Flops.plus, passes, once_each(head).times(len(tokens)))
+    passes = (encoder_step(encoder, count, learns_pixels=learns_pixels) for count in tokens)
+    return total(passes).plus(once_each(head).times(len(tokens)))
 
 
 def seen(encoder: EncoderConfig, tokens: Sequence[int], head: Flops) -> Flops:
     """The same of copies that follow, which only look."""
-    passes = [encoder_forward(encoder, count) for count in tokens]
-    return reduce(Flops.plus, passes, head.times(len(tokens)))
+    passes = (encoder_forward(encoder, count) for count in tokens)
+    return total(passes).plus(head.times(len(tokens)))
 
 
 def head_cost(

@@ -4,8 +4,9 @@ Only matrix products are counted, two operations for a multiplication and an add
 where the time of a well-fused step goes, and it makes the sum a floor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 from worldmodel_train.models.blocks import BlocksConfig
@@ -46,6 +47,11 @@ class Flops(NamedTuple):
         return Flops(self.linear * (1 + LINEAR_BACKWARD), self.attention * (1 + ATTENTION_BACKWARD))
 
 
+def total(parts: Iterable[Flops]) -> Flops:
+    """All parts together."""
+    return reduce(Flops.plus, parts, Flops())
+
+
 class MaskTokens(NamedTuple):
     """Tokens of one mask group: of the context, of one target set, and how many sets there are."""
 
@@ -72,19 +78,19 @@ def encoder_parameters(config: EncoderConfig) -> int:
     """Parameters of the encoder."""
     width = config.blocks.width
     norm = 2 * width if config.last_norm == "layer_norm" else 0
-    return _pixels(config) * width + width + _blocks_parameters(config.blocks) + norm
+    return token_pixels(config) * width + width + blocks_parameters(config.blocks) + norm
 
 
 def predictor_parameters(config: PredictorConfig, encoder: EncoderConfig) -> int:
     """Parameters of the predictor, mask tokens included."""
     width, latent = config.width, encoder.blocks.width
     ends = 2 * latent * width + width + latent + 2 * width
-    return ends + config.mask_tokens * width + _blocks_parameters(config)
+    return ends + config.mask_tokens * width + blocks_parameters(config)
 
 
 def encoder_forward(config: EncoderConfig, tokens: int) -> Flops:
     """One pass over `tokens` tokens of a clip."""
-    return _embed_forward(config, tokens).plus(_blocks_forward(config.blocks, tokens))
+    return _embed_forward(config, tokens).plus(blocks_forward(config.blocks, tokens))
 
 
 def encoder_step(config: EncoderConfig, tokens: int, *, learns_pixels: bool = True) -> Flops:
@@ -94,7 +100,7 @@ def encoder_step(config: EncoderConfig, tokens: int, *, learns_pixels: bool = Tr
     or none where the embedding does not learn.
     """
     embedding = _embed_forward(config, tokens).times(2 if learns_pixels else 1)
-    return embedding.plus(once_each(_blocks_forward(config.blocks, tokens)))
+    return embedding.plus(once_each(blocks_forward(config.blocks, tokens)))
 
 
 def once_each(forward: Flops) -> Flops:
@@ -125,7 +131,7 @@ def clip_cost(
     for mask in masks:
         # Pixels need no gradient, so the embedding's backward is one product, not two.
         embedding = _embed_forward(encoder, mask.context).times(2)
-        blocks = _blocks_forward(encoder.blocks, mask.context)
+        blocks = blocks_forward(encoder.blocks, mask.context)
         context = context.plus(embedding).plus(_step(blocks, checkpointing))
         ends = _predictor_ends(predictor, encoder, mask)
         blocks = _predictor_blocks(predictor, mask)
@@ -163,18 +169,20 @@ def _predictor_ends(config: PredictorConfig, encoder: EncoderConfig, mask: MaskT
 
 
 def _predictor_blocks(config: PredictorConfig, mask: MaskTokens) -> Flops:
-    return _blocks_forward(config, mask.context + mask.target).times(mask.sets)
+    return blocks_forward(config, mask.context + mask.target).times(mask.sets)
 
 
-def _pixels(config: EncoderConfig) -> int:
+def token_pixels(config: EncoderConfig) -> int:
+    """Numbers in the pixels of a token."""
     return CHANNELS * config.tubelet * config.patch**2
 
 
 def _embed_forward(config: EncoderConfig, tokens: int) -> Flops:
-    return Flops(linear=2.0 * tokens * _pixels(config) * config.blocks.width)
+    return Flops(linear=2.0 * tokens * token_pixels(config) * config.blocks.width)
 
 
-def _blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
+def blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
+    """One pass over `tokens` tokens that all see each other."""
     weights = 4 * config.width**2 + _MLP_MAPS[config.mlp] * config.width * config.mlp_width
     return Flops(
         linear=2.0 * config.depth * weights * tokens,
@@ -182,7 +190,8 @@ def _blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
     )
 
 
-def _blocks_parameters(config: BlocksConfig) -> int:
+def blocks_parameters(config: BlocksConfig) -> int:
+    """Parameters of the stack."""
     width, hidden, maps = config.width, config.mlp_width, _MLP_MAPS[config.mlp]
     attention = 4 * width**2 + 4 * width
     mlp = maps * width * hidden + (maps - 1) * hidden + width
