@@ -1,18 +1,23 @@
 """Films with a noisy television: what moves as it must is known of each tubelet, and the noise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from einops import reduce
-from jaxtyping import UInt8
+from einops import rearrange, reduce
+from jaxtyping import Float, UInt8
+from numpy import ndarray
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from worldmodel_train.envs.balls import FilmShape, Scene, draw_scene, film_many
 from worldmodel_train.probes.states import KnownState
 
 _SEED = 0x7E1E
 """Films of a run are drawn from streams of their own, so these are unseen by any."""
+
+
+_CELLS = (4, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +39,15 @@ class NoisyFilms:
 def noisy_films(shape: FilmShape, tubelet: int, *, count: int, television: float) -> NoisyFilms:
     """`count` films of one thing and a television of that side, always the same ones.
 
-    Values are means over the frames of a tubelet.
+    Values are means over the frames of a tubelet. The television is always at the same place, so
+    that a linear map finds it; a run's own may be anywhere.
     """
     scene = Scene(
         things=1, radius=(0.09, 0.15), gravity=0.0, bounce=1.0, texture=True, television=television
     )
     generator = np.random.default_rng(_SEED)
-    begun = [draw_scene(generator, scene, shape.size) for _ in range(count)]
+    drawn = [draw_scene(generator, scene, shape.size) for _ in range(count)]
+    begun = [replace(state, television=drawn[0].television) for state in drawn]
     _, films = film_many(begun, scene.laws(shape.fps), shape.frames)
     values = {
         "place": films.place[..., 0, :],
@@ -58,3 +65,10 @@ def noisy_films(shape: FilmShape, tubelet: int, *, count: int, television: float
     return NoisyFilms(
         clips=torch.from_numpy(films.pictures), signal=(place, velocity), noise=(shown,)
     )
+
+
+def cells_of_moments(volume: Float[Tensor, "v t y x d"]) -> Float[ndarray, "v t e"]:
+    """Sixteen means for each tubelet, of the cells of 4 by 4."""
+    flat = rearrange(volume, "v t y x d -> (v t) d y x")
+    pooled = adaptive_avg_pool2d(flat, _CELLS)
+    return rearrange(pooled, "(v t) d y x -> v t (y x d)", v=len(volume)).numpy()

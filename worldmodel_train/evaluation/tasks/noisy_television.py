@@ -59,11 +59,10 @@ class Config(StrictConfig):
         from worldmodel_train.envs.balls import FilmShape
         from worldmodel_train.evaluation.atlas.tubelets import (
             pixels_of_moments,
-            quarters_of_moments,
             token_volume,
         )
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.probing.noisy_films import noisy_films
+        from worldmodel_train.evaluation.probing.noisy_films import cells_of_moments, noisy_films
         from worldmodel_train.probes.states import state_scores
 
         clip = subject.data.facts().measured_clip
@@ -80,8 +79,8 @@ class Config(StrictConfig):
         trained, untrained, pixels = (
             state_scores(features, films.states, splits=self.splits)
             for features in (
-                quarters_of_moments(token_volume(models.trained, films.clips)),
-                quarters_of_moments(token_volume(models.untrained, films.clips)),
+                cells_of_moments(token_volume(models.trained, films.clips)),
+                cells_of_moments(token_volume(models.untrained, films.clips)),
                 pixels_of_moments(films.clips, grid.frames),
             )
         )
@@ -116,7 +115,7 @@ def television_result(
                 tables=contenders_tables("Mean ± spread over films held out", numbers),
                 notes={
                     "Signal": "Where the thing is in a tubelet, and how fast it moves, read by "
-                    "ridge regression from the mean latents of a tubelet's four quarters.",
+                    "ridge regression from a tubelet's latents, averaged in cells of 4 by 4.",
                     "Noise": "The mean colour that the television shows in the same tubelet, "
                     "read alike. Nothing that comes depends on it: latents that have it spend "
                     "room on it.",
