@@ -11,13 +11,18 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from worldmodel_train.envs.balls import FilmShape, Scene, draw_scene, film_many
+from worldmodel_train.evaluation.frozen import frozen
+from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.probes.states import KnownState
+from worldmodel_train.protocols import LatentPredictor
+from worldmodel_train.types import ClipGroup
 
 _SEED = 0x7E1E
 """Films of a run are drawn from streams of their own, so these are unseen by any."""
 
 
 _CELLS = (4, 4)
+_BATCH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,10 @@ class NoisyFilms:
     def states(self) -> tuple[KnownState, ...]:
         """Both."""
         return self.signal + self.noise
+
+    def later(self, moments: int) -> tuple[KnownState, ...]:
+        """Both, of the last so many tubelets."""
+        return tuple(replace(state, values=state.values[:, -moments:]) for state in self.states)
 
 
 def noisy_films(shape: FilmShape, tubelet: int, *, count: int, television: float) -> NoisyFilms:
@@ -72,3 +81,17 @@ def cells_of_moments(volume: Float[Tensor, "v t y x d"]) -> Float[ndarray, "v t 
     flat = rearrange(volume, "v t y x d -> (v t) d y x")
     pooled = adaptive_avg_pool2d(flat, _CELLS)
     return rearrange(pooled, "(v t) d y x -> v t (y x d)", v=len(volume)).numpy()
+
+
+def foreseen(
+    model: LatentPredictor, clips: UInt8[Tensor, "v f h w c"]
+) -> Float[Tensor, "v t y x d"]:
+    """What is predicted of the later half of the tubelets by one who has seen the first alone."""
+    grid = model.token_grid(clips[:1])
+    predicted = []
+    with frozen(model) as device:
+        for batch in clips.split(_BATCH):
+            group = ClipGroup(clips=batch, masks=(halves(grid, len(batch)),))
+            (pair,) = model.predict(group.map(lambda tensor: tensor.to(device)))
+            predicted.append(pair.predicted[:, 0].float().cpu())
+    return rearrange(torch.cat(predicted), "v (t y x) d -> v t y x d", y=grid.height, x=grid.width)
