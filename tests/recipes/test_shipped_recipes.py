@@ -100,7 +100,13 @@ BASELINES = {
     # scripts/script_transformed_views.sh, one GPU; an epoch of Tiny ImageNet has 100,000 images
     "seq_jepa_tiny_imagenet": Stated(1, 1, 512, 1000, 195),
 }
-WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES | BASELINES
+# galilai-group/cjepa at 1415830: one process each; 10,000 training videos of CLEVRER an epoch for
+# train_cjepa_from_slot.sh, and 230k steps in 8 epochs for stosavi_clevrer_params.py
+WITH_SLOTS = {
+    "causal_jepa_clevrer": Stated(1, 1, 256, 30, 10_000 // 256),
+    "slots_clevrer": Stated(1, 1, 32, 8, 230_000 // 8),
+}
+WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES | BASELINES | WITH_SLOTS
 
 OURS = re.compile(r"our own\b")
 """How the source of a recipe begins whose sizes are from nowhere else."""
