@@ -97,6 +97,8 @@ BASELINES = {
     "mae_vitb": Stated(2, 8, 256, 800, 313),
     "videomae_vitb": Stated(4, 8, 32, 800, 235),
     "image_world_model_vitb": Stated(2, 8, 64, 300, 1251),
+    # configs/dseqjepa/vitb16_in1k.yaml: batch_size_per_replica, epochs; 8 GPUs are our choice
+    "dseq_jepa_vitb": Stated(1, 8, 256, 600, 1_281_167 // 2048),
     # scripts/script_transformed_views.sh, one GPU; an epoch of Tiny ImageNet has 100,000 images
     "seq_jepa_tiny_imagenet": Stated(1, 1, 512, 1000, 195),
 }
