@@ -7,6 +7,7 @@ import torch
 from worldmodel_train.cartography.activations import BatchTopK, JumpRelu
 from worldmodel_train.config.components import component_configs
 from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
+from worldmodel_train.jepa.dseq_jepa import CurriculumConfig
 from worldmodel_train.losses.dense import ContextLoss
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.sincos import SinCos2d, SinCos3d
@@ -46,6 +47,8 @@ CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1
 # Who predicts latents of clips under masks; others paint what is hidden. Of visible tokens nothing
 # is evaluated: what V-JEPA 2.1 adds to its loss for them has tests of its own.
 HIDDEN_ALONE = {"context": ContextLoss(weight=0.0)}
+# Regions are found in what is seen, and have tests of their own.
+NO_REGIONS = {"curriculum": CurriculumConfig(until_step=0, end=0.0)}
 # Changes of looks are drawn for the whole batch, and have tests of their own too.
 STILL = Jitter(probability=0.0, grey=0.0, blur=0.0, solarize=0.0)
 SEEN_AS_THEY_ARE = {"seen_look": STILL, "target_look": STILL}
@@ -53,7 +56,7 @@ MASKED = {
     name: config.model_copy(
         update={
             key: value
-            for key, value in (HIDDEN_ALONE | SEEN_AS_THEY_ARE).items()
+            for key, value in (HIDDEN_ALONE | SEEN_AS_THEY_ARE | NO_REGIONS).items()
             if hasattr(config, key)
         }
     )

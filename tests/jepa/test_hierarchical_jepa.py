@@ -161,8 +161,8 @@ def test_both_levels_learn_what_follows(objective):
                 slow.data.lerp_(fast.data, 0.02)
     with torch.no_grad():
         levels = objective.eval().predict_levels(stills(1000, number=64).pixels)
-    for level, unexplained in zip(levels, (0.85, 0.3), strict=True):
+    for level, unexplained in zip(levels, (0.3, 0.3), strict=True):
         error = (level.predicted - level.target).square().mean()
         variance = level.target.var(dim=0, unbiased=False).mean()
-        assert variance > 0.5  # of 1 that a normalised token has: it has not collapsed
+        assert variance > 0.3  # of 1 that a normalised token has: it has not collapsed
         assert error < unexplained * variance

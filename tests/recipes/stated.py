@@ -98,6 +98,8 @@ BASELINES = {
     "image_world_model_vitb": Stated(2, 8, 64, 300, 1251),
     # scripts/script_transformed_views.sh, one GPU; an epoch of Tiny ImageNet has 100,000 images
     "seq_jepa_tiny_imagenet": Stated(1, 1, 512, 1000, 195),
+    # configs/dseqjepa/vitb16_in1k.yaml: batch_size_per_replica, epochs; 8 GPUs are our choice
+    "dseq_jepa_vitb": Stated(1, 8, 256, 600, 1_281_167 // 2048),
     "mc_jepa_convnext_t": Stated(1, 8, 48, 100, 1_281_167 // 384),
 }
 # galilai-group/cjepa at 1415830: one process each; 10,000 training videos of CLEVRER an epoch for

@@ -79,7 +79,8 @@ class Config(StrictConfig):
     """Weight of what a channel's standard deviation over clips lacks to 1, at each place, in the
     space of the targets; of either level. Needs micro-batches of two clips or more."""
     covariance: float = Field(default=0.04, ge=0)
-    """Weight of two channels' squared covariance; by default as much less as in VICReg."""
+    """Weight of a channel's squared covariances with all others; as much less as in VICReg. With
+    a hundredth of it variance is kept, and one number tells all of the upper level's channels."""
     gradient: Literal["joint", "stopped"] = "joint"
     """`joint`: the lower encoder learns what the upper level needs too. `stopped`: each level
     learns from its own loss alone."""
@@ -276,9 +277,10 @@ class HierarchicalJepa(nn.Module):
     def _spread(self, seen: Float[Tensor, "b k d"]) -> Float[Tensor, ""]:
         """What a level's latents lack of being apart from clip to clip, place by place."""
         config, latents = self.config, rearrange(normalised(seen.float()), "b k d -> k b d")
-        return config.variance * variance_loss(latents) + config.covariance * covariance_loss(
+        others = latents.shape[-1] - 1  # VICReg sums over them
+        return config.variance * variance_loss(
             latents
-        )
+        ) + config.covariance * others * covariance_loss(latents)
 
     def _pool(self, latents: Float[Tensor, "b n d"], places: int) -> Float[Tensor, "b s d"]:
         """The steps that tokens of so many places become."""

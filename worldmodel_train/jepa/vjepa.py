@@ -79,7 +79,7 @@ class Config(StrictConfig):
         encoder = self.encoder
         return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
 
-    def cost(self, facts: RecipeFacts) -> MaskedCost:
+    def cost(self, facts: RecipeFacts) -> MaskedCost | None:
         """With masks as they will be drawn."""
         return MaskedCost(self.encoder, self.predictor, self.masks, facts)
 
