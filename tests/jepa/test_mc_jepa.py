@@ -122,7 +122,7 @@ def test_it_finds_how_textures_move():
     )
     objective = config.build()
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
-    for step in range(150):
+    for step in range(60):
         clips, _ = textures(16, seed=step)
         optimizer.zero_grad()
         objective.training_losses(clips).total.backward()
