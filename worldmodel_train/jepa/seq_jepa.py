@@ -6,13 +6,15 @@ to them (equivariance); the aggregate may forget it and keep what all views shar
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -31,10 +33,16 @@ from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.token_fit import encoder_misfits, one_length
 from worldmodel_train.models.token_sets import AttentionGroup
-from worldmodel_train.models.views.views import CHANGE, View, ViewConfig
+from worldmodel_train.models.views.saccades import Saccades
+from worldmodel_train.models.views.views import CHANGE, ViewConfig
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
-from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.protocols import EmaPair, ParameterGroup, View
 from worldmodel_train.types import Clips, Losses
+
+
+def _kind(view: object) -> str:
+    named = isinstance(view, Saccades) or (isinstance(view, Mapping) and "name" in view)
+    return "saccades" if named else "changes"
 
 
 class Config(StrictConfig):
@@ -42,8 +50,11 @@ class Config(StrictConfig):
 
     encoder: EncoderConfig
     """Its latent of a view is the mean over tokens; a ResNet-18 with 512 channels as published."""
-    view: ViewConfig = ViewConfig()
-    """How each view is drawn."""
+    view: Annotated[
+        Annotated[ViewConfig, Tag("changes")] | Annotated[Saccades, Tag("saccades")],
+        Discriminator(_kind),
+    ] = ViewConfig()
+    """How views are drawn: each by itself, or `name: saccades`."""
     seen: int = Field(default=3, ge=1)
     """Views that are read before the one that is predicted."""
     change_width: int = Field(default=128, gt=0)
@@ -67,6 +78,7 @@ class Config(StrictConfig):
         yield from encoder_misfits(self.encoder, facts.data)
         yield from one_length(facts.data)
         yield from view_misfits(self.view, self.encoder, ("method", "view"))
+        yield from self._patch_misfits(facts)
         yield from batch_norm_misfits(facts)
         width = self.reader_width
         if width % self.heads:
@@ -75,6 +87,14 @@ class Config(StrictConfig):
                 f"{self.heads} heads do not share the {width} channels of a latent and a change; "
                 "use a number that divides them",
             )
+
+    def _patch_misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Patches that leave nowhere else to look."""
+        clip = facts.data.sources[0].clip
+        shorter = min(clip.height, clip.width)
+        if isinstance(self.view, Saccades) and self.view.size >= shorter:
+            message = f"a patch of {self.view.size} pixels is all of {shorter}; use a smaller one"
+            yield ("method", "view", "size"), message
 
     @property
     def reader_width(self) -> int:
@@ -114,7 +134,7 @@ class SeqJepa(SeesClips):
 
     def training_losses(self, content: Clips) -> Losses:
         """One minus the cosine of the next view's latent and what is said of it."""
-        views = [self.config.view.draw(content.pixels) for _ in range(self.config.seen + 1)]
+        views = self.config.view.draw_several(content.pixels, self.config.seen + 1)
         with torch.no_grad():
             target = mean_latent(self.teacher, views[-1].pixels).float()
         aggregate, last = self._read(views)
@@ -126,17 +146,33 @@ class SeqJepa(SeesClips):
             latents={"predicted": predicted.detach(), "target": target},
         )
 
+    def look_around(self, clips: UInt8[Tensor, "b t h w c"]) -> Sequence[View]:
+        """As many views of each clip as are read."""
+        return self.config.view.draw_several(clips, self.config.seen)
+
     @torch.no_grad()
     def aggregate(self, views: Sequence[View]) -> Float[Tensor, "b d"]:
         """What is made of some views and of the changes between them, which may be invariant."""
         return self._read([*views, views[-1]])[0].float()
 
+    def foresee(
+        self, clip: UInt8[Tensor, "1 t h w c"], changes: Float[Tensor, "v 13"]
+    ) -> Float[Tensor, "v d"]:
+        """The direction of the next view's latent; the clip is the one view that is read."""
+        aggregate = self._of_one_view(mean_latent(self.encoder, clip)).expand(len(changes), -1)
+        told = self._changed(changes.to(clip.device)[:, None])[:, 0]
+        return normalize(self.predictor(torch.cat((aggregate, told), dim=1)).float(), dim=1)
+
+    def view_vectors(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b d"]:
+        """The direction of each mean latent, as the slow copy sees it."""
+        return normalize(mean_latent(self.teacher, clips).float(), dim=1)
+
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The cosine distance of the target's half from what follows the context's unchanged."""
         seen = self.halves(context, target, context_encoder=self.encoder)
-        nothing = self._changed(seen.context.new_zeros(len(seen.context), 1, CHANGE))
-        aggregate = self.reader(torch.cat((seen.context[:, None], torch.zeros_like(nothing)), -1))
-        predicted = self.predictor(torch.cat((aggregate, nothing[:, 0]), dim=1))
+        nothing = self._changed(seen.context.new_zeros(len(seen.context), 1, CHANGE))[:, 0]
+        aggregate = self._of_one_view(seen.context)
+        predicted = self.predictor(torch.cat((aggregate, nothing), dim=1))
         return cosine_distance(predicted, seen.target)
 
     def seeing(self) -> VisionTransformer:
@@ -165,6 +201,11 @@ class SeqJepa(SeesClips):
         # where the last view that was read leads is not told to the reader
         done = torch.cat((changes[:, :-1], torch.zeros_like(changes[:, -1:])), dim=1)
         return self.reader(torch.cat((latents, done), dim=-1)), changes[:, -1]
+
+    def _of_one_view(self, latent: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        """The aggregate of views that nothing has been done to yet."""
+        untold = latent.new_zeros(len(latent), self.config.change_width)
+        return self.reader(torch.cat((latent, untold), dim=1)[:, None])
 
     def _changed(self, changes: Float[Tensor, "b s 13"]) -> Float[Tensor, "b s c"]:
         return self.changes(changes.flatten(0, 1)).unflatten(0, changes.shape[:2])

@@ -4,12 +4,13 @@ Only matrix products are counted, two operations for a multiplication and an add
 where the time of a well-fused step goes, and it makes the sum a floor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.mlp import MlpKind
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.models.vit import EncoderConfig
@@ -18,6 +19,7 @@ from worldmodel_train.models.vit import EncoderConfig
 # products of the forward pass's two.
 ATTENTION_BACKWARD = 2.5
 LINEAR_BACKWARD = 2.0
+_MLP_MAPS: Mapping[MlpKind, int] = {"gelu": 2, "swiglu": 3}
 
 
 class Flops(NamedTuple):
@@ -83,6 +85,21 @@ def predictor_parameters(config: PredictorConfig, encoder: EncoderConfig) -> int
 def encoder_forward(config: EncoderConfig, tokens: int) -> Flops:
     """One pass over `tokens` tokens of a clip."""
     return _embed_forward(config, tokens).plus(_blocks_forward(config.blocks, tokens))
+
+
+def encoder_step(config: EncoderConfig, tokens: int, *, learns_pixels: bool = True) -> Flops:
+    """One pass over `tokens` tokens of a clip and its backward pass, nothing counted twice.
+
+    Pixels need no gradient, so that the embedding's backward pass is one product instead of two,
+    or none where the embedding does not learn.
+    """
+    embedding = _embed_forward(config, tokens).times(2 if learns_pixels else 1)
+    return embedding.plus(once_each(_blocks_forward(config.blocks, tokens)))
+
+
+def once_each(forward: Flops) -> Flops:
+    """The forward pass with a backward pass in which nothing is computed again."""
+    return forward.times(1 + LINEAR_BACKWARD)
 
 
 def predictor_forward(config: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens) -> Flops:
@@ -158,7 +175,7 @@ def _embed_forward(config: EncoderConfig, tokens: int) -> Flops:
 
 
 def _blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
-    weights = 4 * config.width**2 + 2 * config.width * config.mlp_width
+    weights = 4 * config.width**2 + _MLP_MAPS[config.mlp] * config.width * config.mlp_width
     return Flops(
         linear=2.0 * config.depth * weights * tokens,
         attention=4.0 * config.depth * config.width * tokens**2,
@@ -166,8 +183,8 @@ def _blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
 
 
 def _blocks_parameters(config: BlocksConfig) -> int:
-    width, hidden = config.width, config.mlp_width
+    width, hidden, maps = config.width, config.mlp_width, _MLP_MAPS[config.mlp]
     attention = 4 * width**2 + 4 * width
-    mlp = 2 * width * hidden + hidden + width
+    mlp = maps * width * hidden + (maps - 1) * hidden + width
     norms = 4 * width
     return config.depth * (attention + mlp + norms)

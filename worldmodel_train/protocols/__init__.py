@@ -15,7 +15,9 @@ from worldmodel_train.protocols.latents import (
     Encoder,
     LatentPredictor,
     LatentRenderer,
+    LevelPredictor,
     OpenPredictor,
+    PredictsGaussians,
     SoundEncoder,
 )
 from worldmodel_train.protocols.motion import EstimatesFlow
@@ -31,6 +33,7 @@ from worldmodel_train.protocols.training import (
     Phase,
     Preparation,
 )
+from worldmodel_train.protocols.views import ForeseesViews, ReadsViews, View
 
 __all__ = [
     "AfterStep",
@@ -41,6 +44,7 @@ __all__ = [
     "Energy",
     "EstimatesFlow",
     "FollowsStep",
+    "ForeseesViews",
     "HasEnergy",
     "HasPhases",
     "HasPictures",
@@ -48,6 +52,7 @@ __all__ = [
     "LatentDynamics",
     "LatentPredictor",
     "LatentRenderer",
+    "LevelPredictor",
     "MaskSampler",
     "Objective",
     "OpenPredictor",
@@ -56,6 +61,9 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "PredictsGaussians",
     "Preparation",
+    "ReadsViews",
     "SoundEncoder",
+    "View",
 ]
