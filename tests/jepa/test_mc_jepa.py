@@ -10,6 +10,7 @@ from worldmodel_train.jepa.motion_terms import MotionWeights, motion_terms
 from worldmodel_train.losses.vicreg import VARIANCE_EPS
 from worldmodel_train.models.convnext import PyramidConfig
 from worldmodel_train.models.flow.estimator import FlowConfig
+from worldmodel_train.recipe import load_recipe
 from worldmodel_train.types import Clips
 
 
@@ -109,6 +110,19 @@ def test_the_estimator_has_a_rate_of_its_own():
     rates = {group.name: group.rate_scale for group in config.build().parameter_groups()}
     assert rates["estimator"] == rates["estimator_no_decay"] == 0.25
     assert rates["encoder"] == rates["expander"] == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.clip.frames=1", "flow needs two frames"),
+        ("data.size=36", "36 is not a multiple of the stride of 4 levels=8; use 32 or 40"),
+        ("method.views.1.size=20", "20 is not a multiple of the stride of 4 levels=8"),
+    ],
+)
+def test_clips_that_do_not_suit_it_are_refused(override, words):
+    with pytest.raises(ValueError, match=words):
+        load_recipe("mc_jepa_films", [override])
 
 
 @pytest.mark.slow
