@@ -10,6 +10,7 @@ from worldmodel_train.jepa.motion_terms import MotionWeights, motion_terms
 from worldmodel_train.losses.vicreg import VARIANCE_EPS
 from worldmodel_train.models.convnext import PyramidConfig
 from worldmodel_train.models.flow.estimator import FlowConfig
+from worldmodel_train.recipe import load_recipe
 from worldmodel_train.types import Clips
 
 
@@ -111,6 +112,19 @@ def test_the_estimator_has_a_rate_of_its_own():
     assert rates["encoder"] == rates["expander"] == 1
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.clip.frames=1", "flow needs two frames"),
+        ("data.size=36", "36 is not a multiple of the stride of 4 levels=8; use 32 or 40"),
+        ("method.views.1.size=20", "20 is not a multiple of the stride of 4 levels=8"),
+    ],
+)
+def test_clips_that_do_not_suit_it_are_refused(override, words):
+    with pytest.raises(ValueError, match=words):
+        load_recipe("mc_jepa_films", [override])
+
+
 @pytest.mark.slow
 def test_it_finds_how_textures_move():
     """End-point error on textures that it has not seen, against that of no flow."""
@@ -122,7 +136,7 @@ def test_it_finds_how_textures_move():
     )
     objective = config.build()
     optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
-    for step in range(150):
+    for step in range(60):
         clips, _ = textures(16, seed=step)
         optimizer.zero_grad()
         objective.training_losses(clips).total.backward()

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel_train.cartography.flow_colours import flow_colours
-from worldmodel_train.cartography.tiling import tile
+from worldmodel_train.cartography.tiling import enlarge, tile
 from worldmodel_train.evaluation.motion.end_points import EndPointErrors, MovedPictures
 from worldmodel_train.evaluation.pictures import save_pictures
 from worldmodel_train.evaluation.shown import shown
@@ -26,6 +26,8 @@ from worldmodel_train.evaluation.task_result import (
 NO_FLOW, FARNEBACK = "no flow", "Farneback"
 PICTURES = "evaluation/optical_flow"
 """Folder of the pictures, below the run directory."""
+
+_SIDE = 96  # pixels that small pictures are enlarged to at most, by a whole factor
 
 _WHERE = {
     "moving": "end-point error, moving pixels",
@@ -83,7 +85,9 @@ def flow_gallery(
     """Both pictures of some pairs, the true flow and everybody's."""
     longest = float(truth.flow[:shown].norm(dim=1).max())
     drawn = [flow_colours(flow[:shown], longest=longest) for flow in (truth.flow, *flows.values())]
-    sheet = tile(torch.stack((truth.first[:shown], truth.second[:shown], *drawn), dim=1))
+    columns = torch.stack((truth.first[:shown], truth.second[:shown], *drawn), dim=1)
+    height, width = (side * max(1, _SIDE // side) for side in columns.shape[2:4])
+    sheet = tile(enlarge(columns, height, width))
     order = ", ".join(("first picture", "second picture", "true flow", *flows))
     return Gallery(
         title="Flow in colours",
