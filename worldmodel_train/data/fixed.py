@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import DecoderConfig
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
@@ -31,7 +32,7 @@ from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
 from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.data.views import ViewGrid, view_requests
 from worldmodel_train.facts import FrameSize
-from worldmodel_train.types import Clips, Skip
+from worldmodel_train.types import Clips
 
 _log = logging.getLogger(__name__)
 

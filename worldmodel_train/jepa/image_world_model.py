@@ -9,6 +9,7 @@ forget looks (invariance).
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, UInt8
@@ -21,15 +22,29 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
 from worldmodel_train.jepa.mask_misfits import masked_misfits
+from worldmodel_train.jepa.masked_cost import MaskedCost, mean_flops
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.past_and_future import whole_twice
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import (
+    Flops,
+    MaskTokens,
+    encoder_forward,
+    encoder_parameters,
+    encoder_step,
+    once_each,
+    predictor_forward,
+    predictor_parameters,
+    total,
+)
 from worldmodel_train.models.gather import gather_sets
-from worldmodel_train.models.look_predictor import LookPredictor
+from worldmodel_train.models.look_predictor import LookPredictor, told_widths
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
 from worldmodel_train.models.views.geometry import PLACE
@@ -78,8 +93,36 @@ class Config(StrictConfig):
         encoder = self.encoder
         return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, with masks as they will be drawn."""
+        encoder, predictor = self.encoder, self.predictor
+        drawn = MaskedCost(encoder, predictor, self.masks, facts)
+        told = told_widths(predictor)
+
+        def seen(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            return total(encoder_step(encoder, mask.context) for mask in masks)
+
+        def predicted(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            passes = total(predictor_forward(predictor, encoder, mask) for mask in masks)
+            return once_each(passes.plus(head_forward(told)))
+
+        def target(tokens: int, _: Sequence[MaskTokens]) -> Flops:
+            return encoder_forward(encoder, tokens)
+
+        says = predictor_parameters(predictor, encoder)
+        return PlainCost(
+            parameters={
+                "encoder": encoder_parameters(encoder),
+                "predictor": says + sum(a * b + b for a, b in pairwise(told)),
+                "target encoder (EMA copy)": encoder_parameters(encoder),
+            },
+            flops={
+                "targets, forward": mean_flops(drawn.lengths, target),
+                "context, forward + backward": mean_flops(drawn.lengths, seen),
+                "predictor, forward + backward": mean_flops(drawn.lengths, predicted),
+            },
+            tables=drawn.tables,
+        )
 
     def build(self, data: DataFacts | None = None) -> "ImageWorldModel":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

@@ -41,9 +41,6 @@ class JointEmbeddingConfig(StrictConfig):
     def preparation(self) -> None:
         """Clips are taken as they are read; views are drawn where the loss is computed."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
-
 
 class BatchNormedConfig(JointEmbeddingConfig):
     """One whose heads norm by the micro-batch."""

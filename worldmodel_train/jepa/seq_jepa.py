@@ -7,6 +7,7 @@ to them (equivariance); the aggregate may forget it and keep what all views shar
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -25,12 +26,23 @@ from worldmodel_train.jepa.joint_embedding import (
     tiny_encoder,
     view_misfits,
 )
+from worldmodel_train.jepa.view_cost import view_tokens
 from worldmodel_train.losses.cosine import cosine_distance
 from worldmodel_train.models.batch_norm import BatchNorm
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import (
+    blocks_forward,
+    blocks_parameters,
+    encoder_forward,
+    encoder_parameters,
+    encoder_step,
+    once_each,
+)
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.token_fit import encoder_misfits, one_length
 from worldmodel_train.models.token_sets import AttentionGroup
 from worldmodel_train.models.views.saccades import Saccades
@@ -101,11 +113,38 @@ class Config(StrictConfig):
         """Channels of a latent and of a change behind each other."""
         return self.encoder.blocks.width + self.change_width
 
+    @property
+    def reader_blocks(self) -> BlocksConfig:
+        """The size of the transformer that reads views and changes."""
+        return BlocksConfig(width=self.reader_width, depth=self.depth, heads=self.heads)
+
     def preparation(self) -> None:
         """Clips are taken as they are read; views are drawn where the loss is computed."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip."""
+        encoder, reader = self.encoder, self.reader_blocks
+        tokens = view_tokens(self.view, encoder, facts)
+        # the map of changes gives no gradient to what was drawn
+        changes = head_forward((CHANGE, self.change_width)).times(2 * self.seen)
+        read = once_each(blocks_forward(reader, self.seen + 1)).plus(changes)
+        widths = (reader.width + self.change_width, self.predictor_width, encoder.blocks.width)
+        return PlainCost(
+            parameters={
+                "encoder": encoder_parameters(encoder),
+                "changes": (CHANGE + 3) * self.change_width,
+                "reader": blocks_parameters(reader) + 3 * reader.width,
+                "predictor": sum(a * b + b for a, b in pairwise(widths)),
+                "slow encoder": encoder_parameters(encoder),
+            },
+            flops={
+                "views, forward + backward": encoder_step(encoder, tokens).times(self.seen),
+                "reader and predictor, forward + backward": read.plus(
+                    once_each(head_forward(widths))
+                ),
+                "next view, forward": encoder_forward(encoder, tokens),
+            },
+        )
 
     def build(self, data: DataFacts | None = None) -> "SeqJepa":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
@@ -218,7 +257,7 @@ class Reader(nn.Module):
         super().__init__()
         width = config.reader_width
         self.first = nn.Parameter(torch.zeros(1, width))
-        self.blocks = Blocks(BlocksConfig(width=width, depth=config.depth, heads=config.heads))
+        self.blocks = Blocks(config.reader_blocks)
         self.norm = LastNorm(width)
         self.apply(init_linear)
         nn.init.trunc_normal_(self.first, std=0.02)

@@ -1,6 +1,7 @@
 """The predictor of IWM: its mask tokens know how the look of what is hidden differs."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from einops import repeat
@@ -20,6 +21,11 @@ from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.types import Masks, TokenGrid
 
 
+def told_widths(config: PredictorConfig) -> tuple[int, ...]:
+    """Channels from a mask token and a change of looks to a marked one, map by map."""
+    return (config.width + LOOK, config.width, config.width, config.width)
+
+
 class LookPredictor(MaskFiller):
     """A predictor whose mask tokens know how the look of the targets differs."""
 
@@ -29,11 +35,8 @@ class LookPredictor(MaskFiller):
         self.config = config
         self.proj = Linear(width, encoder.blocks.width)
         self.draw(config)
-        self.told = nn.Sequential(
-            *(Linear(width + LOOK, width), nn.GELU()),
-            *(Linear(width, width), nn.GELU()),
-            Linear(width, width),
-        )
+        maps = [Linear(before, after) for before, after in pairwise(told_widths(config))]
+        self.told = nn.Sequential(maps[0], nn.GELU(), maps[1], nn.GELU(), maps[2])
         self.told.apply(init_linear)
 
     def forward(

@@ -15,9 +15,12 @@ from worldmodel_train.protocols.latents import (
     Encoder,
     LatentPredictor,
     LatentRenderer,
+    LevelPredictor,
     OpenPredictor,
+    PredictsGaussians,
     SoundEncoder,
 )
+from worldmodel_train.protocols.motion import EstimatesFlow
 from worldmodel_train.protocols.training import (
     AfterStep,
     EmaPair,
@@ -39,6 +42,7 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "EstimatesFlow",
     "FollowsStep",
     "ForeseesViews",
     "HasEnergy",
@@ -48,6 +52,7 @@ __all__ = [
     "LatentDynamics",
     "LatentPredictor",
     "LatentRenderer",
+    "LevelPredictor",
     "MaskSampler",
     "Objective",
     "OpenPredictor",
@@ -56,6 +61,7 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "PredictsGaussians",
     "Preparation",
     "ReadsViews",
     "SoundEncoder",

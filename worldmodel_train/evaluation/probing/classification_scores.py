@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.labels import stack_labels
@@ -19,7 +20,6 @@ from worldmodel_train.evaluation.frozen import frozen, in_batches
 from worldmodel_train.evaluation.ranks import ALONE, Ranks, work_together
 from worldmodel_train.evaluation.task import Subject
 from worldmodel_train.protocols import Classifier
-from worldmodel_train.types import Skip
 
 TOP = 5
 
