@@ -25,6 +25,8 @@ class Scene(StrictConfig):
 
     things: int = Field(ge=1, default=2)
     """How many things fly."""
+    fewest: int | None = Field(ge=1, default=None)
+    """As many at least, and at most `things`, each number alike; null: always `things`."""
     shapes: int = Field(ge=1, le=len(SHAPES), default=len(SHAPES))
     """How many of the shapes there are; 1: discs only."""
     radius: tuple[float, float] = (0.07, 0.12)
@@ -51,6 +53,8 @@ class Scene(StrictConfig):
             low, high = getattr(self, name)
             if not lowest <= low <= high:
                 raise ValueError(f"{name}=[{low}, {high}] must be [least, most], from {lowest} on")
+        if self.fewest is not None and self.fewest > self.things:
+            raise ValueError(f"fewest={self.fewest} is more than things={self.things}; use fewer")
         if self.things * (2 * self.radius[1]) ** 2 > 0.3:
             raise ValueError(
                 f"things={self.things} of a radius up to {self.radius[1]} leave each other no "
@@ -120,8 +124,16 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
         television=np.array(NO_RECTANGLE),
         noise=np.zeros((), np.int64),
     )
+    if scene.fewest is not None:
+        there = generator.integers(scene.fewest, scene.things, endpoint=True)
+        state = without(state, np.arange(scene.things) >= there)
     # last, so that films without one are those that they were before there were any
     return _with_television(generator, state, scene.television) if scene.television else state
+
+
+def without(state: State, things: Bool[ndarray, "*b k"]) -> State:
+    """The same scene in which these things are not there."""
+    return replace(state, radius=np.where(things, 0.0, state.radius))
 
 
 def stack(states: Sequence[State]) -> State:

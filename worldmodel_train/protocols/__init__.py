@@ -15,10 +15,12 @@ from worldmodel_train.protocols.latents import (
     Encoder,
     LatentPredictor,
     LatentRenderer,
+    LevelPredictor,
     OpenPredictor,
     PredictsGaussians,
     SoundEncoder,
 )
+from worldmodel_train.protocols.motion import EstimatesFlow
 from worldmodel_train.protocols.training import (
     AfterStep,
     EmaPair,
@@ -31,6 +33,7 @@ from worldmodel_train.protocols.training import (
     Phase,
     Preparation,
 )
+from worldmodel_train.protocols.views import ForeseesViews, ReadsViews, View
 
 __all__ = [
     "AfterStep",
@@ -39,7 +42,9 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "EstimatesFlow",
     "FollowsStep",
+    "ForeseesViews",
     "HasEnergy",
     "HasPhases",
     "HasPictures",
@@ -47,6 +52,7 @@ __all__ = [
     "LatentDynamics",
     "LatentPredictor",
     "LatentRenderer",
+    "LevelPredictor",
     "MaskSampler",
     "Objective",
     "OpenPredictor",
@@ -57,5 +63,7 @@ __all__ = [
     "Policy",
     "PredictsGaussians",
     "Preparation",
+    "ReadsViews",
     "SoundEncoder",
+    "View",
 ]
