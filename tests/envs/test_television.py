@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldmodel_train.envs.balls import Scene, draw_scene, film, film_many
+from worldmodel_train.envs.balls import Scene, draw_scene, film, film_many, pick
 from worldmodel_train.envs.television import CELLS
 
 WITHOUT = Scene(things=2, texture=True, screen=True, solid=True)
@@ -70,9 +70,11 @@ def test_a_longer_film_begins_alike_and_one_among_others_is_the_same():
     short, long = shot(WITH, frames=3), shot(WITH, frames=9)
     assert np.array_equal(short.pictures, long.pictures[:3])
     states = [drawn(WITH, seed) for seed in range(3)]
-    _, many = film_many(states, WITH.laws(8.0), 3)
+    begun, many = film_many(states, WITH.laws(8.0), 3)
     assert np.array_equal(many.pictures[0], short.pictures)
     assert np.array_equal(many.television[0], short.television)
+    picked = film(pick(begun, 0), WITH.laws(8.0), 3)
+    assert np.array_equal(picked.pictures, short.pictures)
 
 
 @pytest.mark.parametrize("size", [24, 30, 32, 100])

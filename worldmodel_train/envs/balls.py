@@ -144,7 +144,8 @@ def stack(states: Sequence[State]) -> State:
 
 def pick(states: State, number: int) -> State:
     """One of the scenes along the first axis."""
-    return State(**{field.name: getattr(states, field.name)[number] for field in fields(State)})
+    names = [field.name for field in fields(State)]
+    return State(**{name: np.asarray(getattr(states, name)[number]) for name in names})
 
 
 def film(state: State, laws: Laws, frames: int) -> Film:
