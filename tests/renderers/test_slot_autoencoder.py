@@ -45,7 +45,7 @@ def test_segments_say_which_slot_has_a_pixel():
 def test_a_hundred_steps_paint_better_than_the_mean_picture():
     torch.manual_seed(0)
     generator = np.random.default_rng(0)
-    scene = Scene(things=2, shapes=1, radius=(0.15, 0.2), gravity=0.0)
+    scene = Scene(things=2, shapes=1, radius=(0.14, 0.18), gravity=0.0)
     states = stack([draw_scene(generator, scene, 16) for _ in range(64)])
     pixels = torch.from_numpy(film(states, Laws(fps=8.0), 2).pictures)
     encoder = SlotEncoderConfig(slots=3, width=32, channels=(16,), heads=2)
