@@ -138,6 +138,8 @@ def _state(place: np.ndarray, velocity: np.ndarray) -> State:
         background=np.broadcast_to(np.array(PLAIN, np.uint8), (64, 64, 3)),
         screen=np.array(NO_RECTANGLE),
         solid=np.array(NO_RECTANGLE),
+        television=np.array(NO_RECTANGLE),
+        noise=np.zeros((), np.int64),
     )
 
 

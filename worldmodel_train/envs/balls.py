@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.ball_physics import NO_RECTANGLE, Laws, State, Touches, roll
 from worldmodel_train.envs.ball_pictures import PLAIN, SHAPES, draw, texture
+from worldmodel_train.envs.television import CELLS, mean_colours, with_noise
 
 _AT_ONCE = 64  # films drawn together: more need more memory and are no faster
 
@@ -42,6 +43,9 @@ class Scene(StrictConfig):
     """Whether a wall stands on the floor."""
     texture: bool = False
     """Whether the background is a smooth random picture instead of plain."""
+    television: float = Field(ge=0, le=0.625, default=0.0)
+    """Side of a patch of the background that shows other noise in each frame, in sides of the
+    picture, rounded to whole cells of an eighth; 0: there is none."""
 
     @model_validator(mode="after")
     def _things_find_room(self) -> "Scene":
@@ -86,6 +90,8 @@ class Film:
     """Whether it ran against the border or the wall since the frame before."""
     hit_thing: Bool[ndarray, "*b t k"]
     """Whether it ran against another thing since the frame before."""
+    television: Float[ndarray, "*b t 3"]
+    """The mean colour of the television's noise, from 0 to 1; 0 where there is none."""
 
     @property
     def free(self) -> Bool[ndarray, "*b t k"]:
@@ -115,11 +121,14 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
         background=texture(generator, size) if scene.texture else plain,
         screen=screen,
         solid=solid,
+        television=np.array(NO_RECTANGLE),
+        noise=np.zeros((), np.int64),
     )
-    if scene.fewest is None:
-        return state
-    there = generator.integers(scene.fewest, scene.things, endpoint=True)
-    return without(state, np.arange(scene.things) >= there)
+    if scene.fewest is not None:
+        there = generator.integers(scene.fewest, scene.things, endpoint=True)
+        state = without(state, np.arange(scene.things) >= there)
+    # last, so that films without one are those that they were before there were any
+    return _with_television(generator, state, scene.television) if scene.television else state
 
 
 def without(state: State, things: Bool[ndarray, "*b k"]) -> State:
@@ -174,9 +183,11 @@ def along_frames(states: Sequence[State]) -> State:
         radius=radius,
         colour=colour,
         shape=shape,
-        background=first.background[..., None, :, :, :],
+        background=with_noise(first, len(states)),
         screen=first.screen[..., None, :],
         solid=first.solid[..., None, :],
+        television=first.television[..., None, :],
+        noise=first.noise[..., None],
     )
 
 
@@ -189,6 +200,7 @@ def show(states: State, touches: Sequence[Touches]) -> Film:
         hidden=hidden_share(states),
         hit_wall=np.stack([touch.wall for touch in touches], axis=-2),
         hit_thing=np.stack([touch.thing for touch in touches], axis=-2),
+        television=mean_colours(states, len(touches)),
     )
 
 
@@ -213,6 +225,17 @@ def _draw_solid(generator: np.random.Generator) -> Float[ndarray, "4"]:
     """On the floor, below the ceiling by more than what flies over it needs."""
     left = generator.uniform(0.4, 0.52)
     return np.array((left, generator.uniform(0.4, 0.6), left + 0.08, 1.0))
+
+
+def _with_television(generator: np.random.Generator, state: State, side: float) -> State:
+    """One of whole cells somewhere in the picture."""
+    cells = max(1, round(side * CELLS))
+    corner = generator.integers(CELLS - cells + 1, size=2) / CELLS
+    return replace(
+        state,
+        television=np.concatenate((corner, corner + cells / CELLS)),
+        noise=np.asarray(generator.integers(2**62)),
+    )
 
 
 def _draw_places(

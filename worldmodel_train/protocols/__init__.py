@@ -15,9 +15,12 @@ from worldmodel_train.protocols.latents import (
     Encoder,
     LatentPredictor,
     LatentRenderer,
+    LevelPredictor,
     OpenPredictor,
+    PredictsGaussians,
     SoundEncoder,
 )
+from worldmodel_train.protocols.motion import EstimatesFlow
 from worldmodel_train.protocols.training import (
     AfterStep,
     EmaPair,
@@ -30,6 +33,7 @@ from worldmodel_train.protocols.training import (
     Phase,
     Preparation,
 )
+from worldmodel_train.protocols.views import ForeseesViews, ReadsViews, View
 
 __all__ = [
     "AfterStep",
@@ -38,7 +42,9 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "EstimatesFlow",
     "FollowsStep",
+    "ForeseesViews",
     "HasEnergy",
     "HasPhases",
     "HasPictures",
@@ -46,6 +52,7 @@ __all__ = [
     "LatentDynamics",
     "LatentPredictor",
     "LatentRenderer",
+    "LevelPredictor",
     "MaskSampler",
     "Objective",
     "OpenPredictor",
@@ -54,6 +61,9 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "PredictsGaussians",
     "Preparation",
+    "ReadsViews",
     "SoundEncoder",
+    "View",
 ]
