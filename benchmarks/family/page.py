@@ -61,6 +61,7 @@ def _table(methods: Sequence[Method]) -> Iterator[str]:
         yield _line(
             f"`{method.recipe}`",
             _percent(map(probed, method.trained)),
+            _percent(map(probed, method.untrained)),
             *(_plain(map(energy, method.trained)) for energy in energies),
             _plain([one.loss for one in method.trained if one.loss is not None]),
             _plain([one.rank for one in method.trained if one.rank is not None], digits=1),
@@ -71,12 +72,14 @@ def _table(methods: Sequence[Method]) -> Iterator[str]:
     yield _line(
         f"untrained, of `{first.recipe}`",
         _percent(map(probed, first.untrained)),
+        "",
         *(_plain(map(energy, first.untrained)) for energy in energies),
         *["1.00", "", "", ""],
     )
     yield _line(
         "pixels",
         _percent([probed(first.pixels)]),
+        "",
         *(_plain([energy(first.pixels)]) for energy in energies),
         *["", "", "", ""],
     )

@@ -39,7 +39,6 @@ from worldmodel_train.envs.ball_physics import Laws
 from worldmodel_train.envs.balls import Scene, without
 from worldmodel_train.evaluation.machine import describe_machine
 from worldmodel_train.jepa.causal_jepa import CausalJepa
-from worldmodel_train.models.slot_encoder import SlotEncoder
 from worldmodel_train.recipe import load_stored_recipe
 from worldmodel_train.training.checkpoints.files import RECIPE
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
@@ -137,9 +136,9 @@ def of_run(run: Path) -> Models:
     untrained = untrained_objective(load_stored_recipe(checkpoint / RECIPE))
     if not isinstance(trained, CausalJepa) or not isinstance(untrained, CausalJepa):
         raise SystemExit(f"{run} is a run of {type(trained).__name__}; name one of Causal-JEPA")
-    encoder = trained.slots.encoder.on(torch.device("cpu"))
-    assert isinstance(encoder, SlotEncoder), "build has seen to it"
-    return Models(trained=trained.eval(), untrained=untrained.eval(), world=SeenWorld(encoder))
+    return Models(
+        trained=trained.eval(), untrained=untrained.eval(), world=SeenWorld(trained.slots)
+    )
 
 
 def main(what: str, seed: int = 0, steps: int = 1500, masked: int = 1, scenes: int = 300) -> None:

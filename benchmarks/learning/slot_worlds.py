@@ -14,11 +14,11 @@ from torch import Tensor
 from benchmarks.learning.collisions import places_of
 from worldmodel_train.envs.ball_physics import Laws, State
 from worldmodel_train.envs.balls import Scene, draw_scene, film, stack
-from worldmodel_train.models.frozen_frames import normalised
-from worldmodel_train.models.slot_encoder import SlotEncoder
+from worldmodel_train.models.frozen_slots import FrozenSlots
 
 _AT_ONCE = 64  # films that are seen together
 _SIZE = 32
+_RIDGE = 1e-3  # of the spread of a slot's numbers, which is about 1
 
 
 class SlotWorld(Protocol):
@@ -59,21 +59,21 @@ class StateWorld:
 class SeenWorld:
     """What an encoder sees in films."""
 
-    encoder: SlotEncoder
+    see: FrozenSlots
 
     @torch.no_grad()
     def slots(
         self, beginnings: State, laws: Laws, frames: int, seen: int
     ) -> Float[Tensor, "n t s d"]:
-        """Normalised; who is whose is told by where slots look in the last frame that is seen."""
+        """As a model is given them; who is whose is told by the last frame that is seen."""
         films = film(beginnings, laws, frames)
         pictures = torch.from_numpy(films.pictures).split(_AT_ONCE)
-        parts = [self.encoder.see(part) for part in pictures]
+        parts = [self.see.see(part) for part in pictures]
         slots, centres = (torch.cat(part) for part in zip(*parts, strict=True))
         places = torch.from_numpy(films.place[:, seen - 1]).float() * 2 - 1
         order = matched(centres[:, seen - 1], places)
         index = rearrange(order, "n s -> n 1 s 1").expand_as(slots)
-        return normalised(slots).gather(2, index)
+        return slots.gather(2, index)
 
 
 def matched(centres: Float[Tensor, "n s 2"], places: Float[Tensor, "n k 2"]) -> Int[Tensor, "n s"]:
@@ -98,10 +98,15 @@ class PlaceReader:
     def fitted(
         cls, slots: Float[Tensor, "n t s d"], places: Float[Tensor, "n t k 2"]
     ) -> "PlaceReader":
-        """By least squares, over all frames and things."""
-        of_things = slots[:, :, : places.shape[2]].flatten(0, 2)
-        solved = torch.linalg.lstsq(_with_one(of_things).double(), places.flatten(0, 2).double())
-        return cls(solved.solution.float())
+        """By ridge regression over all frames and things.
+
+        Numbers of a normalised slot add up to 0, so without a ridge weights have no bounds, and
+        slots that are predicted, which are not quite normalised, would be read as anything.
+        """
+        of_things = _with_one(slots[:, :, : places.shape[2]].flatten(0, 2)).double()
+        ridge = _RIDGE * len(of_things) * torch.eye(of_things.shape[1]).double()
+        wanted = of_things.T @ places.flatten(0, 2).double()
+        return cls(torch.linalg.solve(of_things.T @ of_things + ridge, wanted).float())
 
     def __call__(self, slots: Float[Tensor, "*b d"]) -> Float[Tensor, "*b 2"]:
         """Where their things are, in sides of the picture."""

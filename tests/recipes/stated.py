@@ -100,4 +100,10 @@ BASELINES = {
     "seq_jepa_tiny_imagenet": Stated(1, 1, 512, 1000, 195),
     "mc_jepa_convnext_t": Stated(1, 8, 48, 100, 1_281_167 // 384),
 }
-WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES | BASELINES
+# galilai-group/cjepa at 1415830: one process each; 10,000 training videos of CLEVRER an epoch for
+# train_cjepa_from_slot.sh, and 230k steps in 8 epochs for stosavi_clevrer_params.py
+WITH_SLOTS = {
+    "causal_jepa_clevrer": Stated(1, 1, 256, 30, 10_000 // 256),
+    "slots_clevrer": Stated(1, 1, 32, 8, 230_000 // 8),
+}
+WITHOUT_COST = ANTICIPATED | ACTION_CONDITIONED | WITH_IMAGES | BASELINES | WITH_SLOTS

@@ -44,6 +44,9 @@ class Config(StrictConfig):
     """Frames after them that are predicted."""
     masked: int = Field(default=1, ge=0)
     """Slots of each film that are hidden after its first frame: others in each film and step."""
+    place_weight: float = Field(default=0.0, ge=0)
+    """How loudly where a slot looks is added to each of its numbers; 0 adds nothing, as published.
+    What a slot holds may say so softly where its thing is that the loss hardly hears of it."""
     actions: int = Field(default=0, ge=0)
     """Numbers in an action: those of one step, times the steps that one action stands for."""
     states: int = Field(default=0, ge=0)
@@ -91,7 +94,7 @@ class Config(StrictConfig):
         Raises:
             ValueError: The part sees no slots, or too few, or the episodes are of other shapes.
         """
-        slots = FrozenSlots(encoder)
+        slots = FrozenSlots(encoder, self.place_weight)
         if self.masked >= slots.slots:
             raise ValueError(
                 f"method.masked={self.masked} hides all {slots.slots} slots of {encoder.origin}; "

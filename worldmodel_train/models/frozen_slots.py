@@ -12,7 +12,7 @@ from worldmodel_train.models.slot_encoder import SlotEncoder
 class FrozenSlots:
     """Films to slots, frame after frame; the encoder is held by reference."""
 
-    def __init__(self, encoder: FrozenPart) -> None:
+    def __init__(self, encoder: FrozenPart, place_weight: float = 0.0) -> None:
         """Raises ValueError where the part sees no slots."""
         network = encoder.on(torch.device("cpu"))
         if not isinstance(network, SlotEncoder):
@@ -23,8 +23,24 @@ class FrozenSlots:
         self.encoder = encoder
         self.slots = network.config.slots
         self.width = network.width
+        self._directions = place_weight * _directions(network.width)
 
-    @torch.no_grad()
     def __call__(self, films: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b t s d"]:
         """Normalised slots of each frame; none hangs on a later frame."""
-        return normalised(self.encoder.on(films.device)(films))
+        return self.see(films)[0]
+
+    @torch.no_grad()
+    def see(
+        self, films: UInt8[Tensor, "b t h w c"]
+    ) -> tuple[Float[Tensor, "b t s d"], Float[Tensor, "b t s 2"]]:
+        """The same, and where they look, which was added to them with its weight."""
+        network = self.encoder.on(films.device)
+        assert isinstance(network, SlotEncoder), "it was one"
+        slots, centres = network.see(films)
+        return normalised(slots) + centres.float() @ self._directions.to(films.device), centres
+
+
+def _directions(width: int) -> Float[Tensor, "2 d"]:
+    """Two of all numbers alike, which have nothing in common."""
+    number = torch.arange(width)
+    return torch.stack((1 - 2.0 * (number % 2), 1 - 2.0 * (number // 2 % 2)))

@@ -15,13 +15,14 @@ from worldmodel_train.evaluation.task_result import (
     TaskResult,
     contenders_tables,
 )
-from worldmodel_train.protocols import Encoder
+from worldmodel_train.protocols import Encoder, LatentPredictor
 
 if TYPE_CHECKING:
+    from worldmodel_train.evaluation.frozen import Contestants
     from worldmodel_train.evaluation.probing.noisy_films import NoisyFilms
 
 Scores: TypeAlias = Mapping[str, tuple[float, ...]]
-PIXELS = "8x8 pixels, this tubelet and the one before"
+PIXELS = "8x8 pixels, a tubelet and the one before"
 
 
 class Config(StrictConfig):
@@ -59,11 +60,10 @@ class Config(StrictConfig):
         from worldmodel_train.envs.balls import FilmShape
         from worldmodel_train.evaluation.atlas.tubelets import (
             pixels_of_moments,
-            quarters_of_moments,
             token_volume,
         )
         from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.probing.noisy_films import noisy_films
+        from worldmodel_train.evaluation.probing.noisy_films import cells_of_moments, noisy_films
         from worldmodel_train.probes.states import state_scores
 
         clip = subject.data.facts().measured_clip
@@ -80,23 +80,49 @@ class Config(StrictConfig):
         trained, untrained, pixels = (
             state_scores(features, films.states, splits=self.splits)
             for features in (
-                quarters_of_moments(token_volume(models.trained, films.clips)),
-                quarters_of_moments(token_volume(models.untrained, films.clips)),
+                cells_of_moments(token_volume(models.trained, films.clips)),
+                cells_of_moments(token_volume(models.untrained, films.clips)),
                 pixels_of_moments(films.clips, grid.frames),
             )
         )
-        return television_result(
-            films, trained, {UNTRAINED: untrained, PIXELS: pixels}, splits=self.splits
+        numbers = television_numbers(films, "", trained, {UNTRAINED: untrained, PIXELS: pixels})
+        if isinstance(models.trained, LatentPredictor) and grid.frames > 1:
+            numbers += self._foreseen(films, models, grid.frames)
+        return television_result(numbers, films=self.films, splits=self.splits)
+
+    def _foreseen(
+        self, films: "NoisyFilms", models: "Contestants[Encoder]", moments: int
+    ) -> tuple[Number, ...]:
+        """The same of what is predicted of the later half, beside the last pixels before it."""
+        import numpy as np
+
+        from worldmodel_train.evaluation.atlas.tubelets import pixels_of_moments
+        from worldmodel_train.evaluation.probing.noisy_films import cells_of_moments, foreseen
+        from worldmodel_train.probes.states import state_scores
+
+        later = moments - moments // 2
+        assert isinstance(models.trained, LatentPredictor)
+        assert isinstance(models.untrained, LatentPredictor), "they are of one class"
+        seen = pixels_of_moments(films.clips, moments)[:, [moments // 2 - 1]]
+        trained, untrained, pixels = (
+            state_scores(features, films.later(later), splits=self.splits)
+            for features in (
+                cells_of_moments(foreseen(models.trained, films.clips)),
+                cells_of_moments(foreseen(models.untrained, films.clips)),
+                np.repeat(seen, later, axis=1),
+            )
         )
+        baselines = {UNTRAINED: untrained, PIXELS: pixels}
+        return television_numbers(films, " foreseen", trained, baselines)
 
 
-def television_result(
-    films: "NoisyFilms", trained: Scores, baselines: Mapping[str, Scores], *, splits: int
-) -> TaskResult:
+def television_numbers(
+    films: "NoisyFilms", when: str, trained: Scores, baselines: Mapping[str, Scores]
+) -> tuple[Number, ...]:
     """Signal and noise beside each other."""
-    numbers = tuple(
+    return tuple(
         Number(
-            name=f"R2 of the {part}: {state.name}",
+            name=f"R2 of the {part}{when}: {state.name}",
             lower_is_better=part == "noise",
             trained=Measured(values=trained[state.name]),
             baselines={
@@ -106,8 +132,12 @@ def television_result(
         for part, states in (("signal", films.signal), ("noise", films.noise))
         for state in states
     )
+
+
+def television_result(numbers: tuple[Number, ...], *, films: int, splits: int) -> TaskResult:
+    """The numbers in words."""
     return TaskResult(
-        measured_on=f"{len(films.clips)} films with a television, {splits} ways to hold out",
+        measured_on=f"{films} films with a television, {splits} ways to hold out",
         caption="Share of the variance that a linear map reads on unseen films: 1 is all.",
         numbers=numbers,
         sections=(
@@ -116,10 +146,12 @@ def television_result(
                 tables=contenders_tables("Mean ± spread over films held out", numbers),
                 notes={
                     "Signal": "Where the thing is in a tubelet, and how fast it moves, read by "
-                    "ridge regression from the mean latents of a tubelet's four quarters.",
+                    "ridge regression from a tubelet's latents, averaged in cells of 4 by 4.",
                     "Noise": "The mean colour that the television shows in the same tubelet, "
                     "read alike. Nothing that comes depends on it: latents that have it spend "
                     "room on it.",
+                    "Foreseen": "The same of later tubelets, read from what is predicted of them "
+                    "by one who has seen the first half alone; pixels are those of its end.",
                 },
             ),
         ),
