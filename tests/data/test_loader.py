@@ -107,6 +107,29 @@ def test_a_batch_holds_its_samples_grouped_by_clip_length(make_data):
         assert group.clips.shape[2:] == (16, 16, 3)
 
 
+def test_a_micro_batch_may_be_of_one_length_whatever_the_ranks_and_wherever_it_begins(make_data):
+    data = make_data().model_copy(update={"of_one_length": 4})
+    alone = batches(data, 8, micro_batch=4)
+    lengths = [[group.clips.shape[1] for group in batch.content.groups] for batch in alone]
+    assert all(len(of_batch) == 1 for of_batch in lengths)
+    assert {of_batch[0] for of_batch in lengths} == {2, 4}
+    later = batches(data, 2, micro_batch=4, first_step=2)
+    first = later[0].origin.first_sample
+    both = [
+        batch
+        for rank in (0, 1)
+        for batch in batches(data, 4, rank=rank, world_size=2, micro_batch=4)
+    ]
+    everything, ranks, resumed = merged(alone), merged(both), merged(later)
+    assert ranks.keys() == everything.keys()
+    assert all(np.array_equal(ranks[n], everything[n]) for n in ranks)
+    assert first > 0
+    assert all(np.array_equal(resumed[n], everything[n]) for n in resumed if n in everything)
+    whole = make_data().model_copy(update={"of_one_length": 3})
+    ((key, message),) = whole.misfits(4)
+    assert (key, "use 4 or a divisor" in message) == (("data", "of_one_length"), True)
+
+
 def test_masks_are_drawn_for_the_seed_the_step_the_sample_and_its_grid(make_data):
     for t, batch in enumerate(batches(make_data(), 3, micro_batch=8)):
         for group in batch.content.groups:

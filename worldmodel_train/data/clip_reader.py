@@ -22,6 +22,7 @@ from worldmodel_train.data.decoding.decode import (
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.labels import Label, label_reader
+from worldmodel_train.data.mixture_by_length import MixtureByLength
 from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.data.sample_reader import Drawn, SampleReader
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
@@ -58,7 +59,9 @@ class ClipReader:
         self._decoder = decoder
         self._seed = seed
         self._labels = None if data.classes is None else label_reader(data.classes, data.labels)
-        self._samples = SampleReader(data.sources, data.loader, sources, seed=seed)
+        self._samples = SampleReader(
+            data.sources, data.loader, sources, seed=seed, mixture=_mixture(data, seed)
+        )
 
     def num_frames(self, sample: int) -> int:
         """Pictures of a sample's clip."""
@@ -125,3 +128,12 @@ def decode_sample(
         if error.reason in WITHOUT_ANSWER:  # each costs seconds or minutes: name them all
             _log.warning("skipped %s (%s)", shown(skip), printable(error.detail))
         raise SampleError(skip) from error
+
+
+def _mixture(data: DataConfig, seed: int) -> MixtureByLength | None:
+    """How videos of several lengths are mixed, where not each by itself."""
+    if data.of_one_length == 1:
+        return None
+    weights = [source.weight for source in data.sources]
+    lengths = [source.clip.frames for source in data.sources]
+    return MixtureByLength(weights, lengths, together=data.of_one_length, seed=seed)

@@ -74,6 +74,10 @@ class DataConfig(StrictConfig):
     """The kind of data."""
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     """Sources, mixed by weight."""
+    of_one_length: int = Field(default=1, ge=1)
+    """So many videos that follow each other have clips of one length, from any source of that
+    length. As many as a micro-batch takes: then each GPU has images alone, or clips of one length
+    alone, at a time. 1 mixes all in every micro-batch. Shares are exact over 1000 times as many."""
     held_out: SourceConfig | None = None
     """Clips never trained on, for pictures and evaluation."""
     augment: AugmentConfig
@@ -134,6 +138,13 @@ class DataConfig(StrictConfig):
                 f"use {fewer}, or train.micro_batch={-(-micro_batch // clips) * clips}"
             )
             yield ("data", "loader", "clips_per_video"), message
+        elif micro_batch // clips % self.of_one_length:
+            videos = micro_batch // clips
+            message = (
+                f"{self.of_one_length} videos of one length do not fill a micro-batch of {videos}; "
+                f"use {videos} or a divisor of it"
+            )
+            yield ("data", "of_one_length"), message
 
     def check(self) -> None:
         """Raises ValueError where shards are missing; opens none."""

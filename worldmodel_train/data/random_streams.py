@@ -23,6 +23,7 @@ class Stream(IntEnum):
     HELD_OUT_FILM = 10
     TOKENS = 11
     AUGMENT = 12
+    LENGTH = 13
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:

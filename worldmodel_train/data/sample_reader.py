@@ -10,6 +10,7 @@ from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import LoaderConfig
 from worldmodel_train.data.health import AWAY, MIN_SEEN, BadDataError, DataAwayError, shown
 from worldmodel_train.data.mixture import Mixture
+from worldmodel_train.data.mixture_by_length import MixtureByLength
 from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
 from worldmodel_train.data.source_config import ShardsConfig
@@ -40,11 +41,13 @@ class SampleReader:
         sources: Sequence[Source],
         *,
         seed: int,
+        mixture: Mixture | MixtureByLength | None = None,
     ) -> None:
         self._configs = configs
         self._loader = loader
         self._sources = sources
-        self._mixture = Mixture([config.weight for config in configs], seed)
+        # sources are mixed sample by sample unless something else is said
+        self._mixture = mixture or Mixture([config.weight for config in configs], seed)
         self._num_good = self._num_bad = 0  # samples of this process
 
     def source_of(self, number: int) -> int:
