@@ -20,13 +20,14 @@ import torch
 from benchmarks.device import choose_device, describe, headline
 from benchmarks.results import IncorrectError, ResultTable, markdown, number, with_quartiles
 from benchmarks.timing import Timing, interleaved
+from worldmodel_train.batch import Batch
 from worldmodel_train.data.config import LoaderConfig
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import npz_of, write_episodes
-from worldmodel_train.types import Batch, Trajectories
+from worldmodel_train.types import Trajectories
 
 LENGTHS = (21, 101, 401)
 EPISODES, STEPS, BATCH, SIDE, ROUNDS = 40, 2, 64, 64, 7

@@ -24,6 +24,7 @@ from benchmarks.results import (
     with_quartiles,
 )
 from benchmarks.timing import Spread
+from worldmodel_train.batch import Batch
 from worldmodel_train.data.clip_reader import ClipReader
 from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed, make_decoder
@@ -33,7 +34,7 @@ from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.multiblock3d import Multiblock3D
-from worldmodel_train.types import Batch, MaskedClips
+from worldmodel_train.types import MaskedClips
 
 SEED, PATCH, TUBELET = 0, 16, 2
 LOADER = "loader, whole path"

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.jepa.vjepa import VJepa
 from worldmodel_train.masks.draw import draw_masks
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
@@ -19,7 +20,7 @@ from worldmodel_train.training.compilation import compile_regions
 from worldmodel_train.training.layouts.in_place import InPlace
 from worldmodel_train.training.optim import build_optimizer, set_schedules
 from worldmodel_train.training.randomness import seed_weights
-from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, TokenGrid
+from worldmodel_train.types import ClipGroup, MaskedClips, TokenGrid
 
 NOISE = 0.05
 """Spread of what is added to all weights, so that biases, norms and positions count."""

@@ -6,9 +6,8 @@ m target tokens, p latents pooled over batch and tokens, d width.
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
@@ -184,27 +183,6 @@ class Audio:
         return map_tensors(self, function)
 
 
-class Skip(NamedTuple):
-    """One sample that could not be used."""
-
-    reason: str
-    shard: str
-    key: str
-
-
-class StreamMark(NamedTuple):
-    """How far a loading process had read its share of a stream when it made a batch."""
-
-    source: str
-    shards: int
-    """Shards of the source."""
-    consumer: int
-    """The process, of `consumers`."""
-    consumers: int
-    finished: int
-    """Shards it has finished since the run was started, of those dealt to it."""
-
-
 _ContentT = TypeVar("_ContentT")
 
 
@@ -261,37 +239,6 @@ class MaskedAudio:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
-    """Where in the data a batch comes from."""
-
-    first_sample: int
-    """Position of the batch's first sample in the run's order of samples."""
-    skipped: tuple[Skip, ...] = field(default=())
-    stream_marks: tuple[StreamMark, ...] = field(default=())
-    """One for each source that streams."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch(Generic[ContentT_co]):
-    """What one rank computes with in one forward pass, and where it comes from."""
-
-    content: ContentT_co
-    origin: Origin
-
-    def to(self, device: torch.device | str) -> "Batch[ContentT_co]":
-        """The batch on `device`; the copy does not block where the memory is pinned."""
-        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> "Batch[ContentT_co]":
-        """The batch in page-locked memory."""
-        return self.map(Tensor.pin_memory)
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> "Batch[ContentT_co]":
-        """The same batch with `function` applied to each tensor."""
-        return replace(self, content=self.content.map(function))
-
-
-@dataclass(frozen=True, kw_only=True)
 class LatentPair:
     """What the predictor said and what the target encoder saw, token by token.
 
@@ -316,6 +263,13 @@ class LevelAhead:
     """The last seen step, as the target encoder sees it that is given the seen ones alone."""
     frames: int
     """Pictures of a step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianPair(LatentPair):
+    """One whose prediction is a Gaussian of independent numbers; `predicted` is its mean."""
+
+    log_variance: Float[Tensor, "b g m d"]
 
 
 @dataclass(frozen=True, kw_only=True)

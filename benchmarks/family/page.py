@@ -46,7 +46,14 @@ def probed(scores: Scores) -> float:
 def _table(methods: Sequence[Method]) -> Iterator[str]:
     ways = list(methods[0].trained[0].energy)
     energies = [_energy(way) for way in ways]
-    heads = ["probed", *(f"energy AUC, {way}" for way in ways), "rank", "CPU s", "memory GB"]
+    heads = [
+        "probed",
+        *(f"energy AUC, {way}" for way in ways),
+        "loss",
+        "rank",
+        "CPU s",
+        "memory GB",
+    ]
     yield _line("method", *heads)
     yield _line("---", *["---"] * len(heads))
     for method in sorted(methods, key=lambda one: -fmean(map(probed, one.trained))):
@@ -54,7 +61,9 @@ def _table(methods: Sequence[Method]) -> Iterator[str]:
         yield _line(
             f"`{method.recipe}`",
             _percent(map(probed, method.trained)),
+            _percent(map(probed, method.untrained)),
             *(_plain(map(energy, method.trained)) for energy in energies),
+            _plain([one.loss for one in method.trained if one.loss is not None]),
             _plain([one.rank for one in method.trained if one.rank is not None], digits=1),
             _plain([cost.cpu_seconds for cost in costs], digits=0),
             _plain([cost.peak_bytes / 1e9 for cost in costs], digits=1),
@@ -63,14 +72,16 @@ def _table(methods: Sequence[Method]) -> Iterator[str]:
     yield _line(
         f"untrained, of `{first.recipe}`",
         _percent(map(probed, first.untrained)),
+        "",
         *(_plain(map(energy, first.untrained)) for energy in energies),
-        *["", "", ""],
+        *["1.00", "", "", ""],
     )
     yield _line(
         "pixels",
         _percent([probed(first.pixels)]),
+        "",
         *(_plain([energy(first.pixels)]) for energy in energies),
-        *["", "", ""],
+        *["", "", "", ""],
     )
 
 

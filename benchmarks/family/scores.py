@@ -17,6 +17,7 @@ from worldmodel_train.training.metrics.sinks import METRICS
 COST = "cost.json"
 _PROBED = re.compile(r"(?P<question>.+), linear, 2x2x2")
 _ENERGY = re.compile(r"energy AUC, (?P<way>.+)")
+_LOSS = re.compile(r"loss of (?P<method>.+)")
 PIXELS = ("pooled 8x8 pixels", "pixels of the last picture")
 """What needs no model: for probes, and for energies."""
 
@@ -46,6 +47,8 @@ class Scores:
     """Accuracy of the linear probe of each question."""
     energy: Mapping[str, float]
     """Area under the ROC curve of each way of not going together."""
+    loss: float | None = None
+    """On films that were not trained on, as a share of what it was before training."""
     rank: float | None = None
     """RankMe of the monitored latents at the end of training."""
     cost: Cost | None = None
@@ -94,9 +97,17 @@ def _trained(run: FamilyRun, numbers: Sequence[Number]) -> Scores:
     return Scores(
         probed={name: number.trained.mean for name, number in _named(_PROBED, numbers).items()},
         energy={name: number.trained.mean for name, number in _named(_ENERGY, numbers).items()},
+        loss=_loss(numbers),
         rank=last["monitors"].get("target_rankme"),
         cost=Cost(**json.loads((run.run_dir / COST).read_text())),
     )
+
+
+def _loss(numbers: Sequence[Number]) -> float | None:
+    """Of films that were not trained on, as a share of the untrained model's."""
+    for number in _named(_LOSS, numbers).values():
+        return number.trained.mean / number.baselines[UNTRAINED].mean
+    return None
 
 
 def _baseline(numbers: Sequence[Number], names: Collection[str]) -> Scores:

@@ -106,6 +106,16 @@ def test_labels_are_the_shape_or_whether_things_collide():
     assert set(batch.content.labels.tolist()) == {0, 1}
 
 
+def test_ranks_share_held_out_films_as_videos_of_their_own():
+    fixed = config(label="collision").held_out_clips(limit=5, clips_per_video=1)
+    shares = [list(fixed.as_videos(first=rank, every=2)) for rank in range(2)]
+    assert [[video.number for video in share] for share in shares] == [[0, 2, 4], [1, 3]]
+    for video in (*shares[0], *shares[1]):
+        assert torch.equal(video.clips, fixed.clips[video.number][None])
+        assert video.class_number == int(fixed.class_numbers[video.number])
+        assert (video.key, video.label) == (fixed.keys[video.number], fixed.labels[video.number])
+
+
 def test_half_of_all_films_are_fast_and_a_label_changes_no_picture():
     plain, labelled = (batches(config(label=label), 8) for label in (None, "speed"))
     for one, other in zip(plain, labelled, strict=True):

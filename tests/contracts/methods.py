@@ -69,21 +69,24 @@ SETS = 2  # target sets of each mask group
 
 
 def build(config):
-    """The objective; parts of other runs are of a tiny V-JEPA, always with the same weights."""
+    """The objective; parts of other runs are of a tiny one, always with the same weights."""
     held = {name: value for name, value in config if isinstance(value, PartConfig)}
     if not held:
         return config.build()
     clip = SourceFacts(key=("data", "sources", 0), clip=ClipShape(4, 16, 24), share=1.0)
     return config.build(
-        DataFacts(sources=(clip,)), **{name: _of_a_jepa(part) for name, part in held.items()}
+        DataFacts(sources=(clip,)), **{name: _of_another(part) for name, part in held.items()}
     )
 
 
-def _of_a_jepa(part):
+def _of_another(part):
+    """Of a tiny V-JEPA, or of a tiny autoencoder with slots where that is named."""
+    sees_slots = "slot_autoencoder" in str(part.checkpoint)
+    name = "renderers/slot_autoencoder" if sees_slots else "jepa/vjepa"
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        jepa = METHODS["jepa/vjepa"].build()
-    return FrozenPart(jepa.get_submodule(part.module), origin=f"{part.part} of a tiny V-JEPA")
+        other = METHODS[name].build()
+    return FrozenPart(other.get_submodule(part.module), origin=f"{part.part} of a tiny {name}")
 
 
 def content_for(config, objective):
@@ -162,6 +165,7 @@ def masked_audio(config):
 
 CONTENTS = {
     Clips: clips,
+    Clips | Trajectories: trajectories,
     Latents: latents,
     MaskedAudio: masked_audio,
     MaskedClips: masked_clips,

@@ -30,7 +30,8 @@ def samples(config):
             return audio(config)
     read = clips(config)
     # images are clips of one picture
-    return replace(read, pixels=read.pixels[:, :1]) if config.encoder.tubelet == 1 else read
+    sees_images = getattr(config.encoder, "tubelet", None) == 1
+    return replace(read, pixels=read.pixels[:, :1]) if sees_images else read
 
 
 @pytest.fixture

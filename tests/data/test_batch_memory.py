@@ -6,8 +6,9 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 import torch
 
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.data.batch_memory import BatchMemory, Parcel
-from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Masks, Origin
+from worldmodel_train.types import ClipGroup, MaskedClips, Masks
 
 SHAPES = [(2, 4, 8, 8, 3), (1, 8, 8, 8, 3)]
 BYTES = 2 * 4 * 8 * 8 * 3 + 8 * 8 * 8 * 3

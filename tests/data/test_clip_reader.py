@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.cli import _exit_code
 from worldmodel_train.cli.exit_codes import FAILED, USER_ERROR
 from worldmodel_train.data.clip_reader import ClipReader
@@ -19,7 +20,6 @@ from worldmodel_train.data.health import (
 )
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig
-from worldmodel_train.types import Skip
 
 
 class Items:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.decoding.decode import DecodeError
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
@@ -11,7 +12,6 @@ from worldmodel_train.data.fixed import Views, load_clips
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.facts import FrameSize
-from worldmodel_train.types import Skip
 
 
 @pytest.fixture

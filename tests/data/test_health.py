@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from worldmodel_train.batch import Batch, Origin, Skip
 from worldmodel_train.data.health import BadDataError, SkipLedger, Tally
-from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, Skip
+from worldmodel_train.types import ClipGroup, MaskedClips
 
 
 def batch(good, bad, reason="corrupt_video"):

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, IndexedShard, write_folder_index
@@ -24,7 +25,7 @@ from worldmodel_train.data.stream_positions import (
     merge_streams,
     position_of,
 )
-from worldmodel_train.types import Batch, MaskedClips, Origin
+from worldmodel_train.types import MaskedClips
 
 GLOBAL_BATCH = 24
 # processes and clips of a micro-batch that divide a global batch of 24

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worldmodel_train.batch import Batch, Origin, StreamMark
 from worldmodel_train.data.stream_positions import (
     StreamPosition,
     StreamPositions,
@@ -11,7 +12,7 @@ from worldmodel_train.data.stream_positions import (
     position_of,
     what_a_stream_repeats,
 )
-from worldmodel_train.types import Batch, MaskedClips, Origin, StreamMark
+from worldmodel_train.types import MaskedClips
 
 HOLES = st.sets(st.integers(1, 60), max_size=12)
 

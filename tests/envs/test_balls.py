@@ -5,7 +5,7 @@ import pytest
 
 from worldmodel_train.envs.ball_physics import NO_RECTANGLE, Laws, State, mass, roll
 from worldmodel_train.envs.ball_pictures import PLAIN, SCREEN, SHAPES, draw
-from worldmodel_train.envs.balls import Scene, draw_scene, film, stack
+from worldmodel_train.envs.balls import Scene, draw_scene, film, stack, without
 
 WEIGHTLESS = Scene(things=3, radius=(0.05, 0.1), gravity=0.0, bounce=1.0)
 OVERLAP = 0.02
@@ -138,4 +138,33 @@ def _state(place: np.ndarray, velocity: np.ndarray) -> State:
         background=np.broadcast_to(np.array(PLAIN, np.uint8), (64, 64, 3)),
         screen=np.array(NO_RECTANGLE),
         solid=np.array(NO_RECTANGLE),
+        television=np.array(NO_RECTANGLE),
+        noise=np.zeros((), np.int64),
     )
+
+
+def test_scenes_of_fewer_things_are_the_same_scenes_with_some_left_out():
+    fewer = WEIGHTLESS.model_copy(update={"fewest": 1})
+    counts = []
+    for seed in range(40):
+        states = [draw_scene(np.random.default_rng(seed), one, 16) for one in (WEIGHTLESS, fewer)]
+        there = states[1].radius > 0
+        assert np.array_equal(states[0].radius[there], states[1].radius[there])
+        assert np.array_equal(states[0].place, states[1].place)
+        counts.append(int(there.sum()))
+    assert set(counts) == {1, 2, 3}
+
+
+def test_what_is_not_there_is_neither_seen_nor_hit():
+    place = np.array([[0.35, 0.5], [0.65, 0.5]])
+    state = _state(place, np.array([[0.5, 0.0], [0.0, 0.0]]))
+    alone = film(without(state, np.array([True, False])), Laws(fps=10.0), 8)
+    assert not alone.hit_thing.any()
+    assert (alone.place[:, 1] == place[1]).all()
+    assert (film(state, Laws(fps=10.0), 8).place[-1, 1] != place[1]).any()
+    assert (alone.pictures[0, :, :8] == PLAIN).all()
+
+
+def test_more_things_at_least_than_at_most_are_refused():
+    with pytest.raises(ValueError, match="fewest=3 is more than things=2"):
+        Scene(things=2, fewest=3)

@@ -15,20 +15,33 @@ POSITIONS = {
 }
 
 
-def build(position="rope3d_vjepa2", *, seed=0, depth=2, heads=2, mask_tokens=None, **of_encoder):
+def build(
+    position="rope3d_vjepa2",
+    *,
+    seed=0,
+    depth=2,
+    heads=2,
+    mask_tokens=None,
+    mlp="gelu",
+    **of_encoder,
+):
     """A tiny objective all of whose weights are random, biases and mask tokens too."""
     image = position == "sincos2d"
     torch.manual_seed(seed)
     objective = Config(
         encoder=EncoderConfig(
-            size=BlocksConfig(width=48, depth=depth, heads=heads, mlp_ratio=48 / 11),
+            size=BlocksConfig(width=48, depth=depth, heads=heads, mlp_ratio=48 / 11, mlp=mlp),
             patch=8,
             tubelet=1 if image else 2,
             position=POSITIONS[position],
             **of_encoder,
         ),
         predictor=PredictorConfig(
-            width=24, depth=2, heads=2, mask_tokens=mask_tokens or (1 if image else 2)
+            width=24,
+            depth=2,
+            heads=2,
+            mask_tokens=mask_tokens or (1 if image else 2),
+            mlp=mlp,
         ),
         masks=Config.tiny().masks,
     ).build()

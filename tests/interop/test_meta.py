@@ -72,6 +72,24 @@ def test_names_and_shapes_are_those_of_the_released_image_files(tmp_path, build_
     assert content["predictor"]["module.mask_token"].shape == (1, 1, 24)
 
 
+def test_a_swiglu_has_the_released_names_and_comes_back_bit_equal(tmp_path, build_objective):
+    source, other = (build_objective(mlp="swiglu", seed=seed) for seed in (0, 7))
+    export_checkpoint(source, tmp_path / "out.pt", layout="meta", clip=CLIP)
+    content = torch.load(tmp_path / "out.pt", weights_only=True)
+    encoder, predictor = content["encoder"], content["predictor"]
+    hidden = 144  # two thirds of 209 are 139, and the next multiple of 8 is 144
+    assert encoder["module.backbone.blocks.1.mlp.fc2.weight"].shape == (hidden, 48)
+    assert encoder["module.backbone.blocks.1.mlp.fc3.weight"].shape == (48, hidden)
+    assert predictor["module.backbone.predictor_blocks.0.mlp.fc3.weight"].shape == (24, 64)
+    import_checkpoint(tmp_path / "out.pt", other)
+    for part in PARTS:
+        assert same_weights(getattr(source, part), getattr(other, part))
+    with pytest.raises(CheckpointError, match=r"mlp\.fc3"):
+        import_checkpoint(tmp_path / "out.pt", build_objective())
+    with pytest.raises(CheckpointError, match="no SwiGLU"):
+        export_checkpoint(source, tmp_path / "hf", layout="huggingface", clip=CLIP)
+
+
 @pytest.mark.parametrize("prefix", ["", "module.", "backbone.", "module.backbone."])
 def test_prefixes_of_wrappers_do_not_matter(exported, build_objective, prefix):
     def rename(content):

@@ -2,8 +2,11 @@ import pytest
 import torch
 
 from tests.contracts.methods import masked_group
+from tests.jepa.random_clips import random_clips
 from worldmodel_train.jepa.image_world_model import Config
 from worldmodel_train.models.views.colours import as_it_is
+from worldmodel_train.models.views.geometry import PLACE
+from worldmodel_train.models.views.views import CHANGE
 from worldmodel_train.types import MaskedClips
 
 
@@ -65,3 +68,15 @@ def test_targets_are_seen_in_a_look_of_their_own(objective, config):
     losses = objective.training_losses(MaskedClips(groups=(group,)))
     as_it_is_seen = torch.cat([pair.target.flatten(0, 2) for pair in objective.predict(group)])
     assert not torch.allclose(losses.latents["target"], as_it_is_seen)
+
+
+def test_what_is_foreseen_is_all_of_the_clip_in_the_look_that_is_told(objective):
+    clips = random_clips().pixels[:1]
+    changes = torch.zeros(3, CHANGE)
+    changes[1, PLACE:] = brighter(1)[0]
+    changes[2, :PLACE] = 0.5
+    with torch.no_grad():
+        still, changed, moved = objective.foresee(clips, changes)
+        assert still.shape == objective.view_vectors(clips)[0].shape
+    assert not torch.allclose(still, changed)
+    torch.testing.assert_close(still, moved)  # of places nothing is told

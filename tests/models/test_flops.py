@@ -27,6 +27,10 @@ ENCODER = EncoderConfig(
     size=BlocksConfig(width=48, depth=3, heads=4, mlp_ratio=48 / 11), patch=8, position=SinCos3d()
 )
 PREDICTOR = PredictorConfig(width=24, depth=2, heads=2, mask_tokens=3)
+SWIGLU = ENCODER.model_copy(
+    update={"size": BlocksConfig(width=48, depth=3, heads=4, mlp_ratio=48 / 11, mlp="swiglu")}
+)
+SWIGLU_PREDICTOR = PREDICTOR.model_copy(update={"mlp": "swiglu"})
 VJEPA2_PREDICTOR = PredictorConfig(width=384, depth=12, heads=12, mask_tokens=2)
 
 
@@ -34,11 +38,17 @@ def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_parameters_are_those_of_the_model():
-    assert encoder_parameters(ENCODER) == count(ENCODER.build())
+@pytest.mark.parametrize(
+    ("encoder", "predictor"), [(ENCODER, PREDICTOR), (SWIGLU, SWIGLU_PREDICTOR)]
+)
+def test_parameters_are_those_of_the_model(encoder, predictor):
+    assert encoder_parameters(encoder) == count(encoder.build())
+    assert predictor_parameters(predictor, encoder) == count(predictor.build(encoder))
+
+
+def test_parameters_are_those_of_a_model_without_its_last_norm():
     without_norm = ENCODER.model_copy(update={"last_norm": "none"})
     assert encoder_parameters(without_norm) == count(without_norm.build())
-    assert predictor_parameters(PREDICTOR, ENCODER) == count(PREDICTOR.build(ENCODER))
 
 
 @pytest.mark.parametrize(
@@ -57,12 +67,13 @@ def measured(run) -> int:
     return counter.get_total_flops()
 
 
-def test_an_encoder_pass_costs_what_torch_counts():
-    encoder = ENCODER.build()
+@pytest.mark.parametrize("config", [ENCODER, SWIGLU])
+def test_an_encoder_pass_costs_what_torch_counts(config):
+    encoder = config.build()
     clips = torch.randint(0, 256, (1, 4, 32, 32, 3), dtype=torch.uint8)
     index = torch.tensor([[0, 3, 7, 9, 20]])
-    assert measured(lambda: encoder(clips)) == encoder_forward(ENCODER, 32).total
-    assert measured(lambda: encoder(clips, [TokenSet(index)])) == encoder_forward(ENCODER, 5).total
+    assert measured(lambda: encoder(clips)) == encoder_forward(config, 32).total
+    assert measured(lambda: encoder(clips, [TokenSet(index)])) == encoder_forward(config, 5).total
 
 
 def test_a_predictor_pass_costs_what_torch_counts_for_several_target_sets():
@@ -76,8 +87,13 @@ def test_a_predictor_pass_costs_what_torch_counts_for_several_target_sets():
     assert flops == predictor_forward(PREDICTOR, ENCODER, MaskTokens(3, 4, 2)).total
 
 
-def test_a_step_costs_what_torch_counts_but_for_attention_that_is_computed_again():
-    encoder, predictor = ENCODER.build(), PREDICTOR.build(ENCODER)
+@pytest.mark.parametrize(
+    ("of_encoder", "of_predictor"), [(ENCODER, PREDICTOR), (SWIGLU, SWIGLU_PREDICTOR)]
+)
+def test_a_step_costs_what_torch_counts_but_for_attention_that_is_computed_again(
+    of_encoder, of_predictor
+):
+    encoder, predictor = of_encoder.build(), of_predictor.build(of_encoder)
     clips = torch.randint(0, 256, (1, 4, 32, 32, 3), dtype=torch.uint8)
     masks = Masks(
         context_index=torch.arange(6)[None], target_index=torch.arange(10, 30)[None, None]
@@ -91,7 +107,7 @@ def test_a_step_costs_what_torch_counts_but_for_attention_that_is_computed_again
         predicted.sum().backward()
 
     # a fused kernel's backward has five products, the math kernel's four, which MFU counts
-    counted = model_flops(ENCODER, PREDICTOR, tokens=32, masks=[MaskTokens(6, 20)])
+    counted = model_flops(of_encoder, of_predictor, tokens=32, masks=[MaskTokens(6, 20)])
     assert measured(step) == pytest.approx(counted, rel=1e-9)
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from tests.training import toy_run
+from worldmodel_train.batch import Batch
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
@@ -26,7 +27,7 @@ from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.run_spec import RunSpec
-from worldmodel_train.types import Batch, Losses, Trajectories
+from worldmodel_train.types import Losses, Trajectories
 
 DATA = CollectedConfig(
     name="data/collected", env="Pendulum-v1", steps=3, random_episodes=2, every_steps=3, longest=12

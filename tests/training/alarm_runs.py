@@ -10,11 +10,12 @@ from torch import nn
 
 from tests.contracts.methods import content_for
 from tests.training import toy_run as toy
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.training.config import LogConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.types import Batch, Content, Origin
+from worldmodel_train.types import Content
 
 Contents = Callable[[int], Content]
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from tests.training import toy_run as toy
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
 from worldmodel_train.jepa.vjepa import Config as JepaConfig
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
@@ -19,7 +20,7 @@ from worldmodel_train.probes.finetuned import Config, FinetunedClassifier
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.run_spec import RunSpec
-from worldmodel_train.types import Batch, Clips, Origin
+from worldmodel_train.types import Clips
 
 CLASSES = ("first", "second", "third")
 SHAPE = ClipShape(4, 32, 32)

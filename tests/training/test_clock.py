@@ -4,10 +4,11 @@ import textwrap
 
 import pytest
 
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.ranks.signals import StopSignals
 from worldmodel_train.training.timed_batches import TimedBatches
-from worldmodel_train.types import Batch, MaskedClips, Origin
+from worldmodel_train.types import MaskedClips
 
 
 class Counted:
@@ -38,7 +39,8 @@ STUCK = """
     from worldmodel_train.training.clock import Clock
     from worldmodel_train.training.timed_batches import TimedBatches
     from worldmodel_train.training.ranks.signals import StopSignals
-    from worldmodel_train.types import Batch, MaskedClips, Origin
+    from worldmodel_train.batch import Batch, Origin
+    from worldmodel_train.types import MaskedClips
 
     class Stuck(IterableDataset):
         def __iter__(self):

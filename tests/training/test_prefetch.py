@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tests.training import toy_run as toy
+from worldmodel_train.batch import Batch, Origin, Skip, StreamMark
 from worldmodel_train.training import prefetch
 from worldmodel_train.training.prefetch import ArrivingBatch, on_the_way
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.types import Batch, MaskedClips, Origin, Skip, StreamMark
+from worldmodel_train.types import MaskedClips
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 

@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from tests.training import toy_run as toy
+from worldmodel_train.batch import Origin
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.training import callbacks
 from worldmodel_train.training.checkpoints.files import read_meta
@@ -21,7 +22,6 @@ from worldmodel_train.training.guard import BrokenRunError, GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.ranks import told_to_leave
 from worldmodel_train.training.run import pretrain
-from worldmodel_train.types import Origin
 
 
 def at(step: int, action):

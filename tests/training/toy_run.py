@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from worldmodel_train.batch import Batch, Origin, Skip
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.models.cost import MemoryUse
 from worldmodel_train.models.frozen import FrozenPart
@@ -30,7 +31,7 @@ from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.run_spec import RunSpec
-from worldmodel_train.types import Batch, ClipGroup, Losses, MaskedClips, Masks, Origin, Skip
+from worldmodel_train.types import ClipGroup, Losses, MaskedClips, Masks
 
 OPTIM = {
     "lr": {"name": "warmup_constant", "start": 1e-3, "peak": 1e-2, "warmup_steps": 3},

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
 from tests.training import toy_run as toy
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.jepa.vjepa import Config, VJepa
 from worldmodel_train.masks.multiblock3d import Multiblock3D
 from worldmodel_train.models.blocks import Block
@@ -27,7 +28,7 @@ from worldmodel_train.training.config import LogConfig, OnlineProbeConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.run import pretrain
 from worldmodel_train.training.run_spec import RunSpec
-from worldmodel_train.types import Batch, ClipGroup, MaskedClips, Origin, TokenGrid
+from worldmodel_train.types import ClipGroup, MaskedClips, TokenGrid
 
 GRID = TokenGrid(frames=2, height=4, width=4)
 

@@ -12,12 +12,19 @@ from worldmodel_train.config.printable import printable_lines
 
 def import_(
     recipe: RecipeArgument,
-    source: Annotated[Path, typer.Argument(help="A Hugging Face directory or a Meta .pt file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A merged .safetensors, a Hugging Face directory or a Meta .pt file."),
+    ],
     out: Annotated[Path, typer.Argument(help="Run directory to write a checkpoint into.")],
     overrides: OverridesArgument = None,
     *,
     encoder_only: Annotated[
         bool, typer.Option("--encoder-only", help="The file has no predictor; draw a new one.")
+    ] = False,
+    optimizer: Annotated[
+        bool,
+        typer.Option("--optimizer", help="Take AdamW's moments too, as a cooldown needs them."),
     ] = False,
 ) -> None:
     """Read weights into a recipe's model; `train.init` can then start from OUT."""
@@ -31,11 +38,16 @@ def import_(
     if CheckpointFolder(out).last() is not None:
         raise ValueError(f"{out} holds a run already; choose another directory")
     report, checkpoint = import_into(
-        out, loaded, source, parts=ENCODERS if encoder_only else ALL_PARTS
+        out,
+        loaded,
+        source,
+        parts=ENCODERS if encoder_only else ALL_PARTS,
+        optimizer=optimizer,
     )
     _say(report)
     _say(f"wrote {checkpoint}")
-    _say(f"start from it with train.init='{{checkpoint: {out}, optimizer: false}}'")
+    moments = "true" if optimizer else "false"
+    _say(f"start from it with train.init='{{checkpoint: {out}, optimizer: {moments}}}'")
 
 
 def export(

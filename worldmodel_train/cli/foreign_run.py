@@ -18,10 +18,13 @@ from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.interop import (
     ALL_PARTS,
     ENCODERS,
+    SUFFIX,
     ImportReport,
     Part,
     clip_of_config,
     import_checkpoint,
+    import_merged,
+    import_moments,
     import_motion,
     method_of_config,
     motion_parts,
@@ -108,20 +111,47 @@ def _import(folder: Path, run_dir: Path, recipe: Recipe, imported: Imported) -> 
 
 
 def import_into(
-    run_dir: Path, recipe: Recipe, source: Path, *, parts: Sequence[Part]
-) -> tuple[ImportReport, Path]:
-    """What was loaded of `source`, and the checkpoint at step 0 that has it."""
+    run_dir: Path,
+    recipe: Recipe,
+    source: Path,
+    *,
+    parts: Sequence[Part],
+    optimizer: bool = False,
+) -> tuple[ImportReport | str, Path]:
+    """What was loaded of `source`, and the checkpoint at step 0 that has it.
+
+    With `optimizer` it also has the moments of AdamW that the file holds.
+    """
     objective = build_objective(recipe)
     assert isinstance(objective, nn.Module)
-    motion = motion_parts(objective)
+    report = _load(source, objective, parts)
+    folder, state = CheckpointFolder(run_dir), objective.state_dict()
+    if not optimizer:
+        return report, save_imported(folder, state, resolved_yaml(recipe))
+    if not isinstance(report, ImportReport) or parts != ALL_PARTS:
+        raise ValueError("--optimizer goes with a whole V-JEPA or I-JEPA of Meta's; leave it out")
+    found = import_moments(source, objective)
+    _say(found)
+    checkpoint = save_imported(
+        folder,
+        state,
+        resolved_yaml(recipe),
+        moments={**found.moments},
+        optimizer_step=found.step,
+    )
+    return report, checkpoint
+
+
+def _load(source: Path, objective: nn.Module, parts: Sequence[Part]) -> ImportReport | str:
+    """What was loaded into the objective, of whichever layout the source has."""
+    whole, motion = parts == ALL_PARTS, motion_parts(objective)
+    if source.suffix == SUFFIX and whole:
+        return import_merged(source, objective)
     if motion is None:
-        report = import_checkpoint(source, objective, parts=parts)
-    elif parts == ALL_PARTS:
-        report = import_motion(source, motion)
-    else:
-        raise ValueError("--encoder-only: this model's encoder is another run's; leave it out")
-    folder = CheckpointFolder(run_dir)
-    return report, save_imported(folder, objective.state_dict(), resolved_yaml(recipe))
+        return import_checkpoint(source, objective, parts=parts)
+    if whole:
+        return import_motion(source, motion)
+    raise ValueError("--encoder-only: this model's encoder is another run's; leave it out")
 
 
 def recipe_of(folder: Path) -> Recipe:

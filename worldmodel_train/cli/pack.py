@@ -1,10 +1,7 @@
 """`wmt data pack` and `wmt data merge`: a set of shards, at once or in parts."""
 
-import io
-import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -16,71 +13,37 @@ from worldmodel_train.cli.pack_episodes import (
     ResizeOption,
     StatesOption,
     pack_and_describe,
-    refuse,
+)
+from worldmodel_train.cli.pack_videos import (
+    AudioOption,
+    CodecOption,
+    ImagesOption,
+    KeyframesOption,
+    ListOption,
+    PresetOption,
+    QualityOption,
+    RateOption,
+    RootOption,
+    SideOption,
+    VideoOptions,
+    WindowOption,
+    pack_videos,
 )
 from worldmodel_train.cli.shard_commands import (
     LONGEST_LINE,
+    Effort,
     OutArgument,
     WorkersOption,
     cores,
     one_line_errors,
+    refuse,
 )
 from worldmodel_train.config.printable import printable
 
-if TYPE_CHECKING:
-    from worldmodel_train.data.packing.chapters import PackReport
-    from worldmodel_train.data.packing.encode import EncodeConfig
-    from worldmodel_train.data.packing.entry import Entry
-    from worldmodel_train.data.packing.journal import PackArguments
-    from worldmodel_train.data.packing.listed import Listed
-
-RootOption = Annotated[
-    Path | None,
-    typer.Option(help="Where a list's relative paths begin.", show_default="list's folder"),
-]
-QualityOption = Annotated[
-    int | None, typer.Option(min=0, max=51, help="Re-encode at this quality (23); lower is better.")
-]
-KeyframesOption = Annotated[
-    int | None, typer.Option(min=1, help="Re-encode with a keyframe every so many frames (16).")
-]
-PresetOption = Annotated[
-    str | None,
-    typer.Option(help="Re-encode for cheap reading: fast (256 px, 8 fps). Other options go first."),
-]
 PatienceOption = Annotated[
     float,
     typer.Option(
         min=1.0, help="Give up a video after so many seconds without progress, or 240 times in all."
-    ),
-]
-RateOption = Annotated[
-    float | None, typer.Option(min=0.1, help="Re-encode at this many frames/s at most.")
-]
-SideOption = Annotated[
-    int | None, typer.Option(min=16, help="Re-encode to this shorter side, in pixels.")
-]
-CodecOption = Annotated[str | None, typer.Option(help="Re-encode: h264 (the default) or hevc.")]
-ImagesOption = Annotated[
-    bool, typer.Option("--images", help="Of a folder, pack the pictures and not the videos.")
-]
-AudioOption = Annotated[
-    bool,
-    typer.Option("--audio", help="SRC is of recordings of sound, which are packed as they are."),
-]
-ListOption = Annotated[
-    str | None,
-    typer.Option(
-        "--list",
-        help="SRC is a list of this set as it was published: diving48, ek100, imagenet, kinetics, "
-        "ssv2, or vjepa (a path and a number a line).",
-    ),
-]
-WindowOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="BEGIN:END",
-        help="Of each action, pack these seconds from its start: -5:-1 end a second before it.",
     ),
 ]
 PartOption = Annotated[
@@ -127,72 +90,24 @@ def pack(  # noqa: PLR0913 - one parameter for each option of the command line
     With --format, SRC is a folder of recorded episodes: what was seen, done and measured. Their
     videos are always re-encoded, and --fps is the rate at which they were recorded.
     """
-    from rich.console import Console
-
-    from worldmodel_train.data.packing.classes_file import require_room, write_classes
-    from worldmodel_train.data.packing.journal import PackArguments
-    from worldmodel_train.data.packing.progress import PackProgress
-    from worldmodel_train.data.packing.summary import pack_lines
-
     with one_line_errors(out):
-        encode = _encode_config(
-            preset, {"short_side": short_side, "gop": gop, "codec": codec, "fps": fps, "crf": crf}
-        )
+        videos = VideoOptions(
+            root=root, published=published, window=window, images=images, audio=audio,
+            preset=preset, short_side=short_side, gop=gop, codec=codec, fps=fps, crf=crf,
+        )  # fmt: skip
         recorded = EpisodeOptions(
             format=episodes, camera=camera, states=states, every=every, resize=resize
         )
-        if episodes is not None:
-            of_videos = {"--list": published, "--window": window, "--root": root}
-            of_videos |= {"--preset": preset, "--images": images or None, "--audio": audio or None}
-            refuse(of_videos, f"goes with videos, not with --format {episodes}")
-            of_films = {"--short-side": short_side, "--gop": gop, "--codec": codec, "--crf": crf}
-            recorded.refuse_unused(of_films)
-            size = _bytes(shard_size)
-            arguments = recorded.pack_arguments(shard_size=size, encode=encode, fps=fps)
-            pack_and_describe(
-                Path(source), out, arguments, part=part, workers=workers, timeout_s=timeout
-            )
-            return
-        refuse(recorded.given(), "goes with episodes; name their format by --format")
-        if audio:
-            others = {"--list": published, "--window": window, "--images": images or None}
-            refuse(others | {"any re-encoding": encode}, "goes with videos, not with --audio")
-        holds = "recordings" if audio else "videos"
-        arguments = PackArguments(shard_size=_bytes(shard_size), encode=encode, samples=holds)
-        listed = _listed(source, root, published, suffixes=_suffixes(images=images, audio=audio))
-        entries = listed.entries if window is None else _windows(listed.entries, window)
-        require_room(out, listed.classes)
-        folder, entries = _part_of(part, entries, out)
-        report = _packer(arguments)(
-            entries,
-            folder,
-            arguments,
-            workers=workers,
-            timeout_s=timeout,
-            progress=PackProgress(Console(stderr=True), noun=holds),
-        )
-        write_classes(out, listed.classes)
-    for line in pack_lines(report, folder):
-        typer.echo(printable(line, LONGEST_LINE))
-    if not report.index.samples and part is None:
-        raise typer.Exit(1)
-
-
-def _packer(arguments: "PackArguments") -> "Callable[..., PackReport]":
-    """What packs samples of this kind."""
-    from worldmodel_train.data.audio.pack import pack_recordings
-    from worldmodel_train.data.packing.pack import pack as pack_videos
-
-    return pack_recordings if arguments.samples == "recordings" else pack_videos
-
-
-def _part_of(
-    part: str | None, entries: "Sequence[Entry]", out: Path
-) -> "tuple[Path, Sequence[Entry]]":
-    """The folder to pack into, and the entries that belong there: all, or those of one part."""
-    from worldmodel_train.data.packing.parts import Part, begin_part
-
-    return (out, entries) if part is None else begin_part(Part.parse(part), entries, out)
+        effort = Effort(part=part, workers=workers, timeout_s=timeout)
+        size = _bytes(shard_size)
+        if episodes is None:
+            refuse(recorded.given(), "goes with episodes; name their format by --format")
+            pack_videos(source, out, videos, effort, shard_size=size)
+        else:
+            refuse(videos.of_videos(), f"goes with videos, not with --format {episodes}")
+            recorded.refuse_unused(videos.of_encoding())
+            arguments = recorded.pack_arguments(shard_size=size, encode=videos.encode(), fps=fps)
+            pack_and_describe(Path(source), out, arguments, effort)
 
 
 def merge(out: OutArgument) -> None:
@@ -206,76 +121,6 @@ def merge(out: OutArgument) -> None:
         typer.echo(printable(line, LONGEST_LINE))
     if not report.index.samples:
         raise typer.Exit(1)
-
-
-def _suffixes(*, images: bool, audio: bool) -> frozenset[str]:
-    """Of the files that are wanted of a folder."""
-    from worldmodel_train.data.audio_files import AUDIO_SUFFIXES
-    from worldmodel_train.data.video_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
-
-    return AUDIO_SUFFIXES if audio else IMAGE_SUFFIXES if images else VIDEO_SUFFIXES
-
-
-def _listed(
-    source: str, root: Path | None, published: str | None, *, suffixes: frozenset[str]
-) -> "Listed":
-    """What SRC names, and the classes of it."""
-    from worldmodel_train.data.packing.classes_file import labels_of
-    from worldmodel_train.data.packing.entries import read_entries
-    from worldmodel_train.data.packing.errors import PackError
-    from worldmodel_train.data.packing.listed import Listed
-    from worldmodel_train.data.packing.read_list import read_list
-    from worldmodel_train.data.video_files import VIDEO_SUFFIXES
-
-    if published is None:
-        entries = read_entries(source, root, _stdin(), suffixes=suffixes)
-        return Listed(entries=entries, classes=labels_of(entries))
-    if suffixes != VIDEO_SUFFIXES:
-        raise PackError("--images: goes with folders; leave it out, --list knows what it lists")
-    return read_list(published, source, root)
-
-
-def _windows(entries: "list[Entry]", window: str) -> "list[Entry]":
-    """The entries with that window in the place of each action."""
-    from worldmodel_train.data.packing.listed import Window
-
-    parsed = Window.parse(window)
-    return [parsed.around(entry) for entry in entries]
-
-
-def _encode_config(
-    preset: str | None, options: dict[str, int | float | str | None]
-) -> "EncodeConfig | None":
-    """The preset with the options that are given in its place; None if there are none at all."""
-    from pydantic import ValidationError
-
-    from worldmodel_train.config.explain import explain
-    from worldmodel_train.config.origins import Document, Value
-    from worldmodel_train.data.packing.encode import PRESETS, EncodeConfig
-    from worldmodel_train.data.packing.errors import PackError
-
-    given: dict[str, Value] = {k: value for k, value in options.items() if value is not None}
-    if preset is not None:
-        if preset not in PRESETS:
-            raise PackError(f"--preset {preset}: not a preset; use {', '.join(PRESETS)}")
-        given = PRESETS[preset].model_dump() | given
-    if not given:
-        return None
-    try:
-        return EncodeConfig.model_validate(given)
-    except ValidationError as error:
-        key, problem = (
-            explain(error, EncodeConfig, Document(values=given)).problems[0].split(": ", 1)
-        )
-        option = key.replace("_", "-")
-        raise PackError(f"--{option} {given[key]}: {problem}") from None
-
-
-def _stdin() -> TextIO:
-    """Standard input, in which a name that is no UTF-8 does not end the run."""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")
-    return sys.stdin
 
 
 def _bytes(text: str) -> int:

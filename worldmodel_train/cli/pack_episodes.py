@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from worldmodel_train.cli.shard_commands import LONGEST_LINE
+from worldmodel_train.cli.shard_commands import LONGEST_LINE, Effort, refuse
 from worldmodel_train.config.printable import printable
 
 if TYPE_CHECKING:
@@ -96,15 +96,6 @@ class EpisodeOptions:
         )
 
 
-def refuse(options: Mapping[str, object], why: str) -> None:
-    """Raises PackError where one of the options is given, that is, not None."""
-    from worldmodel_train.data.packing.errors import PackError
-
-    for name, value in options.items():
-        if value is not None:
-            raise PackError(f"{name}: {why}")
-
-
 def _sides(resize: str) -> tuple[int, int]:
     from worldmodel_train.data.packing.errors import PackError
 
@@ -114,45 +105,38 @@ def _sides(resize: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
-def pack_and_describe(
-    source: Path,
-    out: Path,
-    arguments: "PackArguments",
-    *,
-    part: str | None,
-    workers: int,
-    timeout_s: float,
-) -> None:
+def pack_and_describe(source: Path, out: Path, arguments: "PackArguments", effort: Effort) -> None:
     """Pack, then print what `wmt data check` prints; ends with status 1 without an episode.
 
     Of a part only what was packed and rejected is printed.
     """
     from rich.console import Console
 
-    from worldmodel_train.data.packing.parts import Part, begin_part
     from worldmodel_train.data.packing.progress import PackProgress
     from worldmodel_train.data.packing.summary import pack_lines
     from worldmodel_train.data.trajectories.pack import find_recordings, pack_episodes
 
     assert arguments.episodes is not None, "how episodes are read"
-    recordings, folder = find_recordings(source, arguments.episodes), out
-    if part is not None:
-        folder, entries = begin_part(Part.parse(part), recordings.entries, out)
-        recordings = replace(recordings, entries=entries)
-    progress = PackProgress(Console(stderr=True), noun="episodes")
+    recordings = find_recordings(source, arguments.episodes)
+    folder, entries = effort.part_of(recordings.entries, out)
     report = pack_episodes(
-        recordings, folder, arguments, workers=workers, timeout_s=timeout_s, progress=progress
+        replace(recordings, entries=entries),
+        folder,
+        arguments,
+        workers=effort.workers,
+        timeout_s=effort.timeout_s,
+        progress=PackProgress(Console(stderr=True), noun="episodes"),
     )
     for line in pack_lines(report, folder):
         typer.echo(printable(line, LONGEST_LINE))
-    if part is not None:
+    if effort.part is not None:
         return
     if not report.index.samples:
         raise typer.Exit(1)
-    _describe(out, workers=workers, timeout_s=timeout_s)
+    _describe(out, effort)
 
 
-def _describe(out: Path, *, workers: int, timeout_s: float) -> None:
+def _describe(out: Path, effort: Effort) -> None:
     """Print what `wmt data check` prints."""
     from rich.console import Console
 
@@ -160,7 +144,7 @@ def _describe(out: Path, *, workers: int, timeout_s: float) -> None:
     from worldmodel_train.data.trajectories.check import check_episodes
     from worldmodel_train.data.trajectories.summary import episodes_table, scale_lines
 
-    checked = check_episodes(out, probe_ends, workers=workers, timeout_s=timeout_s)
+    checked = check_episodes(out, probe_ends, workers=effort.workers, timeout_s=effort.timeout_s)
     Console().print(episodes_table(checked, out))
     for line in scale_lines(checked):
         typer.echo(line)

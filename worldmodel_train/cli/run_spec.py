@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.cli.objectives import build_objective
 from worldmodel_train.collection.collector import Collector
 from worldmodel_train.collection.config import CollectedConfig
@@ -17,7 +18,7 @@ from worldmodel_train.probes.online import OnlineProbe
 from worldmodel_train.recipe import Recipe, load_stored_recipe, resolved_yaml
 from worldmodel_train.training.config import TrainConfig
 from worldmodel_train.training.run_spec import RunSpec
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 PICTURED_CLIPS = 4
 

@@ -2,14 +2,18 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worldmodel_train.config.printable import printable
+
+if TYPE_CHECKING:
+    from worldmodel_train.data.packing.entry import Entry
 
 LONGEST_LINE = 1000  # characters; a line with a path in it must stay whole
 
@@ -17,6 +21,35 @@ OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The folder of 
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="Processes.", show_default="one per core")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """Which part of a set is packed, and with what."""
+
+    part: str | None
+    """As I/N; None for all."""
+    workers: int
+    """Processes."""
+    timeout_s: float
+    """Without progress on a sample, until it is given up."""
+
+    def part_of(self, entries: "Sequence[Entry]", out: Path) -> "tuple[Path, Sequence[Entry]]":
+        """The folder to pack into, and the entries that belong there."""
+        from worldmodel_train.data.packing.parts import Part, begin_part
+
+        return (
+            (out, entries) if self.part is None else begin_part(Part.parse(self.part), entries, out)
+        )
+
+
+def refuse(options: Mapping[str, object], why: str) -> None:
+    """Raises PackError where one of the options is given, that is, not None."""
+    from worldmodel_train.data.packing.errors import PackError
+
+    for name, value in options.items():
+        if value is not None:
+            raise PackError(f"{name}: {why}")
 
 
 def cores() -> int:

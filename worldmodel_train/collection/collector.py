@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.collection.act_out import EpisodeSeed, act_out
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.collection.episode_files import EpisodeFiles, chained, episode_in
@@ -19,7 +20,6 @@ from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.write import npz_of
 from worldmodel_train.protocols import HasPolicies, Policy, Preparation
-from worldmodel_train.types import Batch, Origin
 
 
 class Collector:

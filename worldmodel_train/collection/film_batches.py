@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from worldmodel_train.batch import Origin
 from worldmodel_train.collection.films import FilmsConfig
 from worldmodel_train.data.feed import EmptyTensors
 from worldmodel_train.data.fixed import FixedClips
@@ -17,7 +18,7 @@ from worldmodel_train.data.rank_batches import RankBatches, ReadSamples, empty_t
 from worldmodel_train.envs.ball_physics import State
 from worldmodel_train.envs.balls import Film, Scene, draw_scene, film_many
 from worldmodel_train.protocols import Preparation
-from worldmodel_train.types import Clips, ContentT, Origin
+from worldmodel_train.types import Clips, ContentT
 
 
 class FilmBatches(RankBatches[Clips, ContentT]):

@@ -13,6 +13,7 @@ from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
+    import worldmodel_train.batch
     import worldmodel_train.data.fixed
     import worldmodel_train.data.loader_position
     import worldmodel_train.protocols
@@ -120,7 +121,7 @@ class FilmsConfig(StrictConfig):
         preparation: "worldmodel_train.protocols.Preparation[Any] | None",
         position: "worldmodel_train.data.loader_position.LoaderPosition",
         opened: DataFacts | None = None,
-    ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
+    ) -> "Iterable[worldmodel_train.batch.Batch[Any]]":
         """This rank's micro-batches, forever."""
         from worldmodel_train.collection.film_batches import FilmBatches
         from worldmodel_train.data.batch_memory import Parcel

@@ -23,7 +23,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from worldmodel_train.types import Batch, ContentT
+from worldmodel_train.batch import Batch
+from worldmodel_train.types import ContentT
 
 _FREE, _TAKEN = 0, 1
 

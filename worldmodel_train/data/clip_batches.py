@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.clip_reader import Clip, ClipReader
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.decoding.decode import Decoder
@@ -16,7 +17,7 @@ from worldmodel_train.data.feed import EmptyTensors, Feed
 from worldmodel_train.data.labels import stack_labels
 from worldmodel_train.data.shards.source import Source
 from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS, VIDEOS
-from worldmodel_train.types import Clips, Skip
+from worldmodel_train.types import Clips
 
 
 def clip_feed(data: DataConfig) -> Feed[Clips]:

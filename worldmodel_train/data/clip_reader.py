@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float64
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.augment import change_pictures, draw_crop
 from worldmodel_train.data.config import DataConfig
@@ -25,7 +26,6 @@ from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.data.sample_reader import Drawn, SampleReader
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
 from worldmodel_train.data.source_config import SourceConfig
-from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
 

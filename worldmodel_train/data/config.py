@@ -15,6 +15,7 @@ from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
+    import worldmodel_train.batch
     import worldmodel_train.data.fixed
     import worldmodel_train.data.labels
     import worldmodel_train.data.loader_position
@@ -146,7 +147,7 @@ class DataConfig(StrictConfig):
         preparation: "worldmodel_train.protocols.Preparation[Any] | None",
         position: "worldmodel_train.data.loader_position.LoaderPosition",
         opened: DataFacts | None = None,
-    ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
+    ) -> "Iterable[worldmodel_train.batch.Batch[Any]]":
         """This rank's micro-batches, forever; raises what `loader.build_loader` raises."""
         from worldmodel_train.data.clip_batches import clip_feed
         from worldmodel_train.data.loader import build_loader
@@ -193,7 +194,7 @@ class DataConfig(StrictConfig):
         crops: int = 1,
         first: int = 0,
         every: int = 1,
-    ) -> "Generator[worldmodel_train.data.fixed.Views | worldmodel_train.types.Skip, None, None]":
+    ) -> "Generator[worldmodel_train.data.fixed.Views | worldmodel_train.batch.Skip, None, None]":
         """Segments x crops views of each video of a source, or of every `every`-th from `first` on.
 
         `loader.workers` more are decoded while one is looked at; of a bad one comes what is wrong

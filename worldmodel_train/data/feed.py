@@ -6,12 +6,12 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import DecoderConfig, LoaderConfig
 from worldmodel_train.data.decoding.decode import Decoder
 from worldmodel_train.data.shards.source import Source
 from worldmodel_train.data.shards.wanted_files import WantedFiles
 from worldmodel_train.data.source_config import ShardsConfig
-from worldmodel_train.types import Skip
 
 EmptyTensors = Callable[[Sequence[tuple[int, ...]]], list[Tensor]]
 """uint8 tensors of these shapes that hold anything; asked for once in a micro-batch."""

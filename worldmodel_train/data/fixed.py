@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import DecoderConfig
 from worldmodel_train.data.decoding.decode import (
     WITHOUT_ANSWER,
@@ -31,11 +32,27 @@ from worldmodel_train.data.shards.wanted_files import DESCRIBED_VIDEOS
 from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.data.views import ViewGrid, view_requests
 from worldmodel_train.facts import FrameSize
-from worldmodel_train.types import Clips, Skip
+from worldmodel_train.types import Clips
 
 _log = logging.getLogger(__name__)
 
 _MOST_LOST = 16  # videos; the decoder was waited for twice with each
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """What is shown of one video: of each segment, one after the other, its crops."""
+
+    clips: UInt8[Tensor, "v t h w c"]
+    times: Float[Tensor, "v t"]
+    """Seconds from the video's first picture to each of these."""
+    number: int
+    """Which of the source's samples it is, in the order of its shards."""
+    key: str
+    label: str | None
+    """What its json names."""
+    class_number: Label | None
+    """The number of the label, or which classes it has, where the classes are known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,21 +80,21 @@ class FixedClips:
             times=self.times,
         )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Views:
-    """What is shown of one video: of each segment, one after the other, its crops."""
-
-    clips: UInt8[Tensor, "v t h w c"]
-    times: Float[Tensor, "v t"]
-    """Seconds from the video's first picture to each of these."""
-    number: int
-    """Which of the source's samples it is, in the order of its shards."""
-    key: str
-    label: str | None
-    """What its json names."""
-    class_number: Label | None
-    """The number of the label, or which classes it has, where the classes are known."""
+    def as_videos(self, *, first: int, every: int) -> Iterator[Views]:
+        """Of the clips from `first` on each `every`-th, as a video of its own that is seen once."""
+        assert self.times is not None, "clips whose times are known"
+        known = self.class_numbers
+        assert known is not None, "clips whose classes are known"
+        assert known.dim() == 1, "of one class each"
+        for number in range(first, len(self.clips), every):
+            yield Views(
+                clips=self.clips[number][None],
+                times=self.times[number][None],
+                number=number,
+                key=self.keys[number],
+                label=self.labels[number],
+                class_number=int(known[number]),
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worldmodel_train.batch import Batch, Skip
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.remedies import remedy
-from worldmodel_train.types import Batch, Content, Skip
+from worldmodel_train.types import Content
 
 
 class BadDataError(ValueError):

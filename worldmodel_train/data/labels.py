@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.config.json_text import JsonError, parse_object
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
-from worldmodel_train.types import Skip
 
 ONLY_MANY, ONLY_ONE = "only_several_labels", "only_one_label"
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from torch.utils.data import DataLoader
 
+from worldmodel_train.batch import Batch, Origin, Skip, StreamMark
 from worldmodel_train.data.batch_memory import Parcel
 from worldmodel_train.data.decoding.auto_decoder import decord_is_installed
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
@@ -22,7 +23,7 @@ from worldmodel_train.data.stream_positions import (
     what_a_stream_repeats,
 )
 from worldmodel_train.protocols import Preparation
-from worldmodel_train.types import Batch, ContentT, Origin, Skip, StreamMark
+from worldmodel_train.types import ContentT
 
 _log = logging.getLogger(__name__)
 

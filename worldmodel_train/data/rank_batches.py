@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.data.batch_memory import BatchMemory, Shape
 from worldmodel_train.data.feed import EmptyTensors, ReadT
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.worker_folder import remove_folder_as_an_orphan
 from worldmodel_train.protocols import Preparation
-from worldmodel_train.types import Batch, ContentT, Origin
+from worldmodel_train.types import ContentT
 
 _IN_USE = 3  # batches that training holds beside those in the loader's queue
 

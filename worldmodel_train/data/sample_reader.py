@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import LoaderConfig
 from worldmodel_train.data.health import AWAY, MIN_SEEN, BadDataError, DataAwayError, shown
 from worldmodel_train.data.mixture import Mixture
 from worldmodel_train.data.remedies import remedy
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
 from worldmodel_train.data.source_config import ShardsConfig
-from worldmodel_train.types import Skip
 
 MadeT = TypeVar("MadeT")
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from worldmodel_train.types import Batch, Content, StreamMark
+from worldmodel_train.batch import Batch, StreamMark
+from worldmodel_train.types import Content
 
 StreamState = dict[str, dict[str, list[int]]]
 """What a checkpoint keeps: for each streaming source

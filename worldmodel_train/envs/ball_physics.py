@@ -39,6 +39,10 @@ class State:
     """A rectangle that hides what is behind it."""
     solid: Float[ndarray, "*#b 4"]
     """A rectangle that things bounce off."""
+    television: Float[ndarray, "*#b 4"]
+    """A rectangle of the background that shows noise."""
+    noise: Integer[ndarray, "*#b"]
+    """The seed of that noise."""
 
 
 @dataclass(frozen=True, kw_only=True)

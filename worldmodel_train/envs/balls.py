@@ -5,7 +5,7 @@ together with all that is known of each frame. `ball_physics` moves, `ball_pictu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.ball_physics import NO_RECTANGLE, Laws, State, Touches, roll
 from worldmodel_train.envs.ball_pictures import PLAIN, SHAPES, draw, texture
+from worldmodel_train.envs.television import CELLS, mean_colours, with_noise
 
 _AT_ONCE = 64  # films drawn together: more need more memory and are no faster
 
@@ -24,6 +25,8 @@ class Scene(StrictConfig):
 
     things: int = Field(ge=1, default=2)
     """How many things fly."""
+    fewest: int | None = Field(ge=1, default=None)
+    """As many at least, and at most `things`, each number alike; null: always `things`."""
     shapes: int = Field(ge=1, le=len(SHAPES), default=len(SHAPES))
     """How many of the shapes there are; 1: discs only."""
     radius: tuple[float, float] = (0.07, 0.12)
@@ -40,6 +43,9 @@ class Scene(StrictConfig):
     """Whether a wall stands on the floor."""
     texture: bool = False
     """Whether the background is a smooth random picture instead of plain."""
+    television: float = Field(ge=0, le=0.625, default=0.0)
+    """Side of a patch of the background that shows other noise in each frame, in sides of the
+    picture, rounded to whole cells of an eighth; 0: there is none."""
 
     @model_validator(mode="after")
     def _things_find_room(self) -> "Scene":
@@ -47,6 +53,8 @@ class Scene(StrictConfig):
             low, high = getattr(self, name)
             if not lowest <= low <= high:
                 raise ValueError(f"{name}=[{low}, {high}] must be [least, most], from {lowest} on")
+        if self.fewest is not None and self.fewest > self.things:
+            raise ValueError(f"fewest={self.fewest} is more than things={self.things}; use fewer")
         if self.things * (2 * self.radius[1]) ** 2 > 0.3:
             raise ValueError(
                 f"things={self.things} of a radius up to {self.radius[1]} leave each other no "
@@ -82,6 +90,8 @@ class Film:
     """Whether it ran against the border or the wall since the frame before."""
     hit_thing: Bool[ndarray, "*b t k"]
     """Whether it ran against another thing since the frame before."""
+    television: Float[ndarray, "*b t 3"]
+    """The mean colour of the television's noise, from 0 to 1; 0 where there is none."""
 
     @property
     def free(self) -> Bool[ndarray, "*b t k"]:
@@ -102,7 +112,7 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
     angle = generator.uniform(0, 2 * np.pi, scene.things)
     speed = generator.uniform(*scene.speed, scene.things)
     plain = np.broadcast_to(np.array(PLAIN, np.uint8), (size, size, 3))
-    return State(
+    state = State(
         place=_draw_places(generator, radius, solid),
         velocity=speed[:, None] * np.stack((np.cos(angle), np.sin(angle)), axis=-1),
         radius=radius,
@@ -111,7 +121,19 @@ def draw_scene(generator: np.random.Generator, scene: Scene, size: int) -> State
         background=texture(generator, size) if scene.texture else plain,
         screen=screen,
         solid=solid,
+        television=np.array(NO_RECTANGLE),
+        noise=np.zeros((), np.int64),
     )
+    if scene.fewest is not None:
+        there = generator.integers(scene.fewest, scene.things, endpoint=True)
+        state = without(state, np.arange(scene.things) >= there)
+    # last, so that films without one are those that they were before there were any
+    return _with_television(generator, state, scene.television) if scene.television else state
+
+
+def without(state: State, things: Bool[ndarray, "*b k"]) -> State:
+    """The same scene in which these things are not there."""
+    return replace(state, radius=np.where(things, 0.0, state.radius))
 
 
 def stack(states: Sequence[State]) -> State:
@@ -161,9 +183,11 @@ def along_frames(states: Sequence[State]) -> State:
         radius=radius,
         colour=colour,
         shape=shape,
-        background=first.background[..., None, :, :, :],
+        background=with_noise(first, len(states)),
         screen=first.screen[..., None, :],
         solid=first.solid[..., None, :],
+        television=first.television[..., None, :],
+        noise=first.noise[..., None],
     )
 
 
@@ -176,6 +200,7 @@ def show(states: State, touches: Sequence[Touches]) -> Film:
         hidden=hidden_share(states),
         hit_wall=np.stack([touch.wall for touch in touches], axis=-2),
         hit_thing=np.stack([touch.thing for touch in touches], axis=-2),
+        television=mean_colours(states, len(touches)),
     )
 
 
@@ -200,6 +225,17 @@ def _draw_solid(generator: np.random.Generator) -> Float[ndarray, "4"]:
     """On the floor, below the ceiling by more than what flies over it needs."""
     left = generator.uniform(0.4, 0.52)
     return np.array((left, generator.uniform(0.4, 0.6), left + 0.08, 1.0))
+
+
+def _with_television(generator: np.random.Generator, state: State, side: float) -> State:
+    """One of whole cells somewhere in the picture."""
+    cells = max(1, round(side * CELLS))
+    corner = generator.integers(CELLS - cells + 1, size=2) / CELLS
+    return replace(
+        state,
+        television=np.concatenate((corner, corner + cells / CELLS)),
+        noise=np.asarray(generator.integers(2**62)),
+    )
 
 
 def _draw_places(

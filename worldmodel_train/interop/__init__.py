@@ -7,19 +7,23 @@ from worldmodel_train.interop.exporting import (
     export_merged,
 )
 from worldmodel_train.interop.importing import ImportReport, import_checkpoint
+from worldmodel_train.interop.merged import SUFFIX, import_merged
 from worldmodel_train.interop.method_of_config import clip_of_config, method_of_config
 from worldmodel_train.interop.motion import export_motion, import_motion, motion_parts
 from worldmodel_train.interop.objective_parts import ALL_PARTS, ENCODERS, Part
+from worldmodel_train.interop.optimizer_state import ImportedMoments, import_moments
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.strict_state import CheckpointError
 
 __all__ = [
     "ALL_PARTS",
     "ENCODERS",
+    "SUFFIX",
     "CheckpointError",
     "ClipSize",
     "ExportReport",
     "ImportReport",
+    "ImportedMoments",
     "Layout",
     "Part",
     "clip_of_config",
@@ -27,6 +31,8 @@ __all__ = [
     "export_merged",
     "export_motion",
     "import_checkpoint",
+    "import_merged",
+    "import_moments",
     "import_motion",
     "method_of_config",
     "motion_parts",

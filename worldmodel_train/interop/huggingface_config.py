@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from worldmodel_train.interop.objective_parts import Parts, size_of
+from worldmodel_train.interop.objective_parts import Parts, has_swiglu, size_of
 from worldmodel_train.interop.position_table import ClipSize
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.multilevel_vit import MultilevelVisionTransformer
@@ -37,6 +37,10 @@ RECIPE_KEYS: Mapping[str, str] = {
 def model_type_of(parts: Parts) -> str:
     """Which model of transformers computes what ours does."""
     encoder = parts.target_encoder
+    if has_swiglu(parts):
+        raise CheckpointError(
+            "transformers has no SwiGLU in these models (mlp: swiglu); use Meta's layout"
+        )
     if isinstance(encoder, MultilevelVisionTransformer):
         raise CheckpointError(
             "transformers has no V-JEPA 2.1, which is read at four depths; use Meta's layout"

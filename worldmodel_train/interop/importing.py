@@ -71,7 +71,7 @@ def _open(path: Path, modules: Parts) -> Foreign:
         return meta.read(path, modules)
     raise CheckpointError(
         f"{path} does not exist; give a directory with config.json and model.safetensors "
-        "(Hugging Face) or a .pt file (Meta)"
+        "(Hugging Face), a .pt file (Meta) or a .safetensors file (ours, merged)"
     )
 
 

@@ -82,7 +82,7 @@ _META_PREDICTOR = (
     Rename("embed", ("predictor_embed",)),
     *(
         Rename(f"blocks.{{i}}.{module}", (f"predictor_blocks.{{i}}.{module}",))
-        for module in ("norm1", "norm2", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+        for module in ("norm1", "norm2", "attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2", "mlp.fc3")
     ),
     Rename("norm", ("predictor_norm",)),
     Rename("proj", ("predictor_proj",)),

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
+from worldmodel_train.models.mlp import SwiGlu
 from worldmodel_train.models.predictor import MaskFiller
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.models.vit import VisionTransformer
@@ -49,3 +50,8 @@ def size_of(module: VisionTransformer | MaskFiller) -> Size:
     """The size of the module's stack of blocks."""
     mlp_width, width = module.blocks.get_parameter("0.mlp.fc1.weight").shape
     return Size(width, len(module.blocks), width // module.places.head_width, mlp_width)
+
+
+def has_swiglu(parts: Parts) -> bool:
+    """Whether any part has an MLP of three maps."""
+    return any(isinstance(module, SwiGlu) for part in parts for module in part.modules())

@@ -4,6 +4,7 @@ Nothing is hidden and nothing predicted: what compression alone teaches, to comp
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, UInt8
@@ -14,12 +15,22 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import (
+    blocks_forward,
+    blocks_parameters,
+    encoder_parameters,
+    encoder_step,
+    once_each,
+    token_pixels,
+    total,
+)
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.position import Places
-from worldmodel_train.models.token_fit import encoder_misfits, one_length
-from worldmodel_train.models.tubelet_embed import CHANNELS
+from worldmodel_train.models.projection_head import head_forward
+from worldmodel_train.models.token_fit import encoder_misfits, grid_of, one_length
 from worldmodel_train.models.tubelet_pixels import cut_tubelets
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -50,8 +61,31 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Clips are taken as they are read."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip."""
+        encoder, decoder = self.encoder, self.decoder
+        tokens = grid_of(encoder, facts.data.sources[0].clip).num_tokens
+        ends = (
+            (encoder.blocks.width, self.bottleneck, decoder.width),
+            (
+                decoder.width,
+                token_pixels(encoder),
+            ),
+        )
+        maps = total(head_forward(widths) for widths in ends).times(tokens)
+        painted = blocks_forward(decoder, tokens).plus(maps)
+        linear = sum(a * b + b for widths in ends for a, b in pairwise(widths))
+        norm = 2 * decoder.width
+        return PlainCost(
+            parameters={
+                "encoder": encoder_parameters(encoder),
+                "decoder": blocks_parameters(decoder) + linear + norm,
+            },
+            flops={
+                "seen, forward + backward": encoder_step(encoder, tokens),
+                "painted, forward + backward": once_each(painted),
+            },
+        )
 
     def build(self, data: DataFacts | None = None) -> "Autoencoder":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
@@ -72,7 +106,7 @@ class Autoencoder(SeesClips):
         self.wide = Linear(config.bottleneck, decoder.width)
         self.decoder = Blocks(decoder)
         self.norm = LastNorm(decoder.width, eps=1e-6)
-        self.pixels = Linear(decoder.width, CHANNELS * encoder.tubelet * encoder.patch**2)
+        self.pixels = Linear(decoder.width, token_pixels(encoder))
         for part in (self.narrow, self.wide, self.decoder, self.pixels):
             part.apply(init_linear)
         rescale_residuals(self.decoder)

@@ -6,6 +6,7 @@ of all clips, and sharpened. No JEPA: it is here to be compared with them.
 
 import copy
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -23,9 +24,13 @@ from worldmodel_train.jepa.joint_embedding import (
     tiny_encoder,
     view_misfits,
 )
+from worldmodel_train.jepa.view_cost import learned, seen, view_tokens
 from worldmodel_train.models.blocks import init_linear
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import encoder_parameters
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.views.geometry import Crop
 from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.models.vit import VisionTransformer
@@ -42,6 +47,10 @@ class HeadConfig(StrictConfig):
     """Channels in which a direction is compared with those of the prototypes."""
     prototypes: int = Field(default=65536, gt=1)
     """Directions."""
+
+    def widths(self, width: int) -> tuple[int, ...]:
+        """Channels from a latent of `width` to the prototypes, map by map."""
+        return (width, self.hidden, self.hidden, self.bottleneck, self.prototypes)
 
 
 class Config(JointEmbeddingConfig):
@@ -78,6 +87,28 @@ class Config(JointEmbeddingConfig):
         """As of any two views, and small views that are no whole tokens."""
         yield from super().misfits(facts)
         yield from view_misfits(self.local_view, self.encoder, ("method", "local_view"))
+
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, without the loss."""
+        encoder, local = self.encoder, [self.local_view] * self.num_local_views
+        large, small = (
+            [view_tokens(view, encoder, facts) for view in views] for views in (self.views, local)
+        )
+        widths = self.head.widths(encoder.blocks.width)
+        head = head_forward(widths)
+        parameters = {
+            "encoder": encoder_parameters(encoder),
+            # of the directions there are no biases
+            "head": sum(a * b + b for a, b in pairwise(widths)) - widths[-1],
+        }
+        copies = {f"slow {name}": count for name, count in parameters.items()}
+        return PlainCost(
+            parameters={**parameters, **copies},
+            flops={
+                "views, forward + backward": learned(encoder, large + small, head),
+                "large views of the copy, forward": seen(encoder, large, head),
+            },
+        )
 
     def build(self, data: DataFacts | None = None) -> "Dino":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

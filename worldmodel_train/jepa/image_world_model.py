@@ -9,12 +9,12 @@ forget looks (invariance).
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import torch
-from einops import repeat
 from jaxtyping import Float, UInt8
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
@@ -22,22 +22,32 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
 from worldmodel_train.jepa.mask_misfits import masked_misfits
+from worldmodel_train.jepa.masked_cost import MaskedCost, mean_flops
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
-from worldmodel_train.models.blocks import init_linear
-from worldmodel_train.models.gather import gather_sets
-from worldmodel_train.models.linear import Linear
-from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.predictor import (
-    MaskFiller,
-    PredictorConfig,
-    read_off,
-    targets_alone,
+from worldmodel_train.masks.past_and_future import whole_twice
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import (
+    Flops,
+    MaskTokens,
+    encoder_forward,
+    encoder_parameters,
+    encoder_step,
+    once_each,
+    predictor_forward,
+    predictor_parameters,
+    total,
 )
+from worldmodel_train.models.gather import gather_sets
+from worldmodel_train.models.look_predictor import LookPredictor, told_widths
+from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
+from worldmodel_train.models.views.geometry import PLACE
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import (
@@ -46,8 +56,6 @@ from worldmodel_train.types import (
     LatentPair,
     Losses,
     MaskedClips,
-    Masks,
-    TokenGrid,
 )
 
 
@@ -85,8 +93,36 @@ class Config(StrictConfig):
         encoder = self.encoder
         return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, with masks as they will be drawn."""
+        encoder, predictor = self.encoder, self.predictor
+        drawn = MaskedCost(encoder, predictor, self.masks, facts)
+        told = told_widths(predictor)
+
+        def seen(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            return total(encoder_step(encoder, mask.context) for mask in masks)
+
+        def predicted(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            passes = total(predictor_forward(predictor, encoder, mask) for mask in masks)
+            return once_each(passes.plus(head_forward(told)))
+
+        def target(tokens: int, _: Sequence[MaskTokens]) -> Flops:
+            return encoder_forward(encoder, tokens)
+
+        says = predictor_parameters(predictor, encoder)
+        return PlainCost(
+            parameters={
+                "encoder": encoder_parameters(encoder),
+                "predictor": says + sum(a * b + b for a, b in pairwise(told)),
+                "target encoder (EMA copy)": encoder_parameters(encoder),
+            },
+            flops={
+                "targets, forward": mean_flops(drawn.lengths, target),
+                "context, forward + backward": mean_flops(drawn.lengths, seen),
+                "predictor, forward + backward": mean_flops(drawn.lengths, predicted),
+            },
+            tables=drawn.tables,
+        )
 
     def build(self, data: DataFacts | None = None) -> "ImageWorldModel":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
@@ -157,6 +193,24 @@ class ImageWorldModel(SeesClips):
         latents = super().encode(clips)
         return functional.layer_norm(latents, latents.shape[-1:])
 
+    def foresee(
+        self, clip: UInt8[Tensor, "1 t h w c"], changes: Float[Tensor, "v 13"]
+    ) -> Float[Tensor, "v d"]:
+        """All tokens of the clip once its look is changed so; of places nothing is told."""
+        masks = whole_twice(self.token_grid(clip), len(changes))
+        group = ClipGroup(
+            clips=clip.expand(len(changes), *clip.shape[1:]),
+            masks=(masks.map(lambda tensor: tensor.to(clip.device)),),
+        )
+        (seen,) = self.encoder(clip)
+        contexts = [seen.expand(len(changes), -1, -1)]
+        (predicted,) = self.imagine(contexts, group, changes[:, PLACE:])
+        return predicted.flatten(1)
+
+    def view_vectors(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b d"]:
+        """All tokens of each clip, one after the other."""
+        return self.encode(clips).flatten(1)
+
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The squared error of the target's latents as predicted of an unchanged look."""
         group = half_seen(context, self.token_grid(context.pixels))
@@ -198,34 +252,3 @@ class ImageWorldModel(SeesClips):
             )
             for one, mask in zip(predicted, group.masks, strict=True)
         ]
-
-
-class LookPredictor(MaskFiller):
-    """A predictor whose mask tokens know how the look of the targets differs."""
-
-    def __init__(self, config: PredictorConfig, encoder: EncoderConfig) -> None:
-        width = config.width
-        super().__init__(config, encoder, Linear(encoder.blocks.width, width))
-        self.proj = Linear(width, encoder.blocks.width)
-        self.draw(config)
-        self.told = nn.Sequential(
-            *(Linear(width + LOOK, width), nn.GELU()),
-            *(Linear(width, width), nn.GELU()),
-            Linear(width, width),
-        )
-        self.told.apply(init_linear)
-
-    def forward(
-        self,
-        contexts: Sequence[Float[Tensor, "b _ e"]],
-        masks: Sequence[Masks],
-        grid: TokenGrid,
-        changes: Float[Tensor, "b 7"],
-    ) -> list[Float[Tensor, "b _ _ e"]]:
-        """Predicted latents `b g m e` of the targets of each mask group; all share mask token 0."""
-        blank = self.mask_tokens[:1].expand(len(changes), -1)
-        marked = self.told(torch.cat((blank, changes.to(blank.dtype)), dim=1))
-        shapes = [mask.target_index.shape[1:] for mask in masks]
-        blanks = [repeat(marked, "b d -> (b g) m d", g=sets, m=tokens) for sets, tokens in shapes]
-        filled = self.fill(contexts, masks, grid, blanks)
-        return read_off(targets_alone(filled, masks), self.norm, self.proj, masks)

@@ -16,6 +16,7 @@ from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.projection_head import projection_head
 from worldmodel_train.models.token_fit import encoder_misfits, not_a_multiple, one_length
 from worldmodel_train.models.token_sets import TokenSet
+from worldmodel_train.models.views.saccades import Saccades
 from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -40,9 +41,6 @@ class JointEmbeddingConfig(StrictConfig):
     def preparation(self) -> None:
         """Clips are taken as they are read; views are drawn where the loss is computed."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
-
 
 class BatchNormedConfig(JointEmbeddingConfig):
     """One whose heads norm by the micro-batch."""
@@ -60,7 +58,9 @@ def batch_norm_misfits(facts: RecipeFacts) -> Iterator[Misfit]:
         yield ("train", "micro_batch"), message
 
 
-def view_misfits(view: ViewConfig, encoder: EncoderConfig, key: KeyPath) -> Iterator[Misfit]:
+def view_misfits(
+    view: ViewConfig | Saccades, encoder: EncoderConfig, key: KeyPath
+) -> Iterator[Misfit]:
     """A view that is no whole tokens."""
     if view.size is not None and view.size % encoder.patch:
         yield (*key, "size"), not_a_multiple(view.size, encoder.patch, "method.encoder.patch")

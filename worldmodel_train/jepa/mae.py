@@ -17,11 +17,24 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.joint_embedding import SeesClips
 from worldmodel_train.jepa.mask_misfits import masked_misfits
+from worldmodel_train.jepa.masked_cost import MaskedCost, mean_flops
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.random_tokens import RandomTokens
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import (
+    Flops,
+    MaskTokens,
+    encoder_parameters,
+    encoder_step,
+    once_each,
+    predictor_forward,
+    predictor_parameters,
+    token_pixels,
+    total,
+)
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
@@ -68,8 +81,32 @@ class Config(StrictConfig):
         encoder = self.encoder
         return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, with masks as they will be drawn."""
+        encoder, decoder = self.encoder, self.decoder
+        drawn = MaskedCost(encoder, decoder, self.masks, facts)
+        # the decoder gives pixels where a predictor gives latents
+        wider = token_pixels(encoder) - encoder.blocks.width
+
+        def seen(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            return total(encoder_step(encoder, mask.context) for mask in masks)
+
+        def painted(_: int, masks: Sequence[MaskTokens]) -> Flops:
+            ends = 2.0 * decoder.width * wider * sum(mask.sets * mask.target for mask in masks)
+            passes = total(predictor_forward(decoder, encoder, mask) for mask in masks)
+            return once_each(passes.plus(Flops(linear=ends)))
+
+        return PlainCost(
+            parameters={
+                "encoder": encoder_parameters(encoder),
+                "decoder": predictor_parameters(decoder, encoder) + wider * (decoder.width + 1),
+            },
+            flops={
+                "seen, forward + backward": mean_flops(drawn.lengths, seen),
+                "painted, forward + backward": mean_flops(drawn.lengths, painted),
+            },
+            tables=drawn.tables,
+        )
 
     def build(self, data: DataFacts | None = None) -> "Mae":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""
@@ -85,8 +122,7 @@ class Mae(SeesClips):
         self.config = config
         self.encoder = config.encoder.build()
         self.decoder = config.decoder.build(config.encoder)
-        pixels = CHANNELS * config.encoder.tubelet * config.encoder.patch**2
-        self.decoder.proj = Linear(config.decoder.width, pixels)
+        self.decoder.proj = Linear(config.decoder.width, token_pixels(config.encoder))
         init_linear(self.decoder.proj)
 
     def training_losses(self, content: MaskedClips) -> Losses:

@@ -182,6 +182,18 @@ class MaskedCost:
             yield MaskTokens(drawn.context_index.shape[1], target, sets)
 
 
+def mean_flops(
+    lengths: Sequence[ClipLength], of: Callable[[int, Sequence[MaskTokens]], Flops]
+) -> Flops:
+    """The mean of what tokens of a clip and masks of all groups cost, over lengths and draws."""
+    total = Flops()
+    for length in lengths:
+        for masks in zip(*length.masks, strict=True):
+            cost = of(length.grid.num_tokens, masks)
+            total = total.plus(cost.times(length.share / NUM_DRAWS))
+    return total
+
+
 def _mean(weighed: Iterable[tuple[ClipCost, float]]) -> ClipCost:
     target, context, predictor = Flops(), Flops(), Flops()
     for cost, weight in weighed:

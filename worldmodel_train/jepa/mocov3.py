@@ -11,18 +11,21 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from worldmodel_train.facts import DataFacts
+from worldmodel_train.facts import DataFacts, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import (
     BatchNormedConfig,
     SeesClips,
     mean_latent,
     tiny_encoder,
 )
+from worldmodel_train.jepa.view_cost import learned, seen, view_tokens
 from worldmodel_train.losses.cosine import cosine_distance
 from worldmodel_train.losses.info_nce import info_nce
 from worldmodel_train.models.batch_norm import BatchNorm
+from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.flops import encoder_parameters
 from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.projection_head import projection_head
+from worldmodel_train.models.projection_head import head_forward, head_parameters, projection_head
 from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses
@@ -46,6 +49,26 @@ class Config(BatchNormedConfig):
         """A model that trains in moments on a CPU, for tests."""
         return cls(
             encoder=tiny_encoder(), projector_widths=(64, 16), predictor_width=32, temperature=1.0
+        )
+
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, without the loss."""
+        encoder = self.encoder
+        widths = (encoder.blocks.width, *self.projector_widths)
+        further = (widths[-1], self.predictor_width, widths[-1])
+        tokens = [view_tokens(view, encoder, facts) for view in self.views]
+        head = head_forward(widths)
+        student = learned(
+            encoder, tokens, head.plus(head_forward(further)), learns_pixels=self.train_patches
+        )
+        parameters = {"encoder": encoder_parameters(encoder), "projector": head_parameters(widths)}
+        copies = {f"slow {name}": count for name, count in parameters.items()}
+        return PlainCost(
+            parameters={**parameters, "predictor": head_parameters(further), **copies},
+            flops={
+                "views, forward + backward": student,
+                "views of the copy, forward": seen(encoder, tokens, head),
+            },
         )
 
     def build(self, data: DataFacts | None = None) -> "MoCoV3":

@@ -9,14 +9,16 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from worldmodel_train.facts import DataFacts
+from worldmodel_train.facts import DataFacts, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import (
     BatchNormedConfig,
     EncoderWithHead,
     mean_latent,
     tiny_encoder,
 )
+from worldmodel_train.jepa.view_cost import head_cost
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
+from worldmodel_train.models.cost import PlainCost
 from worldmodel_train.types import Clips, Losses
 
 
@@ -36,6 +38,10 @@ class Config(BatchNormedConfig):
     def tiny(cls) -> "Config":
         """A model that trains in moments on a CPU, for tests."""
         return cls(encoder=tiny_encoder(), projector_widths=(64, 16))
+
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, without the loss."""
+        return head_cost(self.encoder, self.projector_widths, self.views, facts)
 
     def build(self, data: DataFacts | None = None) -> "VicReg":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

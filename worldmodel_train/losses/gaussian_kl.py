@@ -1,6 +1,8 @@
 """How far one diagonal Gaussian is from another."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 from jaxtyping import Float
@@ -38,12 +40,22 @@ def kl_divergence(one: Gaussian, other: Gaussian) -> Float[Tensor, "*b"]:
     return 0.5 * (ratio - 1 + others_variance - variance).sum(dim=-1)
 
 
+def cross_entropy(one: Gaussian, other: Gaussian) -> Float[Tensor, "*b"]:
+    """-log of the density of `other`, in the mean over `one`, in nats, summed over the last axis.
+
+    In fp32. It is the divergence and the entropy of `one` together; samples would only estimate it.
+    """
+    log_variance = other.log_variance.float()
+    squares = (one.mean.float() - other.mean.float()).square() + one.log_variance.float().exp()
+    return 0.5 * (squares * torch.exp(-log_variance) + log_variance + _LOG_2_PI).sum(dim=-1)
+
+
 def product_of_experts(*experts: Gaussian) -> Gaussian:
-    """The Gaussian whose density is proportional to the product of all."""
+    """The Gaussian whose density is proportional to the product of all; shapes are broadcast."""
     precisions = [torch.exp(-expert.log_variance) for expert in experts]
-    total = torch.stack(precisions).sum(dim=0)
+    total = reduce(add, precisions)
     weighted = [p * expert.mean for p, expert in zip(precisions, experts, strict=True)]
-    return Gaussian(torch.stack(weighted).sum(dim=0) / total, -total.log())
+    return Gaussian(reduce(add, weighted) / total, -total.log())
 
 
 _LOG_2_PI = 1.8378770664093453

@@ -24,6 +24,12 @@ def halves(grid: TokenGrid, num_clips: int) -> Masks:
     return _split(grid, rows // 2 * (grid.num_tokens // rows), num_clips)
 
 
+def whole_twice(grid: TokenGrid, num_clips: int) -> Masks:
+    """All tokens as context, and all of them again as one target set."""
+    tokens = torch.arange(grid.num_tokens).expand(num_clips, -1).contiguous()
+    return Masks(context_index=tokens, target_index=tokens[:, None])
+
+
 def _split(grid: TokenGrid, border: int, num_clips: int) -> Masks:
     tokens = torch.arange(grid.num_tokens).expand(num_clips, -1)
     return Masks(

@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldmodel_train.models.attention import attention
-from worldmodel_train.models.blocks import INIT_STD, Block, Blocks, BlocksConfig, Mlp, init_linear
+from worldmodel_train.models.blocks import INIT_STD, Block, Blocks, BlocksConfig, init_linear
 from worldmodel_train.models.layer_norm import LayerNorm
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.mlp import build_mlp
 from worldmodel_train.models.token_sets import AttentionGroup
 
 
@@ -30,7 +31,7 @@ class AttentivePooler(nn.Module):
         self.norm1 = LayerNorm(width, eps=1e-6)
         self.query, self.key, self.value = (Linear(width, width) for _ in range(3))
         self.norm2 = LayerNorm(width, eps=1e-6)
-        self.mlp = Mlp(width, config.mlp_width)
+        self.mlp = build_mlp(config.mlp, width, config.mlp_width)
         self._draw()
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b q d"]:

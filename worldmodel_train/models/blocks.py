@@ -7,12 +7,11 @@ from typing import Literal
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.attention import SelfAttention
 from worldmodel_train.models.layer_norm import LayerNorm, at_least_fp32
-from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.mlp import MlpKind, build_mlp, mlp_width
 from worldmodel_train.models.stack import Stack
 from worldmodel_train.models.token_sets import AttentionGroup
 
@@ -33,6 +32,9 @@ class BlocksConfig(StrictConfig):
     """Attention heads; each is width / heads channels wide."""
     mlp_ratio: float = Field(default=4.0, gt=0)
     """Hidden channels of the MLP, as a multiple of width."""
+    mlp: MlpKind = "gelu"
+    """`swiglu` is V-JEPA's `use_silu`: three maps of two thirds of the hidden channels, rounded up
+    to a multiple of 8. Its `wide_silu: false`, with all of them, is 1.5 times the mlp_ratio."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> "BlocksConfig":
@@ -51,20 +53,7 @@ class BlocksConfig(StrictConfig):
     @property
     def mlp_width(self) -> int:
         """Hidden channels of the MLP."""
-        return int(self.width * self.mlp_ratio)
-
-
-class Mlp(nn.Module):
-    """Two linear maps with a GELU between them."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = Linear(width, hidden)
-        self.fc2 = Linear(hidden, width)
-
-    def forward(self, tokens: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Each token on its own, transformed."""
-        return self.fc2(functional.gelu(self.fc1(tokens)))
+        return mlp_width(self.mlp, int(self.width * self.mlp_ratio))
 
 
 class Block(nn.Module):
@@ -75,7 +64,7 @@ class Block(nn.Module):
         self.norm1 = LayerNorm(config.width, eps=1e-6)
         self.attn = SelfAttention(config.width, config.heads)
         self.norm2 = LayerNorm(config.width, eps=1e-6)
-        self.mlp = Mlp(config.width, config.mlp_width)
+        self.mlp = build_mlp(config.mlp, config.width, config.mlp_width)
 
     def forward(
         self, tokens: Float[Tensor, "n d"], groups: Sequence[AttentionGroup]
@@ -105,7 +94,10 @@ def init_linear(module: nn.Module) -> None:
 
 
 def rescale_residuals(blocks: Blocks) -> None:
-    """Divide what block l adds to the stream by sqrt(2 l), so that depth does not blow it up."""
+    """Divide what block l adds to the stream by sqrt(2 l), so that depth does not blow it up.
+
+    Of a SwiGLU that is done to what is gated, as in the released code.
+    """
     for depth, block in enumerate(blocks, start=1):
         assert isinstance(block, Block)
         for linear in (block.attn.proj, block.mlp.fc2):

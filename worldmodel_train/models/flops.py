@@ -4,12 +4,14 @@ Only matrix products are counted, two operations for a multiplication and an add
 where the time of a well-fused step goes, and it makes the sum a floor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.checkpointing import ActivationCheckpointing
+from worldmodel_train.models.mlp import MlpKind
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.models.vit import EncoderConfig
@@ -18,6 +20,7 @@ from worldmodel_train.models.vit import EncoderConfig
 # products of the forward pass's two.
 ATTENTION_BACKWARD = 2.5
 LINEAR_BACKWARD = 2.0
+_MLP_MAPS: Mapping[MlpKind, int] = {"gelu": 2, "swiglu": 3}
 
 
 class Flops(NamedTuple):
@@ -42,6 +45,11 @@ class Flops(NamedTuple):
     def with_backward(self) -> "Flops":
         """The forward pass with its backward pass."""
         return Flops(self.linear * (1 + LINEAR_BACKWARD), self.attention * (1 + ATTENTION_BACKWARD))
+
+
+def total(parts: Iterable[Flops]) -> Flops:
+    """All parts together."""
+    return reduce(Flops.plus, parts, Flops())
 
 
 class MaskTokens(NamedTuple):
@@ -70,19 +78,34 @@ def encoder_parameters(config: EncoderConfig) -> int:
     """Parameters of the encoder."""
     width = config.blocks.width
     norm = 2 * width if config.last_norm == "layer_norm" else 0
-    return _pixels(config) * width + width + _blocks_parameters(config.blocks) + norm
+    return token_pixels(config) * width + width + blocks_parameters(config.blocks) + norm
 
 
 def predictor_parameters(config: PredictorConfig, encoder: EncoderConfig) -> int:
     """Parameters of the predictor, mask tokens included."""
     width, latent = config.width, encoder.blocks.width
     ends = 2 * latent * width + width + latent + 2 * width
-    return ends + config.mask_tokens * width + _blocks_parameters(config)
+    return ends + config.mask_tokens * width + blocks_parameters(config)
 
 
 def encoder_forward(config: EncoderConfig, tokens: int) -> Flops:
     """One pass over `tokens` tokens of a clip."""
-    return _embed_forward(config, tokens).plus(_blocks_forward(config.blocks, tokens))
+    return _embed_forward(config, tokens).plus(blocks_forward(config.blocks, tokens))
+
+
+def encoder_step(config: EncoderConfig, tokens: int, *, learns_pixels: bool = True) -> Flops:
+    """One pass over `tokens` tokens of a clip and its backward pass, nothing counted twice.
+
+    Pixels need no gradient, so that the embedding's backward pass is one product instead of two,
+    or none where the embedding does not learn.
+    """
+    embedding = _embed_forward(config, tokens).times(2 if learns_pixels else 1)
+    return embedding.plus(once_each(blocks_forward(config.blocks, tokens)))
+
+
+def once_each(forward: Flops) -> Flops:
+    """The forward pass with a backward pass in which nothing is computed again."""
+    return forward.times(1 + LINEAR_BACKWARD)
 
 
 def predictor_forward(config: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens) -> Flops:
@@ -108,7 +131,7 @@ def clip_cost(
     for mask in masks:
         # Pixels need no gradient, so the embedding's backward is one product, not two.
         embedding = _embed_forward(encoder, mask.context).times(2)
-        blocks = _blocks_forward(encoder.blocks, mask.context)
+        blocks = blocks_forward(encoder.blocks, mask.context)
         context = context.plus(embedding).plus(_step(blocks, checkpointing))
         ends = _predictor_ends(predictor, encoder, mask)
         blocks = _predictor_blocks(predictor, mask)
@@ -146,28 +169,31 @@ def _predictor_ends(config: PredictorConfig, encoder: EncoderConfig, mask: MaskT
 
 
 def _predictor_blocks(config: PredictorConfig, mask: MaskTokens) -> Flops:
-    return _blocks_forward(config, mask.context + mask.target).times(mask.sets)
+    return blocks_forward(config, mask.context + mask.target).times(mask.sets)
 
 
-def _pixels(config: EncoderConfig) -> int:
+def token_pixels(config: EncoderConfig) -> int:
+    """Numbers in the pixels of a token."""
     return CHANNELS * config.tubelet * config.patch**2
 
 
 def _embed_forward(config: EncoderConfig, tokens: int) -> Flops:
-    return Flops(linear=2.0 * tokens * _pixels(config) * config.blocks.width)
+    return Flops(linear=2.0 * tokens * token_pixels(config) * config.blocks.width)
 
 
-def _blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
-    weights = 4 * config.width**2 + 2 * config.width * config.mlp_width
+def blocks_forward(config: BlocksConfig, tokens: int) -> Flops:
+    """One pass over `tokens` tokens that all see each other."""
+    weights = 4 * config.width**2 + _MLP_MAPS[config.mlp] * config.width * config.mlp_width
     return Flops(
         linear=2.0 * config.depth * weights * tokens,
         attention=4.0 * config.depth * config.width * tokens**2,
     )
 
 
-def _blocks_parameters(config: BlocksConfig) -> int:
-    width, hidden = config.width, config.mlp_width
+def blocks_parameters(config: BlocksConfig) -> int:
+    """Parameters of the stack."""
+    width, hidden, maps = config.width, config.mlp_width, _MLP_MAPS[config.mlp]
     attention = 4 * width**2 + 4 * width
-    mlp = 2 * width * hidden + hidden + width
+    mlp = maps * width * hidden + (maps - 1) * hidden + width
     norms = 4 * width
     return config.depth * (attention + mlp + norms)

@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from worldmodel_train.models.batch_norm import BatchNorm
+from worldmodel_train.models.flops import Flops
 from worldmodel_train.models.linear import Linear
 
 
@@ -18,3 +19,14 @@ def projection_head(widths: Sequence[int]) -> nn.Sequential:
     for before, after in pairwise(widths):
         layers += [Linear(before, after), BatchNorm(after), nn.ReLU()]
     return nn.Sequential(*layers[:-2])
+
+
+def head_parameters(widths: Sequence[int]) -> int:
+    """Parameters of such a head."""
+    linear = sum(before * after + after for before, after in pairwise(widths))
+    return linear + 2 * sum(widths[1:-1])
+
+
+def head_forward(widths: Sequence[int]) -> Flops:
+    """One latent's way through such a head."""
+    return Flops(linear=2.0 * sum(before * after for before, after in pairwise(widths)))

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from worldmodel_kernels.factorized_attention import space_attention, time_attention
-from worldmodel_train.models.blocks import BlocksConfig, Mlp
+from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.mlp import build_mlp
 from worldmodel_train.models.modulation import Modulation, modulated
 from worldmodel_train.models.stack import Stack
 
@@ -46,7 +47,7 @@ class SpaceTimeBlock(nn.Module):
         width, heads = config.width, config.heads
         self.over_space = FactorizedAttention(width, heads, space_attention)
         self.over_time = FactorizedAttention(width, heads, partial(time_attention, causal=False))
-        self.mlp = Mlp(width, config.mlp_width)
+        self.mlp = build_mlp(config.mlp, width, config.mlp_width)
         self.modulation = Modulation(width, 9)
 
     def forward(

@@ -17,8 +17,10 @@ from worldmodel_train.protocols.latents import (
     LatentRenderer,
     LevelPredictor,
     OpenPredictor,
+    PredictsGaussians,
     SoundEncoder,
 )
+from worldmodel_train.protocols.motion import EstimatesFlow
 from worldmodel_train.protocols.training import (
     AfterStep,
     EmaPair,
@@ -31,6 +33,7 @@ from worldmodel_train.protocols.training import (
     Phase,
     Preparation,
 )
+from worldmodel_train.protocols.views import ForeseesViews, ReadsViews, View
 
 __all__ = [
     "AfterStep",
@@ -39,7 +42,9 @@ __all__ = [
     "EmaPair",
     "Encoder",
     "Energy",
+    "EstimatesFlow",
     "FollowsStep",
+    "ForeseesViews",
     "HasEnergy",
     "HasPhases",
     "HasPictures",
@@ -56,6 +61,9 @@ __all__ = [
     "Plan",
     "Planner",
     "Policy",
+    "PredictsGaussians",
     "Preparation",
+    "ReadsViews",
     "SoundEncoder",
+    "View",
 ]

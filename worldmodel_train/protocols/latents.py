@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from worldmodel_train.types import Audio, ClipGroup, LatentPair, LevelAhead, TokenGrid
+from worldmodel_train.types import Audio, ClipGroup, GaussianPair, LatentPair, LevelAhead, TokenGrid
 
 
 @runtime_checkable
@@ -91,6 +91,15 @@ class LevelPredictor(Encoder, Protocol):
 
     def predict_levels(self, clips: UInt8[Tensor, "b t h w c"]) -> Sequence[LevelAhead]:
         """What each level predicts of the second half of clips from the first; the lowest first."""
+        ...
+
+
+@runtime_checkable
+class PredictsGaussians(LatentPredictor, Protocol):
+    """A `LatentPredictor` that says how sure it is of every number."""
+
+    def predict_gaussians(self, group: ClipGroup) -> Sequence[GaussianPair]:
+        """What `predict` gives, with the variances that are predicted."""
         ...
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.models.strict_state import shapes_of
 from worldmodel_train.protocols import AfterStep, EmaPair, FollowsStep, HasPhases, Objective
 from worldmodel_train.training.layouts.layout import Layout
@@ -17,7 +18,7 @@ from worldmodel_train.training.optim import OptimConfig, build_optimizer, set_sc
 from worldmodel_train.training.phases import PhasedStep, without_reduction
 from worldmodel_train.training.randomness import seed_forward
 from worldmodel_train.training.spike_gate import SpikeGate
-from worldmodel_train.types import Batch, Content, Losses
+from worldmodel_train.types import Content, Losses
 
 
 @dataclass(frozen=True, kw_only=True)

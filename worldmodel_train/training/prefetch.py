@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worldmodel_train.types import Batch, ContentT, ContentT_co
+from worldmodel_train.batch import Batch
+from worldmodel_train.types import ContentT, ContentT_co
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.data.health import SkipLedger
 from worldmodel_train.data.stream_positions import StreamState
 from worldmodel_train.facts import EpisodeFacts
@@ -17,7 +18,7 @@ from worldmodel_train.training.config import LogConfig, TrainConfig
 from worldmodel_train.training.guard import GuardConfig
 from worldmodel_train.training.optim import OptimConfig
 from worldmodel_train.training.step_metrics import StepMetrics
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 
 @runtime_checkable

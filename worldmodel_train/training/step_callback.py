@@ -2,8 +2,9 @@
 
 import lightning.pytorch as pl
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.training.module import TrainingModule
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 
 class StepCallback(pl.Callback):

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.ranks.signals import StopSignals, children_left_alone
 from worldmodel_train.training.ranks.told_to_leave import leaving_when_told
 from worldmodel_train.training.shortages import room_for_workers
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 _LAST_WORDS = 1.0  # seconds that a loading process has to end by itself
 

@@ -9,7 +9,7 @@ FEW = (
     "train.steps=2", "train.global_batch=4", "train.micro_batch=4", "optim.lr.warmup_steps=1",
     "checkpoint.every_steps=2", "log.every_steps=1", "log.online_probe=null",
     "evaluation=[{name: film_questions, films: 24, held_out: 6, splits: 1},"
-    "{name: energy, max_samples: 4}]",
+    "{name: energy, max_samples: 4}, {name: held_out_loss, max_samples: 4, seeds: [0]}]",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.latents import write
 from worldmodel_train.data.latents.batches import LatentBatches
@@ -11,7 +12,6 @@ from worldmodel_train.data.latents.index import INDEX, MadeOf
 from worldmodel_train.data.latents.write import LatentsWriter, Sizes
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.preparation import as_read
-from worldmodel_train.types import Skip
 
 WIDTH = 65_536  # so that four clips of two tokens are a shard of a MiB
 MADE_OF = MadeOf(

@@ -3,14 +3,14 @@ import inspect
 import pytest
 from typer.testing import CliRunner
 
-from worldmodel_train.cli import pack
+from worldmodel_train.cli import pack_videos
 from worldmodel_train.cli.data import app
 from worldmodel_train.data.packing.errors import PackError
 from worldmodel_train.data.packing.read_list import list_names, read_list
 
 
 def test_the_help_names_every_set_whose_list_can_be_read():
-    text = inspect.getsource(pack)
+    text = inspect.getsource(pack_videos)
     assert all(name in text[text.index("ListOption =") :] for name in list_names())
 
 

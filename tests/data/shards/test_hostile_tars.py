@@ -16,13 +16,13 @@ from tests.data.shards.hostile_tars import (
     long_name,
     pax,
 )
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards import stream_samples, wanted_files
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.stream_bytes import StreamBytes
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.wanted_files import VIDEOS
-from worldmodel_train.types import Skip
 
 
 class Handler(SimpleHTTPRequestHandler):

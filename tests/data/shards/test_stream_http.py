@@ -7,11 +7,11 @@ from itertools import pairwise
 import pytest
 
 from tests.data.shards.hostile_tars import END, ONE, TWO, header
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards.stream_http import HttpStream
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_patience import Patience
 from worldmodel_train.data.shards.stream_samples import stream_samples
-from worldmodel_train.types import Skip
 
 WHOLE = ONE + TWO + END
 CUT_CHUNK = b"99999\r\n" + ONE + TWO

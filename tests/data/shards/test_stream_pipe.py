@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from tests.data.shards.hostile_tars import END, ONE, base256, header
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_patience import Patience
 from worldmodel_train.data.shards.stream_pipe import PipeStream
 from worldmodel_train.data.shards.stream_samples import stream_samples
-from worldmodel_train.types import Skip
 
 
 def items(command, timeout_s):

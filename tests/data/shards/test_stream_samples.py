@@ -11,10 +11,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards import wanted_files
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import stream_samples
-from worldmodel_train.types import Skip
 
 
 def samples_of(shard, timeout_s=30.0):

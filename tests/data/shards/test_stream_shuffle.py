@@ -1,10 +1,10 @@
 import random
 from collections.abc import Iterator
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards import stream_shuffle
 from worldmodel_train.data.shards.source import EncodedSample
 from worldmodel_train.data.shards.stream_shuffle import Shuffled
-from worldmodel_train.types import Skip
 
 
 def turns(count: int, num_bytes: int = 10) -> Iterator[tuple[int, EncodedSample]]:

@@ -1,5 +1,7 @@
 """Planning where the model is."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,11 @@ import torch
 from worldmodel_train.envs.two_room_goals import TwoRoomGoals
 from worldmodel_train.evaluation.planning.contest import Contest, Mind
 from worldmodel_train.evaluation.planning.first_plans import Search, first_plans
+from worldmodel_train.evaluation.planning.temporal_distance import TemporalDistance
 from worldmodel_train.jepa.leworldmodel import Config
 from worldmodel_train.planners import cem, gradient, icem, mppi, random_shooting
 from worldmodel_train.planners.energies import nearness
+from worldmodel_train.planners.quick_models import InBf16
 
 pytestmark = pytest.mark.gpu
 SMALL = {"horizon": 3, "candidates": 8}
@@ -25,6 +29,18 @@ PLANNERS = {
 @pytest.mark.parametrize("planner", PLANNERS.values(), ids=PLANNERS.keys())
 def test_every_planner_searches_on_the_device_of_the_model(planner):
     torch.manual_seed(0)
+    finds_plans(planner, Config.tiny().build().cuda().eval(), "l2")
+
+
+def test_a_model_in_bf16_and_a_learned_distance_search_there_too():
+    torch.manual_seed(0)
+    model = Config.tiny().build().cuda().eval()
+    distance = TemporalDistance(Config.tiny().encoder.size.width).eval()
+    finds_plans(PLANNERS["icem"], InBf16(model), distance)
+
+
+def finds_plans(planner, model, distance):
+    """In two rooms; the distance may be a network, which is on the CPU."""
     contest = Contest(
         planner=planner,
         near=nearness,
@@ -34,11 +50,13 @@ def test_every_planner_searches_on_the_device_of_the_model(planner):
         replan_every=1,
         seed=0,
     )
-    world, model = TwoRoomGoals(size=16), Config.tiny().build().cuda().eval()
+    world, there = TwoRoomGoals(size=16), distance
+    if isinstance(distance, TemporalDistance):
+        there = copy.deepcopy(distance).cuda()
     goals = contest.goals(world, 3)
-    pilot = contest.model(Mind(model=model, distance="l2"), world, goals)
+    pilot = contest.model(Mind(model=model, distance=there), world, goals)
     attempts = contest.attempts(world, goals, {"trained": pilot}, where="here")["trained"]
     assert np.isfinite(attempts.states).all()
-    search = Search(build=planner.build, distance="l2", distance_called="l2", seed=0)
+    search = Search(build=planner.build, distance=distance, distance_called="it", seed=0)
     plans = first_plans(pilot, goals.starts, search)
     assert np.isfinite(plans.actions).all()

@@ -7,11 +7,11 @@ from sklearn.metrics import recall_score, top_k_accuracy_score
 from torch import nn
 
 from tests.evaluation.threads import on_ranks
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.evaluation.probing.anticipation_result import CHANCE, anticipation_result
 from worldmodel_train.evaluation.probing.class_recall import classes_before, measure_recalls
 from worldmodel_train.evaluation.probing.classification_scores import NamedVideos
-from worldmodel_train.types import Skip
 
 KINDS = {"verb": slice(0, 8), "action": slice(8, 30)}
 

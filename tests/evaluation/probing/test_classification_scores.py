@@ -13,6 +13,7 @@ from sklearn.metrics import (
 from torch import nn
 
 from tests.evaluation.threads import on_ranks
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.evaluation.probing.classification_result import (
     COMMONEST,
@@ -23,7 +24,6 @@ from worldmodel_train.evaluation.probing.classification_scores import (
     measure_accuracies,
 )
 from worldmodel_train.evaluation.probing.several_classes import several_classes_result
-from worldmodel_train.types import Skip
 
 CLASSES = 7
 

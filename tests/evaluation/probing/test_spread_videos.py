@@ -1,9 +1,9 @@
 import pytest
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.evaluation.probing.spread_videos import spread_videos
 from worldmodel_train.recipe import load_recipe
-from worldmodel_train.types import Skip
 
 
 @pytest.fixture

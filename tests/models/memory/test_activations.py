@@ -32,6 +32,10 @@ TINY = {
     "encoder": EncoderConfig(size=BlocksConfig(width=96, depth=3, heads=3), patch=8),
     "predictor": PredictorConfig(width=48, depth=2, heads=2, mask_tokens=2),
 }
+SWIGLU = {
+    "encoder": EncoderConfig(size=BlocksConfig(width=96, depth=3, heads=3, mlp="swiglu"), patch=8),
+    "predictor": TINY["predictor"].model_copy(update={"mlp": "swiglu"}),
+}
 VIT_LARGE = {
     "encoder": EncoderConfig(size="vit_large"),
     "predictor": PredictorConfig(width=384, depth=12, heads=12, mask_tokens=2),
@@ -184,6 +188,25 @@ def test_kept_bytes_are_the_tensors_that_autograd_saves():
     how = {"precision": "fp32", "checkpointing": "none", "on_cuda": False}
     expected = predicted(config, CLIPS, 256, GROUPS, **how).kept
     assert expected == pytest.approx(sum(s.nbytes() for s in saved.values()), rel=0.05)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("parts", [TINY, SWIGLU], ids=["gelu", "swiglu"])
+def test_the_peak_is_that_of_a_real_step_whatever_the_mlp(live_bytes, monkeypatch, parts, policy):
+    as_on_cuda(monkeypatch)
+    config = Config(**parts, masks=MASKS)
+    model, data = objective(config, policy), batch(CLIPS, GRID, 8, GROUPS)
+    model.predict(data.groups[0])
+    live_bytes.ignore(held(model, data))
+    with live_bytes:
+        losses = model.training_losses(data)
+        kept, forward, live_bytes.peak = live_bytes.now - monitored(losses), live_bytes.peak, 0
+        losses.total.backward()
+    how = {"precision": "fp32", "checkpointing": policy}
+    expected = predicted(config, CLIPS, 256, GROUPS, **how)
+    assert expected.kept == pytest.approx(kept, rel=0.05)
+    assert expected.forward == pytest.approx(forward, rel=0.1)
+    assert expected.backward == pytest.approx(live_bytes.peak, rel=0.1)
 
 
 def with_stream(parts, stream):

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.config.printable import printable
 from worldmodel_train.data.audio.config import AudioConfig
 from worldmodel_train.data.decoding.decode import WITHOUT_ANSWER, DecodeError, Decoder
@@ -25,7 +26,7 @@ from worldmodel_train.data.shards.wanted_files import (
     RECORDINGS,
     WantedFiles,
 )
-from worldmodel_train.types import Audio, Skip
+from worldmodel_train.types import Audio
 
 _log = logging.getLogger(__name__)
 

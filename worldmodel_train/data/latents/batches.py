@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from worldmodel_train.batch import Origin
 from worldmodel_train.data.latents.folder import LatentsFolder
 from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.data.rank_batches import RankBatches, ReadSamples
 from worldmodel_train.data.source_order import SourceOrder
 from worldmodel_train.protocols import Preparation
-from worldmodel_train.types import Latents, Origin
+from worldmodel_train.types import Latents
 
 
 class LatentBatches(RankBatches[Latents, Any]):

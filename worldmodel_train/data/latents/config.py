@@ -13,6 +13,7 @@ from worldmodel_train.facts import DataFacts, Misfit
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
+    import worldmodel_train.batch
     import worldmodel_train.data.loader_position
     import worldmodel_train.protocols
     import worldmodel_train.types
@@ -79,7 +80,7 @@ class LatentsConfig(StrictConfig):
         preparation: "worldmodel_train.protocols.Preparation[Any, Any] | None",
         position: "worldmodel_train.data.loader_position.LoaderPosition",
         opened: DataFacts | None = None,
-    ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
+    ) -> "Iterable[worldmodel_train.batch.Batch[Any]]":
         """This rank's micro-batches, forever; raises ValueError where the folder has none."""
         from worldmodel_train.data.latents.batches import LatentBatches
         from worldmodel_train.data.latents.folder import LatentsFolder

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.atomic_file import write_atomically
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.labels import Label, stack_labels
@@ -25,7 +26,6 @@ from worldmodel_train.data.latents.index import (
     read_index,
     shard_path,
 )
-from worldmodel_train.types import Skip
 
 Encode = Callable[[UInt8[Tensor, "b t h w c"]], Float[Tensor, "b n d"]]
 

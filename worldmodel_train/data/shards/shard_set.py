@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards import folder_index, folder_index_v1
 from worldmodel_train.data.shards.folder_index import INDEX_FILE
 from worldmodel_train.data.shards.open_files import OpenFiles
@@ -23,7 +24,6 @@ from worldmodel_train.data.shards.tar_members import (
     read_member,
 )
 from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles
-from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards.tar_members import Span
 from worldmodel_train.data.shards.wanted_files import VIDEO, is_video
-from worldmodel_train.types import Skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ import urllib.error
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards.shard_table import ShardSample
 from worldmodel_train.data.shards.source import EncodedSample
 from worldmodel_train.data.shards.stream_bytes import StreamBytes
@@ -17,7 +18,6 @@ from worldmodel_train.data.shards.tar_header import CorruptTarError
 from worldmodel_train.data.shards.tar_index import COMPRESSED
 from worldmodel_train.data.shards.tar_members import tar_members
 from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles, limit
-from worldmodel_train.types import Skip
 
 Item = EncodedSample | Skip
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from worldmodel_train.batch import Skip, StreamMark
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.order import Permutation
 from worldmodel_train.data.random_streams import Stream, key
@@ -16,7 +17,6 @@ from worldmodel_train.data.shards.stream_samples import Item, stream_samples
 from worldmodel_train.data.shards.stream_shuffle import Shuffled
 from worldmodel_train.data.shards.wanted_files import VIDEOS, WantedFiles
 from worldmodel_train.data.stream_positions import StreamPosition
-from worldmodel_train.types import Skip, StreamMark
 
 _log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from worldmodel_train.facts import DataFacts, FrameSize, Misfit
 
 if TYPE_CHECKING:
     # torch, which is not needed to read a recipe; whole names can be looked up where they are used
+    import worldmodel_train.batch
     import worldmodel_train.data.loader_position
     import worldmodel_train.protocols
     import worldmodel_train.types
@@ -151,7 +152,7 @@ class TrajectoriesConfig(StrictConfig):
         preparation: "worldmodel_train.protocols.Preparation[Any, Any] | None",
         position: "worldmodel_train.data.loader_position.LoaderPosition",
         opened: DataFacts | None = None,
-    ) -> "Iterable[worldmodel_train.types.Batch[Any]]":
+    ) -> "Iterable[worldmodel_train.batch.Batch[Any]]":
         """This rank's micro-batches, forever; raises what `loader.build_loader` raises.
 
         With what `open_facts` gave, no episode is opened for that again.

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped, UInt8
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.trajectories.npz import BadArraysError, read_arrays
-from worldmodel_train.types import Skip
 
 ARRAYS = ("observations", "actions", "states", "rewards", "ends")
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
@@ -17,7 +18,6 @@ from worldmodel_train.data.trajectories.episode import (
     read_episode,
 )
 from worldmodel_train.facts import EpisodeFacts, FrameSize
-from worldmodel_train.types import Skip
 
 _MOST_TRIED = 100  # samples without an episode, after which there is likely none
 

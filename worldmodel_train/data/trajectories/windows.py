@@ -12,6 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float32, Int64, Shaped
 from torch import Tensor
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.clip_reader import decode_sample
 from worldmodel_train.data.decoding.crop import CENTER_CROP
 from worldmodel_train.data.decoding.decode import ClipRequest, Decoder, ExactFrames
@@ -35,7 +36,7 @@ from worldmodel_train.data.trajectories.facts import (
 from worldmodel_train.data.trajectories.kept_episodes import KeptEpisodes
 from worldmodel_train.data.trajectories.scaling import normalised
 from worldmodel_train.data.trajectories.stored_frames import LOST, StoredFrames
-from worldmodel_train.types import Skip, Trajectories
+from worldmodel_train.types import Trajectories
 
 _log = logging.getLogger(__name__)
 

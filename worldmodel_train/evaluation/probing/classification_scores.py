@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.labels import stack_labels
@@ -19,7 +20,6 @@ from worldmodel_train.evaluation.frozen import frozen, in_batches
 from worldmodel_train.evaluation.ranks import ALONE, Ranks, work_together
 from worldmodel_train.evaluation.task import Subject
 from worldmodel_train.protocols import Classifier
-from worldmodel_train.types import Skip
 
 TOP = 5
 
@@ -106,20 +106,32 @@ class NamedVideos:
 
     @classmethod
     def of(
-        cls, subject: Subject, *, times: int = 1, crops: int = 1, batch_size: int
+        cls,
+        subject: Subject,
+        *,
+        times: int = 1,
+        crops: int = 1,
+        batch_size: int,
+        max_films: int = 0,
     ) -> "NamedVideos":
-        """All held-out videos of a subject that names them, seen at so many times and places."""
+        """All held-out videos of a subject that names them, seen at so many times and places.
+
+        Of films, which have no end, the first `max_films`, each seen once.
+        """
         data, model, ranks = subject.data, subject.trained, subject.ranks
-        assert isinstance(data, DataConfig), "the recipe was checked"
-        assert data.held_out is not None, "the recipe was checked"
         assert isinstance(model, Classifier), "the recipe was checked"
-        videos = data.each_video(
-            data.held_out,
-            segments=times * model.num_segments(),
-            crops=crops,
-            first=ranks.rank,
-            every=ranks.world_size,
-        )
+        if isinstance(data, DataConfig):
+            assert data.held_out is not None, "the recipe was checked"
+            videos = data.each_video(
+                data.held_out,
+                segments=times * model.num_segments(),
+                crops=crops,
+                first=ranks.rank,
+                every=ranks.world_size,
+            )
+        else:
+            films = subject.held_out_clips(limit=max_films, clips_per_video=1)
+            videos = films.as_videos(first=ranks.rank, every=ranks.world_size)
         return cls(model, videos, num_crops=crops, batch_size=batch_size, ranks=ranks)
 
     @property

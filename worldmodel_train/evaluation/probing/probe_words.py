@@ -30,3 +30,18 @@ def film_words(suite: ProbeSuite) -> ProbeWords:
         f"from {suite.num_train} films and is tested on {suite.num_test} others. Direction, speed "
         "and what is hidden are those of the film's end.",
     )
+
+
+def view_words(suite: ProbeSuite) -> ProbeWords:
+    """Of views of films of `envs/balls`."""
+    of_films = film_words(suite)
+    return of_films.model_copy(
+        update={
+            "title": "Questions about films of which views are seen",
+            "caption": "Accuracy on views of films, ± over films held out; told by two views: "
+            "share of the variance, mirrored: area under the ROC curve.",
+            "text": of_films.text + " Here all features are of a few views of each film, the same "
+            "for all: “aggregate” is what the model makes of them and of the changes between them, "
+            "“mean of the views” the mean of their latents.",
+        }
+    )

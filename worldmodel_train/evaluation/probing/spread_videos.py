@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 
+from worldmodel_train.batch import Skip
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.fixed import Views
 from worldmodel_train.data.health import shown
@@ -10,7 +11,6 @@ from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.source_config import SourceConfig
 from worldmodel_train.data.spread import stride
-from worldmodel_train.types import Skip
 
 _log = logging.getLogger(__name__)
 

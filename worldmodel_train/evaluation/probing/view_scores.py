@@ -12,9 +12,9 @@ from torch import Tensor
 
 from worldmodel_train.evaluation.frozen import mean_latents
 from worldmodel_train.evaluation.probing.retrieval import found_within, ranked_relevance
-from worldmodel_train.models.views.views import View, ViewConfig
+from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.probes.states import KnownState, state_scores
-from worldmodel_train.protocols import Encoder
+from worldmodel_train.protocols import Encoder, View
 
 Features: TypeAlias = Callable[[UInt8[Tensor, "b t h w c"]], Float[Tensor, "b d"]]
 """One vector for each clip."""

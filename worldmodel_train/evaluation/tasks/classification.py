@@ -7,7 +7,7 @@ from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.data.config import DataConfig
-from worldmodel_train.evaluation.task import Offer, Subject
+from worldmodel_train.evaluation.task import HoldsOutClips, Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.protocols import Classifier
 
@@ -29,11 +29,17 @@ class Config(StrictConfig):
     """Places that each is cut at: the centre, or also both ends of the longer side."""
     batch_size: int = Field(default=4, ge=1)
     """Videos per forward pass, each with all its clips."""
+    max_films: int = Field(default=1000, ge=1)
+    """Held-out films, where the recipe renders its clips; of videos all are taken."""
 
     def misfits(self, offer: Offer) -> Iterator[str]:
-        """Data that are not videos."""
-        if not isinstance(offer.data, DataConfig):
+        """Data that are not clips, and several views of films."""
+        if isinstance(offer.data, DataConfig):
+            return
+        if not isinstance(offer.data, HoldsOutClips):
             yield "measures on videos, and the recipe reads none; leave it out"
+        elif self.times * self.crops > 1:
+            yield "a film is seen once and whole; use times: 1 and crops: 1"
 
     def run(self, subject: Subject) -> TaskResult:
         """Accuracies, or average precisions, over `data.held_out`, read once from front to back."""
@@ -45,9 +51,12 @@ class Config(StrictConfig):
         from worldmodel_train.evaluation.probing.several_classes import several_classes_result
 
         named = NamedVideos.of(
-            subject, times=self.times, crops=self.crops, batch_size=self.batch_size
+            subject,
+            times=self.times,
+            crops=self.crops,
+            batch_size=self.batch_size,
+            max_films=self.max_films,
         )
-        assert isinstance(subject.data, DataConfig), "the recipe was checked"
-        if subject.data.labels == "many":
+        if isinstance(subject.data, DataConfig) and subject.data.labels == "many":
             return several_classes_result(named)
         return classification_result(measure_accuracies(named))

@@ -1,7 +1,7 @@
 """Probes on films of a world of our own, whose every state is known."""
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,12 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.evaluation.task import Offer, Subject
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.protocols import Encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from worldmodel_train.evaluation.probing.film_labels import LabelledFilms
+    from worldmodel_train.evaluation.probing.probe_scores import ProbeSuite
 
 
 class Config(StrictConfig):
@@ -55,35 +61,45 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """The accuracies, on films of the length and size that the recipe's clips have."""
+        from worldmodel_train.evaluation.frozen import Contestants
+        from worldmodel_train.evaluation.probing.probe_features import probe_features
+        from worldmodel_train.evaluation.probing.probe_scores import probe_result
+        from worldmodel_train.evaluation.probing.probe_words import film_words
+
+        models = Contestants.of(subject, Encoder)
+        suite = self.asked(subject, lambda films: probe_features(models, films, self.batch_size))
+        return probe_result(suite, film_words)
+
+    def film_sets(self, subject: Subject) -> "Iterator[LabelledFilms]":
+        """The films of each set of questions, as long and as large as the recipe's clips."""
+        from worldmodel_train.envs.balls import FilmShape
+        from worldmodel_train.evaluation.probing.film_labels import labelled_films
+
+        clip = subject.data.facts().measured_clip
+        shape = FilmShape(frames=clip.frames, size=clip.width, fps=self.fps)
+        yield from labelled_films(shape, self.films)
+
+    def asked(
+        self, subject: Subject, features: "Callable[[Tensor], Mapping[str, Tensor]]"
+    ) -> "ProbeSuite":
+        """What probes answer from some features of films."""
         import torch
 
-        from worldmodel_train.envs.balls import FilmShape
-        from worldmodel_train.evaluation.frozen import Contestants
-        from worldmodel_train.evaluation.probing.film_labels import labelled_films
-        from worldmodel_train.evaluation.probing.probe_features import probe_features
-        from worldmodel_train.evaluation.probing.probe_scores import ProbeSuite, probe_result
+        from worldmodel_train.evaluation.probing.probe_scores import ProbeSuite
         from worldmodel_train.evaluation.probing.probe_suite import (
             LabelledFeatures,
             group_splits,
             run_probes,
         )
-        from worldmodel_train.evaluation.probing.probe_words import film_words
 
-        clip = subject.data.facts().measured_clip
-        shape = FilmShape(frames=clip.frames, size=clip.width, fps=self.fps)
-        models = Contestants.of(subject, Encoder)
         each = torch.arange(self.films)
         splits = list(group_splits(each, splits=self.splits, held_out=self.held_out))
         suites = [
             run_probes(
-                LabelledFeatures(
-                    features=probe_features(models, films.clips, self.batch_size),
-                    labels=films.labels,
-                    groups=each,
-                ),
+                LabelledFeatures(features=features(films.clips), labels=films.labels, groups=each),
                 splits,
                 neighbours=self.neighbours,
             )
-            for films in labelled_films(shape, self.films)
+            for films in self.film_sets(subject)
         ]
-        return probe_result(ProbeSuite.joined(suites), film_words)
+        return ProbeSuite.joined(suites)

@@ -8,11 +8,12 @@ Per token of width d, hidden width h, e bytes a number: a block keeps the input 
 the residual stream's precision; a copy in fp32 on a CPU), their outputs (5e d with queries, keys
 and values in one matrix), on a CPU rotated queries and keys beside the matrix they came in (2e d),
 attention's output (e d, and again where those of several mask groups are laid end to end) and
-log-sum-exp, and both sides of the GELU (2e h). The norm at the end of a network keeps its input in
+log-sum-exp, and both sides of the GELU (2e h; of a SwiGLU its two maps, the gate and the product,
+4e h). The norm at the end of a network keeps its input in
 fp32. Attention is a fused kernel: no scores. Index tensors and small scalars are left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from worldmodel_train.models.blocks import BlocksConfig, Stream
 from worldmodel_train.models.checkpointing import CheckpointingPlan, block_policies
 from worldmodel_train.models.flops import MaskTokens
 from worldmodel_train.models.memory.state import ELEMENT, FP32, Precision
+from worldmodel_train.models.mlp import MlpKind
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.rope import Rope3d, Rope3dInterpolated, Rope3dVJepa2
 from worldmodel_train.models.tubelet_embed import CHANNELS
@@ -89,6 +91,25 @@ class _Numbers(NamedTuple):
     """In the residual stream."""
     norm: int
     """That a block's norm keeps of its input."""
+
+
+class _MlpNumbers(NamedTuple):
+    """Numbers a token and hidden channel."""
+
+    kept: int
+    """For the backward pass."""
+    products: int
+    """That are results of matrix products."""
+    gradients: int
+    """At the worst moment of the backward pass, beyond what it has freed by then."""
+    working: int
+    """At the worst moment of a pass that keeps nothing."""
+
+
+_MLP_NUMBERS: Mapping[MlpKind, _MlpNumbers] = {
+    "gelu": _MlpNumbers(kept=2, products=1, gradients=1, working=2),
+    "swiglu": _MlpNumbers(kept=4, products=2, gradients=2, working=3),
+}
 
 
 class _Stack(NamedTuple):
@@ -180,27 +201,29 @@ def _block(blocks: BlocksConfig, numbers: _Numbers, *, twice: bool) -> int:
     norms = 2 * (numbers.norm * blocks.width + STATISTICS)
     products = 2 + 3 + 1 + (2 if twice else 0)
     log_sum_exp = FP32 * blocks.heads
-    return norms + numbers.element * (products * blocks.width + 2 * blocks.mlp_width) + log_sum_exp
+    hidden = _MLP_NUMBERS[blocks.mlp].kept * blocks.mlp_width
+    return norms + numbers.element * (products * blocks.width + hidden) + log_sum_exp
 
 
 def _products(blocks: BlocksConfig, numbers: _Numbers) -> int:
     """Bytes a token of the input, the four matrix products and attention."""
     wide = (3 + 1 + 1) + 1
-    products = numbers.element * (wide * blocks.width + blocks.mlp_width)
+    hidden = _MLP_NUMBERS[blocks.mlp].products * blocks.mlp_width
+    products = numbers.element * (wide * blocks.width + hidden)
     return numbers.stream * blocks.width + products + FP32 * blocks.heads
 
 
 def _gradients(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
     """Bytes a token that the worst moment of a block's backward pass adds to what was kept."""
     element, width = numbers.element, blocks.width
-    hidden = 2 * element * blocks.mlp_width
+    hidden = element * blocks.mlp_width
     # of the stream, and of one side of the GELU: the other side is free when it gets its own
-    mlp = numbers.stream * width + hidden // 2
+    mlp = numbers.stream * width + _MLP_NUMBERS[blocks.mlp].gradients * hidden
     # the fused kernel sums the gradient of queries in fp32; without Triton rotation works in fp32
     attention = (numbers.stream + 7 * element + FP32) * width
     attention += 2 * FP32 * width if rotates else 0
     # attention comes second: what the MLP kept is free by then
-    free = hidden + (numbers.norm + element) * width
+    free = _MLP_NUMBERS[blocks.mlp].kept * hidden + (numbers.norm + element) * width
     return max(mlp, attention - free)
 
 
@@ -220,7 +243,8 @@ def _working(blocks: BlocksConfig, numbers: _Numbers, *, rotates: bool) -> int:
     element, width = numbers.element, blocks.width
     attention = (3 + 1) * element * width
     attention += (2 * element + 2 * FP32 if rotates else element) * width
-    mlp = (numbers.stream + element) * width + 2 * element * blocks.mlp_width
+    hidden = _MLP_NUMBERS[blocks.mlp].working * blocks.mlp_width
+    mlp = (numbers.stream + element) * width + element * hidden
     return max(attention, mlp)
 
 

@@ -1,6 +1,6 @@
 """Views of clips, and the numbers that say how one differs from the clip, and from another."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, UInt8
@@ -10,17 +10,10 @@ from torch import Tensor
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
 from worldmodel_train.models.views.geometry import PLACE, Crop, look_at
+from worldmodel_train.protocols.views import View
 
 CHANGE = PLACE + LOOK
 """Numbers that say what a view is of its clip: where it looks, then how it looks."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """Clips as they are seen, and what was done to them."""
-
-    pixels: UInt8[Tensor, "b t h w c"]
-    change: Float[Tensor, "b 13"]
 
 
 class ViewConfig(StrictConfig):
@@ -38,6 +31,10 @@ class ViewConfig(StrictConfig):
         count = len(clips)
         change = torch.cat((self.crop.draw(count), self.jitter.draw(count)), dim=1)
         return self.made(clips, change)
+
+    def draw_several(self, clips: UInt8[Tensor, "b t h w c"], number: int) -> Sequence[View]:
+        """So many views of each clip, drawn one by one without regard to each other."""
+        return [self.draw(clips) for _ in range(number)]
 
     def made(self, clips: UInt8[Tensor, "b t h w c"], change: Float[Tensor, "b 13"]) -> View:
         """The views that differ from the clips by this."""

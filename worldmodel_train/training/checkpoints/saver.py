@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import lightning.pytorch as pl
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.data.health import TooMuchBadDataError
 from worldmodel_train.data.stream_positions import merge_streams
 from worldmodel_train.models.frozen import fingerprints
@@ -17,7 +18,7 @@ from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.ranks.told_to_leave import LeftWaitingError
 from worldmodel_train.training.run_context import RunContext
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 logger = logging.getLogger(__name__)
 

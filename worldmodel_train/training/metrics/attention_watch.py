@@ -5,13 +5,14 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.models.attention_entropy import attention_entropies
 from worldmodel_train.protocols import Encoder
 from worldmodel_train.training.evaluating import evaluating
 from worldmodel_train.training.metrics.watched_clips import few_clips
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 _CLIPS = 2
 

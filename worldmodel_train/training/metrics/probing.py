@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import pad
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.collectives import num_ranks
 from worldmodel_train.probes.online import OnlineProbe, ProbedRows, cells_of
 from worldmodel_train.protocols import Encoder
@@ -18,7 +19,7 @@ from worldmodel_train.training.evaluating import evaluating
 from worldmodel_train.training.metrics.watched_clips import few_clips
 from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.step_callback import StepCallback
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 _NO_LABEL = -1.0
 

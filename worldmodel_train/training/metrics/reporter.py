@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import lightning.pytorch as pl
 from torch import Tensor
 
+from worldmodel_train.batch import Batch
 from worldmodel_train.data.health import SkipLedger, Tally
 from worldmodel_train.training.metrics.measure import (
     Measurement,
@@ -22,7 +23,7 @@ from worldmodel_train.training.module import TrainingModule
 from worldmodel_train.training.run_context import RunContext
 from worldmodel_train.training.step_callback import StepCallback
 from worldmodel_train.training.step_metrics import StepMetrics
-from worldmodel_train.types import Batch, Content
+from worldmodel_train.types import Content
 
 logger = logging.getLogger(__name__)
 

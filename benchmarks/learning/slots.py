@@ -1,0 +1,107 @@
+"""How well slots of a run of renderers/slot_autoencoder hold one thing each.
+
+    wmt pretrain slots_balls && python -m benchmarks.learning.slots
+
+The adjusted Rand index of films: pixels of all frames together, so that who is held by another slot
+in the next frame counts as lost. `things` leaves the background out and is over films of two discs
+or more, `all` has all pixels. Beside the run stand the same network before training, k-means of the
+film's colours into as many clusters as there are slots, and quarters of the picture.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from jaxtyping import Int, UInt8
+from numpy import ndarray
+from rich.console import Console
+from rich.table import Table
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from benchmarks.learning.slot_worlds import random_scenes
+from worldmodel_train.cli.objectives import trained_objective, untrained_objective
+from worldmodel_train.collection.films import FilmsConfig
+from worldmodel_train.envs.balls import Film, film
+from worldmodel_train.recipe import load_stored_recipe
+from worldmodel_train.renderers.slot_autoencoder import SlotAutoencoder
+from worldmodel_train.training.checkpoints.files import RECIPE
+from worldmodel_train.training.checkpoints.folder import find_checkpoint
+
+
+def things_of(films: Film, radius: ndarray) -> Int[ndarray, "b t h w"]:
+    """The number of the disc at each pixel, from 1; 0 where there is none."""
+    size = films.pictures.shape[-2]
+    at = (np.arange(size) + 0.5) / size
+    across = at - films.place[..., 0, None, None]
+    down = at[:, None] - films.place[..., 1, None, None]
+    inside = np.hypot(across, down) < radius[:, None, :, None, None]
+    numbers = np.arange(1, inside.shape[2] + 1).reshape(1, 1, -1, 1, 1)
+    return (inside * numbers).max(axis=2)
+
+
+def agreement(
+    found: Int[ndarray, "b t h w"], true: Int[ndarray, "b t h w"]
+) -> Mapping[str, ndarray]:
+    """The adjusted Rand index of each film, of things alone and of all pixels."""
+    of_things, of_all = [], []
+    for one, other in zip(found, true, strict=True):
+        of_all.append(adjusted_rand_score(other.ravel(), one.ravel()))
+        thing = other > 0
+        if len(np.unique(other[thing])) > 1:
+            of_things.append(adjusted_rand_score(other[thing], one[thing]))
+    return {"things": np.array(of_things), "all": np.array(of_all)}
+
+
+def by_colour(pictures: UInt8[ndarray, "b t h w 3"], clusters: int) -> Int[ndarray, "b t h w"]:
+    """Clusters of the colours of each film."""
+    kmeans = KMeans(clusters, random_state=0)
+    found = [kmeans.fit_predict(one.reshape(-1, 3)).reshape(one.shape[:-1]) for one in pictures]
+    return np.stack(found)
+
+
+def by_quarter(pictures: UInt8[ndarray, "b t h w 3"]) -> Int[ndarray, "b t h w"]:
+    """Upper left, upper right, lower left, lower right."""
+    size = pictures.shape[-2]
+    late = (np.arange(size) >= size // 2).astype(int)
+    return np.broadcast_to(2 * late[:, None] + late, pictures.shape[:-1])
+
+
+def main(
+    run: Annotated[Path, typer.Argument()] = Path("runs/slots_balls"), films: int = 200
+) -> None:
+    """Prints the table."""
+    checkpoint = find_checkpoint(run, "run")
+    recipe = load_stored_recipe(checkpoint / RECIPE)
+    models = [trained_objective(checkpoint), untrained_objective(recipe)]
+    data = recipe.data
+    assert isinstance(data, FilmsConfig), "slots are measured in films whose things are known"
+    states = random_scenes(data.scene, films, 12)
+    shown = film(states, data.scene.laws(data.clip.fps), data.clip.frames)
+    truth = things_of(shown, states.radius)
+    table = Table("", "things", "all", title=f"{run.name}: {films} films")
+    for name, found in _contenders(models, shown.pictures).items():
+        each = agreement(found, truth)
+        cells = (f"{one.mean():.3f} +- {one.std() / len(one) ** 0.5:.3f}" for one in each.values())
+        table.add_row(name, *cells)
+    Console().print(table)
+
+
+def _contenders(
+    models: list[object], pictures: UInt8[ndarray, "b t h w 3"]
+) -> Mapping[str, Int[ndarray, "b t h w"]]:
+    found: dict[str, ndarray] = {}
+    slots = 0
+    for name, model in zip(("trained", "untrained"), models, strict=True):
+        assert isinstance(model, SlotAutoencoder), "name a run of renderers/slot_autoencoder"
+        slots = model.config.encoder.slots
+        parts = torch.from_numpy(pictures).split(32)
+        found[name] = torch.cat([model.eval().segments(part) for part in parts]).numpy()
+    return found | {"colours": by_colour(pictures, slots), "quarters": by_quarter(pictures)}
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,240 @@
+"""Causal-JEPA: hide whole things, and predict them from the others (arXiv 2602.11389).
+
+The slots of another run's encoder stay as they are. Of some slots only the first frame is shown,
+which says who is meant; where they go must be inferred from the others. All slots of later frames
+are predicted too, and so is what a robot feels of itself, if it does.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_misfits import refuse_other_actions
+from worldmodel_train.jepa.monitored_tokens import monitored_tokens
+from worldmodel_train.models.frozen import FrozenPart, PartConfig
+from worldmodel_train.models.frozen_slots import FrozenSlots
+from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.slot_predictor import SlotPredictor, SlotPredictorConfig
+from worldmodel_train.models.token_fit import one_length
+from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.types import Clips, LatentPair, Losses, TokenGrid, Trajectories
+
+
+class Config(StrictConfig):
+    """Of films, or of episodes, which have actions or states; the defaults are those for Push-T.
+
+    States are what a robot feels of itself, and are predicted as the numbers they are; released
+    code predicts a learned map of them. Slots are normalised.
+    """
+
+    encoder: PartConfig
+    """What sees slots: `part: encoder` of a run of renderers/slot_autoencoder."""
+    predictor: SlotPredictorConfig = SlotPredictorConfig()
+    history: int = Field(default=3, ge=2)
+    """Frames that are seen."""
+    horizon: int = Field(default=1, ge=1)
+    """Frames after them that are predicted."""
+    masked: int = Field(default=1, ge=0)
+    """Slots of each film that are hidden after its first frame: others in each film and step."""
+    place_weight: float = Field(default=0.0, ge=0)
+    """How loudly where a slot looks is added to each of its numbers; 0 adds nothing, as published.
+    What a slot holds may say so softly where its thing is that the loss hardly hears of it."""
+    actions: int = Field(default=0, ge=0)
+    """Numbers in an action: those of one step, times the steps that one action stands for."""
+    states: int = Field(default=0, ge=0)
+    """Numbers that are known of oneself in each frame."""
+
+    @property
+    def takes(self) -> Literal["clips", "trajectories"]:
+        """Films have neither actions nor states."""
+        return "trajectories" if self.actions or self.states else "clips"
+
+    @property
+    def frames(self) -> int:
+        """Of a film or window."""
+        return self.history + self.horizon
+
+    @classmethod
+    def tiny(cls) -> "Config":
+        """A model that trains in moments on a CPU, for tests."""
+        return cls(
+            encoder=PartConfig(checkpoint=Path("a tiny slot_autoencoder"), part="encoder"),
+            predictor=SlotPredictorConfig(depth=2, heads=2, mlp_ratio=2.0),
+            actions=2,
+            states=3,
+        )
+
+    def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
+        """Films of another length; what suits episodes and encoder, `build` looks at."""
+        if self.takes == "trajectories":
+            return
+        yield from one_length(facts.data)
+        first = facts.data.sources[0]
+        if first.clip.frames != self.frames:
+            message = f"not method.history + method.horizon; use {self.frames}"
+            yield (*first.key, "clip", "frames"), f"{first.clip.frames} is {message}"
+
+    def preparation(self) -> None:
+        """Films and episodes are taken as they are read; slots to hide are drawn at the loss."""
+
+    def cost(self, facts: RecipeFacts) -> None:
+        """Not counted: much of it is another run's encoder."""
+
+    def build(self, data: DataFacts, *, encoder: FrozenPart) -> "CausalJepa":
+        """A freshly initialised predictor, drawn from torch's global generator.
+
+        Raises:
+            ValueError: The part sees no slots, or too few, or the episodes are of other shapes.
+        """
+        slots = FrozenSlots(encoder, self.place_weight)
+        if self.masked >= slots.slots:
+            raise ValueError(
+                f"method.masked={self.masked} hides all {slots.slots} slots of {encoder.origin}; "
+                "use fewer"
+            )
+        if self.takes == "trajectories" and data.episodes is not None:
+            self._refuse_other_episodes(data.episodes)
+        predictor = self.predictor.build(
+            slots.width, frames=self.frames, actions=self.actions, states=self.states
+        )
+        return CausalJepa(self, slots, predictor)
+
+    def _refuse_other_episodes(self, episodes: EpisodeFacts) -> None:
+        if self.actions:
+            refuse_other_actions(episodes, method="jepa/causal_jepa", actions=self.actions)
+        if self.states and episodes.state_width != self.states:
+            raise ValueError(
+                f"method.states={self.states}, but the episodes have "
+                f"{episodes.state_width or 'no'} numbers of states; use {episodes.state_width or 0}"
+            )
+        if episodes.steps != self.frames:
+            raise ValueError(
+                f"data.steps={episodes.steps} is not method.history + method.horizon; "
+                f"use {self.frames}"
+            )
+
+
+class CausalJepa(nn.Module):
+    """A predictor of slots; an `Encoder`, whose tokens are the slots that it is given."""
+
+    def __init__(self, config: Config, slots: FrozenSlots, predictor: SlotPredictor) -> None:
+        super().__init__()
+        self.config = config
+        self.slots = slots
+        self.predictor = predictor
+
+    def training_losses(self, content: Clips | Trajectories) -> Losses:
+        """The squared errors of hidden slots, of slots to come, and of states to come, added.
+
+        Who is hidden comes from torch's global generator. `copied` is the error of the last slots
+        that are seen taken for all later ones, for comparison.
+        """
+        told = self._actions(content), self._states(content)
+        return self.losses_of_slots(self.slots(_pixels(content)), *told)
+
+    def losses_of_slots(
+        self,
+        slots: Float[Tensor, "b t s d"],
+        actions: Float[Tensor, "b t-1 a"],
+        states: Float[Tensor, "b t c"],
+    ) -> Losses:
+        """The same, of slots wherever they are from."""
+        history = self.config.history
+        hidden = draw_hidden(len(slots), slots.shape[2], self.config.masked).to(slots.device)
+        predicted, felt = self.predictor(slots[:, :history], hidden, actions, states[:, :history])
+        errors = {"future": functional.mse_loss(predicted[:, history:], slots[:, history:])}
+        if self.config.masked:
+            off = (predicted - slots)[:, 1:history].movedim(1, 2)[hidden]
+            errors["hidden"] = off.square().mean()
+        if self.config.states:
+            errors["states"] = functional.mse_loss(felt[:, history:], states[:, history:])
+        last = slots[:, history - 1 : history].expand_as(slots[:, history:])
+        copied = functional.mse_loss(last, slots[:, history:])
+        pair = LatentPair(predicted=predicted[:, history:], target=slots[:, history:])
+        watched = monitored_tokens([[pair]])
+        return Losses(
+            total=torch.stack(list(errors.values())).sum(),
+            terms={name: error.detach() for name, error in errors.items()} | {"copied": copied},
+            latents={"predicted": watched.predicted, "target": watched.target},
+            samples=watched.samples,
+        )
+
+    def following(
+        self,
+        seen: Float[Tensor, "b h s d"],
+        actions: Float[Tensor, "b steps a"],
+        states: Float[Tensor, "b h c"],
+    ) -> Float[Tensor, "b _ s d"]:
+        """The slots of the frames after those whose slots are seen; any slot may be left out.
+
+        There is one action less than frames, those that are predicted included.
+        """
+        nobody = torch.zeros(len(seen), seen.shape[2], dtype=torch.bool, device=seen.device)
+        return self.predictor(seen, nobody, actions, states)[0][:, seen.shape[1] :]
+
+    def energy(
+        self, context: Clips | Trajectories, target: Clips | Trajectories
+    ) -> Float[Tensor, "b"]:
+        """The squared error of the target's slots, which follow the context's, for each pair."""
+        pixels = _pixels(context)
+        seen = pixels.shape[1] // 2 if isinstance(context, Clips) else 1
+        told = self._actions(context), self._states(context)[:, :seen]
+        predicted = self.following(self.slots(pixels[:, :seen]), *told)
+        off = predicted - self.slots(_pixels(target))[:, seen:]
+        return off.square().flatten(1).mean(dim=1)
+
+    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
+        """The slots of all frames: what the frozen encoder sees, normalised."""
+        return self.slots(clips).flatten(1, 2)
+
+    def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
+        """Frames by slots, which lie nowhere."""
+        return TokenGrid(clips.shape[1], self.slots.slots, 1)
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """Nothing follows."""
+        return []
+
+    def parameter_groups(self) -> Sequence[ParameterGroup]:
+        """The predictor, with and without weight decay."""
+        return parameter_groups(predictor=self.predictor)
+
+    def frozen_parts(self) -> dict[str, FrozenPart]:
+        """The encoder."""
+        return {"encoder": self.slots.encoder}
+
+    def _actions(self, content: Clips | Trajectories) -> Float[Tensor, "b steps a"]:
+        """Of no numbers where none are told, as many as there are steps."""
+        if isinstance(content, Trajectories) and self.config.actions:
+            return content.actions.float()
+        pixels = _pixels(content)
+        return torch.empty(len(pixels), pixels.shape[1] - 1, 0, device=pixels.device)
+
+    def _states(self, content: Clips | Trajectories) -> Float[Tensor, "b t s"]:
+        """Of no numbers where none are told."""
+        if isinstance(content, Trajectories) and self.config.states:
+            assert content.states is not None, "build has seen to it"
+            return content.states
+        pixels = _pixels(content)
+        return torch.empty(*pixels.shape[:2], 0, device=pixels.device)
+
+
+def draw_hidden(films: int, slots: int, masked: int) -> Bool[Tensor, "b s"]:
+    """Which slots of each film are hidden, `masked` of each, from torch's global generator."""
+    return torch.rand(films, slots).argsort(dim=1).argsort(dim=1) < masked
+
+
+def _pixels(content: Clips | Trajectories) -> UInt8[Tensor, "b t h w c"]:
+    if isinstance(content, Clips):
+        return content.pixels
+    if content.valid is not None:
+        raise ValueError("jepa/causal_jepa takes stretches without padding; cut them equally")
+    return content.observations

@@ -1,0 +1,1 @@
+"""Where each pixel of a picture is in the next one."""
