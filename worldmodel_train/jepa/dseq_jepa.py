@@ -137,7 +137,8 @@ class DSeqJepa(vjepa.VJepa):
     def training_losses(self, content: MaskedClips) -> Losses:
         """The loss of one batch, under its masks or region by region.
 
-        All clip lengths weigh the same. Of one, all tokens do that are predicted in any region.
+        All clip lengths weigh the same. Of one, all tokens do that are predicted in any region of
+        the clips of this rank.
         """
         if not self._by_regions:
             losses = super().training_losses(content)

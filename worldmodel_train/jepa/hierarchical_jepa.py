@@ -12,14 +12,13 @@ from clip to clip. As the paper proposes, variance and covariance (VICReg) keep 
 
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -28,16 +27,17 @@ from worldmodel_train.jepa.joint_embedding import batch_norm_misfits, tiny_encod
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
-from worldmodel_train.masks.past_and_future import past_and_future
 from worldmodel_train.models.blocks import BlocksConfig
-from worldmodel_train.models.gather import gather_sets
+from worldmodel_train.models.level import Level, normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.predictor import Predictor, PredictorConfig
+from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.step_embed import StepEmbed
 from worldmodel_train.models.token_fit import encoder_misfits, one_length
-from worldmodel_train.models.vit import EncoderConfig, Pictures, TokenTransformer
+from worldmodel_train.models.vit import EncoderConfig, TokenTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, LatentPair, LevelAhead, Losses, TokenGrid
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class UpperConfig(StrictConfig):
@@ -55,10 +55,9 @@ class UpperConfig(StrictConfig):
         """The encoder as the parts of the lower one are configured; a token is a step."""
         return EncoderConfig(size=self.encoder, patch=1, tubelet=1)
 
-    def build(self, latent: int) -> "Level":
+    def build_encoder(self, latent: int) -> TokenTransformer[StepEmbed]:
         """Freshly initialised, above latents so wide."""
-        encoder = TokenTransformer(self.transformer, StepEmbed(latent, self.encoder.width))
-        return Level(encoder, self.predictor.build(self.transformer))
+        return TokenTransformer(self.transformer, StepEmbed(latent, self.encoder.width))
 
 
 class Config(StrictConfig):
@@ -131,45 +130,6 @@ class Config(StrictConfig):
         return HierarchicalJepa(self)
 
 
-class Level(nn.Module):
-    """An encoder, its slow copy, and a predictor of what the copy sees of the future."""
-
-    def __init__(self, encoder: TokenTransformer, predictor: Predictor) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.teacher = copy.deepcopy(encoder).requires_grad_(requires_grad=False)
-        self.predictor = predictor
-
-    def ahead(
-        self,
-        seen: Float[Tensor, "b k d"],
-        whole: Float[Tensor, "b n d"],
-        grid: TokenGrid,
-        horizon: int,
-    ) -> LatentPair:
-        """What is predicted, from the first half, of the next tokens in time, and what they are.
-
-        `seen` are the encoder's latents of the half, `whole` the copy's of everything.
-        """
-        half = grid.frames // 2
-        masks = past_and_future(grid._replace(frames=half + horizon), half, len(seen))
-        masks = masks.map(lambda index: index.to(seen.device))
-        (predicted,) = self.predictor([seen], [masks], grid, [0])
-        target = gather_sets(normalised(whole), masks.target_index)
-        return LatentPair(predicted=predicted.float(), target=target)
-
-    def see(self, past: Pictures) -> Float[Tensor, "b k d"]:
-        """The encoder's latents."""
-        (latents,) = self.encoder(past)
-        return latents
-
-    @torch.no_grad()
-    def teach(self, whole: Pictures) -> Float[Tensor, "b n d"]:
-        """The copy's latents, in fp32."""
-        (latents,) = self.teacher(whole)
-        return latents.float()
-
-
 class _Seen(NamedTuple):
     """What a level's encoder sees of the past, and what comes of it."""
 
@@ -183,8 +143,22 @@ class HierarchicalJepa(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.lower = Level(config.encoder.build(), config.predictor.build(config.encoder))
-        self.upper = config.upper.build(config.encoder.blocks.width)
+        self.encoder = config.encoder.build()
+        self.teacher = _slow_copy(self.encoder)
+        self.predictor = config.predictor.build(config.encoder)
+        self.upper_encoder = config.upper.build_encoder(config.encoder.blocks.width)
+        self.upper_teacher = _slow_copy(self.upper_encoder)
+        self.upper_predictor = config.upper.predictor.build(config.upper.transformer)
+
+    @property
+    def lower(self) -> Level:
+        """The level of tubelets."""
+        return Level(self.encoder, self.teacher, self.predictor)
+
+    @property
+    def upper(self) -> Level:
+        """The level of steps."""
+        return Level(self.upper_encoder, self.upper_teacher, self.upper_predictor)
 
     def training_losses(self, content: Clips) -> Losses:
         """The loss of the lower level and, as its weight says, of the upper one.
@@ -243,7 +217,7 @@ class HierarchicalJepa(nn.Module):
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """The grid of the lower level's tokens that clips of this size become."""
-        return self.lower.encoder.token_grid(clips)
+        return self.encoder.token_grid(clips)
 
     def ema_pairs(self) -> Sequence[EmaPair]:
         """Either level's copy follows its encoder."""
@@ -253,10 +227,10 @@ class HierarchicalJepa(nn.Module):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Encoders and predictors, each with and without weight decay."""
         return parameter_groups(
-            encoder=self.lower.encoder,
-            predictor=self.lower.predictor,
-            upper_encoder=self.upper.encoder,
-            upper_predictor=self.upper.predictor,
+            encoder=self.encoder,
+            predictor=self.predictor,
+            upper_encoder=self.upper_encoder,
+            upper_predictor=self.upper_predictor,
         )
 
     def _ahead(
@@ -288,9 +262,8 @@ class HierarchicalJepa(nn.Module):
         return reduce(latents.float(), "b (s p) d -> b s d", "mean", p=tokens)
 
 
-def normalised(latents: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-    """Each token with mean 0 and std 1, the space of the targets."""
-    return functional.layer_norm(latents, latents.shape[-1:])
+def _slow_copy(encoder: ModuleT) -> ModuleT:
+    return copy.deepcopy(encoder).requires_grad_(requires_grad=False)
 
 
 def _past(clips: UInt8[Tensor, "b t h w c"]) -> UInt8[Tensor, "b _ h w c"]:
