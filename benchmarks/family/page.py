@@ -48,6 +48,7 @@ def _table(methods: Sequence[Method]) -> Iterator[str]:
     energies = [_energy(way) for way in ways]
     heads = [
         "probed",
+        "untrained",
         *(f"energy AUC, {way}" for way in ways),
         "loss",
         "rank",

@@ -48,7 +48,8 @@ class Scores:
     energy: Mapping[str, float]
     """Area under the ROC curve of each way of not going together."""
     loss: float | None = None
-    """On films that were not trained on, as a share of what it was before training."""
+    """On films that were not trained on, as a share of what it was before training; None where one of
+    them is no more than 0, as a density's may be."""
     rank: float | None = None
     """RankMe of the monitored latents at the end of training."""
     cost: Cost | None = None
@@ -106,7 +107,8 @@ def _trained(run: FamilyRun, numbers: Sequence[Number]) -> Scores:
 def _loss(numbers: Sequence[Number]) -> float | None:
     """Of films that were not trained on, as a share of the untrained model's."""
     for number in _named(_LOSS, numbers).values():
-        return number.trained.mean / number.baselines[UNTRAINED].mean
+        trained, untrained = number.trained.mean, number.baselines[UNTRAINED].mean
+        return trained / untrained if min(trained, untrained) > 0 else None
     return None
 
 

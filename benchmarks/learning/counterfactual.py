@@ -141,7 +141,7 @@ def of_run(run: Path) -> Models:
     )
 
 
-def main(what: str, seed: int = 0, steps: int = 1500, masked: int = 1, scenes: int = 300) -> None:
+def main(what: str, seed: int = 0, steps: int = 2500, masked: int = 1, scenes: int = 300) -> None:
     """Prints the table; `what` is `states` or a run of Causal-JEPA."""
     began = time.process_time()
     if what == "states":

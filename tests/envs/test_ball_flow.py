@@ -20,6 +20,8 @@ def scene(places, velocities, *, screen=NO_RECTANGLE, radius=0.12):
         background=np.full((SIZE, SIZE, 3), 225, np.uint8),
         screen=np.array(screen),
         solid=np.array(NO_RECTANGLE),
+        television=np.array(NO_RECTANGLE),
+        noise=np.zeros((), np.int64),
     )
 
 

@@ -77,7 +77,8 @@ class DataConfig(StrictConfig):
     of_one_length: int = Field(default=1, ge=1)
     """So many videos that follow each other have clips of one length, from any source of that
     length. As many as a micro-batch takes: then each GPU has images alone, or clips of one length
-    alone, at a time. 1 mixes all in every micro-batch. Shares are exact over 1000 times as many."""
+    alone, at a time. 1 mixes all in every micro-batch. Shares of lengths are exact over 1000 times
+    as many."""
     held_out: SourceConfig | None = None
     """Clips never trained on, for pictures and evaluation."""
     augment: AugmentConfig

@@ -10,7 +10,8 @@ class MixtureByLength:
     """First a length is drawn for `together` samples, then for each a source of that length.
 
     Both are mixtures, so that a draw is a function of the sample's number here too: it needs no
-    history, and knows nothing of ranks. Shares are exact over 1000 times `together` samples.
+    history, and knows nothing of ranks. Shares of lengths are exact over 1000 times `together`
+    samples, those of the sources of one length over 1000 of their own.
     """
 
     def __init__(

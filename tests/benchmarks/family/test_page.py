@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -43,6 +45,16 @@ def test_rows_go_from_the_best_probed_down_with_spreads_over_seeds(page):
         "| 0.35 ± 0.07 | 20.0 ± 0.0 | 300 ± 0 | 1.5 ± 0.0 |"
     )
     assert rows[1].startswith("| `one_films` | 70.0 ± 14.1 |")
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(page):
+    tables, lines = [], page.read_text().splitlines()
+    for above, line in itertools.pairwise(lines):
+        if line.startswith("| ---"):
+            tables.append(above.count("|"))
+        if line.startswith("|"):
+            assert line.count("|") == (tables[-1] if tables else line.count("|"))
+    assert len(tables) == 2
 
 
 def test_untrained_and_pixels_stand_below(page):

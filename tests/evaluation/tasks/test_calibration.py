@@ -22,9 +22,10 @@ def test_both_models_and_rules_stand_beside_each_other(patch_means, subject):
     result = Config(batch_size=2, seeds=(0, 1)).run(models)
     numbers = {number.name.removeprefix("calibration, "): number for number in result.numbers}
     assert numbers.keys() == {
-        "inside 50 %", "inside 90 %", "standardised square", "surprise", "told",
+        "inside 50 %, off by", "inside 90 %, off by", "standardised square, off by", "surprise",
+        "told",
     }  # fmt: skip
-    square = numbers["standardised square"]
+    square = numbers["standardised square, off by"]
     assert square.trained.mean > 1.5 * square.baselines["untrained"].mean
     assert square.baselines.keys() == {"untrained", CONSTANT, TARGETS}
     assert numbers["surprise"].lower_is_better

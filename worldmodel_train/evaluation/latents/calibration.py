@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import log, pi
 
 import torch
@@ -57,10 +56,10 @@ class Calibrations:
 def measure_calibration(model: PredictsGaussians, batches: Batches, seed: int) -> Calibrations:
     """Scored on every second batch; rules are fitted to the others."""
     with frozen(model) as device:
-        pairs = [list(_pairs(model, content, device)) for _, content in batches.of(seed)]
-    if len(pairs) < 2:
-        raise ValueError("calibration: one batch cannot be fitted to and scored; use more clips")
-    fitted, scored = (joined(chain.from_iterable(pairs[first::2])) for first in (0, 1))
+        said = [joined(_pairs(model, content, device)) for _, content in batches.of(seed)]
+    if len(said) < 2:
+        raise ValueError("calibration: one clip cannot be fitted to and scored; hold out more")
+    fitted, scored = (_together(said[first::2]) for first in (0, 1))
     return Calibrations(
         predicted=calibration(scored),
         constant=calibration(_constant(fitted, scored)),
@@ -94,6 +93,14 @@ def joined(pairs: Iterator[GaussianPair]) -> Predictions:
         ):
             parts[name].append(tensor.flatten(0, 2)[rows].float().cpu())
     return Predictions(**{name: torch.cat(tensors) for name, tensors in parts.items()})
+
+
+def _together(parts: Sequence[Predictions]) -> Predictions:
+    return Predictions(
+        target=torch.cat([part.target for part in parts]),
+        mean=torch.cat([part.mean for part in parts]),
+        log_variance=torch.cat([part.log_variance for part in parts]),
+    )
 
 
 def _pairs(

@@ -18,6 +18,9 @@ from worldmodel_train.evaluation.task_result import (
 from worldmodel_train.protocols import Encoder, LatentPredictor
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy import ndarray
+
     from worldmodel_train.evaluation.frozen import Contestants
     from worldmodel_train.evaluation.probing.noisy_films import NoisyFilms
 
@@ -94,8 +97,6 @@ class Config(StrictConfig):
         self, films: "NoisyFilms", models: "Contestants[Encoder]", moments: int
     ) -> tuple[Number, ...]:
         """The same of what is predicted of the later half, beside the last pixels before it."""
-        import numpy as np
-
         from worldmodel_train.evaluation.atlas.tubelets import pixels_of_moments
         from worldmodel_train.evaluation.probing.noisy_films import cells_of_moments, foreseen
         from worldmodel_train.probes.states import state_scores
@@ -109,11 +110,19 @@ class Config(StrictConfig):
             for features in (
                 cells_of_moments(foreseen(models.trained, films.clips)),
                 cells_of_moments(foreseen(models.untrained, films.clips)),
-                np.repeat(seen, later, axis=1),
+                _told_which(seen, later),
             )
         )
         baselines = {UNTRAINED: untrained, PIXELS: pixels}
         return television_numbers(films, " foreseen", trained, baselines)
+
+
+def _told_which(seen: "Float[ndarray, 'b 1 d']", later: int) -> "Float[ndarray, 'b later later*d']":
+    """The same features for each later moment, in columns of its own: a map can tell which."""
+    import numpy as np
+    from einops import einsum
+
+    return einsum(np.eye(later), seen[:, 0], "t s, b d -> b t s d").reshape(len(seen), later, -1)
 
 
 def television_numbers(

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.balls import Scene
@@ -30,6 +30,12 @@ class Config(StrictConfig):
     """Pairs per forward pass."""
     pictures: int = Field(default=6, ge=1)
     """Pairs that are shown."""
+
+    @model_validator(mode="after")
+    def _nothing_is_noise(self) -> "Config":
+        if self.scene.television:
+            raise ValueError("scene.television shows what has no flow; leave it out")
+        return self
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Clips that are not square."""
