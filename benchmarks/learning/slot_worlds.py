@@ -16,8 +16,9 @@ from worldmodel_train.envs.ball_physics import Laws, State
 from worldmodel_train.envs.balls import Scene, draw_scene, film, stack
 from worldmodel_train.models.frozen_slots import FrozenSlots
 
+SIZE = 32
+"""Height and width of films, in pixels."""
 _AT_ONCE = 64  # films that are seen together
-_SIZE = 32
 _RIDGE = 1e-3  # of the spread of a slot's numbers, which is about 1
 
 
@@ -116,7 +117,7 @@ class PlaceReader:
 def random_scenes(scene: Scene, count: int, seed: int | Sequence[int]) -> State:
     """So many beginnings."""
     generator = np.random.default_rng(seed)
-    return stack([draw_scene(generator, scene, _SIZE) for _ in range(count)])
+    return stack([draw_scene(generator, scene, SIZE) for _ in range(count)])
 
 
 def _with_one(slots: Float[Tensor, "*b d"]) -> Float[Tensor, "*b e"]:

@@ -5,24 +5,26 @@
 The adjusted Rand index of films: pixels of all frames together, so that who is held by another slot
 in the next frame counts as lost. `things` leaves the background out and is over films of two discs
 or more, `all` has all pixels. Beside the run stand the same network before training, k-means of the
-film's colours into as many clusters as there are slots, and quarters of the picture.
+film's colours, and quarters of the picture. Discs and background have a colour each, so with more
+clusters than colours k-means must split something: it is given as many as there are slots, as a
+film of the scene has colours at most, and as this very film has, which nobody tells slots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 import typer
-from jaxtyping import Int, UInt8
+from jaxtyping import Bool, Int, UInt8
 from numpy import ndarray
 from rich.console import Console
 from rich.table import Table
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from benchmarks.learning.slot_worlds import random_scenes
+from benchmarks.learning.slot_worlds import SIZE, random_scenes
 from worldmodel_train.cli.objectives import trained_objective, untrained_objective
 from worldmodel_train.collection.films import FilmsConfig
 from worldmodel_train.envs.balls import Film, film
@@ -30,6 +32,8 @@ from worldmodel_train.recipe import load_stored_recipe
 from worldmodel_train.renderers.slot_autoencoder import SlotAutoencoder
 from worldmodel_train.training.checkpoints.files import RECIPE
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
+
+_TRIES = 5  # of k-means, of which the tightest clusters are taken
 
 
 def things_of(films: Film, radius: ndarray) -> Int[ndarray, "b t h w"]:
@@ -56,11 +60,15 @@ def agreement(
     return {"things": np.array(of_things), "all": np.array(of_all)}
 
 
-def by_colour(pictures: UInt8[ndarray, "b t h w 3"], clusters: int) -> Int[ndarray, "b t h w"]:
-    """Clusters of the colours of each film."""
-    kmeans = KMeans(clusters, random_state=0)
-    found = [kmeans.fit_predict(one.reshape(-1, 3)).reshape(one.shape[:-1]) for one in pictures]
-    return np.stack(found)
+def by_colour(
+    pictures: UInt8[ndarray, "b t h w 3"], clusters: Sequence[int]
+) -> Int[ndarray, "b t h w"]:
+    """So many clusters of the colours of each film."""
+    found = [
+        KMeans(count, n_init=_TRIES, random_state=0).fit_predict(one.reshape(-1, 3))
+        for one, count in zip(pictures, clusters, strict=True)
+    ]
+    return np.stack(found).reshape(pictures.shape[:-1])
 
 
 def by_quarter(pictures: UInt8[ndarray, "b t h w 3"]) -> Int[ndarray, "b t h w"]:
@@ -70,20 +78,38 @@ def by_quarter(pictures: UInt8[ndarray, "b t h w 3"]) -> Int[ndarray, "b t h w"]
     return np.broadcast_to(2 * late[:, None] + late, pictures.shape[:-1])
 
 
+def refuse_other_films(data: object) -> FilmsConfig:
+    """The films, whose every pixel's thing is known.
+
+    Raises:
+        SystemExit: It is not.
+    """
+    if not isinstance(data, FilmsConfig):
+        raise SystemExit("slots are measured in films whose things are known; use data/films")
+    scene = data.scene
+    if scene.shapes > 1 or scene.screen:
+        raise SystemExit(
+            f"scene.shapes={scene.shapes}, scene.screen={scene.screen}: the truth is of discs that "
+            "nothing hides; name a run with shapes: 1 and screen: false"
+        )
+    if data.size != SIZE:
+        raise SystemExit(f"data.size={data.size}, but scenes are drawn for {SIZE}; use {SIZE}")
+    return data
+
+
 def main(
     run: Annotated[Path, typer.Argument()] = Path("runs/slots_balls"), films: int = 200
 ) -> None:
     """Prints the table."""
     checkpoint = find_checkpoint(run, "run")
     recipe = load_stored_recipe(checkpoint / RECIPE)
+    data = refuse_other_films(recipe.data)
     models = [trained_objective(checkpoint), untrained_objective(recipe)]
-    data = recipe.data
-    assert isinstance(data, FilmsConfig), "slots are measured in films whose things are known"
     states = random_scenes(data.scene, films, 12)
     shown = film(states, data.scene.laws(data.clip.fps), data.clip.frames)
     truth = things_of(shown, states.radius)
     table = Table("", "things", "all", title=f"{run.name}: {films} films")
-    for name, found in _contenders(models, shown.pictures).items():
+    for name, found in _contenders(models, shown.pictures, states.radius > 0).items():
         each = agreement(found, truth)
         cells = (f"{one.mean():.3f} +- {one.std() / len(one) ** 0.5:.3f}" for one in each.values())
         table.add_row(name, *cells)
@@ -91,16 +117,28 @@ def main(
 
 
 def _contenders(
-    models: list[object], pictures: UInt8[ndarray, "b t h w 3"]
+    models: Sequence[object],
+    pictures: UInt8[ndarray, "b t h w 3"],
+    there: Bool[ndarray, "b k"],
 ) -> Mapping[str, Int[ndarray, "b t h w"]]:
     found: dict[str, ndarray] = {}
     slots = 0
     for name, model in zip(("trained", "untrained"), models, strict=True):
-        assert isinstance(model, SlotAutoencoder), "name a run of renderers/slot_autoencoder"
+        if not isinstance(model, SlotAutoencoder):
+            raise SystemExit(
+                "only renderers/slot_autoencoder has slots to measure; name such a run"
+            )
         slots = model.config.encoder.slots
         parts = torch.from_numpy(pictures).split(32)
         found[name] = torch.cat([model.eval().segments(part) for part in parts]).numpy()
-    return found | {"colours": by_colour(pictures, slots), "quarters": by_quarter(pictures)}
+    films, things = there.shape
+    clusters = {
+        "colours, as many clusters as slots": [slots] * films,
+        "colours, as many as there may be": [things + 1] * films,
+        "colours, as many as there are": (1 + there.sum(axis=1)).tolist(),
+    }
+    found |= {name: by_colour(pictures, counts) for name, counts in clusters.items()}
+    return found | {"quarters": by_quarter(pictures)}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.contracts.methods import build
 from worldmodel_train.facts import ClipShape, DataFacts, EpisodeFacts, RecipeFacts, SourceFacts
@@ -34,7 +35,8 @@ def test_other_slots_are_hidden_in_each_step_and_the_same_when_a_step_is_done_ag
     for step in (0, 1, 2, 0):
         torch.manual_seed(step)
         drawn.append(draw_hidden(8, 5, 2))
-    assert (drawn[0].sum(dim=1) == 2).all()
+    assert drawn[0].shape == (8, 2)
+    assert (drawn[0][:, 0] != drawn[0][:, 1]).all()
     assert not torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[1], drawn[2])
     assert torch.equal(drawn[0], drawn[3])
@@ -42,9 +44,9 @@ def test_other_slots_are_hidden_in_each_step_and_the_same_when_a_step_is_done_ag
 
 def test_each_slot_is_hidden_as_often_as_any_other_and_films_hide_others():
     torch.manual_seed(0)
-    hidden = draw_hidden(4000, 5, 2)
+    hidden = torch.zeros(4000, 5).scatter(1, draw_hidden(4000, 5, 2), 1.0)
     # of 4000 draws the share has a standard deviation of 0.008
-    torch.testing.assert_close(hidden.float().mean(dim=0), torch.full((5,), 0.4), atol=0.03, rtol=0)
+    torch.testing.assert_close(hidden.mean(dim=0), torch.full((5,), 0.4), atol=0.03, rtol=0)
     assert len(hidden.unique(dim=0)) == 10
 
 
@@ -81,6 +83,53 @@ def test_the_energy_of_films_is_of_the_half_that_is_not_seen():
     )
     torch.testing.assert_close(model.energy(mixed, context), energy, rtol=1e-6, atol=0)
     assert (model.energy(context, mixed) != energy).all()
+
+
+def test_the_error_of_hidden_slots_is_theirs_in_frames_that_are_seen():
+    torch.manual_seed(0)
+    model = build(OF_FILMS.model_copy(update={"masked": 2, "history": 3, "horizon": 1}))
+    slots, nothing = model.slots(clips(0).pixels), torch.empty(3, 4, 0)
+    torch.manual_seed(1)
+    found = model.losses_of_slots(slots, nothing[:, 1:], nothing).terms["hidden"]
+    torch.manual_seed(1)
+    hidden = torch.zeros(3, 3, dtype=torch.bool).scatter(1, draw_hidden(3, 3, 2), value=True)
+    predicted, _ = model.predictor(slots[:, :3], hidden, nothing[:, 1:], nothing[:, :3])
+    errors = (predicted - slots)[:, 1:3].square().mean(dim=(1, 3))
+    torch.testing.assert_close(found, errors[hidden].mean())
+
+
+def test_a_step_waits_for_no_value_on_the_device(monkeypatch):
+    """Fake tensors have none to wait for."""
+    monkeypatch.setattr(torch.nn.init, "trunc_normal_", lambda weight, **_: weight)
+    slots = build(OF_FILMS).slots
+    with FakeTensorMode():
+        predictor = OF_FILMS.predictor.build(32, frames=4, actions=0, states=0)
+        model, nothing = CausalJepa(OF_FILMS, slots, predictor), torch.empty(3, 4, 0)
+        losses = model.losses_of_slots(torch.empty(3, 4, 3, 32), nothing[:, 1:], nothing)
+    assert losses.total.shape == ()
+
+
+def test_what_the_target_has_of_the_context_is_not_looked_at():
+    """Else slots, which are numbered by the first frame, would be compared with others."""
+    torch.manual_seed(0)
+    model = build(OF_FILMS)
+    context, target = clips(0), clips(1)
+    other = torch.cat((clips(2).pixels[:, :2], target.pixels[:, 2:]), dim=1)
+    begun_otherwise = Clips(pixels=other, samples=(0, 1, 2))
+    torch.testing.assert_close(
+        model.energy(context, begun_otherwise), model.energy(context, target), rtol=1e-6, atol=0
+    )
+
+
+def test_energy_shows_no_more_of_a_film_than_training():
+    torch.manual_seed(0)
+    model = build(OF_FILMS.model_copy(update={"horizon": 6})).eval()
+    film = torch.cat((clips(0).pixels, clips(1).pixels), dim=1)
+    slots, nothing = model.slots(film[:, 2:]), torch.empty(3, 6, 0)
+    predicted = model.following(slots[:, :2], nothing[:, 1:], nothing[:, :2])
+    expected = (predicted - slots[:, 2:]).square().mean(dim=(1, 2, 3))
+    found = Clips(pixels=film, samples=(0, 1, 2))
+    torch.testing.assert_close(model.energy(found, found), expected)
 
 
 def test_films_of_another_length_are_refused_with_what_would_do():

@@ -117,6 +117,7 @@ def test_the_estimator_has_a_rate_of_its_own():
     [
         ("data.clip.frames=1", "flow needs two frames"),
         ("data.size=36", "36 is not a multiple of the stride of 4 levels=8; use 32 or 40"),
+        ("method.estimator.finest=4", "4 leaves none of 4 levels that mends.*use 3 or less"),
         ("method.views.1.size=20", "20 is not a multiple of the stride of 4 levels=8"),
     ],
 )

@@ -59,6 +59,17 @@ def test_a_block_is_that_of_convnext():
     torch.testing.assert_close(block(features), expected)
 
 
+def test_what_a_block_adds_is_not_lost_beside_features_in_bf16():
+    """Strategies gather weights in bf16, in which 1 + 1e-6 is 1."""
+    torch.manual_seed(0)
+    block = ConvNextBlock(6, CONFIG.model_copy(update={"layer_scale": 1e-6})).bfloat16()
+    features = torch.ones(2, 6, 5, 7, dtype=torch.bfloat16)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = block(features)
+    assert found.dtype == torch.float32
+    assert (found != 1).float().mean() > 0.5
+
+
 def test_features_move_with_the_picture(pyramid):
     """By whole places of the coarsest level, away from the border."""
     torch.manual_seed(0)

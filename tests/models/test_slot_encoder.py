@@ -22,11 +22,20 @@ def test_slots_of_a_frame_hang_on_no_later_one():
     encoder = SMALL.build()
     before = films(0)
     after = torch.cat((before[:, :2], films(1)[:, 2:]), dim=1)
-    one, other = encoder(before), encoder(after)
+    (one, _), (other, _) = encoder(before), encoder(after)
     torch.testing.assert_close(one[:, :2], other[:, :2], rtol=1e-6, atol=1e-6)
     assert (one[:, 2] - other[:, 2]).abs().max() > 1e-3
     # a film that is cut short is seen as its beginning was
-    torch.testing.assert_close(encoder(before[:, :2]), one[:, :2], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(encoder(before[:, :2])[0], one[:, :2], rtol=1e-5, atol=1e-5)
+
+
+def test_where_slots_look_is_fp32_where_the_rest_is_not():
+    torch.manual_seed(0)
+    encoder = SMALL.build()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        slots, centres = encoder(films(0))
+    assert slots.dtype == centres.dtype == torch.float32
+    assert (centres != centres.bfloat16()).any()
 
 
 def test_slots_compete_for_features_and_come_in_the_order_in_which_they_begin():

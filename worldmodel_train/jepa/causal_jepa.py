@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from einops import rearrange
+from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +22,7 @@ from worldmodel_train.jepa.episode_misfits import refuse_other_actions
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.frozen_slots import FrozenSlots
+from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.slot_predictor import SlotPredictor, SlotPredictorConfig
 from worldmodel_train.models.token_fit import one_length
@@ -148,12 +150,14 @@ class CausalJepa(nn.Module):
     ) -> Losses:
         """The same, of slots wherever they are from."""
         history = self.config.history
-        hidden = draw_hidden(len(slots), slots.shape[2], self.config.masked).to(slots.device)
+        drawn = draw_hidden(len(slots), slots.shape[2], self.config.masked)
+        who = drawn.to(slots.device, non_blocking=True)
+        hidden = _nobody(slots).scatter(1, who, value=True)
         predicted, felt = self.predictor(slots[:, :history], hidden, actions, states[:, :history])
         errors = {"future": functional.mse_loss(predicted[:, history:], slots[:, history:])}
         if self.config.masked:
-            off = (predicted - slots)[:, 1:history].movedim(1, 2)[hidden]
-            errors["hidden"] = off.square().mean()
+            off = rearrange((predicted - slots)[:, 1:history], "b t s d -> b s (t d)")
+            errors["hidden"] = gather_tokens(off, who).square().mean()
         if self.config.states:
             errors["states"] = functional.mse_loss(felt[:, history:], states[:, history:])
         last = slots[:, history - 1 : history].expand_as(slots[:, history:])
@@ -177,18 +181,25 @@ class CausalJepa(nn.Module):
 
         There is one action less than frames, those that are predicted included.
         """
-        nobody = torch.zeros(len(seen), seen.shape[2], dtype=torch.bool, device=seen.device)
-        return self.predictor(seen, nobody, actions, states)[0][:, seen.shape[1] :]
+        return self.predictor(seen, _nobody(seen), actions, states)[0][:, seen.shape[1] :]
 
     def energy(
         self, context: Clips | Trajectories, target: Clips | Trajectories
     ) -> Float[Tensor, "b"]:
-        """The squared error of the target's slots, which follow the context's, for each pair."""
-        pixels = _pixels(context)
-        seen = pixels.shape[1] // 2 if isinstance(context, Clips) else 1
-        told = self._actions(context), self._states(context)[:, :seen]
-        predicted = self.following(self.slots(pixels[:, :seen]), *told)
-        off = predicted - self.slots(_pixels(target))[:, seen:]
+        """The squared error of the target's slots, which follow the context's, for each pair.
+
+        The context's past and the target's rest are seen as one film, in which slots keep their
+        numbers. The past of a film is its first half, of which no more than `history` frames are
+        shown, the last ones: the predictor knows no other lengths. That of an episode is its first
+        frame alone, which is less than what is shown in training where `history` is more.
+        """
+        frames = _pixels(context).shape[1]
+        now = frames // 2 if isinstance(context, Clips) else 1
+        first = max(0, now - self.config.history)
+        past, rest = _pixels(context)[:, first:now], _pixels(target)[:, now:]
+        slots = self.slots(torch.cat((past, rest), dim=1))
+        told = self._actions(context)[:, first:], self._states(context)[:, first:now]
+        off = self.following(slots[:, : now - first], *told) - slots[:, now - first :]
         return off.square().flatten(1).mean(dim=1)
 
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
@@ -227,9 +238,14 @@ class CausalJepa(nn.Module):
         return torch.empty(*pixels.shape[:2], 0, device=pixels.device)
 
 
-def draw_hidden(films: int, slots: int, masked: int) -> Bool[Tensor, "b s"]:
-    """Which slots of each film are hidden, `masked` of each, from torch's global generator."""
-    return torch.rand(films, slots).argsort(dim=1).argsort(dim=1) < masked
+def draw_hidden(films: int, slots: int, masked: int) -> Int[Tensor, "b m"]:
+    """Which `masked` slots of each film are hidden, from torch's global generator."""
+    return torch.rand(films, slots).argsort(dim=1)[:, :masked]
+
+
+def _nobody(slots: Float[Tensor, "b t s d"]) -> Bool[Tensor, "b s"]:
+    """No slot is hidden."""
+    return torch.zeros(len(slots), slots.shape[2], dtype=torch.bool, device=slots.device)
 
 
 def _pixels(content: Clips | Trajectories) -> UInt8[Tensor, "b t h w c"]:

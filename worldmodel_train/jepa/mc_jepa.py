@@ -64,9 +64,10 @@ class Config(StrictConfig):
         )
 
     def misfits(self, facts: RecipeFacts) -> Iterator[Misfit]:
-        """Frames without a next one, sides that do not shrink evenly, micro-batches of one clip."""
+        """Frames without a next one, uneven sides, micro-batches of one clip, flow of no level."""
         yield from one_length(facts.data)
         yield from batch_norm_misfits(facts)
+        yield from self._no_level()
         for source in facts.data:
             if source.clip.frames < 2:
                 yield (*source.key, "clip", "frames"), "flow needs two frames; use 2 or more"
@@ -77,6 +78,12 @@ class Config(StrictConfig):
         for number, view in enumerate(self.views):
             if view.size is not None:
                 yield from self._uneven(view.size, ("method", "views", number, "size"))
+
+    def _no_level(self) -> Iterator[Misfit]:
+        finest, levels = self.estimator.finest, len(self.encoder.widths)
+        if finest >= levels:
+            message = f"{finest} leaves none of {levels} levels that mends the flow"
+            yield ("method", "estimator", "finest"), f"{message}; use {levels - 1} or less"
 
     def _uneven(self, side: int, key: tuple[str | int, ...]) -> Iterator[Misfit]:
         if side % self.encoder.stride:

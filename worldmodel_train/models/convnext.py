@@ -107,8 +107,9 @@ class ConvNextBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), config.layer_scale))
 
     def forward(self, features: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
-        """The features, with something added."""
-        return features + self.scale[:, None, None] * self.at_place(self.around(features))
+        """The features, with something added, in fp32: beside 1, 1e-6 is nothing in bf16."""
+        added = self.at_place(self.around(features)).float()
+        return features.float() + self.scale.float()[:, None, None] * added
 
 
 class OverChannels(nn.Sequential):
@@ -119,11 +120,6 @@ class OverChannels(nn.Sequential):
         batch, height, _ = input.shape[0], *input.shape[2:]
         tokens = super().forward(rearrange(input, "b d h w -> (b h w) d"))
         return rearrange(tokens, "(b h w) d -> b d h w", b=batch, h=height)
-
-
-def flat_places(level: Float[Tensor, "b d h w"]) -> Float[Tensor, "b n d"]:
-    """A level's places as tokens, row by row."""
-    return rearrange(level, "b d h w -> b (h w) d")
 
 
 def _standard(

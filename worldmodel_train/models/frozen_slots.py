@@ -33,11 +33,16 @@ class FrozenSlots:
     def see(
         self, films: UInt8[Tensor, "b t h w c"]
     ) -> tuple[Float[Tensor, "b t s d"], Float[Tensor, "b t s 2"]]:
-        """The same, and where they look, which was added to them with its weight."""
+        """The same, and where they look, which was added to them with its weight; in fp32.
+
+        Also where who trains on them computes in less: they are those of an evaluation.
+        """
         network = self.encoder.on(films.device)
         assert isinstance(network, SlotEncoder), "it was one"
-        slots, centres = network.see(films)
-        return normalised(slots) + centres.float() @ self._directions.to(films.device), centres
+        self._directions = self._directions.to(films.device)
+        with torch.autocast(films.device.type, enabled=False):
+            slots, centres = network(films)
+            return normalised(slots) + centres @ self._directions, centres
 
 
 def _directions(width: int) -> Float[Tensor, "2 d"]:

@@ -86,9 +86,11 @@ def unlike_each_other(features: Float[Tensor, "b n d"], slots: int) -> Float[Ten
     return gather_tokens(features, torch.cat(chosen, dim=1))
 
 
-def pixel_places(height: int, width: int) -> Float[Tensor, "n 2"]:
+def pixel_places(
+    height: int, width: int, device: torch.device | None = None
+) -> Float[Tensor, "n 2"]:
     """The middles of all pixels, from -1 to 1: across, then down; rows one after the other."""
-    down = (torch.arange(height) + 0.5) / height * 2 - 1
-    across = (torch.arange(width) + 0.5) / width * 2 - 1
+    down = (torch.arange(height, device=device) + 0.5) / height * 2 - 1
+    across = (torch.arange(width, device=device) + 0.5) / width * 2 - 1
     grid = torch.meshgrid(down, across, indexing="ij")
     return torch.stack((grid[1], grid[0]), dim=-1).flatten(0, 1)

@@ -88,21 +88,21 @@ class SlotEncoder(nn.Module):
         nn.init.normal_(self.colours.weight)  # at first colour tells things apart
         nn.init.normal_(self.places.weight, std=_FAINT)
 
-    def forward(self, films: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b t s d"]:
-        """The slots of each frame, in fp32; none hangs on a later frame."""
-        return self.see(films)[0]
-
-    def see(
+    def forward(
         self, films: UInt8[Tensor, "b t h w c"]
     ) -> tuple[Float[Tensor, "b t s d"], Float[Tensor, "b t s 2"]]:
-        """The slots of each frame, and where they look: from -1 to 1, across, then down."""
+        """The slots of each frame, and where they look: from -1 to 1, across, then down.
+
+        Both in fp32; none hangs on a later frame.
+        """
         features, at = self._features(films)
         expected = unlike_each_other(features[:, 0], self.config.slots)
         rounds = self.config.iterations
         slots, centres = [], []
         for frame in features.unbind(dim=1):
             held, shares = self.attention(expected, frame, rounds)
-            centres.append(shares @ at)
+            with torch.autocast(shares.device.type, enabled=False):
+                centres.append(shares @ at)
             slots.append(held + self.centre(centres[-1].flatten(0, 1)).view(held.shape))
             expected, rounds = self._expected(held), self.config.later_iterations
         return torch.stack(slots, dim=1).float(), torch.stack(centres, dim=1)
@@ -113,7 +113,7 @@ class SlotEncoder(nn.Module):
         """What is seen at each place of each frame, and the places."""
         frames = rearrange(films.float() / 255 - 0.5, "b t h w c -> (b t) c h w") * _CONTRAST
         maps = self.convolutions(frames)
-        at = pixel_places(*maps.shape[-2:]).to(maps.device)
+        at = pixel_places(*maps.shape[-2:], maps.device)
         colours = functional.adaptive_avg_pool2d(frames, maps.shape[-2:])
         flat = rearrange(maps, "i c h w -> i (h w) c") + self.places(at)
         seen = self.features(flat.flatten(0, 1))

@@ -68,9 +68,10 @@ class SlotAutoencoder(nn.Module):
     def training_losses(self, content: Clips) -> Losses:
         """The squared error of pixels from 0 to 1, some of each frame."""
         clips = content.pixels
-        slots, centres = (part.flatten(0, 1) for part in self.encoder.see(clips))
+        slots, centres = (part.flatten(0, 1) for part in self.encoder(clips))
         height, width = clips.shape[2:4]
-        pixels = torch.randperm(height * width)[: self.config.pixels].to(clips.device)
+        drawn = torch.randperm(height * width)[: self.config.pixels]
+        pixels = drawn.to(clips.device, non_blocking=True)
         colours, shares = self.decoder(slots, centres, pixels, (height, width))
         true = rearrange(clips, "b t h w c -> (b t) (h w) c")[:, pixels].float() / 255
         loss = (_blended(colours, shares) - true).square().mean()
@@ -92,7 +93,7 @@ class SlotAutoencoder(nn.Module):
     @torch.no_grad()
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
         """The slots of all frames."""
-        return self.encoder(clips).flatten(1, 2)
+        return self.encoder(clips)[0].flatten(1, 2)
 
     def token_grid(self, clips: UInt8[Tensor, "b t h w c"]) -> TokenGrid:
         """Frames by slots, which lie nowhere."""
@@ -125,7 +126,7 @@ class SlotAutoencoder(nn.Module):
         """Colours and shares of all pixels of all frames."""
         height, width = clips.shape[2:4]
         pixels = torch.arange(height * width, device=clips.device)
-        slots, centres = (part.flatten(0, 1) for part in self.encoder.see(clips))
+        slots, centres = (part.flatten(0, 1) for part in self.encoder(clips))
         return self.decoder(slots, centres, pixels, (height, width))
 
 

@@ -56,6 +56,18 @@ def test_none_returns_to_within_half_a_patch():
         assert apart.min() > SIZE / 2
 
 
+def test_none_returns_where_nothing_is_left_that_draws_the_eye():
+    """All contrast is around one pixel: a place far from it has none, and is still not taken."""
+    clips = torch.zeros(64, 1, 32, 24, 3, dtype=torch.uint8)
+    clips[:, :, 4, 4] = 255
+    torch.manual_seed(0)
+    views = Saccades(name="saccades", size=SIZE, inhibition=1.0).draw_several(clips, 3)
+    places = corners(views, clips)
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        apart = (places[first] - places[second]).abs().amax(dim=-1)
+        assert apart.min() > SIZE
+
+
 def test_without_inhibition_they_do_return():
     clips = noise(number=256)
     torch.manual_seed(0)

@@ -1,7 +1,6 @@
 """Pictures and features moved by a flow."""
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
@@ -17,9 +16,9 @@ def warp(
     """
     with torch.autocast(second.device.type, enabled=False):
         height, width = flow.shape[2:]
-        size = torch.tensor((width, height), device=flow.device)
+        x, y = _places(flow).unbind(dim=1)
         # grid_sample counts from -1 to 1, from border to border
-        places = (2 * rearrange(_places(flow), "b d h w -> b h w d") + 1) / size - 1
+        places = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)
         return functional.grid_sample(
             second.float(), places, mode="bilinear", padding_mode="border", align_corners=False
         )
@@ -48,11 +47,11 @@ def is_seen_in_both(
 
 def finer(flow: Float[Tensor, "b 2 h w"], height: int, width: int) -> Float[Tensor, "b 2 _ _"]:
     """The same flow in pixels of a larger picture, in fp32."""
-    scale = flow.new_tensor((width / flow.shape[3], height / flow.shape[2])).float()
     grown = functional.interpolate(
         flow.float(), size=(height, width), mode="bilinear", align_corners=False
     )
-    return grown * scale[:, None, None]
+    x, y = grown.unbind(dim=1)
+    return torch.stack((x * (width / flow.shape[3]), y * (height / flow.shape[2])), dim=1)
 
 
 def _places(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:

@@ -1,4 +1,6 @@
-"""Patches around places that draw the eye, one after the other and none twice (arXiv 2505.03176).
+"""Patches around places that draw the eye, one after the other (arXiv 2505.03176).
+
+None is seen twice while there are others, also where nothing draws the eye.
 
 seq-JEPA takes its saliency from DeepGaze II, a network that is trained on where people look. This
 one is computed: how much pixels differ from their neighbours, and from frame to frame.
@@ -20,7 +22,9 @@ from worldmodel_train.models.views.geometry import look_at
 from worldmodel_train.protocols.views import View
 
 _NEVER = 1e-12
-"""Beside densities that sum to one: where all is inhibited, all places are alike."""
+"""Beside densities that sum to one: where nothing draws the eye, all free places are alike."""
+_INHIBITED = 1e-30
+"""Beside that; where all is inhibited, all places are alike."""
 
 
 class Saccades(StrictConfig):
@@ -37,12 +41,18 @@ class Saccades(StrictConfig):
     to each side."""
 
     def draw_several(self, clips: UInt8[Tensor, "b t h w c"], number: int) -> Sequence[View]:
-        """The patches of `number` fixations of each clip, from torch's global generator."""
-        density = self.density(clips).cpu()
+        """The patches of `number` fixations of each clip, from torch's global generator.
+
+        Times are drawn on the CPU, and nothing waits for the device: after times that are
+        exponential at the rates of their places, the first place is drawn by these rates.
+        """
+        density = self.density(clips)
         free = torch.ones_like(density)
         views = []
         for _ in range(number):
-            drawn = torch.multinomial((density * free).flatten(1) + _NEVER, 1)[:, 0]
+            times = torch.empty(density.shape).exponential_().to(clips.device, non_blocking=True)
+            rates = (density + _NEVER) * free + _INHIBITED
+            drawn = (rates / times).flatten(1).argmax(dim=1)
             row, column = drawn // density.shape[2], drawn % density.shape[2]
             free = free * ~self._around(row, column, density.shape[1:])
             views.append(self._seen(clips, row, column))
@@ -59,7 +69,7 @@ class Saccades(StrictConfig):
     ) -> Bool[Tensor, "b y x"]:
         """Where the next patch may not be."""
         reach = self.inhibition * self.size
-        rows, columns = (torch.arange(length)[None] for length in shape)
+        rows, columns = (torch.arange(length, device=row.device)[None] for length in shape)
         high = (rows - row[:, None]).abs() <= reach
         wide = (columns - column[:, None]).abs() <= reach
         return high[:, :, None] & wide[:, None]
@@ -70,12 +80,12 @@ class Saccades(StrictConfig):
         """Patches with these upper left pixels, and where their middles are."""
         height, width = clips.shape[2:4]
         x, y = (column + self.size / 2) / width, (row + self.size / 2) / height
-        place = torch.zeros(len(clips), 6)
+        place = torch.zeros(len(clips), 6, device=clips.device)
         place[:, 0], place[:, 1] = 2 * x - 1, 2 * y - 1
         place[:, 2], place[:, 3] = self.size / width, self.size / height
         pixels = look_at(clips, place, (self.size, self.size))
-        change = torch.cat((place, as_it_is(len(clips))), dim=1)
-        return View(pixels=pixels, change=change.to(clips.device, non_blocking=True))
+        look = as_it_is(len(clips)).to(clips.device, non_blocking=True)
+        return View(pixels=pixels, change=torch.cat((place, look), dim=1))
 
 
 def saliency(clips: UInt8[Tensor, "b t h w c"], motion: float) -> Float[Tensor, "b h w"]:
