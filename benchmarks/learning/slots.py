@@ -64,10 +64,11 @@ def by_colour(
     pictures: UInt8[ndarray, "b t h w 3"], clusters: Sequence[int]
 ) -> Int[ndarray, "b t h w"]:
     """So many clusters of the colours of each film."""
-    found = [
-        KMeans(count, n_init=_TRIES, random_state=0).fit_predict(one.reshape(-1, 3))
-        for one, count in zip(pictures, clusters, strict=True)
-    ]
+    found = []
+    for film_colours, count in zip(pictures.reshape(len(pictures), -1, 3), clusters, strict=True):
+        # its stubs know the default's type alone
+        kmeans = KMeans(count, n_init=_TRIES, random_state=0)  # pyright: ignore[reportArgumentType]
+        found.append(kmeans.fit_predict(film_colours))
     return np.stack(found).reshape(pictures.shape[:-1])
 
 

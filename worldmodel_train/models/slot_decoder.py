@@ -47,7 +47,7 @@ class SlotDecoder(nn.Module):
         Pixels of pictures of such a height and width count row by row; shares of a pixel add up to
         1. A slot is told where a pixel is as seen from its centre.
         """
-        places = pixel_places(*size, slots.device)[pixels]
+        places = pixel_places(*size, device=slots.device)[pixels]
         seen_from = _SHARPER * (places - rearrange(centres, "b s two -> (b s) 1 two"))
         of_place = self.of_place(_waves(seen_from.flatten(0, 1)))
         hidden = rearrange(self.of_slot(slots.flatten(0, 1)), "i h -> i 1 h")

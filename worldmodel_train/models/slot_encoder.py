@@ -113,7 +113,7 @@ class SlotEncoder(nn.Module):
         """What is seen at each place of each frame, and the places."""
         frames = rearrange(films.float() / 255 - 0.5, "b t h w c -> (b t) c h w") * _CONTRAST
         maps = self.convolutions(frames)
-        at = pixel_places(*maps.shape[-2:], maps.device)
+        at = pixel_places(*maps.shape[-2:], device=maps.device)
         colours = functional.adaptive_avg_pool2d(frames, maps.shape[-2:])
         flat = rearrange(maps, "i c h w -> i (h w) c") + self.places(at)
         seen = self.features(flat.flatten(0, 1))
