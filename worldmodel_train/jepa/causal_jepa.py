@@ -189,9 +189,9 @@ class CausalJepa(nn.Module):
         """The squared error of the target's slots, which follow the context's, for each pair.
 
         The context's past and the target's rest are seen as one film, in which slots keep their
-        numbers. The past of a film is its first half, of which no more than `history` frames are
-        shown, the last ones: the predictor knows no other lengths. That of an episode is its first
-        frame alone, which is less than what is shown in training where `history` is more.
+        numbers. Of a film the last `history` frames of its first half are shown, as the predictor
+        knows no more; of an episode its first frame alone. Where that, or half a film, is less than
+        `history`, less is shown than in training.
         """
         frames = _pixels(context).shape[1]
         now = frames // 2 if isinstance(context, Clips) else 1
