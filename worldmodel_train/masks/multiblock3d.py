@@ -149,5 +149,6 @@ class Multiblock3D(StrictConfig):
         return (
             f"multiblock3d: num_blocks={self.num_blocks} of spatial_scale={self.spatial_scale} "
             f"cover all of a grid of {grid.frames}x{grid.height}x{grid.width} tokens, so nothing "
-            "is left beside them, as context or to predict; use fewer or smaller blocks, or larger clips"
+            "is left beside them, as context or to predict; use fewer or smaller blocks, or larger "
+            "clips"
         )
