@@ -48,8 +48,8 @@ class Scores:
     energy: Mapping[str, float]
     """Area under the ROC curve of each way of not going together."""
     loss: float | None = None
-    """On films that were not trained on, as a share of what it was before training; None where one of
-    them is no more than 0, as a density's may be."""
+    """On films that were not trained on, as a share of what it was before training; None where one
+    of them is no more than 0, as a density's may be."""
     rank: float | None = None
     """RankMe of the monitored latents at the end of training."""
     cost: Cost | None = None

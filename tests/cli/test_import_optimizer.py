@@ -1,4 +1,4 @@
-"""`wmt import --optimizer` makes a run from which another one begins with the moments."""
+"""`wmt import --optimizer` stores the moments of a released optimizer beside the weights."""
 
 import pytest
 import torch
@@ -64,4 +64,5 @@ def test_an_encoder_alone_has_no_optimizer(released, tmp_path):
         "import", "demo", released[0], tmp_path / "run", *SMALL, "--optimizer", "--encoder-only"
     )
     assert result.exit_code != 0
+    assert "--optimizer goes with a whole V-JEPA or I-JEPA" in str(result.exception)
     assert CheckpointFolder(tmp_path / "run").last() is None

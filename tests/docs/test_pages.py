@@ -33,6 +33,13 @@ def test_every_recipe_is_listed_with_what_stands_behind_it(page):
     assert recipes - {name for one in named for name in spelled_out(one)} == set()
 
 
+def test_every_task_is_listed_with_what_it_measures():
+    files = (ROOT / "worldmodel_train" / "evaluation" / "tasks").glob("*.py")
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    tasks = {file.stem for file in files} - {"__init__"}
+    assert {name for name in tasks if f"| `{name}` |" not in page} == set()
+
+
 def test_the_map_has_every_protocol():
     files = (ROOT / "worldmodel_train" / "protocols").glob("*.py")
     protocols = [name for file in files for name in PROTOCOL.findall(file.read_text())]

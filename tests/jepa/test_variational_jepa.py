@@ -168,6 +168,18 @@ def test_energy_is_the_surprise_above_the_least_there_could_be():
     least = Gaussian(torch.zeros(1, 1), torch.full((1, 1), -10 - math.log(2)))
     surprise = -least.log_density(torch.zeros(1, 1)).item()
     assert objective._least_surprise() == pytest.approx(surprise)
+    context, target = (
+        Clips(torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8), length_index=0)
+        for _ in range(2)
+    )
+    with torch.no_grad():
+        energy = objective.energy(context, target)
+        group = half_seen(context, objective.token_grid(context.pixels))
+        (predicted,) = objective.gaussians_from(objective.encode_context(group), group)
+        seen = gather_sets(objective.encode(target.pixels), group.masks[0].target_index)
+    normal = torch.distributions.Normal(predicted.mean, torch.exp(predicted.log_variance / 2))
+    expected = -normal.log_prob(seen).flatten(1).mean(dim=1) - surprise
+    torch.testing.assert_close(energy, expected)
 
 
 def test_the_copy_follows_the_encoder_at_its_momentum_and_not_the_spread():

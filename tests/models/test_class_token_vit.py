@@ -49,8 +49,10 @@ def test_padding_is_seen_by_nobody():
 
 
 def test_beside_a_class_token_that_says_nothing_places_are_what_they_were():
-    """Its weight is zero and so is what values and biases make of it: it only thins attention."""
+    """At zero it is what its biases make of it, nothing: it only thins attention."""
     model, clips = model_and_clips()
+    with torch.no_grad():
+        model.class_token.zero_()
     plain = CONFIG.build()
     plain.load_state_dict({k: v for k, v in model.state_dict().items() if k != "class_token"})
     (with_it,), (without,) = model(clips), plain(clips)

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import nn
 
+from worldmodel_train.models.class_token_vit import ClassTokenTransformer
 from worldmodel_train.models.mlp import SwiGlu
 from worldmodel_train.models.predictor import MaskFiller
 from worldmodel_train.models.strict_state import CheckpointError
@@ -25,6 +26,11 @@ class Parts(NamedTuple):
 def parts_of(objective: nn.Module) -> Parts:
     """The encoders and the predictor of a V-JEPA or I-JEPA."""
     context, target, predictor = (getattr(objective, part, None) for part in ALL_PARTS)
+    if isinstance(target, ClassTokenTransformer):
+        raise CheckpointError(
+            f"{type(objective).__name__} has a class token, and other code's I-JEPA and V-JEPA "
+            "have none; use the layout `merged`"
+        )
     if (
         isinstance(context, VisionTransformer)
         and isinstance(target, VisionTransformer)

@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -31,6 +30,7 @@ from worldmodel_train.masks.salient_regions import salient_regions, sequence_mas
 from worldmodel_train.models.blocks import init_linear
 from worldmodel_train.models.class_token_vit import ClassTokenTransformer
 from worldmodel_train.models.gather import gather_sets
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
 from worldmodel_train.types import ClipGroup, LatentPair, Losses, MaskedClips, Masks
 
@@ -56,7 +56,8 @@ class CurriculumConfig(StrictConfig):
     start: float = Field(default=0.0, ge=0, le=1)
     """Of the first step."""
     end: float = Field(default=1.0, ge=0, le=1)
-    """Of later steps, and where nobody tells of steps."""
+    """Of later steps. Where nobody tells of steps, as in evaluation, it is one of regions unless
+    this is 0."""
     seed: int = Field(default=0, ge=0)
     """Steps are drawn from it and their number alone, so alike on all ranks and when resumed."""
 
@@ -161,7 +162,7 @@ class DSeqJepa(vjepa.VJepa):
         with torch.no_grad():
             layer = self.config.regions.layer
             seen, saliency = self.target_encoder(group.clips, salient_after=layer)
-        seen = functional.layer_norm(seen.float(), seen.shape[-1:])
+        seen = normalised(seen)
         in_order = replace(group, masks=self.region_masks(saliency[..., 0], group))
         predictions = self.predict_from(self.encode_context(in_order), in_order)
         return [

@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -41,6 +40,7 @@ from worldmodel_train.models.flops import (
     total,
 )
 from worldmodel_train.models.gather import gather_sets
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.look_predictor import LookPredictor, told_widths
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
@@ -190,8 +190,7 @@ class ImageWorldModel(SeesClips):
     @torch.no_grad()
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
         """What the slow copy sees in whole clips, each token normalised to mean 0, std 1."""
-        latents = super().encode(clips)
-        return functional.layer_norm(latents, latents.shape[-1:])
+        return normalised(super().encode(clips))
 
     def foresee(
         self, clip: UInt8[Tensor, "1 t h w c"], changes: Float[Tensor, "v 13"]

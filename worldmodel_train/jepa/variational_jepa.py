@@ -17,7 +17,6 @@ import torch
 from jaxtyping import Float, UInt8
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -47,6 +46,7 @@ from worldmodel_train.models.gaussian_predictor import (
     as_gaussian,
     softly_bounded,
 )
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
@@ -214,7 +214,7 @@ class VariationalJepa(SeesClips):
     @torch.no_grad()
     def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
         """What the slow copy sees in whole clips, each token normalised to mean 0, std 1."""
-        return _normed(super().encode(clips))
+        return normalised(super().encode(clips))
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """-log density of the target's latents as predicted from the context, per number.
@@ -252,8 +252,3 @@ class VariationalJepa(SeesClips):
         """That of a prediction which is right and as sure as variances can be."""
         experts = 1 if self.prior is None else 2
         return 0.5 * (self.config.log_variance[0] - math.log(experts) + math.log(2 * math.pi))
-
-
-def _normed(latents: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-    """In fp32: bf16 variance drifts after long cooldowns."""
-    return functional.layer_norm(latents.float(), latents.shape[-1:])

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, UInt8
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
@@ -24,6 +23,7 @@ from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
 from worldmodel_train.models.gather import gather_sets
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
 from worldmodel_train.models.token_sets import TokenSet
@@ -163,8 +163,7 @@ class VJepa(nn.Module):
         This is the space of the targets. In fp32: bf16 variance drifts after long cooldowns.
         """
         (latents,) = self.target_encoder(clips)
-        latents = latents.float()
-        return functional.layer_norm(latents, latents.shape[-1:])
+        return normalised(latents)
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """The loss of the target's latents as predicted from the context, pair by pair."""

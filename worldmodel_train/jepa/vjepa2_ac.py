@@ -24,7 +24,8 @@ from worldmodel_train.models.frame_causal_predictor import (
     FrameCausalPredictorConfig,
 )
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
-from worldmodel_train.models.frozen_frames import FrozenFrames, normalised
+from worldmodel_train.models.frozen_frames import FrozenFrames
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.robot_pose import POSE, pose_after, pose_changes
 from worldmodel_train.protocols import EmaPair, ParameterGroup

@@ -138,8 +138,17 @@ class Multiblock3D(StrictConfig):
         raise ValueError(self._too_large(grid))
 
     def _too_large(self, grid: TokenGrid) -> str:
+        early = max(1, int(grid.frames * self.max_temporal_keep))
+        if early < grid.frames:
+            return (
+                f"multiblock3d: num_blocks={self.num_blocks} of spatial_scale={self.spatial_scale} "
+                f"cover the first {early} of {grid.frames} frames of tokens, and of others "
+                f"max_temporal_keep={self.max_temporal_keep} keeps none; use a larger one, or "
+                "smaller blocks"
+            )
         return (
             f"multiblock3d: num_blocks={self.num_blocks} of spatial_scale={self.spatial_scale} "
             f"cover all of a grid of {grid.frames}x{grid.height}x{grid.width} tokens, so nothing "
-            "is left beside them; use fewer or smaller blocks, or larger clips"
+            "is left beside them, as context or to predict; use fewer or smaller blocks, or larger "
+            "clips"
         )

@@ -44,6 +44,7 @@ def salient_regions(
     A region has at least this share of all tokens; where none has, the largest stands for them. The
     background is what is in none.
     """
+    saliency = np.nan_to_num(saliency)  # a loss that is no number is told of by its own watch
     standing_out = saliency > otsu_threshold(saliency[None])[0, 0]
     labels = np.zeros(grid, dtype=np.int32)
     ndimage.label(standing_out.reshape(grid), structure=_TOUCHING, output=labels)

@@ -4,9 +4,9 @@ import torch
 from einops import repeat
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional
 
 from worldmodel_train.models.frozen import FrozenPart
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.types import TokenGrid
 
@@ -40,8 +40,3 @@ class FrozenFrames:
         clips = repeat(frames, "b t h w c -> (b t) k h w c", k=self._tubelet)
         (latents,) = network(clips)
         return normalised(latents).unflatten(0, frames.shape[:2]), network.token_grid(clips)
-
-
-def normalised(latents: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-    """Each token with mean 0 and variance 1, in fp32."""
-    return functional.layer_norm(latents.float(), latents.shape[-1:])

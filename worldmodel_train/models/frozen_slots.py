@@ -5,7 +5,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from worldmodel_train.models.frozen import FrozenPart
-from worldmodel_train.models.frozen_frames import normalised
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.slot_encoder import SlotEncoder
 
 

@@ -56,3 +56,11 @@ def _normalised(norm: nn.LayerNorm, tokens: Tensor, dtype: torch.dtype) -> Tenso
         return functional.layer_norm(
             tokens.to(dtype), norm.normalized_shape, weight, bias, norm.eps
         )
+
+
+def normalised(latents: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """Each latent with mean 0 and variance 1, in fp32.
+
+    In bf16 the variance of targets drifts after long cooldowns.
+    """
+    return functional.layer_norm(latents.float(), latents.shape[-1:])

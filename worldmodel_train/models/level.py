@@ -5,10 +5,10 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from worldmodel_train.masks.past_and_future import past_and_future
 from worldmodel_train.models.gather import gather_sets
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.predictor import Predictor
 from worldmodel_train.models.vit import Pictures, TokenTransformer
 from worldmodel_train.types import LatentPair, TokenGrid
@@ -52,8 +52,3 @@ class Level(NamedTuple):
         """The copy's latents, in fp32."""
         (latents,) = self.teacher(whole)
         return latents.float()
-
-
-def normalised(latents: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-    """Each token with mean 0 and std 1, the space of the targets."""
-    return functional.layer_norm(latents, latents.shape[-1:])

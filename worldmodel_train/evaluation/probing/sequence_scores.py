@@ -48,7 +48,10 @@ def told_of_changes(
     """Of both encoders and of pixels, what two views tell of the change from one to the other.
 
     Only of what does change: share of the variance, or area under the ROC curve, split by split.
+    Nothing where there is one view.
     """
+    if len(views) < 2:
+        return {}
     pair = ViewPairs(one=views[0], other=views[1])
     states = [state for state in pair.differences if np.ptp(state.values) > 0]
     seen = {

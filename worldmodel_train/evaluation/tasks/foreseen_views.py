@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.evaluation.task import HoldsOutClips, Offer, Subject
@@ -34,13 +34,20 @@ class Config(StrictConfig):
     view: ViewConfig = ViewConfig(
         crop=_IN_PLACE, jitter=Jitter(probability=1.0, grey=0.0, blur=0.0)
     )
-    """How views are drawn: where they are and how they look, from the clip as it is."""
+    """How views are drawn: where they are and how they look, from the clip as it is. IWM is told of
+    looks alone, so a crop that moves its views asks it for what it cannot know."""
     views: int = Field(default=256, ge=2)
     """Views of each clip; 256 as published."""
     max_clips: int = Field(default=32, ge=1)
     """Held-out clips, the first ones in the order of the shards."""
     seed: int = Field(default=0, ge=0)
     """Of the views, alike for both models."""
+
+    @model_validator(mode="after")
+    def _views_are_as_large(self) -> "Config":
+        if self.view.size is not None:
+            raise ValueError("view.size: views are as large as the clip is; leave it out")
+        return self
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Data without clips."""

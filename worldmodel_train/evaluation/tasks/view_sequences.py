@@ -53,6 +53,8 @@ class Config(film_questions.Config):
 
 def _told(found: Mapping[str, Mapping[str, tuple[float, ...]]]) -> Iterator[Number]:
     """How well two views tell of each change: those of the trained model, the untrained, pixels."""
+    if not found:
+        return
     trained, untrained, pixels = found.values()
     (*_, called) = found
     for name, values in trained.items():
