@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from benchmarks.family.scores import Method, Scores
 from benchmarks.plots import COLORS
@@ -104,15 +106,14 @@ def _drawn(methods: Sequence[Method]) -> Figure:
     """Methods as points: what probes read off them, against what their energy tells."""
     figure = Figure(figsize=(7.2, 5.0), layout="constrained")
     axis = figure.add_subplot()
+    axis.margins(x=0.12, y=0.08)
+    points = list[tuple[float, float, str, str]]()
     for number, method in enumerate(methods):
         across = [100 * probed(scores) for scores in method.trained]
         up = [fmean(scores.energy.values()) for scores in method.trained]
         color = COLORS[number % len(COLORS)]
         axis.scatter(across, up, color=color, s=28)
-        axis.annotate(
-            method.recipe.removesuffix("_films"), (fmean(across), fmean(up)), fontsize=8,
-            xytext=(4, 4), textcoords="offset points", color=color,
-        )  # fmt: skip
+        points.append((fmean(across), fmean(up), method.recipe.removesuffix("_films"), color))
     first = methods[0]
     axis.axvline(100 * probed(first.pixels), color="#999999", linestyle="--", linewidth=1)
     axis.axvline(
@@ -121,7 +122,30 @@ def _drawn(methods: Sequence[Method]) -> Figure:
     axis.axhline(0.5, color="#999999", linewidth=1)
     axis.set_xlabel("linear probes, mean accuracy in % (dashed: pixels, dotted: untrained)")
     axis.set_ylabel("energy AUC, mean over kinds of pairs (line: chance)")
+    figure.draw_without_rendering()  # then it is known where things are
+    _name(axis, points)
     return figure
+
+
+def _name(axis: Axes, points: Sequence[tuple[float, float, str, str]]) -> None:
+    """Names beside points, on that side of four where they hide the least of other names."""
+    sides = (((5, 4), "left"), ((5, -11), "left"), ((-5, 4), "right"), ((-5, -11), "right"))
+    taken = list[Bbox]()
+    for across, up, name, color in sorted(points):
+        tried = [
+            axis.annotate(
+                name, (across, up), fontsize=8, color=color, ha=align,
+                xytext=offset, textcoords="offset points",
+            )
+            for offset, align in sides
+        ]  # fmt: skip
+        boxes = [text.get_window_extent() for text in tried]
+        hidden = [sum(box.overlaps(other) for other in taken) for box in boxes]
+        best = hidden.index(min(hidden))
+        taken.append(boxes[best])
+        for number, text in enumerate(tried):
+            if number != best:
+                text.remove()
 
 
 def _line(*cells: str) -> str:
