@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tests.contracts.methods import losses_of, masked_clips, masked_group
+from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.variational_jepa import Config, PriorConfig
 from worldmodel_train.losses.gaussian_kl import (
     Gaussian,
@@ -12,9 +13,10 @@ from worldmodel_train.losses.gaussian_kl import (
     kl_divergence,
     product_of_experts,
 )
+from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.gaussian_predictor import as_gaussian
 from worldmodel_train.training.ema import Ema
-from worldmodel_train.types import MaskedClips
+from worldmodel_train.types import Clips, MaskedClips
 
 BETA = 0.01
 PLAIN = Config.tiny().model_copy(update={"prior": None, "beta": BETA})
@@ -169,7 +171,7 @@ def test_energy_is_the_surprise_above_the_least_there_could_be():
     surprise = -least.log_density(torch.zeros(1, 1)).item()
     assert objective._least_surprise() == pytest.approx(surprise)
     context, target = (
-        Clips(torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8), length_index=0)
+        Clips(pixels=torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8), samples=(0, 1))
         for _ in range(2)
     )
     with torch.no_grad():

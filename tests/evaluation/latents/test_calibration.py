@@ -109,5 +109,5 @@ def test_rules_are_right_in_the_mean_where_a_model_is_too_sure():
 
 
 def test_one_batch_is_refused():
-    with pytest.raises(ValueError, match="use more clips"):
+    with pytest.raises(ValueError, match="hold out more"):
         measure_calibration(Predictor(sure_by=1.0), batches(clips=2), seed=0)
