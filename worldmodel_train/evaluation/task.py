@@ -111,3 +111,11 @@ class Task(Protocol):
 def is_shared(task: Task) -> bool:
     """Whether all ranks run it; those that say nothing of it are the first rank's alone."""
     return getattr(task, "shared", False)
+
+
+def not_square(offer: Offer) -> Iterator[str]:
+    """Clips that are not square, where films are drawn in their size."""
+    clip = offer.data.facts().measured_clip
+    if clip.height != clip.width:
+        size = f"{clip.height}x{clip.width}"
+        yield f"films are square, and the clips of the recipe are {size}; leave it out"

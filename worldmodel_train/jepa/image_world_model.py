@@ -6,7 +6,6 @@ makes a world model of the encoder's latents (equivariance); a weak one leaves i
 forget looks (invariance).
 """
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -19,7 +18,7 @@ from torch import Tensor
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.half_seen import half_seen
-from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
+from worldmodel_train.jepa.joint_embedding import TaughtByACopy, tiny_encoder
 from worldmodel_train.jepa.mask_misfits import masked_misfits
 from worldmodel_train.jepa.masked_cost import MaskedCost, mean_flops
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
@@ -40,16 +39,14 @@ from worldmodel_train.models.flops import (
     total,
 )
 from worldmodel_train.models.gather import gather_sets
-from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.look_predictor import LookPredictor, told_widths
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.projection_head import head_forward
-from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
 from worldmodel_train.models.views.geometry import PLACE
-from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
-from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.models.vit import EncoderConfig
+from worldmodel_train.protocols import ParameterGroup
 from worldmodel_train.types import (
     ClipGroup,
     Clips,
@@ -130,14 +127,12 @@ class Config(StrictConfig):
         return ImageWorldModel(self)
 
 
-class ImageWorldModel(SeesClips):
+class ImageWorldModel(TaughtByACopy):
     """An encoder with a slow copy, and a predictor of hidden latents in another look."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config.encoder)
         self.config = config
-        self.encoder = config.encoder.build()
-        self.teacher = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
         self.predictor = LookPredictor(config.predictor, config.encoder)
 
     def training_losses(self, content: MaskedClips) -> Losses:
@@ -164,11 +159,6 @@ class ImageWorldModel(SeesClips):
         """Predicted and target latents of each mask group, in the look that clips have."""
         return self._pairs(self.predict_from(self.encode_context(group), group), group)
 
-    def encode_context(self, group: ClipGroup) -> Sequence[Float[Tensor, "b _ d"]]:
-        """What the encoder sees of the context of each mask group, and of nothing else."""
-        sets = [TokenSet(mask.context_index, mask.context_valid) for mask in group.masks]
-        return self.encoder(group.clips, sets)
-
     def predict_from(
         self, contexts: Sequence[Float[Tensor, "b _ d"]], group: ClipGroup
     ) -> Sequence[Float[Tensor, "b _ _ d"]]:
@@ -186,11 +176,6 @@ class ImageWorldModel(SeesClips):
         grid, device = self.token_grid(group.clips), group.clips.device
         predicted = self.predictor(contexts, group.masks, grid, told.to(device, non_blocking=True))
         return [one.float() for one in predicted]
-
-    @torch.no_grad()
-    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
-        """What the slow copy sees in whole clips, each token normalised to mean 0, std 1."""
-        return normalised(super().encode(clips))
 
     def foresee(
         self, clip: UInt8[Tensor, "1 t h w c"], changes: Float[Tensor, "v 13"]
@@ -216,14 +201,6 @@ class ImageWorldModel(SeesClips):
         (predicted,) = self.predict_from(self.encode_context(group), group)
         seen = gather_sets(self.encode(target.pixels), group.masks[0].target_index)
         return (predicted - seen).square().flatten(1).mean(dim=1)
-
-    def seeing(self) -> VisionTransformer:
-        """The slow copy."""
-        return self.teacher
-
-    def ema_pairs(self) -> Sequence[EmaPair]:
-        """The copy follows the encoder."""
-        return [EmaPair(student=self.encoder, teacher=self.teacher)]
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Encoder and predictor, each with and without weight decay."""

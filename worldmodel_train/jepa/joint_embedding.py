@@ -1,5 +1,6 @@
 """What methods have in common that compare two views of a clip, and predict nothing hidden."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.facts import Misfit, RecipeFacts
 from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.projection_head import projection_head
 from worldmodel_train.models.token_fit import encoder_misfits, not_a_multiple, one_length
@@ -20,7 +22,7 @@ from worldmodel_train.models.views.saccades import Saccades
 from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
-from worldmodel_train.types import Clips, TokenGrid
+from worldmodel_train.types import ClipGroup, Clips, TokenGrid
 
 
 class JointEmbeddingConfig(StrictConfig):
@@ -125,6 +127,33 @@ class EncoderWithHead(SeesClips):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Encoder and head, each with and without weight decay."""
         return parameter_groups(encoder=self.encoder, projector=self.projector)
+
+
+class TaughtByACopy(SeesClips):
+    """An encoder that sees parts of clips, and its slow copy that sees whole ones."""
+
+    def __init__(self, encoder: EncoderConfig) -> None:
+        super().__init__()
+        self.encoder = encoder.build()
+        self.teacher = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
+
+    def encode_context(self, group: ClipGroup) -> Sequence[Float[Tensor, "b _ d"]]:
+        """What the encoder sees of the context of each mask group, and of nothing else."""
+        sets = [TokenSet(mask.context_index, mask.context_valid) for mask in group.masks]
+        return self.encoder(group.clips, sets)
+
+    @torch.no_grad()
+    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
+        """What the slow copy sees in whole clips, each token normalised to mean 0, std 1."""
+        return normalised(super().encode(clips))
+
+    def seeing(self) -> VisionTransformer:
+        """The slow copy."""
+        return self.teacher
+
+    def ema_pairs(self) -> Sequence[EmaPair]:
+        """The copy follows the encoder."""
+        return [EmaPair(student=self.encoder, teacher=self.teacher)]
 
 
 def mean_latent(

@@ -9,12 +9,10 @@ and with a prior, which makes it Bayesian, p is the product of the predictor's G
 prior's (product of experts), and gamma KL(prior || N(0, 1)) is added.
 """
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -27,7 +25,7 @@ from worldmodel_train.jepa.gaussian_views import (
     mean_nats,
 )
 from worldmodel_train.jepa.half_seen import half_seen
-from worldmodel_train.jepa.joint_embedding import SeesClips, tiny_encoder
+from worldmodel_train.jepa.joint_embedding import TaughtByACopy, tiny_encoder
 from worldmodel_train.jepa.mask_misfits import masked_misfits
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.gaussian_kl import (
@@ -46,13 +44,11 @@ from worldmodel_train.models.gaussian_predictor import (
     as_gaussian,
     softly_bounded,
 )
-from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
-from worldmodel_train.models.token_sets import TokenSet
-from worldmodel_train.models.vit import EncoderConfig, VisionTransformer
-from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.models.vit import EncoderConfig
+from worldmodel_train.protocols import ParameterGroup
 from worldmodel_train.types import ClipGroup, Clips, GaussianPair, Losses, MaskedClips
 
 
@@ -118,7 +114,7 @@ class Config(StrictConfig):
         return VariationalJepa(self)
 
 
-class VariationalJepa(SeesClips):
+class VariationalJepa(TaughtByACopy):
     """An encoder with a slow copy, how sure that is of what it sees, and a predictor of Gaussians.
 
     The mean of q is the slow copy's, without gradient. Its spread is learned, by a map of the
@@ -133,11 +129,9 @@ class VariationalJepa(SeesClips):
     """
 
     def __init__(self, config: Config) -> None:
-        super().__init__()
+        super().__init__(config.encoder)
         width = config.encoder.blocks.width
         self.config = config
-        self.encoder = config.encoder.build()
-        self.teacher = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
         self.spread = Linear(width, width)
         init_linear(self.spread)
         nn.init.constant_(self.spread.bias, math.log(config.beta / (1 + config.beta)))
@@ -188,11 +182,6 @@ class VariationalJepa(SeesClips):
             for one, mask in zip(predicted, group.masks, strict=True)
         ]
 
-    def encode_context(self, group: ClipGroup) -> Sequence[Float[Tensor, "b _ d"]]:
-        """What the encoder sees of the context of each mask group, and of nothing else."""
-        sets = [TokenSet(mask.context_index, mask.context_valid) for mask in group.masks]
-        return self.encoder(group.clips, sets)
-
     def predict_from(
         self, contexts: Sequence[Float[Tensor, "b _ d"]], group: ClipGroup
     ) -> Sequence[Float[Tensor, "b _ _ d"]]:
@@ -211,11 +200,6 @@ class VariationalJepa(SeesClips):
         prior = as_gaussian(self.prior(), bounds)
         return [product_of_experts(one, prior) for one in predicted]
 
-    @torch.no_grad()
-    def encode(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b n d"]:
-        """What the slow copy sees in whole clips, each token normalised to mean 0, std 1."""
-        return normalised(super().encode(clips))
-
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
         """-log density of the target's latents as predicted from the context, per number.
 
@@ -226,14 +210,6 @@ class VariationalJepa(SeesClips):
         seen = gather_sets(self.encode(target.pixels), group.masks[0].target_index)
         surprise = -predicted.log_density(seen).flatten(1).mean(dim=1) / seen.shape[-1]
         return surprise - self._least_surprise()
-
-    def seeing(self) -> VisionTransformer:
-        """The slow copy."""
-        return self.teacher
-
-    def ema_pairs(self) -> Sequence[EmaPair]:
-        """The copy follows the encoder."""
-        return [EmaPair(student=self.encoder, teacher=self.teacher)]
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """All but the copy, each part with and without weight decay."""

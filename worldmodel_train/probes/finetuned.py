@@ -19,8 +19,8 @@ from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.probes.answers import Answers, answers_of
 from worldmodel_train.probes.clip_encoder import labelled_clip_misfits, require_clip_encoder
 from worldmodel_train.probes.heads import Head, Mean
-from worldmodel_train.protocols import EmaPair, ParameterGroup
-from worldmodel_train.types import Clips, Losses
+from worldmodel_train.probes.one_probe import OneProbe
+from worldmodel_train.protocols import ParameterGroup
 
 
 class Config(StrictConfig):
@@ -63,7 +63,7 @@ class Config(StrictConfig):
         )
 
 
-class FinetunedClassifier(nn.Module):
+class FinetunedClassifier(OneProbe):
     """An encoder and a head that are trained together; a `Classifier` of one probe."""
 
     def __init__(
@@ -75,42 +75,20 @@ class FinetunedClassifier(nn.Module):
         answers: Answers,
         begins: FrozenPart,
     ) -> None:
-        super().__init__()
+        super().__init__(answers)
         self.encoder = encoder
         self.head = head
         self.layer_decay = layer_decay
-        self.answers = answers
         self._begins = begins
-
-    def num_segments(self) -> int:
-        """A clip is looked at by itself; several of a video are several examples."""
-        return 1
 
     def probe_names(self) -> Sequence[str]:
         """There is one."""
         return ("all of the encoder trained",)
 
-    def training_losses(self, content: Clips) -> Losses:
-        """The loss of the clips' labels, and the share of them that is named rightly."""
-        assert content.labels is not None, "the recipe has been checked"
-        logits = self.logits(content.pixels)
-        right = self.answers.accuracy(logits, content.labels)
-        return Losses(
-            total=self.answers.loss(logits, content.labels), terms={"accuracy": right.detach()}
-        )
-
     def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b classes"]:
         """One number for each class, in fp32."""
         (tokens,) = self.encoder(clips)
         return self.head(tokens)
-
-    def probabilities(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "1 b classes"]:
-        """Of each class, for each clip."""
-        return self.answers.probabilities(self.logits(clips)[None])
-
-    def ema_pairs(self) -> Sequence[EmaPair]:
-        """Nothing follows."""
-        return ()
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Each layer at its own rate; biases, norms and all that has one dimension do not decay."""

@@ -23,8 +23,8 @@ from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.probes.answers import Answers, answers_of
 from worldmodel_train.probes.clip_encoder import labelled_clip_misfits, require_clip_encoder
 from worldmodel_train.probes.heads import Head, Mean
-from worldmodel_train.protocols import EmaPair, ParameterGroup
-from worldmodel_train.types import Clips, Losses
+from worldmodel_train.probes.one_probe import OneProbe
+from worldmodel_train.protocols import ParameterGroup
 
 
 class Config(StrictConfig):
@@ -89,7 +89,7 @@ def _require_predictor(part: FrozenPart, encoder: VisionTransformer) -> LookPred
     return network
 
 
-class PredictorClassifier(nn.Module):
+class PredictorClassifier(OneProbe):
     """A predictor and a head that are trained on a frozen encoder; a `Classifier` of one probe."""
 
     def __init__(
@@ -100,28 +100,14 @@ class PredictorClassifier(nn.Module):
         *,
         answers: Answers,
     ) -> None:
-        super().__init__()
+        super().__init__(answers)
         self.predictor = predictor
         self.head = head
-        self.answers = answers
         self._held = held
-
-    def num_segments(self) -> int:
-        """A clip is looked at by itself; several of a video are several examples."""
-        return 1
 
     def probe_names(self) -> Sequence[str]:
         """There is one."""
         return ("the head alone" if self.predictor is None else "predictor and head",)
-
-    def training_losses(self, content: Clips) -> Losses:
-        """The loss of the clips' labels, and the share of them that is named rightly."""
-        assert content.labels is not None, "the recipe has been checked"
-        logits = self.logits(content.pixels)
-        right = self.answers.accuracy(logits, content.labels)
-        return Losses(
-            total=self.answers.loss(logits, content.labels), terms={"accuracy": right.detach()}
-        )
 
     def logits(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "b classes"]:
         """One number for each class, in fp32."""
@@ -136,14 +122,6 @@ class PredictorClassifier(nn.Module):
         unchanged = seen.new_zeros(len(clips), LOOK)
         (said,) = self.predictor([seen], [masks], grid, unchanged)
         return self.head(said[:, 0])
-
-    def probabilities(self, clips: UInt8[Tensor, "b t h w c"]) -> Float[Tensor, "1 b classes"]:
-        """Of each class, for each clip."""
-        return self.answers.probabilities(self.logits(clips)[None])
-
-    def ema_pairs(self) -> Sequence[EmaPair]:
-        """Nothing follows."""
-        return ()
 
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Predictor and head, each with and without weight decay."""

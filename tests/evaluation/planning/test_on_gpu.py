@@ -29,18 +29,19 @@ PLANNERS = {
 @pytest.mark.parametrize("planner", PLANNERS.values(), ids=PLANNERS.keys())
 def test_every_planner_searches_on_the_device_of_the_model(planner):
     torch.manual_seed(0)
-    finds_plans(planner, Config.tiny().build().cuda().eval(), "l2")
+    actions = planned(planner, Config.tiny().build().cuda().eval(), "l2")
+    assert np.isfinite(actions).all()
 
 
 def test_a_model_in_bf16_and_a_learned_distance_search_there_too():
     torch.manual_seed(0)
     model = Config.tiny().build().cuda().eval()
     distance = TemporalDistance(Config.tiny().encoder.size.width).eval()
-    finds_plans(PLANNERS["icem"], InBf16(model), distance)
+    assert np.isfinite(planned(PLANNERS["icem"], InBf16(model), distance)).all()
 
 
-def finds_plans(planner, model, distance):
-    """In two rooms; the distance may be a network, which is on the CPU."""
+def planned(planner, model, distance):
+    """Actions in two rooms, after attempts there; a distance that is a network is on the CPU."""
     contest = Contest(
         planner=planner,
         near=nearness,
@@ -58,5 +59,4 @@ def finds_plans(planner, model, distance):
     attempts = contest.attempts(world, goals, {"trained": pilot}, where="here")["trained"]
     assert np.isfinite(attempts.states).all()
     search = Search(build=planner.build, distance=distance, distance_called="it", seed=0)
-    plans = first_plans(pilot, goals.starts, search)
-    assert np.isfinite(plans.actions).all()
+    return first_plans(pilot, goals.starts, search).actions

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.evaluation.task import Offer, Subject
+from worldmodel_train.evaluation.task import Offer, Subject, not_square
 from worldmodel_train.evaluation.task_result import TaskResult
 from worldmodel_train.protocols import Encoder
 
@@ -52,12 +52,7 @@ class Config(StrictConfig):
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Clips that are not square."""
-        clip = offer.data.facts().measured_clip
-        if clip.height != clip.width:
-            yield (
-                f"films are square, and the clips of the recipe are {clip.height}x{clip.width}; "
-                "leave it out"
-            )
+        yield from not_square(offer)
 
     def run(self, subject: Subject) -> TaskResult:
         """The accuracies, on films of the length and size that the recipe's clips have."""

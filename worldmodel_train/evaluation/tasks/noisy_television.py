@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from pydantic import Field
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.evaluation.task import HoldsOutClips, Offer, Subject
+from worldmodel_train.evaluation.task import HoldsOutClips, Offer, Subject, not_square
 from worldmodel_train.evaluation.task_result import (
     UNTRAINED,
     Measured,
@@ -51,10 +51,7 @@ class Config(StrictConfig):
         if not isinstance(offer.data, HoldsOutClips):
             yield "needs clips of the recipe's size, and the recipe reads none; leave it out"
             return
-        clip = offer.data.facts().measured_clip
-        if clip.height != clip.width:
-            size = f"{clip.height}x{clip.width}"
-            yield f"films are square, and the clips of the recipe are {size}; leave it out"
+        yield from not_square(offer)
 
     def run(self, subject: Subject) -> TaskResult:
         """The shares, on films of the length and size that the recipe's clips have."""

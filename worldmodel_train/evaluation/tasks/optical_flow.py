@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.envs.balls import Scene
-from worldmodel_train.evaluation.task import Offer, Subject
+from worldmodel_train.evaluation.task import Offer, Subject, not_square
 from worldmodel_train.evaluation.task_result import TRAINED, UNTRAINED, TaskResult
 from worldmodel_train.protocols import EstimatesFlow
 
@@ -39,12 +39,7 @@ class Config(StrictConfig):
 
     def misfits(self, offer: Offer) -> Iterator[str]:
         """Clips that are not square."""
-        clip = offer.data.facts().measured_clip
-        if clip.height != clip.width:
-            yield (
-                f"films are square, and the clips of the recipe are {clip.height}x{clip.width}; "
-                "leave it out"
-            )
+        yield from not_square(offer)
 
     def run(self, subject: Subject) -> TaskResult:
         """The errors, on pictures as large as the recipe's clips, and some flows in colours."""
