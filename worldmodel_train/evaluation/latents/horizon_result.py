@@ -64,20 +64,28 @@ def tubelet_seconds(held_out: FixedClips, tubelets: int, *, fps: float) -> float
 def horizon_numbers(both: ComparedHorizons) -> Iterator[Number]:
     """Of the nearest tubelet, of the farthest, and their mean with all between."""
     ours, mean, copied, line, untrained = both.lines.values()
+    baselines = {
+        "mean latent": mean,
+        "copy last tubelet": copied,
+        "line through last two": line,
+        UNTRAINED: untrained,
+    }
+    yield from ends_and_mean("explained", ours, baselines)
+
+
+def ends_and_mean(
+    what: str, ours: Sequence[float], baselines: Mapping[str, Sequence[float]]
+) -> Iterator[Number]:
+    """Of values by how far ahead, the nearest, the farthest, and the mean of all."""
     for name, of in (
         ("nearest", lambda values: values[0]),
         ("farthest", lambda values: values[-1]),
         ("mean", fmean),
     ):
         yield Number(
-            name=f"explained, {name}",
+            name=f"{what}, {name}",
             trained=once(of(ours)),
-            baselines={
-                "mean latent": once(of(mean)),
-                "copy last tubelet": once(of(copied)),
-                "line through last two": once(of(line)),
-                UNTRAINED: once(of(untrained)),
-            },
+            baselines={rival: once(of(values)) for rival, values in baselines.items()},
         )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from matplotlib.figure import Figure
 
+from worldmodel_train.evaluation.latents.horizon_result import ends_and_mean
 from worldmodel_train.evaluation.latents.level_horizons import LevelScores
 from worldmodel_train.evaluation.task_result import (
     UNTRAINED,
@@ -48,20 +48,8 @@ def level_numbers(levels: Sequence[ComparedLevel]) -> Iterator[Number]:
     """Of each level the nearest step, the farthest, and the mean over all."""
     for level in levels:
         ours, mean, copied, untrained = level.lines.values()
-        for name, of in (
-            ("nearest", lambda values: values[0]),
-            ("farthest", lambda values: values[-1]),
-            ("mean", fmean),
-        ):
-            yield Number(
-                name=f"level {level.number} explained, {name}",
-                trained=once(of(ours)),
-                baselines={
-                    "mean latent": once(of(mean)),
-                    "copy last step": once(of(copied)),
-                    UNTRAINED: once(of(untrained)),
-                },
-            )
+        baselines = {"mean latent": mean, "copy last step": copied, UNTRAINED: untrained}
+        yield from ends_and_mean(f"level {level.number} explained", ours, baselines)
 
 
 def level_section(levels: Sequence[ComparedLevel]) -> Section:
