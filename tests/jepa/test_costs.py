@@ -13,7 +13,9 @@ from worldmodel_train.jepa import (
     hierarchical_jepa,
     image_world_model,
     mae,
+    mc_jepa,
     mocov3,
+    motion_terms,
     seq_jepa,
     simclr,
     variational_jepa,
@@ -21,6 +23,7 @@ from worldmodel_train.jepa import (
     vjepa21,
 )
 from worldmodel_train.masks import RandomTokens, RandomTubes
+from worldmodel_train.models.flow.estimator import FlowConfig
 from worldmodel_train.models.multilevel_vit import MultilevelVisionTransformer
 from worldmodel_train.models.slot_encoder import SlotEncoderConfig
 from worldmodel_train.models.views.saccades import Saccades
@@ -68,6 +71,13 @@ CONFIGS = {
     "slot_autoencoder of two convolutions": slot_autoencoder.Config.tiny().model_copy(
         update={
             "encoder": SlotEncoderConfig(slots=3, width=32, channels=(8, 16), stride=3, heads=2)
+        }
+    ),
+    "mc_jepa": mc_jepa.Config.tiny(),
+    "mc_jepa of smaller views and no flow of pixels": mc_jepa.Config.tiny().model_copy(
+        update={
+            "views": (ViewConfig(size=16), ViewConfig(size=8)),
+            "estimator": FlowConfig(width=8, depth=2, reach=2, finest=1),
         }
     ),
     "autoencoder": autoencoder.Config.tiny(),
@@ -118,7 +128,7 @@ def simple(monkeypatch):
     monkeypatch.setattr(ViewConfig, "draw", drawn)
     monkeypatch.setattr(simclr, "nt_xent", apart)
     monkeypatch.setattr(mocov3, "info_nce", apart)
-    for method in (vicreg, hierarchical_jepa):
+    for method in (vicreg, hierarchical_jepa, mc_jepa, motion_terms):
         monkeypatch.setattr(method, "covariance_loss", apart)
     monkeypatch.setattr(image_world_model, "change_look", lambda clips, _: clips)
     monkeypatch.setattr(dseq_jepa, "salient_regions", equal_regions)
