@@ -127,8 +127,9 @@ class Config(vjepa.Config):
     def cost(self, facts: RecipeFacts) -> PlainCost:
         """Parameters and operations of a clip, in the mean over a run's steps of masks and regions.
 
-        How clips fall into regions is not known before they are seen. Counted is a clip that falls
-        into as many as it may, all equally large; most clips fall into fewer, which cost less.
+        An estimate, and no bound, as clips fall into regions as what is seen in them has it. Counted
+        are as many regions as there may be, all equally large. Most clips have fewer, which cost
+        less; but all of a micro-batch are padded to its largest region, which costs more.
         """
         drawn = clip_lengths(lambda clip: (grid_of(self.encoder, clip), self.masks), facts)
         regions = [replace(one, masks=self._equal_regions(one.grid.num_tokens)) for one in drawn]
