@@ -127,7 +127,7 @@ class Config(vjepa.Config):
     def cost(self, facts: RecipeFacts) -> PlainCost:
         """Parameters and operations of a clip, in the mean over a run's steps of masks and regions.
 
-        An estimate, and no bound, as clips fall into regions as what is seen in them has it. Counted
+        An estimate and no bound, as clips fall into regions as what is seen in them has it. Counted
         are as many regions as there may be, all equally large. Most clips have fewer, which cost
         less; but all of a micro-batch are padded to its largest region, which costs more.
         """
