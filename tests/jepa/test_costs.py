@@ -1,5 +1,7 @@
 """What is counted of a method is what is built, and what torch counts."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ LEFT_OUT = {
 def in_share(regions):
     """A curriculum in which this share of all steps is of regions."""
     curriculum = dseq_jepa.CurriculumConfig(until_step=0, start=regions, end=regions)
-    return {"curriculum": curriculum, "regions": dseq_jepa.RegionConfig(layer=1, most=3)}
+    return {"curriculum": curriculum}
 
 
 CONFIGS = {
@@ -122,8 +124,12 @@ def simple(monkeypatch):
     def apart(one, other=None, **_):
         return (one if other is None else one * other).sum()
 
-    def equal_regions(saliency, _grid, *, most, **_):
-        return [np.arange(len(saliency)) * most // len(saliency) == part for part in range(most)]
+    few_or_nearly_all = cycle((1, -1))
+
+    def regions(saliency, *_, **__):
+        first = np.zeros(len(saliency), dtype=bool)
+        first[: next(few_or_nearly_all)] = True
+        return [first, ~first]
 
     monkeypatch.setattr(ViewConfig, "draw", drawn)
     monkeypatch.setattr(simclr, "nt_xent", apart)
@@ -131,7 +137,7 @@ def simple(monkeypatch):
     for method in (vicreg, hierarchical_jepa, mc_jepa, motion_terms):
         monkeypatch.setattr(method, "covariance_loss", apart)
     monkeypatch.setattr(image_world_model, "change_look", lambda clips, _: clips)
-    monkeypatch.setattr(dseq_jepa, "salient_regions", equal_regions)
+    monkeypatch.setattr(dseq_jepa, "salient_regions", regions)
     # a token of the other kind, which a micro-batch embeds once
     monkeypatch.setattr(MultilevelVisionTransformer, "_idle", lambda _, clips: torch.zeros(()))
 

@@ -11,7 +11,6 @@ are of all tokens together, so one may pass through time.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from statistics import fmean
 
 import numpy as np
@@ -127,12 +126,17 @@ class Config(vjepa.Config):
     def cost(self, facts: RecipeFacts) -> PlainCost:
         """Parameters and operations of a clip, in the mean over a run's steps of masks and regions.
 
-        An estimate and no bound, as clips fall into regions as what is seen in them has it. Counted
-        are as many regions as there may be, all equally large. Most clips have fewer, which cost
-        less; but all of a micro-batch are padded to its largest region, which costs more.
+        Regions are as large as what is seen makes them. Counted are micro-batches as films of
+        `envs/balls` give them: of any clip one region stands out, of some nearly all tokens and of
+        some few, so that both it and the background are padded to all but one. Clips of more
+        regions cost up to as much again for each.
         """
         drawn = clip_lengths(lambda clip: (grid_of(self.encoder, clip), self.masks), facts)
-        regions = [replace(one, masks=self._equal_regions(one.grid.num_tokens)) for one in drawn]
+        padded = [one.grid.num_tokens - 1 for one in drawn]
+        regions = [
+            replace(one, masks=((MaskTokens(context=most, target=most),),))
+            for one, most in zip(drawn, padded, strict=True)
+        ]
         by_masks, by_regions = self._flops(drawn), self._flops(regions)
         every = max(1, facts.steps // _CHANCES)
         share = fmean(self.curriculum.chance(step) for step in range(0, facts.steps, every))
@@ -144,12 +148,6 @@ class Config(vjepa.Config):
             },
             tables=[token_table(drawn, facts.micro_batch)],
         )
-
-    def _equal_regions(self, tokens: int) -> tuple[tuple[MaskTokens], ...]:
-        """Each region but the first, predicted from all before it."""
-        regions = max(2, min(self.regions.most, int(1 / self.regions.least_area)))
-        ends = [round(tokens * number / regions) for number in range(1, regions + 1)]
-        return tuple((MaskTokens(seen, end - seen),) for seen, end in pairwise(ends))
 
     def _flops(self, lengths: Sequence[ClipLength]) -> dict[str, Flops]:
         """Of a step under masks; the class token is beside the tokens that an encoder sees."""
