@@ -125,9 +125,39 @@ def test_a_micro_batch_may_be_of_one_length_whatever_the_ranks_and_wherever_it_b
     assert all(np.array_equal(ranks[n], everything[n]) for n in ranks)
     assert first > 0
     assert all(np.array_equal(resumed[n], everything[n]) for n in resumed if n in everything)
-    whole = make_data().model_copy(update={"of_one_length": 3})
-    ((key, message),) = whole.misfits(4)
-    assert (key, "use 4 or a divisor" in message) == (("data", "of_one_length"), True)
+
+
+def test_micro_batches_may_be_as_large_as_their_length_allows_whatever_the_ranks(make_data):
+    data = make_data().model_copy(update={"of_one_length": (6, 3)})
+    alone = batches(data, 8, micro_batch=4)
+    groups = [group for batch in alone for group in batch.content.groups]
+    # as many of either length: twice as many batches of three
+    assert [tuple(group.clips.shape[:2]) for group in groups[:6]] == [(3, 4), (6, 2), (3, 4)] * 2
+    both = [
+        batch
+        for rank in (0, 1)
+        for batch in batches(data, 4, rank=rank, world_size=2, micro_batch=4)
+    ]
+    assert_same(merged(both), merged(alone))
+    later = batches(data, 2, micro_batch=4, first_step=2)
+    assert_same(merged(later), merged(alone[4:6]))
+
+
+@pytest.mark.parametrize(
+    ("of_one_length", "told"),
+    [(3, "use 4 or a divisor"), ((6, 2), "have 3 clips in the mean")],
+)
+def test_a_micro_batch_that_lengths_do_not_fill_is_told(make_data, of_one_length, told):
+    data = make_data().model_copy(update={"of_one_length": of_one_length})
+    ((key, message),) = data.misfits(4)
+    assert (key, told in message) == (("data", "of_one_length"), True)
+    assert not list(make_data().model_copy(update={"of_one_length": (4, 4)}).misfits(4))
+
+
+def test_a_number_for_a_length_that_no_source_has_is_told(make_data):
+    data = make_data().model_dump() | {"of_one_length": (4, 4, 2)}
+    with pytest.raises(ValueError, match=r"for 3 clip lengths.* have 2, \[2, 4\] frames"):
+        DataConfig.model_validate(data)
 
 
 def test_masks_are_drawn_for_the_seed_the_step_the_sample_and_its_grid(make_data):
