@@ -70,3 +70,17 @@ def test_balanced_targets_share_prototypes_out_between_both_views_of_all_clips()
         # what was taken from each is of its sample and of its prototype, and of nothing else
         apart = together - together.mean(dim=0) - together.mean(dim=1, keepdim=True)
         torch.testing.assert_close(apart, -together.mean().expand_as(apart), atol=1e-4, rtol=1e-4)
+
+
+def test_prototypes_rest_in_the_first_steps_and_what_is_said_is_the_same(objective):
+    objective.config = objective.config.model_copy(update={"resting_steps": 2})
+    clips, losses = random_clips(), []
+    for step, moved in ((0, False), (1, False), (2, True)):
+        objective.begin_step(step)
+        objective.zero_grad()
+        torch.manual_seed(0)
+        losses.append(objective.eval().training_losses(clips).total)
+        losses[-1].backward()
+        assert objective.head.directions.weight.grad.any() == moved
+        assert objective.head.maps[0].weight.grad.any()
+    assert losses[0] == losses[1] == losses[2]

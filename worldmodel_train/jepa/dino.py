@@ -74,6 +74,9 @@ class Config(JointEmbeddingConfig):
     """The same of the copy's: less, so that it is surer."""
     center_momentum: float = Field(default=0.9, ge=0, lt=1)
     """How much of the centre stays in a step."""
+    resting_steps: int = Field(default=0, ge=0)
+    """Steps at the beginning in which the student's prototypes rest; published: an epoch. Else they
+    may all turn one way before there is anything to say of clips."""
     balancing_passes: int = Field(default=0, ge=0)
     """Passes that give all prototypes the same share in a batch of all ranks, in place of the
     centre; DINOv2 has 3, DINO none."""
@@ -143,11 +146,16 @@ class Prototypes(nn.Module):
 class Directions(nn.Linear):
     """Cosines with directions; a module of its own, as sharding gathers by module."""
 
+    rest = False
+    """Whether they get gradients of zero."""
+
     def forward(self, input: Float[Tensor, "b c"]) -> Float[Tensor, "b p"]:
         """Of each with every direction, in fp32."""
         with torch.autocast(input.device.type, enabled=False):
+            # of zero, as distributed training waits for a gradient of every weight
+            weight = self.weight * 0 + self.weight.detach() if self.rest else self.weight
             places, directions = (
-                functional.normalize(one.float(), dim=-1) for one in (input, self.weight)
+                functional.normalize(one.float(), dim=-1) for one in (input, weight)
             )
             return places @ directions.T
 
@@ -165,6 +173,10 @@ class Dino(SeesClips):
         self.slow_encoder = copy.deepcopy(self.encoder).requires_grad_(requires_grad=False)
         self.slow_head = copy.deepcopy(self.head).requires_grad_(requires_grad=False)
         self.register_buffer("center", torch.zeros(config.head.prototypes))
+
+    def begin_step(self, step: int) -> None:
+        """Prototypes rest in the first steps."""
+        self.head.directions.rest = step < self.config.resting_steps
 
     def training_losses(self, content: Clips) -> Losses:
         """The cross-entropy of every view by the student with every other large one by the copy.
