@@ -112,11 +112,10 @@ class ClipReader:
         """Start and crop of a sample, drawn before its video is opened."""
         rng = generator(Stream.CLIP, self._seed, sample, attempt)
         start = float(rng.random())
-        crop = draw_crop(self._data.augment, rng)
-        steps = None
-        if source.protocol == "vjepa2":
-            crop = replace(crop, resampling="bilinear")
-            steps = FrameSteps(step=source.clip.frame_step)
+        as_published = source.protocol == "vjepa2"
+        resampling = "bilinear" if as_published else "antialiased"
+        crop = draw_crop(self._data.augment, rng, resampling)
+        steps = FrameSteps(step=source.clip.frame_step) if as_published else None
         return ClipRequest(
             frames=source.clip.frames,
             fps=source.clip.fps,
