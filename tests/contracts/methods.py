@@ -1,12 +1,13 @@
 """Every method that a recipe can name, tiny, and something for each to learn from."""
 
 import inspect
+from pathlib import Path
 
 import torch
 
 from worldmodel_train.cartography.activations import BatchTopK, JumpRelu
 from worldmodel_train.config.components import component_configs
-from worldmodel_train.facts import ClipShape, DataFacts, SourceFacts
+from worldmodel_train.facts import ClipShape, DataFacts, EpisodeFacts, SourceFacts
 from worldmodel_train.jepa.dseq_jepa import CurriculumConfig
 from worldmodel_train.losses.dense import ContextLoss
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
@@ -65,6 +66,10 @@ MASKED = {
     and hasattr(config, "masks")
     and getattr(config, "takes", "clips") == "clips"
 }
+# What the episodes are like whose pictures are painted.
+EPISODES = EpisodeFacts(
+    steps=2, observation=(16, 16, 3), action_width=2, discrete_actions=False, state_width=None
+)
 SETS = 2  # target sets of each mask group
 
 
@@ -74,15 +79,18 @@ def build(config):
     if not held:
         return config.build()
     clip = SourceFacts(key=("data", "sources", 0), clip=ClipShape(4, 16, 24), share=1.0)
+    seen = EPISODES if "world_model" in held else None
     return config.build(
-        DataFacts(sources=(clip,)), **{name: _of_another(part) for name, part in held.items()}
+        DataFacts(sources=(clip,), episodes=seen),
+        **{name: _of_another(part) for name, part in held.items()},
     )
 
 
 def _of_another(part):
-    """Of a tiny V-JEPA, or of a tiny autoencoder with slots where that is named."""
-    sees_slots = "slot_autoencoder" in str(part.checkpoint)
-    name = "renderers/slot_autoencoder" if sees_slots else "jepa/vjepa"
+    """Of a tiny V-JEPA, or of the tiny method that is named."""
+    other = ("renderers/slot_autoencoder", "jepa/leworldmodel")
+    named = (name for name in other if Path(name).name in str(part.checkpoint))
+    name = next(named, "jepa/vjepa")
     with torch.random.fork_rng():
         torch.manual_seed(0)
         other = METHODS[name].build()
@@ -129,11 +137,15 @@ def trajectories(config, seed=0):
             rewards=torch.randn(6, 3, generator=generator),
             ends=torch.rand(6, 3, generator=generator) > 0.8,
         )
-    steps = config.history if hasattr(config, "history") else config.rollout
+    if hasattr(config, "world_model"):
+        steps, action_width = EPISODES.steps - 1, EPISODES.action_width
+    else:
+        steps = config.history if hasattr(config, "history") else config.rollout
+        action_width = config.actions
     observations = torch.randint(
         0, 256, (6, steps + 1, 16, 16, 3), dtype=torch.uint8, generator=generator
     )
-    actions = torch.randn(6, steps, config.actions, generator=generator)
+    actions = torch.randn(6, steps, action_width, generator=generator)
     states = None
     if hasattr(config, "states"):
         states = torch.randn(6, steps + 1, config.states, generator=generator)
