@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from worldmodel_train.cli.step_cost import cost_of
 from worldmodel_train.models.checkpointing import POLICIES, CheckpointingPlan
-from worldmodel_train.models.cost import HasMemory, MemoryUse, StepCost
+from worldmodel_train.models.cost import HasMemory, MemoryUse
 from worldmodel_train.models.memory import LAYOUTS, Layout, Precision, Sharding
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.config import DeepSpeedConfig
@@ -78,18 +79,6 @@ def recipe_memory(
         layouts=layouts,
         auto=auto,
     )
-
-
-def cost_of(recipe: Recipe) -> StepCost:
-    """What a step of the recipe costs.
-
-    Raises:
-        ValueError: Its method does not say.
-    """
-    cost = recipe.method.cost(recipe.facts)
-    if cost is None:
-        raise ValueError(f"method {recipe.method.name} does not say what a step costs")
-    return cost
 
 
 def remedies(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
