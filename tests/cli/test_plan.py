@@ -49,6 +49,23 @@ def runs(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def decoder(runs):
+    """A run that paints latents of `one`, as it was drawn."""
+    shards = f"{{name: rooms, shards: '{runs}/rooms/*.tar'}}"
+    recipe = load_recipe(
+        "decoder_two_rooms",
+        [
+            f"data.sources=[{shards}]", f"data.held_out={shards}", f"run_dir={runs / 'decoder'}",
+            f"method.world_model.checkpoint={runs / 'one'}", "method.patch=16",
+            "method.size={width: 16, depth: 1, heads: 2}", "method.hidden=16",
+        ],
+    )  # fmt: skip
+    weights = untrained_objective(recipe).state_dict()
+    save_imported(CheckpointFolder(runs / "decoder"), weights, resolved_yaml(recipe))
+    return runs / "decoder"
+
+
 def result_of(run_dir):
     (measurement,) = json.loads((run_dir / "evaluation.json").read_text())["measurements"]
     return measurement["result"]
@@ -75,6 +92,21 @@ def test_a_run_and_another_beside_it_are_asked_for_the_same_goals_and_the_table_
     for shown in (*who, "Grey background", "report:"):
         assert shown in outcome.stdout
     assert (runs / "one" / "report.html").is_file()
+
+
+def test_what_is_imagined_is_painted_by_the_decoder_of_the_same_weights_alone(runs, decoder):
+    outcome = wmt("plan", runs / "one", "--decoder", decoder, "--planner", "icem", *QUICK)
+    assert outcome.exit_code == 0, outcome.exception
+    galleries = {gallery["title"]: gallery for gallery in result_of(runs / "one")["galleries"]}
+    assert "imagined, decoded" in galleries["Imagined and done"]["note"]
+    for run, other, message in (
+        ("other", decoder, "reads latents of other weights than those that plan"),
+        ("one", runs / "other", "is a LeWorldModel, which paints no latents"),
+    ):
+        outcome = wmt("plan", runs / run, "--decoder", other, "--planner", "icem", *QUICK)
+        assert outcome.exit_code != 0
+        assert f"planning.decoder={other}" in str(outcome.exception)
+        assert message in str(outcome.exception)
 
 
 def test_another_world_or_planner_is_refused_with_those_there_are(runs):

@@ -19,7 +19,7 @@ from worldmodel_train.evaluation.showing import Showing, shown_to_nobody
 from worldmodel_train.evaluation.task import Subject, Task, is_shared
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.checkpoints.files import read_meta
-from worldmodel_train.training.checkpoints.folder import CheckpointFolder
+from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
 from worldmodel_train.training.checkpoints.reader import read_weights
 from worldmodel_train.training.checkpoints.restore import load_weights
 from worldmodel_train.training.strategies.processes import Processes
@@ -84,6 +84,10 @@ def open_subject(recipe: Recipe, what: Measurable, ranks: Ranks = ALONE) -> Subj
     assert isinstance(untrained, nn.Module)
     trained, untrained = _on_device(trained, recipe), _on_device(untrained, recipe)
     load_weights(trained, read_weights(what.checkpoint))
+
+    def other_run(run: Path, key: str) -> nn.Module:
+        return _on_device(trained_objective(find_checkpoint(run, key)), recipe).eval()
+
     return Subject(
         method=recipe.method.name,
         trained=trained,
@@ -96,6 +100,7 @@ def open_subject(recipe: Recipe, what: Measurable, ranks: Ranks = ALONE) -> Subj
             name: _on_device(trained_objective(checkpoint), recipe).eval()
             for name, checkpoint in what.beside.items()
         },
+        other_run=other_run,
     )
 
 

@@ -92,6 +92,8 @@ def remedies(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     micro_batch = recipe.train.micro_batch
     while micro_batch % 2 == 0:
         micro_batch //= 2
+        if any(recipe.data.misfits(micro_batch)):
+            return
         yield _changed(recipe, **weakest, micro_batch=micro_batch)
 
 

@@ -41,6 +41,13 @@ def plan(
         list[Path] | None,
         typer.Option(help="Another run, that is asked for the same goals; repeatable."),
     ] = None,
+    decoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run of renderers/frame_decoder on this very run: paints what is imagined.",
+            show_default="recipe",
+        ),
+    ] = None,
 ) -> None:
     """Reach goals in a world by planning with a run's model, beside what needs no model."""
     log_to_terminal()
@@ -48,7 +55,11 @@ def plan(
     from worldmodel_train.recipe import load_stored_recipe_with
     from worldmodel_train.training.checkpoints.files import RECIPE
 
-    named = {"env": env, "planner": None if planner is None else f"{{name: {planner}}}"}
+    named = {
+        "env": env,
+        "planner": None if planner is None else f"{{name: {planner}}}",
+        "decoder": decoder,
+    }
     asked = [f"{key}={value}" for key, value in named.items() if value is not None]
     what = replace(measurable(run), beside=_checkpoints(beside or ()))
     recipe = load_stored_recipe_with(

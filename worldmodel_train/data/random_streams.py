@@ -24,6 +24,7 @@ class Stream(IntEnum):
     TOKENS = 11
     AUGMENT = 12
     LENGTH = 13
+    CAMERA = 14
 
 
 def _sequence(stream: Stream, numbers: tuple[int, ...]) -> np.random.SeedSequence:

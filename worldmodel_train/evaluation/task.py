@@ -1,9 +1,11 @@
 """What a task is, what a recipe offers to it, and what it measures."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, runtime_checkable
+
+from torch import nn
 
 from worldmodel_train.evaluation.ranks import ALONE, Ranks
 from worldmodel_train.evaluation.showing import Showing, shown_to_nobody
@@ -42,6 +44,11 @@ class HoldsOutClips(Protocol):
         ...
 
 
+def opens_no_runs(run: Path, key: str) -> NoReturn:
+    """Raises ValueError: for who measures without a run directory."""
+    raise ValueError(f"{key}={run}: runs are opened by `wmt eval` and `wmt plan`; use one of these")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A model as training left it and as it was before, and what else its recipe has."""
@@ -58,6 +65,8 @@ class Subject:
     """Who measures with it; only for tasks that are `shared`."""
     beside: Mapping[str, object] = field(default_factory=dict)
     """Trained models of other runs, by name, for a task that sets them beside its own."""
+    other_run: Callable[[Path, str], nn.Module] = opens_no_runs
+    """Another run's trained model, where this one is; `key` of the task's settings names it."""
     showing: Showing = shown_to_nobody
     """Shows how far a task is that takes long."""
 

@@ -62,11 +62,16 @@ class FrozenPart:
     def fingerprint(self) -> str:
         """SHA-256 over the names and values of its state; once given away, as it was then."""
         assert self._module is not None, "a network is given away with its fingerprint taken"
-        digest = hashlib.sha256()
-        for name, tensor in self._module.state_dict().items():
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return fingerprint_of(self._module)
+
+
+def fingerprint_of(module: nn.Module) -> str:
+    """SHA-256 over the names and values of a network's state."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 @runtime_checkable

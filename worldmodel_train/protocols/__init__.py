@@ -8,6 +8,7 @@ from worldmodel_train.protocols.acting import (
     Plan,
     Planner,
     Policy,
+    RendersFrames,
 )
 from worldmodel_train.protocols.energy import HasEnergy
 from worldmodel_train.protocols.latents import (
@@ -64,6 +65,7 @@ __all__ = [
     "PredictsGaussians",
     "Preparation",
     "ReadsViews",
+    "RendersFrames",
     "SoundEncoder",
     "View",
 ]

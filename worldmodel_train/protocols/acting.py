@@ -50,6 +50,19 @@ class LatentDynamics(Protocol[BeliefT]):
         ...
 
 
+@runtime_checkable
+class RendersFrames(Protocol):
+    """What shows the latents of a `LatentDynamics` as pictures, those that it foretells too."""
+
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        ...
+
+    def render(self, latents: Float[Tensor, "b d"]) -> UInt8[Tensor, "b h w c"]:
+        """The picture that each of these latents is taken for."""
+        ...
+
+
 Energy: TypeAlias = Callable[
     [Float[Tensor, "b s h d"], Float[Tensor, "b s h a"]], Float[Tensor, "b s"]
 ]

@@ -2,12 +2,15 @@
 
 import tarfile
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+import torch
 
+from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.packing.encode import EncodeConfig
 from worldmodel_train.data.packing.entry import Entry
 from worldmodel_train.data.packing.episode_arguments import EpisodeArguments
@@ -15,6 +18,7 @@ from worldmodel_train.data.packing.journal import PackArguments
 from worldmodel_train.data.packing.prepared import Rejected
 from worldmodel_train.data.packing.shard_writer import ShardWriter
 from worldmodel_train.data.source_config import ShardsConfig
+from worldmodel_train.data.trajectories.cameras import camera_of
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.formats.recording import Film, Recording
@@ -96,6 +100,67 @@ def test_of_several_cameras_each_has_a_video_and_a_recipe_names_one(tmp_path, vi
         window = fixed_windows(config, source, limit=1)
         shown = window.observations.float().mean((2, 3, 4))
         np.testing.assert_allclose(shown, window.states[..., 0] + brighter, atol=3)
+
+
+def seen_from_two_sides(folder, video, *, episodes=3):
+    """A shard of these episodes, seen by `left` and, 40 levels brighter, by `wrist`."""
+    sample = prepared(video, folder, size=(64, 64), crf=8, cameras=("left", "wrist"))
+    writer = ShardWriter(folder / "a.tar", folder)
+    for number in range(episodes):
+        writer.add(f"episode{number}", sample)
+    writer.finish()
+    return ShardsConfig(shards=str(folder / "a.tar"))
+
+
+def both_cameras(source, **options):
+    return TrajectoriesConfig.model_validate(
+        {
+            "name": "data/trajectories", "sources": (source,), "steps": 4, "size": 32,
+            "camera": ["left", "wrist"], "loader": {"workers": 0}, **options,
+        }
+    )  # fmt: skip
+
+
+def brighter(window):
+    """How much brighter each window is than its states say."""
+    shown = window.observations.float().mean((2, 3, 4)) - window.states[..., 0]
+    assert (shown - shown.round(decimals=-1)).abs().max() < 3.5, "all frames are of one camera"
+    return shown.mean(dim=1).round(decimals=-1).int().tolist()
+
+
+def test_of_several_cameras_each_window_is_of_the_one_whose_turn_it_is(tmp_path, video):
+    config = both_cameras(seen_from_two_sides(tmp_path, video))
+    place = LoaderPosition(
+        seed=11, rank=0, world_size=1, micro_batch=4, global_batch=4, first_step=0
+    )
+    first, second = islice(iter(config.build_loader(None, place)), 2)
+    levels = {"left": 0, "wrist": 40}
+    names = [camera_of(("left", "wrist"), seed=11, number=number) for number in range(8)]
+    assert names.count("left") == 4
+    assert brighter(first.content) + brighter(second.content) == [levels[name] for name in names]
+    resumed = next(iter(config.build_loader(None, replace(place, first_step=1))))
+    assert torch.equal(resumed.content.observations, second.content.observations)
+
+
+def test_held_out_windows_are_of_the_same_cameras_each_time(tmp_path, video):
+    source = seen_from_two_sides(tmp_path, video)
+    once, again = (fixed_windows(both_cameras(source), source, limit=3) for _ in range(2))
+    assert torch.equal(once.observations, again.observations)
+    assert set(brighter(once)) == {0, 40}
+
+
+def test_an_episode_that_a_named_camera_did_not_see_is_counted_as_such(tmp_path, video):
+    source = seen_from_two_sides(tmp_path, video)
+    with pytest.raises(ValueError, match=r"begins with no episode; .*: missing_camera"):
+        both_cameras(source, camera=["left", "top"]).open_facts()
+    for camera, message in (
+        (["left", "Left"], "camera=left,Left: name each once"),
+        ([], "at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            both_cameras(source, camera=camera)
+    with pytest.raises(ValueError, match="camera=left,wrist has its frames in videos; give `size`"):
+        both_cameras(source, size=None)
 
 
 def test_a_film_has_the_rate_of_its_rows_and_the_size_asked_for(tmp_path, video):

@@ -17,12 +17,13 @@ from worldmodel_train.evaluation.planning.first_plans import (
     first_actions_changed,
     first_plans,
 )
-from worldmodel_train.evaluation.planning.pictures_of_plans import (
-    correlation,
+from worldmodel_train.evaluation.planning.imagined_and_done import (
+    decoded_strips,
     nearest_seen,
-    plan_galleries,
+    nearest_strips,
     seen_states,
 )
+from worldmodel_train.evaluation.planning.pictures_of_plans import correlation, plan_galleries
 from worldmodel_train.evaluation.planning.pilots import ModelPilot
 from worldmodel_train.planners import cem
 from worldmodel_train.planners.bounds import Bounds
@@ -135,9 +136,9 @@ def test_of_a_model_that_diverged_it_is_said_that_nothing_can_be(tmp_path):
             return torch.full_like(super().rollout(belief, actions), torch.nan)
 
     who = pilot(STARTS + 0.2, Diverged(WORLD))
-    *_, cost = plan_galleries(who, attempts(), search(2), tmp_path, "planning", most=1)
+    *_, cost = plan_galleries(who, attempts(), search(2), tmp_path, "planning")
     assert "their correlation cannot be told" in cost.note
-    assert len(cost.pictures) == 1
+    assert len(cost.pictures) == 2
 
 
 def test_the_files_are_there_in_their_sizes_and_the_same_again(tmp_path):
@@ -159,3 +160,50 @@ def test_the_files_are_there_in_their_sizes_and_the_same_again(tmp_path):
     # start, four actions and the goal, in two rows, with edges of 1 pixel and gaps of 3
     assert galleries[1].pictures[0].width == 6 * (66 + 3) + 3
     assert galleries[1].pictures[0].height == 2 * (66 + 3) + 3
+
+
+class Painting(torch.nn.Module):
+    """Paints a latent that is a state as the world does."""
+
+    def frame_size(self):
+        return 32, 32
+
+    def render(self, latents):
+        return torch.from_numpy(WORLD.pictures(latents.double().numpy()))
+
+
+def test_a_decoder_paints_what_is_imagined_above_what_it_makes_of_what_is_seen_and_that_itself():
+    class Elsewhere(Seeing):
+        """Imagines the corner."""
+
+        def rollout(self, belief, actions):
+            return torch.full_like(super().rollout(belief, actions), 0.1)
+
+    who = pilot(STARTS + 0.2, Elsewhere(WORLD))
+    plans = first_plans(who, STARTS, search(2))
+    strips = decoded_strips(who, plans, Painting())
+    sheet = next(strips.sheets).float()
+    cells = [
+        [sheet[3 + 69 * row :, 3 + 69 * column :][:66, :66] for column in range(4)]
+        for row in range(3)
+    ]
+    corner = torch.from_numpy(WORLD.pictures(np.array([[0.1, 0.1]])))[0]
+    painted = corner.repeat_interleave(2, dim=0).repeat_interleave(2, dim=1).float()
+    for column in (1, 2):
+        assert torch.equal(cells[0][column][1:-1, 1:-1], painted)
+        assert not torch.equal(cells[0][column], cells[1][column])
+    for column in range(4):  # the place is read from a picture, to half a pixel
+        assert (cells[1][column] - cells[2][column]).abs().mean() < 3
+    for name in ("imagined, decoded", "done, decoded"):
+        assert name in strips.note
+    assert "no decoder" in nearest_strips(who, plans, attempts(), "l2").note
+    assert next(nearest_strips(who, plans, attempts(), "l2").sheets).shape[0] == 2 * 69 + 3
+
+
+def test_the_page_has_what_a_decoder_paints_in_place_of_the_nearest(tmp_path):
+    who, looked_for = pilot(STARTS + 0.2), search(2)
+    _, shown, _ = plan_galleries(
+        who, attempts(), looked_for, tmp_path, "planning", decoder=Painting()
+    )
+    assert "imagined, decoded" in shown.note
+    assert shown.pictures[0].height == 3 * 69 + 3

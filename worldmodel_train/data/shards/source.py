@@ -1,12 +1,12 @@
 """What all sources of samples have in common."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards.tar_members import Span
-from worldmodel_train.data.shards.wanted_files import VIDEO, is_video
+from worldmodel_train.data.shards.wanted_files import VIDEO, is_video, video_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,12 @@ class EncodedSample:
     @property
     def has_video(self) -> bool:
         """Whether any video was read."""
-        return any(name == VIDEO or is_video(name) for name in self.files)
+        return any(name.endswith(VIDEO) or is_video(name) for name in self.files)
+
+    def seen_by(self, camera: str) -> "EncodedSample":
+        """The same with this camera's video, which was read, for its only one."""
+        others = {name: file for name, file in self.files.items() if not name.endswith(VIDEO)}
+        return replace(self, files={**others, VIDEO: self.files[video_of(camera)]})
 
     @property
     def num_bytes(self) -> int:

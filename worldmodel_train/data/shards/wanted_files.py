@@ -14,7 +14,7 @@ from worldmodel_train.data.video_files import (
 )
 
 VIDEO = "video"
-"""Stands for the first of a sample's files whose extension is a video's, or a camera's video."""
+"""Stands for the first of a sample's files whose extension is a video's, of a camera or not."""
 ALL_VIDEOS = "all videos"
 """Stands for all videos, each by its own extension; instead of `VIDEO`, from local shards only."""
 VIDEO_EXTENSIONS = frozenset(suffix[1:] for suffix in VIDEO_SUFFIXES | IMAGE_SUFFIXES)
@@ -25,34 +25,28 @@ AUDIO_EXTENSIONS = frozenset(suffix[1:] for suffix in AUDIO_SUFFIXES)
 
 @dataclass(frozen=True, kw_only=True)
 class WantedFiles:
-    """Files of a sample, each by its extension or as `VIDEO` or `AUDIO`."""
+    """Files of a sample, each by its extension or as `VIDEO`, a camera's video or `AUDIO`."""
 
     needed: tuple[str, ...]
     """Without one of these a sample is left out as `missing_<name>`."""
     read: tuple[str, ...]
     """What is read, where it is there; nothing else of a sample costs anything."""
-    camera: str | None = None
-    """Whose video is meant by `VIDEO`: `left` of `<key>.left.mp4`. Null for the first there is."""
 
     def spans(self, sample: ShardSample) -> dict[str, Span]:
         """Where what is read lies, by name."""
         found = {name: self.span_of(sample.spans, name) for name in self.read}
         if ALL_VIDEOS in self.read:
-            found |= {one: span for one, span in sample.spans.items() if self._is_video(one)}
+            found |= {one: span for one, span in sample.spans.items() if is_video(one)}
         return {name: span for name, span in found.items() if span is not None}
 
     def span_of(self, spans: Mapping[str, Span], name: str) -> Span | None:
         """Where the file of this name lies; None where the sample has none."""
         if name == AUDIO:
             return next((spans[one] for one in spans if one in AUDIO_EXTENSIONS), None)
-        if name == VIDEO:
-            return next((spans[one] for one in spans if self._is_video(one)), None)
+        camera, _, kind = name.rpartition(".")
+        if kind == VIDEO:
+            return next((spans[one] for one in spans if _shows(one, camera)), None)
         return spans.get(name)
-
-    def _is_video(self, extension: str) -> bool:
-        camera = extension.rpartition(".")[0]
-        wanted = self.camera is None or camera == self.camera.lower()
-        return wanted and is_video(extension)
 
     def problem(self, sample: ShardSample) -> str:
         """Why a sample cannot be used; empty where it can."""
@@ -61,7 +55,7 @@ class WantedFiles:
         missing = (name for name in self.needed if self.span_of(sample.spans, name) is None)
         absent = next(missing, None)
         if absent is not None:
-            return "missing_camera" if absent == VIDEO and self.camera else f"missing_{absent}"
+            return "missing_camera" if absent.endswith(f".{VIDEO}") else f"missing_{absent}"
         too_large = any(span.size > limit(name) for name, span in self.spans(sample).items())
         return "too_large" if too_large else ""
 
@@ -74,9 +68,18 @@ EPISODES = WantedFiles(needed=("npz",), read=("npz",))
 FILMED_EPISODES = WantedFiles(needed=("npz", VIDEO), read=("npz", VIDEO))
 
 
+def video_of(camera: str) -> str:
+    """Stands for a camera's video: `left` for `<key>.left.mp4`."""
+    return f"{camera.lower()}.{VIDEO}"
+
+
 def is_video(extension: str) -> bool:
     """Whether a file is a video, of a camera or not: `mp4`, `left.mp4`."""
     return extension.rpartition(".")[2] in VIDEO_EXTENSIONS
+
+
+def _shows(extension: str, camera: str) -> bool:
+    return is_video(extension) and camera in ("", extension.rpartition(".")[0])
 
 
 def limit(name: str) -> int:

@@ -75,6 +75,9 @@ class ActionScale(StrictConfig):
         return self
 
 
+CameraName = Annotated[str, Field(pattern=r"^[\w-]+$")]
+
+
 class TrajectoriesConfig(StrictConfig):
     """Windows of episodes: what was observed, and what was done in between."""
 
@@ -97,9 +100,10 @@ class TrajectoriesConfig(StrictConfig):
     size: PictureSize | None = None
     """Height and width to which the frames of `<key>.mp4` are cut, one number for both or `[height,
     width]`; null where frames lie in the `<key>.npz`, which are taken as they are."""
-    camera: str | None = Field(default=None, pattern=r"^[\w-]+$")
-    """Whose video is looked at, of episodes with several: `left` for `<key>.left.mp4`. An episode
-    without it is skipped as `missing_camera`; null takes the first video."""
+    camera: CameraName | Annotated[tuple[CameraName, ...], Field(min_length=1)] | None = None
+    """Whose video is looked at, of episodes with several: `left` for `<key>.left.mp4`. Of `[left,
+    right]` each window is of one, drawn for its sample, all equally often. An episode without it,
+    or without all of them, is skipped as `missing_camera`; null takes the first video."""
     episode_mb: int = Field(ge=1, le=1 << 20, default=EPISODE_MB)
     """MiB that the arrays of one episode may take; a larger one is skipped as `too_large`."""
     kept_mb: int = Field(ge=0, le=1 << 20, default=256)
@@ -114,6 +118,13 @@ class TrajectoriesConfig(StrictConfig):
     @property
     def classes(self) -> None:
         """Episodes have no labels."""
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Those that are looked at, by name; empty where the first video is."""
+        if self.camera is None:
+            return ()
+        return (self.camera,) if isinstance(self.camera, str) else self.camera
 
     @property
     def frame_size(self) -> FrameSize | None:
@@ -179,8 +190,11 @@ class TrajectoriesConfig(StrictConfig):
         require_names_differ(self.sources)
         if self.camera is not None and self.size is None:
             raise ValueError(
-                f"camera={self.camera} has its frames in videos; give `size`, to which they are cut"
+                f"camera={','.join(self.cameras)} has its frames in videos; give `size`, to which "
+                "they are cut"
             )
+        if len({name.lower() for name in self.cameras}) < len(self.cameras):
+            raise ValueError(f"camera={','.join(self.cameras)}: name each once")
         if self.loader.clips_per_video != 1:
             raise ValueError(
                 f"loader.clips_per_video={self.loader.clips_per_video} is for videos; leave it out"

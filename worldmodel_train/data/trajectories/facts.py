@@ -1,7 +1,7 @@
 """The shapes that all episodes of a run share, taken from the first good one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from worldmodel_train.batch import Skip
 from worldmodel_train.data.health import shown
@@ -10,7 +10,12 @@ from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError
 from worldmodel_train.data.shards.stream_outages import Outages
 from worldmodel_train.data.shards.stream_samples import stream_samples
-from worldmodel_train.data.shards.wanted_files import EPISODES, FILMED_EPISODES, WantedFiles
+from worldmodel_train.data.shards.wanted_files import (
+    EPISODES,
+    FILMED_EPISODES,
+    WantedFiles,
+    video_of,
+)
 from worldmodel_train.data.source_config import ShardsConfig
 from worldmodel_train.data.trajectories.config import TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import (
@@ -155,5 +160,8 @@ def _samples(source: ShardsConfig, config: TrajectoriesConfig) -> Iterator[Encod
 
 
 def wanted_files(config: TrajectoriesConfig) -> WantedFiles:
-    """What is read of each sample: a video only where a size for its frames is given."""
-    return EPISODES if config.size is None else replace(FILMED_EPISODES, camera=config.camera)
+    """What is read of each sample: videos only where a size for their frames is given."""
+    if config.size is None:
+        return EPISODES
+    read = ("npz", *(video_of(camera) for camera in config.cameras))
+    return WantedFiles(needed=read, read=read) if config.cameras else FILMED_EPISODES

@@ -25,6 +25,7 @@ from worldmodel_train.data.shards.resolve import resolve_shards
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
 from worldmodel_train.data.source_config import ShardsConfig
+from worldmodel_train.data.trajectories.cameras import camera_of
 from worldmodel_train.data.trajectories.config import ActionScale, TrajectoriesConfig
 from worldmodel_train.data.trajectories.episode import Episode
 from worldmodel_train.data.trajectories.facts import (
@@ -98,7 +99,7 @@ def fixed_windows(config: TrajectoriesConfig, source: ShardsConfig, *, limit: in
             try:
                 sample = files.sample(number, wanted_files(config))
                 rng = generator(Stream.CLIP, 0, number)
-                episode = cutter.episode(sample)
+                episode, sample = cutter.episode(sample), cutter.seen(sample, 0, number)
                 windows.append(cutter.cut(episode, sample, rng, frames[len(windows)].numpy()))
             except SampleError as error:
                 _log.warning("skipped %s", shown(error.skip))
@@ -147,7 +148,7 @@ class Windows:
         episode = self._cutter.episode(sample)
         if kept is None:
             self._kept.add(drawn, sample, episode)
-        return cut(episode, sample)
+        return cut(episode, self._cutter.seen(sample, self._seed, number))
 
 
 def _open(
@@ -183,6 +184,12 @@ class _Cutter:
         if episode.length < self._config.span:
             raise SampleError(Skip("too_short", sample.shard, sample.key))
         return episode
+
+    def seen(self, sample: EncodedSample, seed: int, number: int) -> EncodedSample:
+        """The sample as the camera sees it whose turn it is; as it is where none is named."""
+        if not self._config.cameras:
+            return sample
+        return sample.seen_by(camera_of(self._config.cameras, seed=seed, number=number))
 
     def cut(
         self,

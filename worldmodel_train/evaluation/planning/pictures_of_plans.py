@@ -9,11 +9,8 @@ import torch
 from jaxtyping import Float, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy import ndarray
 from torch import Tensor
-from torch.nn.functional import pad
 
-from worldmodel_train.cartography.tiling import enlarge, tile
 from worldmodel_train.evaluation.pictures import save_pictures
 from worldmodel_train.evaluation.planning.closed_loop import Attempts
 from worldmodel_train.evaluation.planning.first_plans import (
@@ -22,11 +19,13 @@ from worldmodel_train.evaluation.planning.first_plans import (
     Search,
     first_plans,
 )
-from worldmodel_train.evaluation.planning.pilots import ModelPilot, latents_of
+from worldmodel_train.evaluation.planning.imagined_and_done import decoded_strips, nearest_strips
+from worldmodel_train.evaluation.planning.pilots import ModelPilot
 from worldmodel_train.evaluation.task_result import Gallery, Picture
-from worldmodel_train.planners.energies import Apart, Distance, nearness
+from worldmodel_train.planners.energies import Apart, Distance
+from worldmodel_train.protocols import RendersFrames
 
-_MOST_SEEN, _LEAST_SIDE, _EDGE, _DPI = 512, 64, 128, 110
+_SHOWN, _DPI = 3, 110
 
 
 def plan_galleries(
@@ -36,10 +35,13 @@ def plan_galleries(
     run_dir: Path,
     folder: str,
     *,
-    most: int = 3,
+    decoder: RendersFrames | None = None,
 ) -> Iterator[Gallery]:
-    """Of the first `most` goals, in whose attempts the pilot saw what it is asked to recognise."""
-    plans = first_plans(pilot, attempts.states[0, :most], search)
+    """Of the first goals, in whose attempts the pilot saw what it is asked to recognise.
+
+    A decoder paints what is imagined; without one the nearest of what was seen stands for it.
+    """
+    plans = first_plans(pilot, attempts.states[0, :_SHOWN], search)
     titles = [f"goal {number}" for number in range(len(plans.actions))]
     energies = _energies_of_choices if pilot.world.has_choices() else _landscapes
 
@@ -55,15 +57,15 @@ def plan_galleries(
         "all over: that action changes nothing of what the model foretells.",
         pictures=saved("energy", energies(plans)),
     )
-    bank = seen_states(attempts, _MOST_SEEN)
+    if decoder is None:
+        strips = nearest_strips(pilot, plans, attempts, search.distance)
+    else:
+        strips = decoded_strips(pilot, plans, decoder)
     yield Gallery(
         title="Imagined and done",
         shows="What the model imagines of its plan, above what is seen when it is done",
-        note="A column is an action; the first is the start, the last the goal's picture. Top: "
-        f"for each latent that was imagined, the nearest of {len(bank)} pictures that were seen in "
-        "the attempts, as there is no decoder; what was never seen cannot be shown. Bottom: what "
-        "is seen when the plan is done to its end without looking.",
-        pictures=saved("imagined", _strips(pilot, plans, bank, search.distance)),
+        note=strips.note,
+        pictures=saved("imagined", strips.sheets),
     )
     agreement = correlation(plans.promised(search.distance), plans.kept(search.distance))
     yield Gallery(
@@ -74,25 +76,6 @@ def plan_galleries(
         f"done. Over all that is shown their correlation {_said(agreement)}.",
         pictures=saved("cost", _costs(plans, search.distance)),
     )
-
-
-def seen_states(attempts: Attempts, most: int) -> Float[ndarray, "n p"]:
-    """The different states of all attempts, `most` evenly spread ones where there are more."""
-    different = np.unique(attempts.states.reshape(-1, attempts.states.shape[-1]), axis=0)
-    count = min(most, len(different))
-    return different[np.linspace(0, len(different) - 1, count).round().astype(int)]
-
-
-def nearest_seen(
-    pilot: ModelPilot,
-    latents: Float[Tensor, "n d"],
-    bank: Float[ndarray, "k p"],
-    distance: Distance | Apart,
-) -> Float[ndarray, "n p"]:
-    """For each latent the state of the bank whose picture has the nearest one."""
-    known = latents_of(pilot.model, pilot.world, bank).float().cpu()[None, :, None]
-    nearest = [int(nearness(one[None], distance)(known, known).argmin()) for one in latents]
-    return bank[nearest]
 
 
 def correlation(one: Float[Tensor, "*b"], other: Float[Tensor, "*b"]) -> float:
@@ -142,26 +125,6 @@ def _energies_of_choices(plans: FirstPlans) -> Iterator[UInt8[Tensor, "h w 3"]]:
         axes.set_xlabel("choice of the first action")
         axes.set_ylabel("energy")
         yield _pixels(figure)
-
-
-def _strips(
-    pilot: ModelPilot, plans: FirstPlans, bank: Float[ndarray, "k p"], distance: Distance | Apart
-) -> Iterator[UInt8[Tensor, "h w 3"]]:
-    goals = pilot.goals[: len(plans.states), None]
-    starts = plans.states[:, :1]
-    nearest = nearest_seen(pilot, plans.imagined.flatten(0, 1), bank, distance)
-    imagined = nearest.reshape(plans.states[:, 1:].shape)
-    rows = (
-        np.concatenate((starts, imagined, goals), axis=1),
-        np.concatenate((plans.states, goals), axis=1),
-    )
-    for above, below in zip(*rows, strict=True):
-        shown = torch.from_numpy(pilot.world.pictures(np.stack((above, below))))
-        height, width = shown.shape[2:4]
-        times = -(-_LEAST_SIDE // height)
-        large = enlarge(shown, times * height, times * width)
-        # worlds may be as white as the gaps between tiles
-        yield tile(pad(large, (0, 0, 1, 1, 1, 1), value=_EDGE))
 
 
 def _costs(plans: FirstPlans, distance: Distance | Apart) -> Iterator[UInt8[Tensor, "h w 3"]]:

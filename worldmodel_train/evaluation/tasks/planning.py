@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping
 from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -94,6 +95,9 @@ class Config(StrictConfig):
     """Whether the trained model also tries worlds that are otherwise, where there are such."""
     films: int = Field(default=4, ge=0)
     """Attempts of the trained model that are shown: so many successes, and so many failures."""
+    decoder: Path | None = None
+    """A run of `renderers/frame_decoder` on this very run, which paints what the trained model
+    imagines of its plans. Without one the nearest of all pictures that were seen stands for it."""
     precision: Literal["bf16", "fp32"] = "fp32"
     """Of the model's encoder and rollouts, by autocast; energies are fp32."""
     compile: bool = False
@@ -136,6 +140,7 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """What the trained model, the untrained one and rules reach, and moving pictures of it."""
+        from worldmodel_train.evaluation.planning.decoder import opened_decoder
         from worldmodel_train.evaluation.planning.films_of_attempts import attempt_galleries
         from worldmodel_train.evaluation.planning.first_plans import Search
         from worldmodel_train.evaluation.planning.pictures_of_plans import plan_galleries
@@ -150,6 +155,11 @@ class Config(StrictConfig):
             if name in {TRAINED, UNTRAINED, TRUE_WORLD, RANDOM_ACTIONS, *world.rules()}:
                 raise ValueError(f"a run beside is called {name}, as a row is; rename its folder")
         goals = contest.goals(world, self.goals)
+        # before minutes of planning, in case that it is of another run
+        decoder = None
+        if self.decoder is not None:
+            size = world.pictures(goals.goals[:1]).shape[1:3]
+            decoder = opened_decoder(subject, self.decoder, size=size)
         minds = self._minds(subject)
         if self.compile:
             for mind in minds.values():
@@ -184,7 +194,12 @@ class Config(StrictConfig):
             seed=self.seed,
         )
         plans = plan_galleries(
-            pilots[TRAINED], attempts[TRAINED], search, subject.run_dir, PICTURES
+            pilots[TRAINED],
+            attempts[TRAINED],
+            search,
+            subject.run_dir,
+            PICTURES,
+            decoder=decoder,
         )
         return planning_result(trial).model_copy(update={"galleries": (*galleries, *plans)})
 
