@@ -1,10 +1,13 @@
 """What a method may know of the rest of its recipe."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from worldmodel_train.config.origins import KeyPath
+
+if TYPE_CHECKING:
+    from torch import nn  # which is not needed to read a recipe
 
 Misfit: TypeAlias = tuple[KeyPath, str]
 """The key of a value that is fine by itself and does not go with others, and what to write."""
@@ -116,5 +119,10 @@ class RecipeFacts:
 
     data: DataFacts
     seed: int
+    steps: int
+    """Optimizer steps of the whole run."""
     micro_batch: int
     activation_checkpointing: Literal["none", "selective", "full", "auto"]
+    frozen: "Callable[[str], nn.Module] | None" = None
+    """The part of another run that the method has under this name: its shapes, without its numbers.
+    None as long as no other file than the recipe is looked at."""

@@ -110,6 +110,7 @@ class Recipe(StrictConfig, Generic[MethodT]):
         return RecipeFacts(
             data=self.data.facts(),
             seed=self.train.seed,
+            steps=self.train.steps,
             micro_batch=self.train.micro_batch,
             activation_checkpointing=self.train.activation_checkpointing,
         )

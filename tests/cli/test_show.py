@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from worldmodel_train.cli import show
 from worldmodel_train.cli.gpus import find_gpu
-from worldmodel_train.cli.memory import cost_of
+from worldmodel_train.cli.step_cost import cost_of
 from worldmodel_train.config import RecipeError
 from worldmodel_train.config.yaml_reader import parse_yaml
 from worldmodel_train.models.cost import total_flops

@@ -8,8 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from worldmodel_train.cli import show
-from worldmodel_train.cli.memory import cost_of, recipe_memory
+from worldmodel_train.cli.memory import recipe_memory
 from worldmodel_train.cli.memory_table import advice
+from worldmodel_train.cli.step_cost import cost_of
 from worldmodel_train.models.checkpointing import POLICIES, MixedCheckpointing
 from worldmodel_train.models.memory import LAYOUTS, Sharding
 from worldmodel_train.recipe import load_recipe

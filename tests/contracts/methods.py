@@ -97,23 +97,23 @@ def _of_another(part):
     return FrozenPart(other.get_submodule(part.module), origin=f"{part.part} of a tiny {name}")
 
 
-def content_for(config, objective):
+def content_for(config, objective, seed=0):
     """Something that the method can learn from."""
     taken = inspect.signature(objective.training_losses).parameters["content"].annotation
     assert taken in CONTENTS, f"say in tests/contracts/methods.py how a {taken} is made"
-    return CONTENTS[taken](config)
+    return CONTENTS[taken](config, seed)
 
 
-def clips(_config):
+def clips(_config, seed=0):
     """Random clips as they are read."""
-    generator = torch.Generator().manual_seed(10)
+    generator = torch.Generator().manual_seed(10 + seed)
     pixels = torch.randint(0, 256, (3, 4, 16, 24, 3), dtype=torch.uint8, generator=generator)
     return Clips(pixels=pixels, samples=(0, 1, 2))
 
 
-def masked_clips(config):
+def masked_clips(config, seed=0):
     """Two clip lengths, or two image sizes where a clip is an image; images too, if it has both."""
-    groups = (masked_group(config, 2, 1), masked_group(config, 3, 2))
+    groups = (masked_group(config, 2, 1, seed), masked_group(config, 3, 2, seed))
     if hasattr(config, "image_masks"):
         groups += (images_among_clips(config, groups[0]),)
     return MaskedClips(groups=groups)
@@ -127,9 +127,9 @@ def images_among_clips(config, clips):
     return ClipGroup(clips=frames, masks=(_masks(len(frames), num_tokens, generator),))
 
 
-def trajectories(config):
+def trajectories(config, seed=0):
     """Random pictures and actions; for methods that act, random vectors and rewards too."""
-    generator = torch.Generator().manual_seed(10)
+    generator = torch.Generator().manual_seed(10 + seed)
     if getattr(config, "acts", False):
         return Trajectories(
             observations=torch.randn(6, 4, config.observations, generator=generator),
@@ -152,17 +152,17 @@ def trajectories(config):
     return Trajectories(observations=observations, actions=actions, states=states)
 
 
-def latents(config):
+def latents(config, seed=0):
     """Sums of a few directions, out of more than there are channels."""
-    generator = torch.Generator().manual_seed(10)
+    generator = torch.Generator().manual_seed(10 + seed)
     directions = torch.randn(2 * config.width, config.width, generator=generator)
     weights = torch.rand(6, 20, 2 * config.width, generator=generator)
     return Latents(tokens=(weights * (weights > 0.9)) @ directions)
 
 
-def audio(config):
+def audio(config, seed=0):
     """Random sound, as it is read; the last recording is shorter than the others."""
-    generator = torch.Generator().manual_seed(10)
+    generator = torch.Generator().manual_seed(10 + seed)
     spectrogram, patch = config.spectrogram, config.encoder.patch
     waveform = torch.randn(3, 8 * patch * spectrogram.hop, generator=generator) / 10
     heard = torch.tensor([waveform.shape[1], waveform.shape[1], waveform.shape[1] - 50])
@@ -170,9 +170,9 @@ def audio(config):
     return Audio(waveform=waveform, heard=heard, samples=(0, 1, 2))
 
 
-def masked_audio(config):
+def masked_audio(config, seed=0):
     """The same with masks as training would draw them at its beginning."""
-    return config.preparation()([audio(config)], seed=0, step=0)
+    return config.preparation()([audio(config, seed)], seed=0, step=0)
 
 
 CONTENTS = {
@@ -204,9 +204,9 @@ def train(objective, content, *, steps):
     return totals[0].item(), totals[-1].item()
 
 
-def masked_group(config, num_clips, length):
+def masked_group(config, num_clips, length, seed=0):
     """Random clips, `length` times as long (images: as high), with random masks."""
-    generator = torch.Generator().manual_seed(10 * length)
+    generator = torch.Generator().manual_seed(10 * length + seed)
     encoder = config.encoder
     is_image = isinstance(encoder.position, SinCos2d)
     frames, rows = (1, 4 * length) if is_image else (2 * length, 4)

@@ -14,11 +14,13 @@ import av
 import numpy as np
 import pytest
 
+from worldmodel_train.data.config import AugmentConfig, DataConfig, DecoderConfig, LoaderConfig
 from worldmodel_train.data.decoding.auto_decoder import make_decoder
 from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop
 from worldmodel_train.data.decoding.decode import ClipRequest, Decoded
 from worldmodel_train.data.decoding.decode_process import DecodeProcess
 from worldmodel_train.data.picture_size import frame_size
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 
 VIDEOS = Path(__file__).parent / "video"
 
@@ -146,3 +148,28 @@ def serving() -> Callable[..., AbstractContextManager[str]]:
             server.shutdown()
 
     return serve
+
+
+@pytest.fixture
+def sources(make_video, make_shard):
+    def shard(name, levels, frames):
+        videos = {f"{name}{v}": make_video(8, levels=[v] * 8) for v in levels}
+        path = make_shard(f"{name}.tar", videos)
+        return SourceConfig(
+            name=name, shards=str(path), clip=ClipConfig(frames=frames, fps=10.0), weight=1.0
+        )
+
+    return shard("short", range(20, 120, 20), 2), shard("long", range(130, 250, 20), 4)
+
+
+@pytest.fixture
+def make_data(sources):
+    def make(workers=0, sources=sources, size=16, augment=None, **loader):
+        return DataConfig(
+            sources=sources,
+            augment=AugmentConfig.model_validate({"size": size} | (augment or {})),
+            decoder=DecoderConfig(name="auto"),
+            loader=LoaderConfig(workers=workers, prefetch=1, **loader),
+        )
+
+    return make

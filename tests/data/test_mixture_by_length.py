@@ -14,7 +14,15 @@ WEIGHTS, LENGTHS = [0.335, 0.1, 0.565, 1.0], [16, 64, 16, 1]
 
 
 def mixture(together=4, seed=3):
+    """With `together` samples of each length in a run, or as many as it says of each."""
+    if isinstance(together, int):
+        together = dict.fromkeys(LENGTHS, together)
     return MixtureByLength(WEIGHTS, LENGTHS, together=together, seed=seed)
+
+
+def numbers(mixed, runs):
+    """Of all samples of the first runs."""
+    return [number for run in range(runs) for number in mixed.samples(run)]
 
 
 @pytest.mark.parametrize("together", [2, 4, 24])
@@ -27,19 +35,39 @@ def test_samples_that_belong_together_are_of_one_length_and_of_several_sources(t
     assert {LENGTHS[run[0]] for run in runs} == {1, 16, 64}
 
 
-def test_shares_are_those_of_the_weights_over_a_block_of_runs():
-    together, mixed = 4, mixture(together=4)
-    drawn = Counter(mixed.draw(n).source for n in range(BLOCK * together))
-    assert [drawn[source] / BLOCK / together for source in range(4)] == pytest.approx(
-        [weight / sum(WEIGHTS) for weight in WEIGHTS], abs=2e-3
+@pytest.mark.parametrize("together", [4, {16: 3, 64: 1, 1: 9}])
+def test_shares_of_samples_are_those_of_the_weights_over_a_block_of_runs(together):
+    mixed = mixture(together)
+    drawn = Counter(mixed.draw(n).source for n in numbers(mixed, BLOCK))
+    assert [drawn[source] / drawn.total() for source in range(4)] == pytest.approx(
+        [weight / sum(WEIGHTS) for weight in WEIGHTS], abs=3e-3
     )
 
 
+def test_a_run_has_as_many_samples_as_its_length_is_given():
+    together = {16: 3, 64: 1, 1: 9}
+    mixed = mixture(together)
+    for run in range(100):
+        lengths = {LENGTHS[mixed.draw(number).source] for number in mixed.samples(run)}
+        assert len(lengths) == 1
+        assert len(mixed.samples(run)) == together[lengths.pop()]
+
+
+def test_two_halves_take_turns():
+    mixed = MixtureByLength([0.6, 0.4], [1, 16], together={1: 72, 16: 48}, seed=3)
+    assert [len(mixed.samples(run)) for run in range(6)] == [72, 48, 72, 48, 72, 48]
+    assert [mixed.draw(mixed.samples(run).start).source for run in range(4)] == [0, 1, 0, 1]
+
+
 @settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 2**32), together=st.integers(1, 7), samples=st.integers(1, 4000))
-def test_each_source_is_read_position_after_position(seed, together, samples):
+@given(
+    seed=st.integers(0, 2**32),
+    together=st.fixed_dictionaries(dict.fromkeys(set(LENGTHS), st.integers(1, 7))),
+    runs=st.integers(1, 1500),
+)
+def test_each_source_is_read_position_after_position(seed, together, runs):
     mixed = mixture(together, seed)
-    draws = [mixed.draw(n) for n in range(samples)]
+    draws = [mixed.draw(n) for n in numbers(mixed, runs)]
     for source in range(len(WEIGHTS)):
         positions = [draw.position for draw in draws if draw.source == source]
         assert positions == list(range(len(positions)))
@@ -52,7 +80,8 @@ def test_a_draw_needs_no_history():
     assert pickle.loads(pickle.dumps(mixed)).draw(8999) == forwards[8999]
 
 
-def test_seeds_draw_lengths_differently():
+def test_seeds_draw_sources_of_one_length_differently():
     mixtures = [mixture(seed=seed) for seed in (0, 1)]
-    one, other = ([mixed.draw(4 * n).source for n in range(100)] for mixed in mixtures)
+    one, other = ([mixed.draw(n).source for n in range(400)] for mixed in mixtures)
     assert one != other
+    assert [LENGTHS[source] for source in one] == [LENGTHS[source] for source in other]

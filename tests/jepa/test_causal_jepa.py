@@ -26,7 +26,11 @@ def clips(seed):
 def facts(frames):
     clip = SourceFacts(key=("data",), clip=ClipShape(frames, 16, 16), share=1.0)
     return RecipeFacts(
-        data=DataFacts(sources=(clip,)), seed=0, micro_batch=3, activation_checkpointing="none"
+        data=DataFacts(sources=(clip,)),
+        seed=0,
+        steps=10,
+        micro_batch=3,
+        activation_checkpointing="none",
     )
 
 

@@ -56,3 +56,31 @@ def test_where_all_is_said_of_all_the_loss_is_the_logarithm_of_prototypes(object
     losses = objective.training_losses(random_clips())
     assert losses.total.item() == pytest.approx(log(24), rel=1e-5)
     assert losses.terms["teacher_entropy"].item() == pytest.approx(log(24), rel=1e-5)
+
+
+def test_balanced_targets_share_prototypes_out_between_both_views_of_all_clips():
+    torch.manual_seed(0)
+    config = Config.tiny().model_copy(update={"balancing_passes": 100})
+    objective = config.build()
+    views = [0.9 + 0.1 * torch.rand(12, 24) for _ in range(2)]  # much alike
+    truth = objective._truth(views)
+    torch.testing.assert_close(torch.cat(truth).sum(dim=0), torch.ones(24), atol=1e-3, rtol=0)
+    for view, true in zip(views, truth, strict=True):
+        together = view / config.teacher_temperature - true.log()
+        # what was taken from each is of its sample and of its prototype, and of nothing else
+        apart = together - together.mean(dim=0) - together.mean(dim=1, keepdim=True)
+        torch.testing.assert_close(apart, -together.mean().expand_as(apart), atol=1e-4, rtol=1e-4)
+
+
+def test_prototypes_rest_in_the_first_steps_and_what_is_said_is_the_same(objective):
+    objective.config = objective.config.model_copy(update={"resting_steps": 2})
+    clips, losses = random_clips(), []
+    for step, moved in ((0, False), (1, False), (2, True)):
+        objective.begin_step(step)
+        objective.zero_grad()
+        torch.manual_seed(0)
+        losses.append(objective.eval().training_losses(clips).total)
+        losses[-1].backward()
+        assert objective.head.directions.weight.grad.any() == moved
+        assert objective.head.maps[0].weight.grad.any()
+    assert losses[0] == losses[1] == losses[2]

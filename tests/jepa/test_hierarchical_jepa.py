@@ -126,7 +126,11 @@ def test_the_total_weighs_the_upper_level(config):
 def facts(frames):
     source = SourceFacts(key=("data", "sources", 0), clip=ClipShape(frames, 16, 16), share=1.0)
     return RecipeFacts(
-        data=DataFacts(sources=(source,)), seed=0, micro_batch=4, activation_checkpointing="none"
+        data=DataFacts(sources=(source,)),
+        seed=0,
+        steps=10,
+        micro_batch=4,
+        activation_checkpointing="none",
     )
 
 

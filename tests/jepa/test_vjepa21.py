@@ -179,7 +179,11 @@ def facts(*shapes):
         for i, shape in enumerate(shapes)
     )
     return RecipeFacts(
-        data=DataFacts(sources=sources), seed=0, micro_batch=4, activation_checkpointing="none"
+        data=DataFacts(sources=sources),
+        seed=0,
+        steps=10,
+        micro_batch=4,
+        activation_checkpointing="none",
     )
 
 

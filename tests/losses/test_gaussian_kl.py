@@ -1,6 +1,5 @@
 """Gaussians against torch.distributions, an implementation of its own."""
 
-import pytest
 import torch
 from torch.distributions import Independent, Normal
 from torch.distributions import kl_divergence as torch_kl
@@ -47,29 +46,10 @@ def test_the_density_is_that_of_independent_numbers():
     )
 
 
-def test_the_cross_entropy_is_the_mean_surprise_of_samples():
-    torch.manual_seed(0)
-    one, other = gaussian(0), gaussian(1)
-    drawn = [-other.log_density(one.draw()) for _ in range(20000)]
-    # 20000 samples leave a standard error of about 1 %
-    torch.testing.assert_close(cross_entropy(one, other), sum(drawn) / 20000, rtol=0.05, atol=0)
-
-
 def test_it_is_the_divergence_and_the_entropy():
     one, other = gaussian(0), gaussian(1)
     expected = torch_kl(as_torch(one), as_torch(other)) + as_torch(one).entropy()
     torch.testing.assert_close(cross_entropy(one, other), expected)
-
-
-def test_samples_have_its_mean_and_variance_and_carry_gradients():
-    torch.manual_seed(0)
-    mean, log_variance = torch.tensor([1.0, -2.0]), torch.tensor([0.0, 2.0])
-    mean.requires_grad_()
-    drawn = Gaussian(mean.expand(20000, 2), log_variance.expand(20000, 2)).draw()
-    assert drawn.mean(dim=0).tolist() == pytest.approx([1.0, -2.0], abs=0.06)
-    assert drawn.var(dim=0).log().tolist() == pytest.approx([0.0, 2.0], abs=0.05)
-    drawn.sum().backward()
-    assert mean.grad.tolist() == pytest.approx([20000, 20000])
 
 
 def test_a_product_has_the_densities_multiplied_up_to_a_constant():

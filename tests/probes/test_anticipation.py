@@ -157,10 +157,10 @@ def test_in_training_the_moment_is_that_of_the_action(jepa):
 )
 def test_data_that_do_not_suit_are_refused(changes, message):
     facts = RecipeFacts(
-        data=data(**changes), seed=0, micro_batch=2, activation_checkpointing="none"
+        data=data(**changes), seed=0, steps=10, micro_batch=2, activation_checkpointing="none"
     )
     assert not list(CONFIG.misfits(RecipeFacts(
-        data=data(), seed=0, micro_batch=2, activation_checkpointing="none"
+        data=data(), seed=0, steps=10, micro_batch=2, activation_checkpointing="none"
     )))  # fmt: skip
     ((_, found),) = CONFIG.misfits(facts)
     with pytest.raises(ValueError, match=message):

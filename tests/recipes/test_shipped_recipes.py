@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.recipes.stated import EVALUATED, FILES, FOLDER, NAMES, OWN, RELEASED, WITHOUT_COST, load
+from tests.recipes.stated import (
+    EVALUATED,
+    FILES,
+    FOLDER,
+    NAMES,
+    OWN,
+    RELEASED,
+    WITHOUT_BUDGET,
+    load,
+)
 from worldmodel_train.config.origins import FileLine
 from worldmodel_train.jepa.masked_cost import MaskedCost
 from worldmodel_train.recipe import read_recipe
@@ -58,8 +67,8 @@ def test_its_budget_is_what_the_cost_code_says(path):
     recipe = load(path.stem)
     cost = recipe.method.cost(recipe.facts)
     if not isinstance(cost, MaskedCost):
-        assert path.stem not in RELEASED | OWN, "what has a size has a cost"
-        assert match is None, f"{path.name} states a budget that nothing counts"
+        assert path.stem not in RELEASED | OWN, "what has a size has a budget"
+        assert match is None, f"{path.name} states a budget that nothing compares"
         return
     (length,) = cost.lengths
     gflop = cost.clip.total.total / 1e9
@@ -78,12 +87,12 @@ def test_its_budget_is_what_the_cost_code_says(path):
 
 
 def test_it_is_our_own_or_its_source_states_its_size(path):
-    assert path.stem in RELEASED | EVALUATED | WITHOUT_COST or OURS.match(load(path.stem).source)
+    assert path.stem in RELEASED | EVALUATED | WITHOUT_BUDGET or OURS.match(load(path.stem).source)
 
 
-@pytest.mark.parametrize("name", RELEASED | OWN | WITHOUT_COST)
+@pytest.mark.parametrize("name", RELEASED | OWN | WITHOUT_BUDGET)
 def test_its_micro_batch_and_steps_are_those_of_its_source(name):
-    stated, train = (RELEASED | OWN | WITHOUT_COST)[name], load(name).train
+    stated, train = (RELEASED | OWN | WITHOUT_BUDGET)[name], load(name).train
     assert train.micro_batch == stated.micro_batch
     assert train.global_batch == stated.nodes * stated.gpus * stated.micro_batch
     assert train.steps == stated.epochs * stated.steps_an_epoch

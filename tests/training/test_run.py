@@ -285,7 +285,7 @@ def test_an_objective_puts_its_weights_in_order_after_each_step(tmp_path, weight
 
 
 def test_a_method_that_does_not_say_what_it_costs_has_no_mfu(tmp_path, capsys):
-    pretrain(toy.toy_parts(tmp_path, steps=1, cost=None))
+    pretrain(toy.toy_parts(tmp_path, steps=1, cost=lambda: None))
     assert "mfu" not in (tmp_path / "metrics.jsonl").read_text() + capsys.readouterr().err
 
 

@@ -233,7 +233,7 @@ def toy_parts(run_dir: Path, **options: Any) -> RunSpec:
         "guard": GuardConfig(collapse="ignore"),
         "recipe_yaml": f"name: toy\ntrain: {train.model_dump_json()}\n",
         "read_recipe": Path.read_text,
-        "cost": ToyCost(),
+        "cost": ToyCost,
         "open_episodes": lambda: None,
     }
     return RunSpec(

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from worldmodel_train.cli.step_cost import cost_of
 from worldmodel_train.models.checkpointing import POLICIES, CheckpointingPlan
-from worldmodel_train.models.cost import HasMemory, MemoryUse, StepCost
+from worldmodel_train.models.cost import HasMemory, MemoryUse
 from worldmodel_train.models.memory import LAYOUTS, Layout, Precision, Sharding
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.config import DeepSpeedConfig
@@ -80,18 +81,6 @@ def recipe_memory(
     )
 
 
-def cost_of(recipe: Recipe) -> StepCost:
-    """What a step of the recipe costs.
-
-    Raises:
-        ValueError: Its method does not say.
-    """
-    cost = recipe.method.cost(recipe.facts)
-    if cost is None:
-        raise ValueError(f"method {recipe.method.name} does not say what a step costs")
-    return cost
-
-
 def remedies(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """Changes that save memory, from the cheapest on, each with the recipe so changed."""
     policy, weakest = recipe.train.activation_checkpointing, {"activation_checkpointing": "full"}
@@ -103,6 +92,8 @@ def remedies(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     micro_batch = recipe.train.micro_batch
     while micro_batch % 2 == 0:
         micro_batch //= 2
+        if any(recipe.data.misfits(micro_batch)):
+            return
         yield _changed(recipe, **weakest, micro_batch=micro_batch)
 
 

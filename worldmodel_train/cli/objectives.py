@@ -76,14 +76,32 @@ def load_part(config: PartConfig, *, key: str) -> FrozenPart:
         CheckpointError: There is no such checkpoint or part, named by `key`.
     """
     checkpoint = find_checkpoint(config.checkpoint, f"{key}.checkpoint")
-    objective = trained_objective(checkpoint)
+    part = _part(trained_objective(checkpoint), config, checkpoint, key)
+    origin = str(checkpoint) if config.part == WHOLE else f"{config.part} of {checkpoint}"
+    return FrozenPart(part, origin=origin)
+
+
+def part_shapes(config: PartConfig, *, key: str) -> nn.Module:
+    """The same part without its numbers, on torch's `meta` device: no weights are loaded.
+
+    Raises:
+        CheckpointError: There is no such checkpoint or part, named by `key`.
+    """
+    checkpoint = find_checkpoint(config.checkpoint, f"{key}.checkpoint")
+    recipe = load_stored_recipe(checkpoint / RECIPE)
+    facts = known_facts(recipe, checkpoint)
+    with torch.device("meta"):
+        objective = build_objective(recipe, facts)
+    assert isinstance(objective, nn.Module)
+    return _part(objective, config, checkpoint, key)
+
+
+def _part(objective: nn.Module, config: PartConfig, checkpoint: Path, key: str) -> nn.Module:
     try:
-        part = objective.get_submodule(config.module)
+        return objective.get_submodule(config.module)
     except AttributeError:
         known = ", ".join(name for name, _ in objective.named_children())
         raise CheckpointError(
             f"{key}.part={config.part} is no part of {checkpoint}, which has {known}; "
             f"{WHOLE} is all of it"
         ) from None
-    origin = str(checkpoint) if config.part == WHOLE else f"{config.part} of {checkpoint}"
-    return FrozenPart(part, origin=origin)

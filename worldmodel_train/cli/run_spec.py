@@ -7,6 +7,7 @@ from typing import Any
 
 from worldmodel_train.batch import Batch
 from worldmodel_train.cli.objectives import build_objective
+from worldmodel_train.cli.step_cost import step_cost
 from worldmodel_train.collection.collector import Collector
 from worldmodel_train.collection.config import CollectedConfig
 from worldmodel_train.data.health import SkipLedger
@@ -42,7 +43,7 @@ def pretrain_parts(recipe: Recipe, resume: str, *, profile_steps: int | None = N
         open_episodes=lambda: opened().episodes,
         read_recipe=lambda path: resolved_yaml(load_stored_recipe(path)),
         run_dir=recipe.run_path,
-        cost=recipe.method.cost(recipe.facts),
+        cost=lambda: step_cost(recipe, opened),
         collector=source.collector,
         online_probe=_online_probe(recipe),
         resume=resume,

@@ -75,7 +75,7 @@ def _show_memory(recipe: "Recipe", num_gpus: int, gpu: str) -> None:
 
 def _show_cost(recipe: "Recipe", gpu: str) -> None:
     from worldmodel_train.cli.gpus import find_gpu
-    from worldmodel_train.cli.memory import cost_of
+    from worldmodel_train.cli.step_cost import cost_of
     from worldmodel_train.models.cost import total_flops
 
     speed, train = find_gpu(gpu), recipe.train

@@ -6,18 +6,28 @@ import numpy as np
 from jaxtyping import UInt8
 
 from worldmodel_train.data.augment_config import AugmentConfig
-from worldmodel_train.data.decoding.crop import Crop
+from worldmodel_train.data.decoding.crop import Crop, MovingCrop, Resampling
 from worldmodel_train.data.erasing import draw_box, erase
 from worldmodel_train.data.rand_augment import change, draw_operations
 
 _TRIES = 10
 
 
-def draw_crop(augment: AugmentConfig, rng: np.random.Generator) -> Crop:
+def draw_crop(
+    augment: AugmentConfig, rng: np.random.Generator, resampling: Resampling = "antialiased"
+) -> Crop | MovingCrop:
     """A random resized crop for one clip: area uniform, aspect log-uniform (Szegedy et al., 2015).
 
-    Ten shapes are drawn at once, because which of them fits is only known beside the video.
+    Under `motion_shift` a second one is drawn just so, to which the first moves over the clip.
     """
+    first = _draw_one(augment, rng, resampling)
+    if not augment.motion_shift:
+        return first
+    return MovingCrop(first=first, last=_draw_one(augment, rng, resampling))
+
+
+def _draw_one(augment: AugmentConfig, rng: np.random.Generator, resampling: Resampling) -> Crop:
+    """Ten shapes are drawn at once, because which of them fits is only known beside the video."""
     areas = rng.uniform(*augment.scale, size=_TRIES)
     aspects = rng.uniform(log(augment.aspect[0]), log(augment.aspect[1]), size=_TRIES)
     x, y, flip = rng.random(3)
@@ -27,6 +37,7 @@ def draw_crop(augment: AugmentConfig, rng: np.random.Generator) -> Crop:
         y=float(y),
         stretch=augment.aspect,
         flip=bool(flip < augment.flip),
+        resampling=resampling,
     )
 
 

@@ -50,6 +50,9 @@ class AugmentConfig(StrictConfig):
     stretched."""
     flip: float = Field(ge=0, le=1, default=0.5)
     """Probability that a clip is mirrored left to right."""
+    motion_shift: bool = False
+    """Whether the crop moves and changes its size over a clip, at an even pace from one random crop
+    to another."""
     rand_augment: RandAugmentConfig | None = None
     """Changes of colour and shape after the crop; null makes none."""
     erasing: ErasingConfig | None = None

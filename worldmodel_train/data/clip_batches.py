@@ -47,9 +47,8 @@ class ClipBatches:
     def read(self, samples: range, empty: EmptyTensors) -> tuple[Sequence[Clips], tuple[Skip, ...]]:
         """The clips of these samples, those of one length together, and what was left out."""
         size, each = self._data.augment.frame_size, self._data.loader.clips_per_video
-        assert len(samples) % each == 0
         by_length: dict[int, list[int]] = {}
-        for video in samples[::each]:
+        for video in self._reader.videos(samples):
             by_length.setdefault(self._reader.num_frames(video), []).append(video)
         lengths = sorted(by_length)
         frames = empty([(len(by_length[n]) * each, n, *size, 3) for n in lengths])

@@ -59,9 +59,23 @@ class ClipReader:
         self._decoder = decoder
         self._seed = seed
         self._labels = None if data.classes is None else label_reader(data.classes, data.labels)
+        self._by_length = _mixture(data, seed)
         self._samples = SampleReader(
-            data.sources, data.loader, sources, seed=seed, mixture=_mixture(data, seed)
+            data.sources, data.loader, sources, seed=seed, mixture=self._by_length
         )
+
+    def videos(self, samples: range) -> list[int]:
+        """The first samples of the videos of a micro-batch.
+
+        They are the first of each that share a video; where micro-batches are as large as the
+        length of their clips allows, there are more or fewer, with numbers of their own.
+        """
+        each = self._data.loader.clips_per_video
+        assert len(samples) % each == 0
+        if isinstance(self._data.of_one_length, int):
+            return list(samples[::each])
+        assert self._by_length is not None
+        return [video * each for video in self._by_length.samples(samples.start // len(samples))]
 
     def num_frames(self, sample: int) -> int:
         """Pictures of a sample's clip."""
@@ -98,11 +112,10 @@ class ClipReader:
         """Start and crop of a sample, drawn before its video is opened."""
         rng = generator(Stream.CLIP, self._seed, sample, attempt)
         start = float(rng.random())
-        crop = draw_crop(self._data.augment, rng)
-        steps = None
-        if source.protocol == "vjepa2":
-            crop = replace(crop, resampling="bilinear")
-            steps = FrameSteps(step=source.clip.frame_step)
+        as_published = source.protocol == "vjepa2"
+        resampling = "bilinear" if as_published else "antialiased"
+        crop = draw_crop(self._data.augment, rng, resampling)
+        steps = FrameSteps(step=source.clip.frame_step) if as_published else None
         return ClipRequest(
             frames=source.clip.frames,
             fps=source.clip.fps,
@@ -136,4 +149,4 @@ def _mixture(data: DataConfig, seed: int) -> MixtureByLength | None:
         return None
     weights = [source.weight for source in data.sources]
     lengths = [source.clip.frames for source in data.sources]
-    return MixtureByLength(weights, lengths, together=data.of_one_length, seed=seed)
+    return MixtureByLength(weights, lengths, together=data.by_length(), seed=seed)

@@ -1,10 +1,10 @@
 """What a recipe says about data: augmentation, decoding, loading, and sources of clips."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
@@ -74,11 +74,13 @@ class DataConfig(StrictConfig):
     """The kind of data."""
     sources: tuple[SourceConfig, ...] = Field(min_length=1)
     """Sources, mixed by weight."""
-    of_one_length: int = Field(default=1, ge=1)
+    of_one_length: PositiveInt | tuple[PositiveInt, ...] = 1
     """So many videos that follow each other have clips of one length, from any source of that
     length. As many as a micro-batch takes: then each GPU has images alone, or clips of one length
-    alone, at a time. 1 mixes all in every micro-batch. Shares of lengths are exact over 1000 times
-    as many."""
+    alone, at a time, by turns, so that of two halves each is always on the same GPUs where these
+    are even. Several numbers are for each length, the shortest first, as many as a micro-batch of
+    it takes: `[72, 48]` of images and clips; `train.micro_batch` is their mean. 1 mixes all in
+    every micro-batch."""
     held_out: SourceConfig | None = None
     """Clips never trained on, for pictures and evaluation."""
     augment: AugmentConfig
@@ -125,6 +127,16 @@ class DataConfig(StrictConfig):
         require_distinct(classes)
         return classes
 
+    @model_validator(mode="after")
+    def _every_length_has_its_videos(self) -> "DataConfig":
+        given, lengths = self.of_one_length, sorted(self._lengths())
+        if not isinstance(given, int) and len(given) != len(lengths):
+            raise ValueError(
+                f"of_one_length={list(given)} is for {len(given)} clip lengths, and sources have "
+                f"{len(lengths)}, {lengths} frames; give one number each, or one for all"
+            )
+        return self
+
     def open_facts(self) -> DataFacts:
         """What a method may know once the data is opened: of videos no more than before."""
         return self.facts()
@@ -139,13 +151,44 @@ class DataConfig(StrictConfig):
                 f"use {fewer}, or train.micro_batch={-(-micro_batch // clips) * clips}"
             )
             yield ("data", "loader", "clips_per_video"), message
-        elif micro_batch // clips % self.of_one_length:
-            videos = micro_batch // clips
+        else:
+            yield from self._lengths_misfit(micro_batch, clips)
+
+    def _lengths_misfit(self, micro_batch: int, clips: int) -> Iterator[Misfit]:
+        """What videos that are together by length do not fill, or what does not hold them."""
+        videos, key = micro_batch // clips, ("data", "of_one_length")
+        if isinstance(self.of_one_length, int):
+            if videos % self.of_one_length:
+                message = (
+                    f"{self.of_one_length} videos of one length do not fill a micro-batch of "
+                    f"{videos}; use {videos} or a divisor of it"
+                )
+                yield key, message
+            return
+        mean = round(clips * self._mean_of_one_length(self.by_length()))
+        if mean != micro_batch:
             message = (
-                f"{self.of_one_length} videos of one length do not fill a micro-batch of {videos}; "
-                f"use {videos} or a divisor of it"
+                f"micro-batches of these and of the sources' weights have {mean} clips in the "
+                f"mean, and train.micro_batch={micro_batch}; use train.micro_batch={mean}, numbers "
+                f"in proportion to it, or 1"
             )
-            yield ("data", "of_one_length"), message
+            yield key, message
+
+    def by_length(self) -> dict[int, int]:
+        """So many videos that follow each other have clips of this many frames."""
+        lengths, together = sorted(self._lengths()), self.of_one_length
+        if isinstance(together, int):
+            return dict.fromkeys(lengths, together)
+        return dict(zip(lengths, together, strict=True))
+
+    def _lengths(self) -> set[int]:
+        """Of the sources' clips, in frames."""
+        return {source.clip.frames for source in self.sources}
+
+    def _mean_of_one_length(self, together: Mapping[int, int]) -> float:
+        """Videos of a micro-batch in the mean: weights are shares of videos, not of batches."""
+        batches = sum(source.weight / together[source.clip.frames] for source in self.sources)
+        return sum(source.weight for source in self.sources) / batches
 
     def check(self) -> None:
         """Raises ValueError where shards are missing; opens none."""

@@ -65,12 +65,16 @@ class Mixture:
         self, block: int
     ) -> tuple[Int64[np.ndarray, "slots"], Int64[np.ndarray, "slots"]]:
         """Source and rank within the source of every slot of a block."""
-        order = Permutation(BLOCK, key(Stream.MIXTURE, self._seed, block))
-        sources = self._slots[order.many(np.arange(BLOCK))]
+        sources = self._slots[self._order(block)]
         ranks = np.empty(BLOCK, dtype=np.int64)
         for source, count in enumerate(self.counts):
             ranks[sources == source] = np.arange(count)
         return sources, ranks
+
+    def _order(self, block: int) -> Int64[np.ndarray, "slots"]:
+        """In which order a block's slots come, which are sorted by source."""
+        order = Permutation(BLOCK, key(Stream.MIXTURE, self._seed, block))
+        return order.many(np.arange(BLOCK))
 
     def draw(self, sample: int) -> Draw:
         """Where sample number `sample` of the run comes from."""

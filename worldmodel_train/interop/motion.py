@@ -58,11 +58,14 @@ def import_motion(path: Path, parts: MotionParts) -> ImportReport:
             raise CheckpointError(f"{path} has no {key}; it is not a V-JEPA 2-AC of Meta's")
     encoder, predictor = (meta.section_of(path, k, content[k]) for k in ("encoder", "predictor"))
     unused = [*_unused(encoder, TABLE), *_unused(predictor, CAMERA)]
-    wanted = ((encoder, _encoder_links(parts.encoder)), (predictor, _links(parts.predictor)))
+    wanted = (
+        (encoder, _encoder_links(parts.encoder)),
+        (predictor, predictor_links(parts.predictor)),
+    )
     refuse_differences(str(path), [text for pair in wanted for text in _differences(*pair)])
     _require_its_encoder(path, encoder, parts.encoder)
     state = parts.predictor.state_dict()
-    parts.predictor.load_state_dict(predictor.state(_links(parts.predictor), state, path))
+    parts.predictor.load_state_dict(predictor.state(predictor_links(parts.predictor), state, path))
     return ImportReport(
         layout="meta", loaded={"predictor": "predictor"}, untouched=(), ignored=tuple(unused)
     )
@@ -73,7 +76,7 @@ def export_motion(path: Path, parts: MotionParts) -> ExportReport:
     _require_released_rotation(parts)
     destination = new_file(path)
     encoder = _tensors(parts.encoder, _encoder_links(parts.encoder))
-    predictor = _tensors(parts.predictor, _links(parts.predictor))
+    predictor = _tensors(parts.predictor, predictor_links(parts.predictor))
     width = parts.predictor.embed.out_features
     predictor[f"module.{CAMERA}.weight"] = torch.zeros(width, CAMERA_NUMBERS)
     predictor[f"module.{CAMERA}.bias"] = torch.zeros(width)
@@ -125,7 +128,8 @@ def _unused(section: Section, prefix: str) -> list[str]:
     return [f"{section.title}.{name}" for name in section.shapes if name.startswith(prefix)]
 
 
-def _links(predictor: FrameCausalPredictor) -> list[Link]:
+def predictor_links(predictor: FrameCausalPredictor) -> list[Link]:
+    """Where the file has each tensor of the predictor."""
     return links(predictor, META_MOTION, {})
 
 

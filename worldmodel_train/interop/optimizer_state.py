@@ -1,9 +1,10 @@
 """AdamW's moments from one of Meta's `.pt` files, where `opt` is what torch's AdamW saved.
 
-The released code of I-JEPA, V-JEPA and V-JEPA 2 has four groups of parameters: of the encoder and
-of the predictor those that decay, then of both those that do not (biases and whatever has one
-axis). Within a group they have the order of the model, which is that of the file's state dicts.
-Tables of positions are among them; as they are not trained, they have no state.
+The released code of I-JEPA, V-JEPA, V-JEPA 2, 2-AC and 2.1 has four groups of parameters: of the
+encoder and of the predictor those that decay, then of both those that do not (biases and whatever
+has one axis). Within a group they have the order of the model, which is that of the file's state
+dicts. Tables of positions are among them, and V-JEPA 2-AC's encoder; as they are not trained, they
+have no state.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +18,16 @@ from torch import Tensor, nn
 
 from worldmodel_train.interop import meta, torch_file
 from worldmodel_train.interop.foreign import Section
+from worldmodel_train.interop.links import Link
+from worldmodel_train.interop.motion import motion_parts, predictor_links
 from worldmodel_train.interop.objective_parts import Part, parts_of
 from worldmodel_train.models.strict_state import CheckpointError
 
 Moment = Literal["exp_avg", "exp_avg_sq"]
 
 _State = Mapping[str, object]
+_KEYS = ("encoder", "predictor")
+"""What the file calls the networks that its optimizer is given, in that order."""
 _TRAINED: tuple[Part, Part] = ("context_encoder", "predictor")
 
 
@@ -55,8 +60,33 @@ def import_moments(path: Path | str, objective: nn.Module) -> ImportedMoments:
 class _Place(NamedTuple):
     """A tensor of the file's state dicts."""
 
-    part: Part
+    key: str
     name: str
+
+
+class _Trained(NamedTuple):
+    """A network that is trained here."""
+
+    name: str
+    """Of the module in the objective."""
+    state: Mapping[str, Tensor]
+    links: Sequence[Link]
+
+
+def _trained(objective: nn.Module) -> dict[str, _Trained]:
+    """The networks that are trained here, by what the file calls them."""
+    if (motion := motion_parts(objective)) is not None:
+        predictor = motion.predictor
+        found = _Trained("predictor", predictor.state_dict(), predictor_links(predictor))
+        return {"predictor": found}
+    parts = parts_of(objective)
+    naming = meta.naming_of(parts)
+    return {
+        meta.KEYS[part]: _Trained(
+            part, getattr(parts, part).state_dict(), naming.links(part, parts)
+        )
+        for part in _TRAINED
+    }
 
 
 class _Stored:
@@ -66,10 +96,8 @@ class _Stored:
         if not path.is_file():
             raise CheckpointError(f"{path} is no file; only Meta's .pt files hold an optimizer")
         content = torch_file.load(path)
-        self._path, self._parts = path, parts_of(objective)
-        self._sections: dict[Part, Section] = {
-            part: self._section(content, part) for part in _TRAINED
-        }
+        self._path, self._trained = path, _trained(objective)
+        self._sections = {key: self._section(content, key) for key in _KEYS}
         groups, states = self._optimizer(content.get("opt"))
         self._states = {
             place: states[number]
@@ -86,31 +114,29 @@ class _Stored:
 
     def moments(self, kind: Moment) -> dict[str, Tensor]:
         """One moment of each weight that is trained, by our names."""
-        naming = meta.naming_of(self._parts)
         found: dict[str, Tensor] = {}
-        for part, section in self._sections.items():
+        for key, ours in self._trained.items():
+            section = self._sections[key]
             moments = Section(
                 title=f"opt.{kind} of {section.title}",
                 shapes=section.shapes,
-                read=partial(self._read, part, kind),
+                read=partial(self._read, key, kind),
             )
-            links, ours = naming.links(part, self._parts), getattr(self._parts, part).state_dict()
-            for name, tensor in moments.state(links, ours, self._path).items():
-                found[f"{part}.{name}"] = tensor.float()
+            for name, tensor in moments.state(ours.links, ours.state, self._path).items():
+                found[f"{ours.name}.{name}"] = tensor.float()
         return found
 
-    def _read(self, part: Part, kind: Moment, name: str) -> Tensor:
-        shape, state = self._sections[part].shapes[name], self._states.get(_Place(part, name))
+    def _read(self, key: str, kind: Moment, name: str) -> Tensor:
+        shape, state = self._sections[key].shapes[name], self._states.get(_Place(key, name))
         if state is None:
             return torch.zeros(shape)
         tensor = state.get(kind)
         if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
             found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise self._refused(f"{kind} of {part}.{name} is {found}, its weight is {shape}")
+            raise self._refused(f"{kind} of {key}.{name} is {found}, its weight is {shape}")
         return tensor
 
-    def _section(self, content: Mapping[str, object], part: Part) -> Section:
-        key = meta.KEYS[part]
+    def _section(self, content: Mapping[str, object], key: str) -> Section:
         if key not in content:
             raise CheckpointError(f"{self._path} holds no {key}, whose parameters `opt` numbers")
         return meta.section_of(self._path, key, content[key])
@@ -149,9 +175,9 @@ class _Stored:
     def _expected(self) -> Iterator[list[_Place]]:
         """The parameters of each group: those that decay, then the others."""
         for decays in (True, False):
-            for part, section in self._sections.items():
+            for key, section in self._sections.items():
                 yield [
-                    _Place(part, name)
+                    _Place(key, name)
                     for name, shape in section.shapes.items()
                     if ("bias" not in name and len(shape) != 1) == decays
                 ]

@@ -16,6 +16,13 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.drawn_masks import (
+    NUM_DRAWS,
+    ClipLength,
+    drawn_tokens,
+    masked_flops,
+    token_table,
+)
 from worldmodel_train.jepa.half_seen import loss_of_each
 from worldmodel_train.jepa.mask_misfits import grid_misfits
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
@@ -25,10 +32,13 @@ from worldmodel_train.masks.draw_audio import AudioMaskPreparation
 from worldmodel_train.masks.multiblock2d import Multiblock2D
 from worldmodel_train.masks.past_and_future import halves
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import blocks_forward, once_each, predictor_forward
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.log_mel import LogMel, LogMelConfig
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.sincos import SinCos2d
 from worldmodel_train.models.spectrogram_embed import SpectrogramEmbed
 from worldmodel_train.models.token_sets import TokenSet
@@ -88,8 +98,34 @@ class Config(StrictConfig):
             bands=self.spectrogram.mels // patch,
         )
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Nobody has counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a stretch of sound, the spectrogram's included.
+
+        Masks, which turn from blocks into times and bands, are those of steps all over the run.
+        """
+        audio, blocks = facts.data.audio, self.encoder.blocks
+        assert audio is not None, "what is taken was checked"
+        grid, mel = self._grid(audio.samples), self.spectrogram
+        steps = [draw * facts.steps // NUM_DRAWS for draw in range(NUM_DRAWS)]
+        masks = drawn_tokens(grid, self.masks, facts, steps)
+        length = ClipLength(frames=mel.frames(audio.samples), share=1.0, grid=grid, masks=masks)
+        embed = head_forward((self.encoder.patch**2, blocks.width))
+        hears = blocks_forward(blocks, grid.num_tokens).plus(embed.times(grid.num_tokens))
+        flops = masked_flops(
+            [length],
+            target=lambda _: hears,
+            # spectrograms are given no gradient
+            context=lambda _, tokens: once_each(blocks_forward(blocks, tokens)).plus(
+                embed.times(2 * tokens)
+            ),
+            predictor=lambda mask: once_each(predictor_forward(self.predictor, self.encoder, mask)),
+        )
+        bands = head_forward((mel.fft // 2 + 1, mel.mels)).times(length.frames)
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops={"bands of the spectrogram": bands, **flops},
+            tables=[token_table([length], facts.micro_batch)],
+        )
 
     def build(self, data: DataFacts | None = None) -> "AudioJepa":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

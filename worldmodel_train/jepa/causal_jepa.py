@@ -18,13 +18,22 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_cost import frame_size
 from worldmodel_train.jepa.episode_misfits import refuse_other_actions
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
+from worldmodel_train.models.cost import PlainCost, num_built_parameters
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
-from worldmodel_train.models.frozen_slots import FrozenSlots
+from worldmodel_train.models.frozen_slots import FrozenSlots, slot_encoder
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.slot_predictor import SlotPredictor, SlotPredictorConfig
+from worldmodel_train.models.projection_head import head_forward
+from worldmodel_train.models.slot_encoder import slot_flops
+from worldmodel_train.models.slot_predictor import (
+    Nodes,
+    SlotPredictor,
+    SlotPredictorConfig,
+    slot_predictor_step,
+)
 from worldmodel_train.models.token_fit import one_length
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, LatentPair, Losses, TokenGrid, Trajectories
@@ -87,8 +96,32 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Films and episodes are taken as they are read; slots to hide are drawn at the loss."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted: much of it is another run's encoder."""
+    def cost(self, facts: RecipeFacts) -> PlainCost | None:
+        """Parameters that are trained, and operations of a film or window.
+
+        None before the encoder's run was looked at and, of episodes, one was opened.
+        """
+        size = frame_size(facts.data)
+        if size is None or facts.frozen is None:
+            return None
+        encoder = slot_encoder(facts.frozen("encoder"), origin="it").config
+        nodes = Nodes(encoder.slots, self.frames, self.history, self.actions, self.states)
+        blocks = self.predictor.blocks(encoder.width)
+        seen = slot_flops(encoder, self.frames, *size).forward
+        placed = head_forward((2, encoder.width)).times(self.frames * encoder.slots)
+        trained = num_built_parameters(lambda: self._predictor(encoder.width))
+        return PlainCost(
+            parameters={"predictor": trained},
+            flops={
+                "frozen encoder, forward": seen.plus(placed),
+                "predictor, forward + backward": slot_predictor_step(blocks, nodes),
+            },
+        )
+
+    def _predictor(self, width: int) -> SlotPredictor:
+        return self.predictor.build(
+            width, frames=self.frames, actions=self.actions, states=self.states
+        )
 
     def build(self, data: DataFacts, *, encoder: FrozenPart) -> "CausalJepa":
         """A freshly initialised predictor, drawn from torch's global generator.
@@ -104,10 +137,7 @@ class Config(StrictConfig):
             )
         if self.takes == "trajectories" and data.episodes is not None:
             self._refuse_other_episodes(data.episodes)
-        predictor = self.predictor.build(
-            slots.width, frames=self.frames, actions=self.actions, states=self.states
-        )
-        return CausalJepa(self, slots, predictor)
+        return CausalJepa(self, slots, self._predictor(slots.width))
 
     def _refuse_other_episodes(self, episodes: EpisodeFacts) -> None:
         if self.actions:

@@ -1,7 +1,8 @@
 """DINO: a student says of small views what a slow copy says of large ones (arXiv 2104.14294).
 
 What is said is a distribution over prototypes; the copy's is centred, so that no prototype is said
-of all clips, and sharpened. No JEPA: it is here to be compared with them.
+of all clips, and sharpened; or balanced over a batch, as in DINOv2 (arXiv 2304.07193). No JEPA: it
+is here to be compared with them.
 """
 
 import copy
@@ -9,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worldmodel_train.collectives import mean_over_ranks
+from worldmodel_train.collectives import all_ranks_rows, mean_over_ranks, num_ranks, rank
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import (
@@ -25,6 +27,7 @@ from worldmodel_train.jepa.joint_embedding import (
     view_misfits,
 )
 from worldmodel_train.jepa.view_cost import learned, seen, view_tokens
+from worldmodel_train.losses.balanced import balanced
 from worldmodel_train.models.blocks import init_linear
 from worldmodel_train.models.cost import PlainCost
 from worldmodel_train.models.flops import encoder_parameters
@@ -71,6 +74,12 @@ class Config(JointEmbeddingConfig):
     """The same of the copy's: less, so that it is surer."""
     center_momentum: float = Field(default=0.9, ge=0, lt=1)
     """How much of the centre stays in a step."""
+    resting_steps: int = Field(default=0, ge=0)
+    """Steps at the beginning in which the student's prototypes rest; published: an epoch. Else they
+    may all turn one way before there is anything to say of clips."""
+    balancing_passes: int = Field(default=0, ge=0)
+    """Passes that give all prototypes the same share in a batch of all ranks, in place of the
+    centre; DINOv2 has 3, DINO none."""
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -137,11 +146,16 @@ class Prototypes(nn.Module):
 class Directions(nn.Linear):
     """Cosines with directions; a module of its own, as sharding gathers by module."""
 
+    rest = False
+    """Whether they get gradients of zero."""
+
     def forward(self, input: Float[Tensor, "b c"]) -> Float[Tensor, "b p"]:
         """Of each with every direction, in fp32."""
         with torch.autocast(input.device.type, enabled=False):
+            # of zero, as distributed training waits for a gradient of every weight
+            weight = self.weight * 0 + self.weight.detach() if self.rest else self.weight
             places, directions = (
-                functional.normalize(one.float(), dim=-1) for one in (input, self.weight)
+                functional.normalize(one.float(), dim=-1) for one in (input, weight)
             )
             return places @ directions.T
 
@@ -160,6 +174,10 @@ class Dino(SeesClips):
         self.slow_head = copy.deepcopy(self.head).requires_grad_(requires_grad=False)
         self.register_buffer("center", torch.zeros(config.head.prototypes))
 
+    def begin_step(self, step: int) -> None:
+        """Prototypes rest in the first steps."""
+        self.head.directions.rest = step < self.config.resting_steps
+
     def training_losses(self, content: Clips) -> Losses:
         """The cross-entropy of every view by the student with every other large one by the copy.
 
@@ -174,7 +192,7 @@ class Dino(SeesClips):
         ]
         with torch.no_grad():
             cosines = [self.slow_head(mean_latent(self.slow_encoder, view)) for view in views[:2]]
-            truth = [self._sharp(one) for one in cosines]
+            truth = self._truth(cosines)
         losses = [
             functional.cross_entropy(says, true)
             for j, true in enumerate(truth)
@@ -212,6 +230,17 @@ class Dino(SeesClips):
     def parameter_groups(self) -> Sequence[ParameterGroup]:
         """Encoder and head, each with and without weight decay."""
         return parameter_groups(encoder=self.encoder, head=self.head)
+
+    def _truth(self, cosines: Sequence[Float[Tensor, "b p"]]) -> list[Float[Tensor, "b p"]]:
+        """The copy's distributions of each large view, of which the student learns."""
+        config = self.config
+        if not config.balancing_passes:
+            return [self._sharp(one) for one in cosines]
+        everybody = all_ranks_rows(torch.stack(list(cosines), dim=1))
+        logits = rearrange(everybody, "b views p -> (b views) p") / config.teacher_temperature
+        shares = balanced(logits, passes=config.balancing_passes)
+        own = rearrange(shares, "(ranks b views) p -> ranks b views p", ranks=num_ranks(), views=2)
+        return list(own[rank()].unbind(dim=1))
 
     def _sharp(self, cosines: Float[Tensor, "b p"]) -> Float[Tensor, "b p"]:
         """The copy's distribution over prototypes."""

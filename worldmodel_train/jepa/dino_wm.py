@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_cost import frozen_sight
 from worldmodel_train.jepa.episode_misfits import (
     refuse_other_actions,
     refuse_other_pictures,
@@ -27,11 +28,17 @@ from worldmodel_train.jepa.episode_misfits import (
 )
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.models.beliefs import SeenFrames, roll_out, rollout_energy
-from worldmodel_train.models.frame_causal_predictor import FrameCausalPredictorConfig
+from worldmodel_train.models.cost import PlainCost, num_built_parameters
+from worldmodel_train.models.flops import once_each
+from worldmodel_train.models.frame_causal_predictor import (
+    FrameCausalPredictorConfig,
+    frame_causal_forward,
+)
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.frozen_frames import FrozenFrames
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.projection_head import data_head_step
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import LatentPair, Losses, TokenGrid, Trajectories
 
@@ -70,8 +77,26 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Trajectories are taken as they are read."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted: much of it is another run's encoder."""
+    def cost(self, facts: RecipeFacts) -> PlainCost | None:
+        """Parameters that are trained, and operations of a window.
+
+        None before an episode was opened and the encoder's run was looked at.
+        """
+        sight = frozen_sight(facts)
+        if sight is None:
+            return None
+        frames, width = sight.frames - 1, sight.width + self.action_width
+        forward = frame_causal_forward(
+            self.predictor, width, frames=frames, patches=sight.tokens, beside=0
+        )
+        told = data_head_step((self.actions, self.action_width)).times(frames)
+        return PlainCost(
+            parameters={"predictor": num_built_parameters(lambda: NextPatches(self, sight.width))},
+            flops={
+                "frozen encoder, forward": sight.forward,
+                "predictor, forward + backward": once_each(forward).plus(told),
+            },
+        )
 
     def build(self, data: DataFacts, *, encoder: FrozenPart) -> "DinoWm":
         """A freshly initialised predictor, drawn from torch's global generator.

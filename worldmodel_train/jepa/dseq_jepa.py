@@ -11,6 +11,8 @@ are of all tokens together, so one may pass through time.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -21,6 +23,12 @@ from torch import Tensor
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa import vjepa
+from worldmodel_train.jepa.drawn_masks import (
+    ClipLength,
+    clip_lengths,
+    masked_flops,
+    token_table,
+)
 from worldmodel_train.jepa.joint_embedding import tiny_encoder
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses import LossConfig, SmoothL1
@@ -29,10 +37,23 @@ from worldmodel_train.masks.counter_random import stream, uniforms
 from worldmodel_train.masks.salient_regions import salient_regions, sequence_masks
 from worldmodel_train.models.blocks import init_linear
 from worldmodel_train.models.class_token_vit import ClassTokenTransformer
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import (
+    Flops,
+    MaskTokens,
+    blocks_forward,
+    embed_forward,
+    once_each,
+    predictor_forward,
+)
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.predictor import Predictor, PredictorConfig
+from worldmodel_train.models.token_fit import grid_of
 from worldmodel_train.types import ClipGroup, LatentPair, Losses, MaskedClips, Masks
+
+_CHANCES = 1000
+"""Steps of a run whose chance to be one of regions is looked at, about."""
 
 
 class RegionConfig(StrictConfig):
@@ -103,9 +124,51 @@ class Config(vjepa.Config):
             message = f"the encoder has {depth} blocks, not {self.regions.layer}; use {depth}"
             yield ("method", "regions", "layer"), message + " or less"
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted: regions are as large as what is seen makes them."""
-        del facts
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, in the mean over a run's steps of masks and regions.
+
+        An estimate and no bound, as clips fall into regions as what is seen in them has it. Counted
+        are as many regions as there may be, all equally large. Most clips have fewer, which cost
+        less; but all of a micro-batch are padded to its largest region, which costs more.
+        """
+        drawn = clip_lengths(lambda clip: (grid_of(self.encoder, clip), self.masks), facts)
+        regions = [replace(one, masks=self._equal_regions(one.grid.num_tokens)) for one in drawn]
+        by_masks, by_regions = self._flops(drawn), self._flops(regions)
+        every = max(1, facts.steps // _CHANCES)
+        share = fmean(self.curriculum.chance(step) for step in range(0, facts.steps, every))
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops={
+                part: flops.times(1 - share).plus(by_regions[part].times(share))
+                for part, flops in by_masks.items()
+            },
+            tables=[token_table(drawn, facts.micro_batch)],
+        )
+
+    def _equal_regions(self, tokens: int) -> tuple[tuple[MaskTokens], ...]:
+        """Each region but the first, predicted from all before it."""
+        regions = max(2, min(self.regions.most, int(1 / self.regions.least_area)))
+        ends = [round(tokens * number / regions) for number in range(1, regions + 1)]
+        return tuple((MaskTokens(seen, end - seen),) for seen, end in pairwise(ends))
+
+    def _flops(self, lengths: Sequence[ClipLength]) -> dict[str, Flops]:
+        """Of a step under masks; the class token is beside the tokens that an encoder sees."""
+        encoder = self.encoder
+
+        def learned(_: ClipLength, tokens: int) -> Flops:
+            embed = embed_forward(encoder, tokens).times(2)
+            return once_each(blocks_forward(encoder.blocks, tokens + 1)).plus(embed)
+
+        def target(length: ClipLength) -> Flops:
+            tokens = length.grid.num_tokens
+            return blocks_forward(encoder.blocks, tokens + 1).plus(embed_forward(encoder, tokens))
+
+        return masked_flops(
+            lengths,
+            target=target,
+            context=learned,
+            predictor=lambda mask: once_each(predictor_forward(self.predictor, encoder, mask)),
+        )
 
     def build(self, data: DataFacts | None = None) -> "DSeqJepa":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

@@ -28,11 +28,14 @@ from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
 from worldmodel_train.models.blocks import BlocksConfig
-from worldmodel_train.models.level import Level, normalised
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import embed_forward
+from worldmodel_train.models.level import Level, level_flops, normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.step_embed import StepEmbed
-from worldmodel_train.models.token_fit import encoder_misfits, one_length
+from worldmodel_train.models.token_fit import encoder_misfits, grid_of, one_length
 from worldmodel_train.models.vit import EncoderConfig, TokenTransformer
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, LatentPair, LevelAhead, Losses, TokenGrid
@@ -121,8 +124,27 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Clips are taken as they are read."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip."""
+        grid, upper = grid_of(self.encoder, facts.data.sources[0].clip), self.upper
+        steps = grid.frames // upper.tubelets
+        lower = level_flops(
+            self.encoder,
+            self.predictor,
+            embed=embed_forward(self.encoder, 1),
+            tokens=grid.num_tokens,
+            later=self.near * grid.height * grid.width,
+        )
+        above = level_flops(
+            upper.transformer,
+            upper.predictor,
+            embed=head_forward((self.encoder.blocks.width, upper.encoder.width)),
+            tokens=steps,
+            later=steps // 2,
+            gradient=self.gradient == "joint",
+        )
+        flops = lower | {f"upper {part}": flops for part, flops in above.items()}
+        return PlainCost(parameters=built_parameters(self.build), flops=flops)
 
     def build(self, data: DataFacts | None = None) -> "HierarchicalJepa":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

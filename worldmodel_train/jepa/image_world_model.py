@@ -8,7 +8,6 @@ forget looks (invariance).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float, UInt8
@@ -17,32 +16,28 @@ from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.drawn_masks import clip_lengths, masked_flops, token_table
 from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.joint_embedding import TaughtByACopy, tiny_encoder
 from worldmodel_train.jepa.mask_misfits import masked_misfits
-from worldmodel_train.jepa.masked_cost import MaskedCost, mean_flops
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.masks.past_and_future import whole_twice
-from worldmodel_train.models.cost import PlainCost
+from worldmodel_train.models.cost import PlainCost, built_parameters
 from worldmodel_train.models.flops import (
-    Flops,
-    MaskTokens,
     encoder_forward,
-    encoder_parameters,
     encoder_step,
     once_each,
     predictor_forward,
-    predictor_parameters,
-    total,
 )
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.look_predictor import LookPredictor, told_widths
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
 from worldmodel_train.models.projection_head import head_forward
+from worldmodel_train.models.token_fit import grid_of
 from worldmodel_train.models.views.colours import LOOK, Jitter, change_look
 from worldmodel_train.models.views.geometry import PLACE
 from worldmodel_train.models.vit import EncoderConfig
@@ -93,32 +88,18 @@ class Config(StrictConfig):
     def cost(self, facts: RecipeFacts) -> PlainCost:
         """Parameters and operations of a clip, with masks as they will be drawn."""
         encoder, predictor = self.encoder, self.predictor
-        drawn = MaskedCost(encoder, predictor, self.masks, facts)
-        told = told_widths(predictor)
-
-        def seen(_: int, masks: Sequence[MaskTokens]) -> Flops:
-            return total(encoder_step(encoder, mask.context) for mask in masks)
-
-        def predicted(_: int, masks: Sequence[MaskTokens]) -> Flops:
-            passes = total(predictor_forward(predictor, encoder, mask) for mask in masks)
-            return once_each(passes.plus(head_forward(told)))
-
-        def target(tokens: int, _: Sequence[MaskTokens]) -> Flops:
-            return encoder_forward(encoder, tokens)
-
-        says = predictor_parameters(predictor, encoder)
+        lengths = clip_lengths(lambda clip: (grid_of(encoder, clip), self.masks), facts)
+        told = head_forward(told_widths(predictor))
+        flops = masked_flops(
+            lengths,
+            target=lambda length: encoder_forward(encoder, length.grid.num_tokens),
+            context=lambda _, tokens: encoder_step(encoder, tokens),
+            predictor=lambda mask: once_each(predictor_forward(predictor, encoder, mask)),
+        )
         return PlainCost(
-            parameters={
-                "encoder": encoder_parameters(encoder),
-                "predictor": says + sum(a * b + b for a, b in pairwise(told)),
-                "target encoder (EMA copy)": encoder_parameters(encoder),
-            },
-            flops={
-                "targets, forward": mean_flops(drawn.lengths, target),
-                "context, forward + backward": mean_flops(drawn.lengths, seen),
-                "predictor, forward + backward": mean_flops(drawn.lengths, predicted),
-            },
-            tables=drawn.tables,
+            parameters=built_parameters(self.build),
+            flops=flops | {"looks, forward + backward": once_each(told)},
+            tables=[token_table(lengths, facts.micro_batch)],
         )
 
     def build(self, data: DataFacts | None = None) -> "ImageWorldModel":

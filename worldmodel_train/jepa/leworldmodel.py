@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_cost import frame_tokens
 from worldmodel_train.jepa.episode_misfits import (
     refuse_other_actions,
     refuse_other_pictures,
@@ -24,11 +25,18 @@ from worldmodel_train.jepa.episode_misfits import (
 )
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.sigreg import SigReg
-from worldmodel_train.models.action_predictor import ActionPredictor, ActionPredictorConfig
+from worldmodel_train.models.action_predictor import (
+    ActionPredictor,
+    ActionPredictorConfig,
+    action_predictor_step,
+)
 from worldmodel_train.models.beliefs import History, roll_out, rollout_energy
 from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import encoder_forward, encoder_step, once_each
 from worldmodel_train.models.frame_encoder import FrameEncoder, projector
 from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.sincos import SinCos2d
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -92,8 +100,27 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Trajectories are taken as they are read."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost | None:
+        """Parameters and operations of a window; None before an episode was opened."""
+        episodes = facts.data.episodes
+        if episodes is None:
+            return None
+        width, tokens = self.encoder.blocks.width, frame_tokens(self.encoder, episodes)
+        project, steps = head_forward((width, self.projector_width, width)), episodes.steps - 1
+        seen = ("frames, forward", encoder_forward(self.encoder, tokens).plus(project))
+        if self.train_encoder:
+            learned = encoder_step(self.encoder, tokens).plus(once_each(project))
+            seen = ("frames, forward + backward", learned)
+        predicted = action_predictor_step(
+            self.predictor, width, actions=self.actions, steps=steps
+        ).plus(once_each(project).times(steps))
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops={
+                seen[0]: seen[1].times(episodes.steps),
+                "predictor, forward + backward": predicted,
+            },
+        )
 
     def build(self, data: DataFacts | None = None) -> "LeWorldModel":
         """A freshly initialised objective, drawn from torch's global generator.

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.drawn_masks import ClipLength, clip_lengths, mean_flops, token_table
 from worldmodel_train.jepa.half_seen import half_seen
 from worldmodel_train.jepa.joint_embedding import SeesClips
 from worldmodel_train.jepa.mask_misfits import masked_misfits
-from worldmodel_train.jepa.masked_cost import MaskedCost, mean_flops
 from worldmodel_train.losses.token_mean import token_mean
 from worldmodel_train.masks import MaskConfig
 from worldmodel_train.masks.draw import MaskPreparation
@@ -39,6 +39,7 @@ from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.token_fit import grid_of
 from worldmodel_train.models.token_sets import TokenSet
 from worldmodel_train.models.tubelet_embed import CHANNELS
 from worldmodel_train.models.tubelet_pixels import cut_tubelets
@@ -84,17 +85,17 @@ class Config(StrictConfig):
     def cost(self, facts: RecipeFacts) -> PlainCost:
         """Parameters and operations of a clip, with masks as they will be drawn."""
         encoder, decoder = self.encoder, self.decoder
-        drawn = MaskedCost(encoder, decoder, self.masks, facts)
+        lengths = clip_lengths(lambda clip: (grid_of(encoder, clip), self.masks), facts)
         # the decoder gives pixels where a predictor gives latents
         wider = token_pixels(encoder) - encoder.blocks.width
 
-        def seen(_: int, masks: Sequence[MaskTokens]) -> Flops:
+        def seen(_: ClipLength, masks: Sequence[MaskTokens]) -> Flops:
             return total(encoder_step(encoder, mask.context) for mask in masks)
 
-        def painted(_: int, masks: Sequence[MaskTokens]) -> Flops:
-            ends = 2.0 * decoder.width * wider * sum(mask.sets * mask.target for mask in masks)
-            passes = total(predictor_forward(decoder, encoder, mask) for mask in masks)
-            return once_each(passes.plus(Flops(linear=ends)))
+        def painted(_: ClipLength, masks: Sequence[MaskTokens]) -> Flops:
+            return once_each(
+                total(predictor_forward(decoder, encoder, mask, wider=wider) for mask in masks)
+            )
 
         return PlainCost(
             parameters={
@@ -102,10 +103,10 @@ class Config(StrictConfig):
                 "decoder": predictor_parameters(decoder, encoder) + wider * (decoder.width + 1),
             },
             flops={
-                "seen, forward + backward": mean_flops(drawn.lengths, seen),
-                "painted, forward + backward": mean_flops(drawn.lengths, painted),
+                "seen, forward + backward": mean_flops(lengths, seen),
+                "painted, forward + backward": mean_flops(lengths, painted),
             },
-            tables=drawn.tables,
+            tables=[token_table(lengths, facts.micro_batch)],
         )
 
     def build(self, data: DataFacts | None = None) -> "Mae":

@@ -21,11 +21,13 @@ from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.joint_embedding import batch_norm_misfits
 from worldmodel_train.jepa.motion_terms import MotionWeights, motion_terms
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
-from worldmodel_train.models.convnext import PyramidConfig
-from worldmodel_train.models.flow.estimator import FlowConfig
+from worldmodel_train.models.convnext import PyramidConfig, pyramid_step
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import once_each, total
+from worldmodel_train.models.flow.estimator import FlowConfig, flow_step
 from worldmodel_train.models.flow.warp import warp
 from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.projection_head import projection_head
+from worldmodel_train.models.projection_head import head_forward, projection_head
 from worldmodel_train.models.token_fit import not_a_multiple, one_length
 from worldmodel_train.models.views.views import ViewConfig
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -93,8 +95,24 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Clips are taken as they are read; frames and views are drawn with the loss."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, of which two frames are looked at."""
+        clip, pyramid = facts.data.sources[0].clip, self.encoder
+        size = clip.height, clip.width
+        views = [(view.size, view.size) if view.size is not None else size for view in self.views]
+        head = once_each(head_forward((pyramid.width, *self.expander_widths)))
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops={
+                "views, forward + backward": total(
+                    pyramid_step(pyramid, *view).plus(head) for view in views
+                ),
+                "two frames, forward + backward": pyramid_step(pyramid, *size).times(2),
+                "flow both ways, forward + backward": flow_step(
+                    self.estimator, pyramid.widths, *size
+                ).times(2),
+            },
+        )
 
     def build(self, data: DataFacts | None = None) -> "McJepa":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

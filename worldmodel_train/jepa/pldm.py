@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_cost import frame_tokens
 from worldmodel_train.jepa.episode_misfits import (
     refuse_other_actions,
     refuse_other_pictures,
@@ -34,10 +35,13 @@ from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
 from worldmodel_train.models.beliefs import History, roll_out, rollout_energy
 from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import encoder_step, once_each
 from worldmodel_train.models.frame_encoder import FrameEncoder
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.projection_head import data_head_step, head_forward
 from worldmodel_train.models.sincos import SinCos2d
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import EmaPair, ParameterGroup
@@ -106,8 +110,27 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Trajectories are taken as they are read."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost | None:
+        """Parameters and operations of a window; None before an episode was opened."""
+        episodes = facts.data.episodes
+        if episodes is None:
+            return None
+        width, tokens = self.encoder.blocks.width, frame_tokens(self.encoder, episodes)
+        project = head_forward((width, self.projector_width, width))
+        frame = encoder_step(self.encoder, tokens).plus(once_each(project))
+        gates = 3 * width
+        following = once_each(head_forward((width, gates))).plus(
+            data_head_step((self.actions, gates))
+        )
+        acted = once_each(head_forward((2 * width, self.inverse_width, self.actions)))
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops={
+                "frames, forward + backward": frame.times(self.rollout + 1),
+                "predictor, forward + backward": following.times(self.rollout),
+                "inverse dynamics, forward + backward": acted.times(self.rollout),
+            },
+        )
 
     def build(self, data: DataFacts | None = None) -> "Pldm":
         """A freshly initialised objective, drawn from torch's global generator.

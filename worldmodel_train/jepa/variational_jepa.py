@@ -18,6 +18,12 @@ from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.drawn_masks import (
+    clip_lengths,
+    masked_flops,
+    mean_flops,
+    token_table,
+)
 from worldmodel_train.jepa.gaussian_views import (
     GaussianViews,
     gathered,
@@ -37,6 +43,13 @@ from worldmodel_train.losses.gaussian_kl import (
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.models.blocks import init_linear
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import (
+    encoder_forward,
+    encoder_step,
+    once_each,
+    predictor_forward,
+)
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.gaussian_predictor import (
     GaussianPredictor,
@@ -47,6 +60,8 @@ from worldmodel_train.models.gaussian_predictor import (
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.projection_head import head_forward
+from worldmodel_train.models.token_fit import grid_of
 from worldmodel_train.models.vit import EncoderConfig
 from worldmodel_train.protocols import ParameterGroup
 from worldmodel_train.types import ClipGroup, Clips, GaussianPair, Losses, MaskedClips
@@ -105,8 +120,28 @@ class Config(StrictConfig):
         encoder = self.encoder
         return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip, with masks as they will be drawn."""
+        encoder, predictor, width = self.encoder, self.predictor, self.encoder.blocks.width
+        lengths = clip_lengths(lambda clip: (grid_of(encoder, clip), self.masks), facts)
+        # what the copy sees is given no gradient
+        spread = head_forward((width, width)).times(2)
+        flops = masked_flops(
+            lengths,
+            target=lambda length: encoder_forward(encoder, length.grid.num_tokens),
+            context=lambda _, tokens: encoder_step(encoder, tokens),
+            predictor=lambda mask: once_each(
+                predictor_forward(predictor, encoder, mask, wider=width)
+            ),
+        )
+        flops["spread, forward + backward"] = mean_flops(
+            lengths, lambda length, _: spread.times(length.grid.num_tokens)
+        )
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops=flops,
+            tables=[token_table(lengths, facts.micro_batch)],
+        )
 
     def build(self, data: DataFacts | None = None) -> "VariationalJepa":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

@@ -22,6 +22,7 @@ from worldmodel_train.losses import LossConfig, Lp
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.draw import MaskPreparation
 from worldmodel_train.models.blocks import BlocksConfig, init_linear
+from worldmodel_train.models.cost import PlainCost
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
@@ -79,7 +80,7 @@ class Config(StrictConfig):
         encoder = self.encoder
         return MaskPreparation(samplers=self.masks, tubelet=encoder.tubelet, patch=encoder.patch)
 
-    def cost(self, facts: RecipeFacts) -> MaskedCost | None:
+    def cost(self, facts: RecipeFacts) -> MaskedCost | PlainCost:
         """With masks as they will be drawn."""
         return MaskedCost(self.encoder, self.predictor, self.masks, facts)
 

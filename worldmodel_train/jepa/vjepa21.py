@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
-from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.facts import ClipShape, DataFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.drawn_masks import clip_lengths, masked_flops, token_table
 from worldmodel_train.jepa.half_seen import half_seen, loss_of_each
 from worldmodel_train.jepa.image_and_clip_misfits import image_and_clip_misfits
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
@@ -25,8 +26,16 @@ from worldmodel_train.losses.dense import ContextLoss, distances_to_targets
 from worldmodel_train.masks import MaskConfig, Multiblock3D
 from worldmodel_train.masks.images_and_clips import ImageAndClipMasks
 from worldmodel_train.models.blocks import BlocksConfig
+from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.flops import (
+    Flops,
+    MaskTokens,
+    encoder_forward,
+    encoder_step,
+    once_each,
+)
 from worldmodel_train.models.gather import gather_sets
-from worldmodel_train.models.multilevel_predictor import MultilevelPredictor
+from worldmodel_train.models.multilevel_predictor import MultilevelPredictor, multilevel_forward
 from worldmodel_train.models.multilevel_vit import (
     LEVELS,
     MultilevelEncoderConfig,
@@ -35,8 +44,10 @@ from worldmodel_train.models.multilevel_vit import (
 )
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.predictor import PredictorConfig
+from worldmodel_train.models.token_fit import grid_of
 from worldmodel_train.models.token_sets import TokenSet
-from worldmodel_train.protocols import EmaPair, ParameterGroup
+from worldmodel_train.models.vit import EncoderConfig
+from worldmodel_train.protocols import EmaPair, MaskSampler, ParameterGroup
 from worldmodel_train.types import ClipGroup, Clips, LatentPair, Losses, MaskedClips, TokenGrid
 
 MASK_TOKEN = 0
@@ -85,9 +96,33 @@ class Config(StrictConfig):
             patch=self.encoder.patch,
         )
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
-        del facts
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip or image, with masks as they will be drawn.
+
+        The one token of the other kind that a micro-batch embeds is left out.
+        """
+
+        def encoder(frames: int) -> EncoderConfig:
+            return self.encoder.model_copy(update={"tubelet": 1}) if frames == 1 else self.encoder
+
+        def masked(clip: ClipShape) -> tuple[TokenGrid, Sequence[MaskSampler]]:
+            samplers = self.image_masks if clip.frames == 1 else self.masks
+            return grid_of(encoder(clip.frames), clip), samplers
+
+        def predicted(mask: MaskTokens) -> Flops:
+            return once_each(multilevel_forward(self.predictor, self.encoder, mask))
+
+        lengths = clip_lengths(masked, facts)
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops=masked_flops(
+                lengths,
+                target=lambda one: encoder_forward(encoder(one.frames), one.grid.num_tokens),
+                context=lambda one, tokens: encoder_step(encoder(one.frames), tokens),
+                predictor=predicted,
+            ),
+            tables=[token_table(lengths, facts.micro_batch)],
+        )
 
     def build(self, data: DataFacts | None = None) -> "VJepa21":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

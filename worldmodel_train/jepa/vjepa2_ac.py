@@ -16,17 +16,22 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
+from worldmodel_train.jepa.episode_cost import frozen_sight
 from worldmodel_train.jepa.episode_misfits import refuse_other_pictures
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.models.beliefs import SeenFrames, roll_out
+from worldmodel_train.models.cost import PlainCost, num_built_parameters
+from worldmodel_train.models.flops import Flops, once_each, total
 from worldmodel_train.models.frame_causal_predictor import (
     FrameCausalPredictor,
     FrameCausalPredictorConfig,
+    frame_causal_forward,
 )
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.frozen_frames import FrozenFrames
 from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.parameter_groups import parameter_groups
+from worldmodel_train.models.projection_head import data_head_step, head_forward
 from worldmodel_train.models.robot_pose import POSE, pose_after, pose_changes
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import LatentPair, Losses, TokenGrid, Trajectories
@@ -79,8 +84,37 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Trajectories are taken as they are read."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted: much of it is another run's encoder."""
+    def cost(self, facts: RecipeFacts) -> PlainCost | None:
+        """Parameters that are trained, and operations of a window.
+
+        None before an episode was opened and the encoder's run was looked at.
+        """
+        sight = frozen_sight(facts)
+        if sight is None:
+            return None
+
+        def following(frames: int) -> Flops:
+            forward = frame_causal_forward(
+                self.predictor, sight.width, frames=frames, patches=sight.tokens, beside=2
+            )
+            told = data_head_step((POSE, self.predictor.width)).times(2 * frames)
+            return once_each(forward).plus(told)
+
+        # true frames are given no gradient, those that were predicted are
+        true_frames = sight.frames - 1
+        no_gradient = head_forward((sight.width, self.predictor.width)).times(
+            -true_frames * sight.tokens
+        )
+        return PlainCost(
+            parameters={"predictor": num_built_parameters(lambda: self._predictor(sight.width))},
+            flops={
+                "frozen encoder, forward": sight.forward,
+                "teacher-forced, forward + backward": following(true_frames).plus(no_gradient),
+                "rolled out, forward + backward": total(
+                    following(step) for step in range(2, self.rollout + 1)
+                ),
+            },
+        )
 
     def build(self, data: DataFacts, *, encoder: FrozenPart) -> "VJepa2Ac":
         """A freshly initialised predictor, drawn from torch's global generator.
@@ -92,8 +126,11 @@ class Config(StrictConfig):
         frames = FrozenFrames(encoder)
         if data.episodes is not None:
             self._refuse_other_episodes(data.episodes, frames)
-        predictor = self.predictor.build(frames.width, actions=POSE, states=POSE)
+        predictor = self._predictor(frames.width)
         return VJepa2Ac(frames, predictor, history=self.history, rollout=self.rollout)
+
+    def _predictor(self, width: int) -> FrameCausalPredictor:
+        return self.predictor.build(width, actions=POSE, states=POSE)
 
     def _refuse_other_episodes(self, episodes: EpisodeFacts, frames: FrozenFrames) -> None:
         if len(episodes.observation) != 3 or episodes.state_width != POSE:

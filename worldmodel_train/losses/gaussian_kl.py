@@ -21,10 +21,6 @@ class Gaussian:
         """Mean 0 and variance 1, of this shape."""
         return cls(torch.zeros_like(like), torch.zeros_like(like))
 
-    def draw(self) -> Float[Tensor, "*b d"]:
-        """A sample that carries gradients to mean and variance (the reparameterisation trick)."""
-        return self.mean + torch.exp(self.log_variance / 2) * torch.randn_like(self.mean)
-
     def log_density(self, value: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
         """The logarithm of the density at `value`, summed over the last axis."""
         squares = (value - self.mean).square() * torch.exp(-self.log_variance)

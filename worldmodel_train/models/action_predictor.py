@@ -14,11 +14,15 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import INIT_STD, init_linear
+from worldmodel_train.models.flops import Flops, once_each
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.modulation import ADALN_EPS, Modulation, close, modulated
+from worldmodel_train.models.projection_head import data_head_step
 
 ACTION_MLP_RATIO = 4
+VECTORS = 6
+"""By which an action acts on a block."""
 
 
 class ActionPredictorConfig(StrictConfig):
@@ -38,6 +42,20 @@ class ActionPredictorConfig(StrictConfig):
     def build(self, width: int, *, actions: int, history: int) -> "ActionPredictor":
         """A predictor of latents `width` wide, drawn from torch's global generator."""
         return ActionPredictor(self, width, actions=actions, history=history)
+
+
+def action_predictor_step(
+    config: ActionPredictorConfig, width: int, *, actions: int, steps: int
+) -> Flops:
+    """Over so many time steps and back; attention as if no step were hidden."""
+    inner = config.heads * config.head_width
+    weights = 4 * inner * width + 2 * width * config.mlp_width + VECTORS * width**2
+    forward = Flops(
+        linear=2.0 * config.depth * weights * steps,
+        attention=4.0 * config.depth * inner * steps**2,
+    )
+    told = data_head_step((actions, ACTION_MLP_RATIO * width, width))
+    return once_each(forward).plus(told.times(steps))
 
 
 class ActionPredictor(nn.Module):
@@ -86,7 +104,7 @@ class ConditionalBlock(nn.Module):
             Linear(config.mlp_width, width),
             nn.Dropout(config.dropout),
         )
-        self.modulation = Modulation(width, 6)
+        self.modulation = Modulation(width, VECTORS)
 
     def forward(
         self, tokens: Float[Tensor, "b t d"], condition: Float[Tensor, "b t d"]

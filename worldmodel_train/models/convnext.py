@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import INIT_STD
+from worldmodel_train.models.flops import Flops, once_each, total
 from worldmodel_train.models.layer_norm import LastNorm, LayerNorm
 from worldmodel_train.models.linear import Linear
-from worldmodel_train.models.tubelet_embed import IMAGENET_MEAN, IMAGENET_STD
+from worldmodel_train.models.projection_head import head_forward
+from worldmodel_train.models.tubelet_embed import CHANNELS, IMAGENET_MEAN, IMAGENET_STD
 
 _MLP_RATIO = 4
 
@@ -57,6 +59,27 @@ class PyramidConfig(StrictConfig):
     def build(self) -> "FeaturePyramid":
         """A freshly drawn pyramid."""
         return FeaturePyramid(self)
+
+
+def pyramid_step(config: PyramidConfig, height: int, width: int) -> Flops:
+    """Of a picture, forward and backward; its pixels are given no gradient."""
+    places = [height * width // 4**level for level in range(len(config.widths))]
+    pixels = head_forward((3**2 * CHANNELS, config.widths[0])).times(places[0])
+    shrunk = [
+        head_forward((2**2 * before, after)).times(count)
+        for (before, after), count in zip(pairwise(config.widths), places[1:], strict=True)
+    ]
+    blocks = [
+        _block_forward(config.kernel, channels).times(depth * count)
+        for channels, depth, count in zip(config.widths, config.depths, places, strict=True)
+    ]
+    return once_each(total((*shrunk, *blocks))).plus(pixels.times(2))
+
+
+def _block_forward(kernel: int, width: int) -> Flops:
+    """At one place."""
+    around = Flops(linear=2.0 * kernel**2 * width)
+    return head_forward((width, _MLP_RATIO * width, width)).plus(around)
 
 
 class FeaturePyramid(nn.Module):

@@ -1,9 +1,12 @@
 """What a step of a method costs: the answers that `wmt show`, MFU and `auto` are made of."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import torch
+from torch import nn
 
 from worldmodel_train.models.checkpointing import CheckpointingPlan
 from worldmodel_train.models.flops import Flops
@@ -86,3 +89,22 @@ class PlainCost:
 def total_flops(cost: StepCost) -> float:
     """Operations of a step per sample."""
     return sum(part.total for part in cost.flops.values())
+
+
+def built_parameters(build: Callable[[], nn.Module]) -> dict[str, int]:
+    """Parameters of each part of what is built: shapes alone, on torch's `meta` device."""
+    with torch.device("meta"):
+        module = build()
+    counts = {name.replace("_", " "): _parameters(part) for name, part in module.named_children()}
+    assert sum(counts.values()) == _parameters(module), "all of it is in its parts"
+    return {name: count for name, count in counts.items() if count}
+
+
+def num_built_parameters(build: Callable[[], nn.Module]) -> int:
+    """Parameters of all of it, counted in the same way."""
+    with torch.device("meta"):
+        return _parameters(build())
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -90,7 +90,7 @@ def predictor_parameters(config: PredictorConfig, encoder: EncoderConfig) -> int
 
 def encoder_forward(config: EncoderConfig, tokens: int) -> Flops:
     """One pass over `tokens` tokens of a clip."""
-    return _embed_forward(config, tokens).plus(blocks_forward(config.blocks, tokens))
+    return embed_forward(config, tokens).plus(blocks_forward(config.blocks, tokens))
 
 
 def encoder_step(config: EncoderConfig, tokens: int, *, learns_pixels: bool = True) -> Flops:
@@ -99,7 +99,7 @@ def encoder_step(config: EncoderConfig, tokens: int, *, learns_pixels: bool = Tr
     Pixels need no gradient, so that the embedding's backward pass is one product instead of two,
     or none where the embedding does not learn.
     """
-    embedding = _embed_forward(config, tokens).times(2 if learns_pixels else 1)
+    embedding = embed_forward(config, tokens).times(2 if learns_pixels else 1)
     return embedding.plus(once_each(blocks_forward(config.blocks, tokens)))
 
 
@@ -108,9 +108,16 @@ def once_each(forward: Flops) -> Flops:
     return forward.times(1 + LINEAR_BACKWARD)
 
 
-def predictor_forward(config: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens) -> Flops:
-    """One pass over a mask group; each target set goes with its own copy of the context."""
-    return _predictor_ends(config, encoder, mask).plus(_predictor_blocks(config, mask))
+def predictor_forward(
+    config: PredictorConfig, encoder: EncoderConfig, mask: MaskTokens, *, wider: int = 0
+) -> Flops:
+    """One pass over a mask group; each target set goes with its own copy of the context.
+
+    What is said of a target is by so many numbers `wider` than a latent.
+    """
+    more = Flops(linear=2.0 * config.width * wider * mask.sets * mask.target)
+    ends = _predictor_ends(config, encoder, mask).plus(more)
+    return ends.plus(predictor_blocks(config, mask))
 
 
 def clip_cost(
@@ -130,11 +137,11 @@ def clip_cost(
     context, prediction = Flops(), Flops()
     for mask in masks:
         # Pixels need no gradient, so the embedding's backward is one product, not two.
-        embedding = _embed_forward(encoder, mask.context).times(2)
+        embedding = embed_forward(encoder, mask.context).times(2)
         blocks = blocks_forward(encoder.blocks, mask.context)
         context = context.plus(embedding).plus(_step(blocks, checkpointing))
         ends = _predictor_ends(predictor, encoder, mask)
-        blocks = _predictor_blocks(predictor, mask)
+        blocks = predictor_blocks(predictor, mask)
         prediction = prediction.plus(ends.with_backward()).plus(_step(blocks, checkpointing))
     return ClipCost(
         target_forward=encoder_forward(encoder, tokens), context=context, predictor=prediction
@@ -168,7 +175,8 @@ def _predictor_ends(config: PredictorConfig, encoder: EncoderConfig, mask: MaskT
     return Flops(linear=2.0 * encoder.blocks.width * config.width * tokens)
 
 
-def _predictor_blocks(config: PredictorConfig, mask: MaskTokens) -> Flops:
+def predictor_blocks(config: PredictorConfig, mask: MaskTokens) -> Flops:
+    """One pass of the predictor's blocks over a mask group."""
     return blocks_forward(config, mask.context + mask.target).times(mask.sets)
 
 
@@ -177,7 +185,8 @@ def token_pixels(config: EncoderConfig) -> int:
     return CHANNELS * config.tubelet * config.patch**2
 
 
-def _embed_forward(config: EncoderConfig, tokens: int) -> Flops:
+def embed_forward(config: EncoderConfig, tokens: int) -> Flops:
+    """From pixels to so many tokens."""
     return Flops(linear=2.0 * tokens * token_pixels(config) * config.blocks.width)
 
 

@@ -16,9 +16,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.flops import Flops, blocks_forward
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.position import Places
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.rope import Rope3d, Rope3dVJepa2
 from worldmodel_train.types import TokenGrid
 
@@ -41,6 +43,17 @@ class FrameCausalPredictorConfig(BlocksConfig):
         Actions and states of 0 numbers have no token.
         """
         return FrameCausalPredictor(self, latent, actions=actions, states=states)
+
+
+def frame_causal_forward(
+    config: FrameCausalPredictorConfig, latent: int, *, frames: int, patches: int, beside: int
+) -> Flops:
+    """Over so many frames of patches and of tokens beside them, whose embedding is left out."""
+    ends = head_forward((latent, config.width)).times(2 * frames * patches)
+    blocks = blocks_forward(config, frames * (patches + beside))
+    # a frame's tokens see their own frame and those before: of all pairs of frames so many
+    seen = (frames + 1) / (2 * frames)
+    return ends.plus(blocks._replace(attention=blocks.attention * seen))
 
 
 class FrameCausalPredictor(nn.Module):

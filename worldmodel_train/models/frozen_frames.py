@@ -3,7 +3,7 @@
 import torch
 from einops import repeat
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from worldmodel_train.models.frozen import FrozenPart
 from worldmodel_train.models.layer_norm import normalised
@@ -11,17 +11,22 @@ from worldmodel_train.models.vit import VisionTransformer
 from worldmodel_train.types import TokenGrid
 
 
+def clip_encoder(network: nn.Module, *, origin: str) -> VisionTransformer:
+    """The network; raises ValueError where it is no encoder of clips."""
+    if isinstance(network, VisionTransformer):
+        return network
+    raise ValueError(
+        f"method.encoder: {origin} is a {type(network).__name__}, not an encoder of clips; use a "
+        "part such as target_encoder"
+    )
+
+
 class FrozenFrames:
     """Frames to latents, each frame by itself; the encoder is held by reference."""
 
     def __init__(self, encoder: FrozenPart) -> None:
         """Raises ValueError where the part is no encoder."""
-        network = encoder.on(torch.device("cpu"))
-        if not isinstance(network, VisionTransformer):
-            raise ValueError(
-                f"method.encoder: {encoder.origin} is a {type(network).__name__}, not an encoder "
-                "of clips; use a part such as target_encoder"
-            )
+        network = clip_encoder(encoder.on(torch.device("cpu")), origin=encoder.origin)
         self.encoder = encoder
         self.width = network.width
         self.patch = network.config.patch

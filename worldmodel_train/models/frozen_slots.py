@@ -2,11 +2,21 @@
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from worldmodel_train.models.frozen import FrozenPart
 from worldmodel_train.models.layer_norm import normalised
 from worldmodel_train.models.slot_encoder import SlotEncoder
+
+
+def slot_encoder(network: nn.Module, *, origin: str) -> SlotEncoder:
+    """The network; raises ValueError where it sees no slots."""
+    if isinstance(network, SlotEncoder):
+        return network
+    raise ValueError(
+        f"method.encoder: {origin} is a {type(network).__name__}, which sees no slots; name a run "
+        "of renderers/slot_autoencoder, and part: encoder"
+    )
 
 
 class FrozenSlots:
@@ -14,12 +24,7 @@ class FrozenSlots:
 
     def __init__(self, encoder: FrozenPart, place_weight: float = 0.0) -> None:
         """Raises ValueError where the part sees no slots."""
-        network = encoder.on(torch.device("cpu"))
-        if not isinstance(network, SlotEncoder):
-            raise ValueError(
-                f"method.encoder: {encoder.origin} is a {type(network).__name__}, which sees no "
-                "slots; name a run of renderers/slot_autoencoder, and part: encoder"
-            )
+        network = slot_encoder(encoder.on(torch.device("cpu")), origin=encoder.origin)
         self.encoder = encoder
         self.slots = network.config.slots
         self.width = network.width

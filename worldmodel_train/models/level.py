@@ -7,10 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worldmodel_train.masks.past_and_future import past_and_future
+from worldmodel_train.models.flops import (
+    Flops,
+    MaskTokens,
+    blocks_forward,
+    once_each,
+    predictor_forward,
+)
 from worldmodel_train.models.gather import gather_sets
 from worldmodel_train.models.layer_norm import normalised
-from worldmodel_train.models.predictor import Predictor
-from worldmodel_train.models.vit import Pictures, TokenTransformer
+from worldmodel_train.models.predictor import Predictor, PredictorConfig
+from worldmodel_train.models.vit import EncoderConfig, Pictures, TokenTransformer
 from worldmodel_train.types import LatentPair, TokenGrid
 
 
@@ -52,3 +59,29 @@ class Level(NamedTuple):
         """The copy's latents, in fp32."""
         (latents,) = self.teacher(whole)
         return latents.float()
+
+
+def level_flops(
+    encoder: EncoderConfig,
+    predictor: PredictorConfig,
+    *,
+    embed: Flops,
+    tokens: int,
+    later: int,
+    gradient: bool = False,
+) -> dict[str, Flops]:
+    """Of a level on a sequence of so many tokens, of which the first half is seen.
+
+    `later` tokens after it are predicted. `embed` is what it costs to make a token of what a level
+    is given, which takes a `gradient` back or does not.
+    """
+    seen = tokens // 2
+    embedded = embed.times(3 if gradient else 2).times(seen)
+    mask = MaskTokens(seen, later)
+    return {
+        "targets, forward": blocks_forward(encoder.blocks, tokens).plus(embed.times(tokens)),
+        "context, forward + backward": once_each(blocks_forward(encoder.blocks, seen)).plus(
+            embedded
+        ),
+        "predictor, forward + backward": once_each(predictor_forward(predictor, encoder, mask)),
+    }

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worldmodel_train.models.flops import Flops, MaskTokens, predictor_blocks
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.multilevel_vit import (
     LEVELS,
@@ -14,7 +15,18 @@ from worldmodel_train.models.multilevel_vit import (
     draw_modality,
 )
 from worldmodel_train.models.predictor import MaskFiller, PredictorConfig, read_off
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.types import Masks, TokenGrid
+
+
+def multilevel_forward(
+    config: PredictorConfig, encoder: MultilevelEncoderConfig, mask: MaskTokens
+) -> Flops:
+    """One pass over a mask group, whose context is read off as often as it is told."""
+    width, told = encoder.blocks.width, mask.sets * (mask.context + mask.target)
+    fused = head_forward((LEVELS * width, width, config.width)).times(mask.context)
+    read = head_forward((config.width, LEVELS * width)).times(told)
+    return fused.plus(predictor_blocks(config, mask)).plus(read)
 
 
 class MultilevelPredictor(MaskFiller):

@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from worldmodel_train.models.batch_norm import BatchNorm
-from worldmodel_train.models.flops import Flops
+from worldmodel_train.models.flops import Flops, once_each
 from worldmodel_train.models.linear import Linear
 
 
@@ -30,3 +30,8 @@ def head_parameters(widths: Sequence[int]) -> int:
 def head_forward(widths: Sequence[int]) -> Flops:
     """One latent's way through such a head."""
     return Flops(linear=2.0 * sum(before * after for before, after in pairwise(widths)))
+
+
+def data_head_step(widths: Sequence[int]) -> Flops:
+    """The same and back, of what is data and needs no gradient."""
+    return once_each(head_forward(widths)).plus(head_forward(widths[:2]).times(-1))

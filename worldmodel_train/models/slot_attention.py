@@ -9,12 +9,28 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from worldmodel_train.models.flops import Flops
 from worldmodel_train.models.gather import gather_tokens
 from worldmodel_train.models.layer_norm import LayerNorm
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.projection_head import head_forward
 
 _LEAST_SHARE = 1e-8  # of a slot that has won nothing
 _SLOWLY = 2.0  # of a gate: sigmoid(2) of a slot stays
+
+
+def slot_attention_forward(
+    width: int, *, slots: int, features: int, frames: int, rounds: int
+) -> Flops:
+    """Of slots that look at so many features of each frame, in so many rounds in all of them.
+
+    Their MLP is twice as wide as they are.
+    """
+    gates = head_forward((width, 6 * width))
+    each = head_forward((width, width)).plus(gates).plus(head_forward((width, 2 * width, width)))
+    shared = Flops(attention=4.0 * width * slots * features)
+    seen = head_forward((width, 2 * width)).times(features * frames)
+    return seen.plus(each.times(slots).plus(shared).times(rounds))
 
 
 class SlotAttention(nn.Module):

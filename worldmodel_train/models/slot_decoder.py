@@ -11,12 +11,24 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from worldmodel_train.models.flops import Flops, once_each
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.slot_attention import pixel_places
 
 _OCTAVES = 4  # of sines that tell places apart
+_PLACE = 2 + 4 * _OCTAVES
 _COLOURS = 3
 _SHARPER = 2.0  # a half of the picture is the unit of places
+
+
+def slot_decoder_step(width: int, hidden: int, *, slots: int, pixels: int) -> Flops:
+    """Of so many pixels that each slot paints, forward and backward."""
+    painted = head_forward((_PLACE, hidden)).plus(
+        head_forward((hidden, hidden, hidden, _COLOURS + 1))
+    )
+    forward = head_forward((width, hidden)).plus(painted.times(pixels))
+    return once_each(forward.times(slots))
 
 
 class SlotDecoder(nn.Module):
@@ -25,7 +37,7 @@ class SlotDecoder(nn.Module):
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.of_slot = Linear(width, hidden)
-        self.of_place = Linear(2 + 4 * _OCTAVES, hidden)
+        self.of_place = Linear(_PLACE, hidden)
         self.paint = nn.Sequential(
             nn.ReLU(),
             Linear(hidden, hidden),

@@ -8,7 +8,7 @@ told to the decoder, as in invariant slot attention (Biza et al. 2023, arXiv 230
 """
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from einops import rearrange
@@ -19,11 +19,14 @@ from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear
+from worldmodel_train.models.flops import Flops, blocks_forward, once_each, total
 from worldmodel_train.models.layer_norm import LayerNorm
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.projection_head import head_forward
 from worldmodel_train.models.slot_attention import (
     SlotAttention,
     pixel_places,
+    slot_attention_forward,
     unlike_each_other,
 )
 from worldmodel_train.models.token_sets import AttentionGroup
@@ -124,6 +127,46 @@ class SlotEncoder(nn.Module):
         """Those of the next frame, before it is seen."""
         group = AttentionGroup(rows=len(slots), tokens=slots.shape[1], one_length=True)
         return self.transition(slots.flatten(0, 1), [group]).unflatten(0, slots.shape[:2])
+
+
+class SlotFlops(NamedTuple):
+    """Operations of an encoder of slots on a film, but for what all films of a batch share."""
+
+    forward: Flops
+    data: Flops
+    """Those of maps of pixels and places, to which no gradient goes back."""
+    unused: Flops
+    """Those of the slots expected after the last frame, from which none comes back."""
+
+    @property
+    def step(self) -> Flops:
+        """Forward and backward."""
+        missing = self.data.plus(self.unused.times(2))
+        return once_each(self.forward).plus(missing.times(-1))
+
+
+def slot_flops(config: SlotEncoderConfig, frames: int, height: int, width: int) -> SlotFlops:
+    """Of a film of such frames."""
+    places = (-(-height // config.stride)) * (-(-width // config.stride))
+    seen, *deeper = (
+        Flops(linear=2.0 * places * _KERNEL**2 * before * after)
+        for before, after in pairwise((_COLOURS, *config.channels))
+    )
+    features = head_forward((config.channels[-1], config.width, config.width)).times(places)
+    colours = head_forward((_COLOURS, config.width)).times(places)
+    where = Flops(linear=2.0 * config.slots * places * 2)
+    centre = head_forward((2, config.width)).times(config.slots)
+    expected = blocks_forward(config.transition, config.slots)
+    rounds = config.iterations + (frames - 1) * config.later_iterations
+    of_frame = total((seen, *deeper, features, colours, where, centre, expected))
+    attention = slot_attention_forward(
+        config.width, slots=config.slots, features=places, frames=frames, rounds=rounds
+    )
+    return SlotFlops(
+        forward=of_frame.times(frames).plus(attention),
+        data=total((seen, colours, where)).times(frames),
+        unused=expected,
+    )
 
 
 def _convolutions(config: SlotEncoderConfig) -> list[nn.Module]:

@@ -5,6 +5,8 @@ once. Nothing but what a slot holds in the first frame says which slot it is, so
 in any order, and there may be more or fewer of them.
 """
 
+from typing import NamedTuple
+
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
@@ -13,8 +15,10 @@ from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.flops import Flops, blocks_forward, once_each, total
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
+from worldmodel_train.models.projection_head import data_head_step, head_forward
 from worldmodel_train.models.token_sets import AttentionGroup
 
 
@@ -36,10 +40,46 @@ class SlotPredictorConfig(StrictConfig):
         Raises:
             ValueError: The heads do not share the numbers of a slot.
         """
-        blocks = BlocksConfig(
+        return SlotPredictor(self.blocks(width), frames, actions, states)
+
+    def blocks(self, width: int) -> BlocksConfig:
+        """The stack for slots so wide; raises ValueError where heads do not share their numbers."""
+        return BlocksConfig(
             width=width, depth=self.depth, heads=self.heads, mlp_ratio=self.mlp_ratio
         )
-        return SlotPredictor(blocks, frames, actions, states)
+
+
+class Nodes(NamedTuple):
+    """What a predictor is told and asked."""
+
+    slots: int
+    """Of a frame."""
+    frames: int
+    history: int
+    """Frames that are seen."""
+    actions: int
+    """Numbers of one; 0 has no nodes."""
+    states: int
+
+
+def slot_predictor_step(blocks: BlocksConfig, nodes: Nodes) -> Flops:
+    """Of a film, forward and backward; slots are given no gradient."""
+    width, count = blocks.width, nodes.frames * nodes.slots
+    parts = [
+        data_head_step((width, width)).times(nodes.slots),
+        once_each(head_forward((width, width))).times(nodes.frames * nodes.slots),
+    ]
+    if nodes.states:
+        count += nodes.frames
+        parts += [
+            data_head_step((nodes.states, width)).times(nodes.history),
+            once_each(head_forward((width, width))),
+            once_each(head_forward((width, nodes.states))).times(nodes.frames),
+        ]
+    if nodes.actions:
+        count += nodes.frames - 1
+        parts.append(data_head_step((nodes.actions, width)).times(nodes.frames - 1))
+    return total([*parts, once_each(blocks_forward(blocks, count))])
 
 
 class SlotPredictor(nn.Module):

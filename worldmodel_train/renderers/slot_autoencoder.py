@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, Misfit, RecipeFacts
+from worldmodel_train.models.cost import PlainCost, built_parameters
 from worldmodel_train.models.parameter_groups import parameter_groups
-from worldmodel_train.models.slot_decoder import SlotDecoder
-from worldmodel_train.models.slot_encoder import SlotEncoderConfig
+from worldmodel_train.models.slot_decoder import SlotDecoder, slot_decoder_step
+from worldmodel_train.models.slot_encoder import SlotEncoderConfig, slot_flops
 from worldmodel_train.models.token_fit import one_length
 from worldmodel_train.protocols import EmaPair, ParameterGroup
 from worldmodel_train.types import Clips, Losses, TokenGrid
@@ -47,8 +48,22 @@ class Config(StrictConfig):
     def preparation(self) -> None:
         """Clips are taken as they are read."""
 
-    def cost(self, facts: RecipeFacts) -> None:
-        """Not counted."""
+    def cost(self, facts: RecipeFacts) -> PlainCost:
+        """Parameters and operations of a clip."""
+        clip, encoder = facts.data.sources[0].clip, self.encoder
+        painted = slot_decoder_step(
+            encoder.width,
+            self.decoder_width,
+            slots=encoder.slots,
+            pixels=min(self.pixels, clip.height * clip.width),
+        )
+        return PlainCost(
+            parameters=built_parameters(self.build),
+            flops={
+                "slots, forward + backward": slot_flops(encoder, *clip).step,
+                "painted, forward + backward": painted.times(clip.frames),
+            },
+        )
 
     def build(self, data: DataFacts | None = None) -> "SlotAutoencoder":
         """A freshly initialised objective, drawn from torch's global generator; any data suits."""

@@ -14,6 +14,7 @@ from torch import nn
 from worldmodel_train.data.stream_positions import StreamPositions
 from worldmodel_train.data.worker_folder import worker_folder
 from worldmodel_train.models.checkpointing import CheckpointingPlan
+from worldmodel_train.models.cost import StepCost
 from worldmodel_train.models.frozen import fingerprints
 from worldmodel_train.training.activation_checkpointing import set_activation_checkpointing
 from worldmodel_train.training.alarms import Alarms
@@ -24,6 +25,7 @@ from worldmodel_train.training.checkpoints.init_parts import InitParts
 from worldmodel_train.training.checkpoints.restore import StoredState, agree_to_begin
 from worldmodel_train.training.clock import Clock
 from worldmodel_train.training.compilation import choose_compilation, compile_regions
+from worldmodel_train.training.config import TrainConfig
 from worldmodel_train.training.contact import contact_with_others
 from worldmodel_train.training.deterministic import deterministic_algorithms
 from worldmodel_train.training.guard import Guard
@@ -88,10 +90,11 @@ def pretrain(spec: RunSpec) -> RunResult:
     if last is not None and step >= train.steps:
         return _finished(spec, last)
     spec = _with_room_to_profile(spec, train.steps - step, resumed=last is not None)
-    checkpointing = choose_checkpointing(train, runtime, spec.cost)
+    cost = spec.cost()
+    checkpointing = choose_checkpointing(train, runtime, cost)
     if processes.rank == 0:
         logger.info("starting from %s", last or said(init) or f"new weights, seed {train.seed}")
-    clock = Clock(train.global_batch, fastest=_fastest(spec, runtime))
+    clock = Clock(train.global_batch, fastest=_fastest(cost, train, runtime))
     with (
         deterministic_algorithms(train),
         _writable_run_dir(spec, processes),
@@ -143,12 +146,12 @@ def _with_room_to_profile(spec: RunSpec, steps_left: int, *, resumed: bool) -> R
     return replace(spec, profile_steps=None)
 
 
-def _fastest(spec: RunSpec, runtime: Runtime) -> float | None:
+def _fastest(cost: StepCost | None, train: TrainConfig, runtime: Runtime) -> float | None:
     """Clips per second of all devices at their peak; None where nobody knows what a clip costs."""
-    if spec.cost is None:
+    if cost is None:
         return None
-    flops = spec.cost.model_flops
-    peak = device_peak(runtime.device, spec.train.precision)
+    flops = cost.model_flops
+    peak = device_peak(runtime.device, train.precision)
     if runtime.processes.rank == 0:
         logger.info(
             "MFU counts %s GFLOP a clip, and as a device's peak %s GFLOP/s: %s",

@@ -58,7 +58,7 @@ class RunSpec:
     run_dir: Path
     open_episodes: Callable[[], EpisodeFacts | None]
     """What the objective was told of episodes; None of data that holds none."""
-    cost: StepCost | None
+    cost: Callable[[], StepCost | None]
     """What a step costs; without it there is no MFU, and nothing can be `auto` that hangs on it."""
     collector: Collector | None = None
     """Acts while the run trains; None where all data is there before."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from worldmodel_train.data.decoding.crop import Crop, ShortSideCrop
+from worldmodel_train.data.decoding.crop import Crop, MovingCrop, ShortSideCrop
 from worldmodel_train.data.decoding.decode import ExactFrames
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.decoding.wire import Peer, pack_request, unpack_request
@@ -38,7 +38,8 @@ def test_a_request_survives_json(make_request):
         crop=ShortSideCrop(short_side=292, view=1, views=3),
         steps=FrameSteps(step=4, segment=2, segments=8),
     )
-    for sent in (request, exact, published):
+    moving = replace(request, crop=MovingCrop(first=request.crop, last=Crop(shapes=((0.2, 1.0),))))
+    for sent in (request, exact, published, moving):
         assert unpack_request(json.loads(json.dumps(pack_request(sent)))) == sent
 
 

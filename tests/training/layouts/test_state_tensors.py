@@ -41,6 +41,17 @@ def test_teachers_and_students_are_the_tensors_themselves():
         assert torch.equal(student, teacher)
 
 
+def test_what_is_not_trained_and_its_teacher_stay_as_they_are():
+    parts = objective()
+    parts["student"][0].requires_grad_(requires_grad=False)
+    tensors = state_tensors(parts, [pair(parts)])
+    assert {entry.name for entry in tensors.followed} == {"teacher.1.weight", "teacher.1.bias"}
+    of_linear = {
+        f"{part}.0.{leaf}" for part in ("student", "teacher") for leaf in ("weight", "bias")
+    }
+    assert tensors.frozen.keys() == of_linear | {"fixed.weight"}
+
+
 def test_a_teacher_that_would_be_trained_is_refused():
     parts = objective()
     parts["teacher"].requires_grad_(requires_grad=True)

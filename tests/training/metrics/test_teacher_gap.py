@@ -42,6 +42,13 @@ def test_the_distance_is_relative_to_the_student_whatever_else_is_trained():
     assert relative_gap(gap(module))["monitors/teacher_distance"] == pytest.approx(0.25)
 
 
+def test_what_is_not_trained_is_no_part_of_the_distance():
+    module = Pair()
+    module.student.bias.requires_grad_(requires_grad=False)
+    names = student_names(module, module.pairs())
+    assert names == {"teacher.weight": "student.weight"}
+
+
 def test_a_copy_has_no_distance():
     assert relative_gap(gap(Pair())) == {"monitors/teacher_distance": 0}
 

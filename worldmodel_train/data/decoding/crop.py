@@ -67,6 +67,42 @@ def _place(share: float, room: int) -> int:
     return min(int(share * (room + 1)), room)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MovingCrop:
+    """A crop whose box goes at an even pace from that of `first` to that of `last`, over a clip."""
+
+    first: Crop
+    last: Crop
+    place: int = 0
+    """The picture, of `frames`, that is cut."""
+    frames: int = 1
+
+    @property
+    def flip(self) -> bool:
+        """Whether the whole clip is mirrored."""
+        return self.first.flip
+
+    @property
+    def resampling(self) -> Resampling:
+        """How boxes are made smaller."""
+        return self.first.resampling
+
+    def box(self, width: int, height: int, clip: FrameSize) -> Box:
+        """The box of the picture at `place`: sides and corner, in whole pixels, rounded down."""
+        first, last = (crop.box(width, height, clip) for crop in (self.first, self.last))
+        steps = max(1, self.frames - 1)
+
+        def between(one: int, other: int) -> int:
+            return (one * (steps - self.place) + other * self.place) // steps
+
+        return Box(
+            left=between(first.left, last.left),
+            top=between(first.top, last.top),
+            width=between(first.width, last.width),
+            height=between(first.height, last.height),
+        )
+
+
 CENTER_CROP = Crop()
 
 
@@ -112,7 +148,7 @@ class ShortSideCrop:
         return FrameSize(self.short_side, int(self.short_side * width / height))
 
 
-AnyCrop = Crop | ShortSideCrop
+AnyCrop = Crop | MovingCrop | ShortSideCrop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +190,12 @@ def frame_crop(crop: AnyCrop, *, width: int, height: int, size: FrameSize) -> Fr
     """How to decode a `width` x `height` picture for a crop of `size`.
 
     A box at least twice as large as the clip is scaled while decoding, so that no full-size RGB
-    picture is made; below that, scaling the whole picture costs more than it saves.
+    picture is made; below that, scaling the whole picture costs more than it saves. A crop that
+    moves is never scaled so: its box would be rounded to the clip's larger pixels, and shake.
     """
     whole = frame_whole(crop, width=width, height=height, size=size)
     box = whole.box
-    if isinstance(crop, ShortSideCrop) or crop.resampling != "antialiased":
+    if not isinstance(crop, Crop) or crop.resampling != "antialiased":
         return whole
     if box.width < _LARGE * size.width or box.height < _LARGE * size.height:
         return whole

@@ -1,14 +1,14 @@
 """The one interface of all decoders: bytes of a video in, a uint8 clip out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
-from worldmodel_train.data.decoding.crop import AnyCrop
+from worldmodel_train.data.decoding.crop import AnyCrop, MovingCrop
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.facts import FrameSize
 
@@ -71,6 +71,15 @@ class ClipRequest:
     def shape(self) -> tuple[int, int, int, int]:
         """Shape of the clip: t, h, w, c."""
         return self.frames, self.size.height, self.size.width, 3
+
+    def crops(self, places: Int64[np.ndarray, "m"]) -> Iterator[tuple[AnyCrop, np.ndarray]]:
+        """The crops of the pictures at these places of the clip, each with the places it is of."""
+        if not isinstance(self.crop, MovingCrop):
+            yield self.crop, places
+            return
+        for place in places:
+            crop = replace(self.crop, place=int(place), frames=self.frames)
+            yield crop, np.array([place])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,12 +109,13 @@ def _read(
     _require_agreement(reader, track)
     height, width = reader[0].shape[:2]  # upright; the container's is not
     for index, request, clip in zip(indexes, requests, clips, strict=True):
-        # decord would scale too, but darkens as it does: it sets none of libswscale's flags
-        framing = frame_whole(request.crop, width=width, height=height, size=request.size)
         for frame in np.unique(index):
             (picture,) = reader.get_batch([int(frame)]).asnumpy()
-            cut = framing.cut(picture, request.size)
-            clip[index == frame] = cut[:, ::-1] if request.crop.flip else cut
+            for crop, places in request.crops(np.flatnonzero(index == frame)):
+                # decord would scale too, but darkens as it does: it sets none of libswscale's flags
+                framing = frame_whole(crop, width=width, height=height, size=request.size)
+                cut = framing.cut(picture, request.size)
+                clip[places] = cut[:, ::-1] if crop.flip else cut
 
 
 def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:

@@ -136,15 +136,16 @@ class _Cutter:
         turns = round(frame.rotation / 90) % 4  # counter-clockwise, as numpy turns
         size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
         for request, ticks, clip in zip(self._requests, self._shown, self._clips, strict=True):
-            places = np.flatnonzero(ticks == tick)
-            if not len(places):
+            shown = np.flatnonzero(ticks == tick)
+            if not len(shown):
                 continue
-            framing = frame_crop(request.crop, width=size[0], height=size[1], size=request.size)
-            scaled = framing.width, framing.height
-            if scaled not in pictures:
-                pictures[scaled] = self._picture(frame, turns, scaled)
-            cut = framing.cut(pictures[scaled], request.size)
-            clip[places] = cut[:, ::-1] if request.crop.flip else cut
+            for crop, places in request.crops(shown):
+                framing = frame_crop(crop, width=size[0], height=size[1], size=request.size)
+                scaled = framing.width, framing.height
+                if scaled not in pictures:
+                    pictures[scaled] = self._picture(frame, turns, scaled)
+                cut = framing.cut(pictures[scaled], request.size)
+                clip[places] = cut[:, ::-1] if crop.flip else cut
 
     def _picture(
         self, frame: av.VideoFrame, turns: int, size: tuple[int, int]

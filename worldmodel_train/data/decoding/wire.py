@@ -10,7 +10,7 @@ import struct
 import time
 from typing import Any
 
-from worldmodel_train.data.decoding.crop import AnyCrop, Crop, ShortSideCrop
+from worldmodel_train.data.decoding.crop import AnyCrop, Crop, MovingCrop, ShortSideCrop
 from worldmodel_train.data.decoding.decode import ClipRequest, ExactFrames
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.decoding.sound import SoundRequest
@@ -84,7 +84,10 @@ def pack_request(request: ClipRequest) -> Message:
     """The request as JSON can carry it."""
     exact = request.exact and vars(request.exact)  # asdict copies numbers
     steps = request.steps and vars(request.steps)
-    return {**vars(request), "crop": vars(request.crop), "exact": exact, "steps": steps}
+    crop = vars(request.crop)
+    if isinstance(request.crop, MovingCrop):
+        crop = {**crop, "first": vars(request.crop.first), "last": vars(request.crop.last)}
+    return {**vars(request), "crop": crop, "exact": exact, "steps": steps}
 
 
 def unpack_request(message: Message) -> ClipRequest:
@@ -110,5 +113,12 @@ def unpack_sound_request(message: Message) -> SoundRequest:
 def _crop(message: Message) -> AnyCrop:
     if "short_side" in message:
         return ShortSideCrop(**message)
+    if "first" in message:
+        first, last = _still_crop(message["first"]), _still_crop(message["last"])
+        return MovingCrop(**{**message, "first": first, "last": last})
+    return _still_crop(message)
+
+
+def _still_crop(message: Message) -> Crop:
     shapes = tuple((area, stretch) for area, stretch in message["shapes"])
     return Crop(**{**message, "shapes": shapes, "stretch": tuple(message["stretch"])})

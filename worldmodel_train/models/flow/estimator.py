@@ -6,6 +6,7 @@ alike.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.models.flops import Flops, once_each, total
 from worldmodel_train.models.flow.correlation import local_correlation
 from worldmodel_train.models.flow.warp import finer, warp
+from worldmodel_train.models.projection_head import head_forward
 
+_KERNEL = 3
 _SLOPE = 0.1  # of what is below zero, as in PWC-Net
 
 
@@ -38,6 +42,23 @@ class FlowConfig(StrictConfig):
         return FlowEstimator(self, widths)
 
 
+def flow_step(config: FlowConfig, widths: Sequence[int], height: int, width: int) -> Flops:
+    """Of the flow from a picture to another, forward and backward; pictures are of this size."""
+    inner, around = config.width, 2 * config.reach + 1
+    told = inner + around**2 + 2
+    layers = (told, *[inner] * config.depth, 2)
+    found = total(head_forward((_KERNEL**2 * a, b)) for a, b in pairwise(layers))
+    steps = []
+    for level, channels in enumerate(widths):
+        if level >= config.finest:
+            rows, columns = height // 2**level, width // 2**level
+            # whole rows are compared, of which a band is wanted
+            alike = Flops(linear=2.0 * around * (columns + 2 * config.reach) * inner)
+            mapped = head_forward((channels, inner)).times(2)
+            steps.append(total((mapped, alike, found)).times(rows * columns))
+    return once_each(total(steps))
+
+
 class FlowEstimator(nn.Module):
     """Flow at every level of a pyramid."""
 
@@ -48,9 +69,9 @@ class FlowEstimator(nn.Module):
         told = config.width + (2 * config.reach + 1) ** 2 + 2
         layers: list[nn.Module] = []
         for before in (told, *[config.width] * (config.depth - 1)):
-            layers += [nn.Conv2d(before, config.width, 3, padding=1), nn.LeakyReLU(_SLOPE)]
+            layers += [nn.Conv2d(before, config.width, _KERNEL, padding=1), nn.LeakyReLU(_SLOPE)]
         self.layers = nn.Sequential(*layers)
-        self.mend = nn.Conv2d(config.width, 2, 3, padding=1)
+        self.mend = nn.Conv2d(config.width, 2, _KERNEL, padding=1)
         # nothing moves at the beginning, and what would is small
         nn.init.normal_(self.mend.weight, std=1e-3)
         assert self.mend.bias is not None, "convolutions have one"

@@ -26,8 +26,9 @@ class StateTensors:
 
     trained: Mapping[str, nn.Parameter]
     followed: Sequence[Followed]
+    """Teachers of what is trained."""
     frozen: Mapping[str, nn.Parameter]
-    """Neither trained nor a teacher's."""
+    """What is not trained, and its teachers: all of these stay as they are."""
     buffers: Mapping[str, Tensor]
     """The persistent ones."""
     followed_buffers: Sequence[tuple[Tensor, Tensor]]
@@ -73,6 +74,7 @@ def _followed(pair: EmaPair, names: Mapping[int, str]) -> list[Followed]:
     return [
         Followed(names[id(teacher)], teacher, students[name], pair.momentum)
         for name, teacher in teachers.items()
+        if students[name].requires_grad
     ]
 
 

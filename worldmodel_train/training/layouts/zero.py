@@ -35,12 +35,6 @@ class Zero:
     ) -> None:
         self.engine = engine
         self.tensors: StateTensors = state_tensors(objective, pairs)
-        if self.tensors.frozen:
-            name = next(iter(self.tensors.frozen))
-            raise ValueError(
-                f"train.strategy=deepspeed: {name} is neither trained nor "
-                "a teacher's, so no rank would keep it in fp32; use train.strategy=ddp"
-            )
         # some stages have taken a step with zero gradients; new moments undo that
         self.moments = Moments(engine.optimizer.optimizer, masters)
         self._parts = list(dict.fromkeys(map(part_of, self.tensors.trained)))

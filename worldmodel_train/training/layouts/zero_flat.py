@@ -63,6 +63,10 @@ class ZeroFlat(Zero):
         self._groups = flat_groups(engine.optimizer)
         super().__init__(objective, pairs, engine, [group.master for group in self._groups])
         self._names = {id(p): (name, p.numel()) for name, p in self.tensors.trained.items()}
+        # in fp32, as a checkpoint has it; the model computes with its own dtype
+        self._frozen = {
+            name: p.detach().to(torch.float32, copy=True) for name, p in self.tensors.frozen.items()
+        }
         self._teachers = {
             id(entry.student): (entry.name, entry.student.numel())
             for entry in self.tensors.followed
@@ -83,6 +87,8 @@ class ZeroFlat(Zero):
     def publish(self) -> None:
         """All ranks gather the masters and the EMA in the model's dtype."""
         self.engine.optimizer.update_lp_params()
+        for name, parameter in self.tensors.frozen.items():
+            parameter.copy_(self._frozen[name])
         self.publish_teachers()
 
     def publish_teachers(self) -> None:
@@ -100,6 +106,9 @@ class ZeroFlat(Zero):
 
     def _pieces(self) -> Iterator[Piece]:
         yield from self.buffer_pieces()
+        for name, own in self._frozen.items():
+            values = own.view(-1)
+            yield Piece(kind="weights", name=name, start=0, values=values, replicated=True)
         for group in self._groups:
             yield from group.pieces("weights", self._names, group.master.data)
             for kind in MOMENTS:

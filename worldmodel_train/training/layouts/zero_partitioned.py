@@ -25,6 +25,9 @@ class ZeroPartitioned(Zero):
     def __init__(self, objective: nn.Module, pairs: Sequence[EmaPair], engine: Any) -> None:  # noqa: ANN401  # see Zero
         super().__init__(objective, pairs, engine, engine.optimizer.fp32_partitioned_groups_flat)
         self._masters = {name: self._own(p) for name, p in self.tensors.trained.items()}
+        self._frozen = {
+            name: _slice(p).to(torch.float32, copy=True) for name, p in self.tensors.frozen.items()
+        }
         followed = self.tensors.followed
         students = [self._own(entry.student) for entry in followed]
         self._emas = [
@@ -42,6 +45,8 @@ class ZeroPartitioned(Zero):
         """Copies masters and EMA to the slices in the model's dtype; nothing is sent."""
         for name, parameter in self.tensors.trained.items():
             _slice(parameter).copy_(self._masters[name])
+        for name, parameter in self.tensors.frozen.items():
+            _slice(parameter).copy_(self._frozen[name])
         self.publish_teachers()
 
     def publish_teachers(self) -> None:
@@ -64,6 +69,8 @@ class ZeroPartitioned(Zero):
             yield from _piece("weights", name, parameter, self._masters[name])
             for kind in MOMENTS:
                 yield from _piece(kind, name, parameter, self._own(parameter, kind))
+        for name, parameter in self.tensors.frozen.items():
+            yield from _piece("weights", name, parameter, self._frozen[name])
         for entry, ema in zip(self.tensors.followed, self._emas, strict=True):
             yield from _piece("weights", entry.name, entry.teacher, ema)
 
