@@ -41,9 +41,10 @@ def runs(tmp_path_factory):
     write_episodes(folder / "rooms", [walk(seed) for seed in range(2)])
     shards = f"{{name: rooms, shards: '{folder}/rooms/*.tar'}}"
     data = (f"data.sources=[{shards}]", f"data.held_out={shards}")
-    for name in ("one", "other"):
+    for seed, name in enumerate(("one", "other")):
         run_dir = folder / name
-        recipe = load_recipe("leworldmodel_two_rooms", [*TINY, *data, f"run_dir={run_dir}"])
+        own = (f"run_dir={run_dir}", f"train.seed={seed}")
+        recipe = load_recipe("leworldmodel_two_rooms", [*TINY, *data, *own])
         weights = untrained_objective(recipe).state_dict()
         save_imported(CheckpointFolder(run_dir), weights, resolved_yaml(recipe))
     return folder
