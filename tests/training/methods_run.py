@@ -19,7 +19,7 @@ from worldmodel_train.training.run_spec import RunSpec
 from worldmodel_train.types import Content
 
 STEPS = 4
-WHOLE = ("ddp", "zero2")  # each rank has all weights as they are computed with
+WHOLE = ("ddp", {"name": "deepspeed", "zero_stage": 2})  # each rank has all weights
 
 
 def parts(run_dir: Path, method: str, **options: Any) -> RunSpec:
@@ -54,7 +54,7 @@ def parts(run_dir: Path, method: str, **options: Any) -> RunSpec:
 def main(runs: list[dict[str, Any]]) -> None:
     """Trains each run on two ranks; those that end early are meant to."""
     for options in runs:
-        run_dir, name = Path(options.pop("run_dir")), options.pop("strategy_name")
+        run_dir, whole = Path(options.pop("run_dir")), options["strategy"] in WHOLE
         spec, built = parts(run_dir, **options, global_batch=4), []
 
         def kept(spec: RunSpec = spec, built: list[Any] = built) -> Any:
@@ -63,7 +63,7 @@ def main(runs: list[dict[str, Any]]) -> None:
 
         result = pretrain(dataclasses.replace(spec, build_objective=kept))
         assert result.exit_code in (0, 143), result
-        if name in WHOLE:
+        if whole:
             _assert_ranks_agree(built[-1], options["method"])
 
 

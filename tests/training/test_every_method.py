@@ -42,12 +42,20 @@ def share_apart(one: dict, other: dict) -> float:
 def two(tmp_path_factory):
     """Directories of runs on two processes: method, then strategy."""
     root = tmp_path_factory.mktemp("two")
-    runs = [
-        {"run_dir": str(root / folder(name) / strategy), "strategy_name": strategy,
-         "strategy": STRATEGIES[strategy], "method": name, "steps": 2}
-        for name in NAMES
-        for strategy in STRATEGIES
-    ]  # fmt: skip
+
+    def run(name: str, to: str, strategy: str, **options: int) -> dict:
+        run_dir = str(root / folder(name) / to)
+        return {"run_dir": run_dir, "strategy": STRATEGIES[strategy], "method": name, **options}
+
+    runs = []
+    for name in NAMES:
+        runs += [run(name, strategy, strategy, steps=2) for strategy in STRATEGIES]
+        # ranks agree on a signal one step after it
+        runs += [
+            run(name, "unbroken", "ddp", steps=6),
+            run(name, "resumed", "ddp", steps=6, kill=3),
+        ]
+        runs.append(run(name, "resumed", "ddp", steps=6))
     logs = [root / "rank_0", root / "rank_1"]
     started = [
         Forked("methods_run", runs, place, log=log)
@@ -71,6 +79,16 @@ def test_an_interrupted_run_equals_an_unbroken_one(name, tmp_path, losses, weigh
     stopped = pretrain(methods_run.parts(other, name, kill=3))
     assert 0 < stopped.step < methods_run.STEPS
     pretrain(methods_run.parts(other, name))
+    assert losses(other) == losses(one)
+    assert_same(weights(other), weights(one))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_processes_go_on_as_if_unbroken(name, two, losses, weights, assert_same):
+    one, other = two / folder(name) / "unbroken", two / folder(name) / "resumed"
+    saved = sorted(path.name for path in (other / "checkpoints").glob("step_*"))
+    assert len(saved) == 2
+    assert saved[0] < saved[1] == "step_00000006"
     assert losses(other) == losses(one)
     assert_same(weights(other), weights(one))
 
