@@ -2,22 +2,23 @@
 
 import pickle
 from collections import Counter
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worldmodel_train.data.mixture import BLOCK
-from worldmodel_train.data.mixture_by_length import MixtureByLength
+from worldmodel_train.data.mixture import BLOCK, Mixture
+from worldmodel_train.data.mixture_by_length import MixtureByLength, SpreadMixture
 
 WEIGHTS, LENGTHS = [0.335, 0.1, 0.565, 1.0], [16, 64, 16, 1]
 
 
-def mixture(together=4, seed=3):
+def mixture(together=4, seed=3, of_runs=SpreadMixture):
     """With `together` samples of each length in a run, or as many as it says of each."""
     if isinstance(together, int):
         together = dict.fromkeys(LENGTHS, together)
-    return MixtureByLength(WEIGHTS, LENGTHS, together=together, seed=seed)
+    return MixtureByLength(WEIGHTS, LENGTHS, together=together, of_runs=of_runs, seed=seed)
 
 
 def numbers(mixed, runs):
@@ -54,7 +55,9 @@ def test_a_run_has_as_many_samples_as_its_length_is_given():
 
 
 def test_two_halves_take_turns():
-    mixed = MixtureByLength([0.6, 0.4], [1, 16], together={1: 72, 16: 48}, seed=3)
+    mixed = MixtureByLength(
+        [0.6, 0.4], [1, 16], together={1: 72, 16: 48}, of_runs=SpreadMixture, seed=3
+    )
     assert [len(mixed.samples(run)) for run in range(6)] == [72, 48, 72, 48, 72, 48]
     assert [mixed.draw(mixed.samples(run).start).source for run in range(4)] == [0, 1, 0, 1]
 
@@ -85,3 +88,14 @@ def test_seeds_draw_sources_of_one_length_differently():
     one, other = ([mixed.draw(n).source for n in range(400)] for mixed in mixtures)
     assert one != other
     assert [LENGTHS[source] for source in one] == [LENGTHS[source] for source in other]
+
+
+def test_runs_may_be_drawn_so_that_no_stride_meets_one_length_alone():
+    mixed = mixture(4, of_runs=partial(Mixture, seed=3))
+    for stride in (2, 3, 8):
+        for first in range(stride):
+            met = {
+                LENGTHS[mixed.draw(mixed.samples(run).start).source]
+                for run in range(first, 400, stride)
+            }
+            assert met == set(LENGTHS)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,7 +23,8 @@ from worldmodel_train.data.decoding.decode import (
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.health import shown
 from worldmodel_train.data.labels import Label, label_reader
-from worldmodel_train.data.mixture_by_length import MixtureByLength
+from worldmodel_train.data.mixture import Mixture
+from worldmodel_train.data.mixture_by_length import MixtureByLength, SpreadMixture
 from worldmodel_train.data.random_streams import Stream, generator
 from worldmodel_train.data.sample_reader import Drawn, SampleReader
 from worldmodel_train.data.shards.source import EncodedSample, SampleError, Source
@@ -144,9 +146,18 @@ def decode_sample(
 
 
 def _mixture(data: DataConfig, seed: int) -> MixtureByLength | None:
-    """How videos of several lengths are mixed, where not each by itself."""
+    """How videos of several lengths are mixed, where not each by itself.
+
+    By turns a process that makes every other micro-batch would have one length alone, and of a
+    stream of the other its share of the shards would never be read: there lengths are drawn.
+    """
     if data.of_one_length == 1:
         return None
-    weights = [source.weight for source in data.sources]
-    lengths = [source.clip.frames for source in data.sources]
-    return MixtureByLength(weights, lengths, together=data.by_length(), seed=seed)
+    drawn = any(source.streams for source in data.sources)
+    return MixtureByLength(
+        [source.weight for source in data.sources],
+        [source.clip.frames for source in data.sources],
+        together=data.by_length(),
+        of_runs=partial(Mixture, seed=seed) if drawn else SpreadMixture,
+        seed=seed,
+    )

@@ -1,6 +1,6 @@
 """A mixture in which some samples that follow each other are of one clip length."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Int64
@@ -10,9 +10,9 @@ from worldmodel_train.data.random_streams import Stream, key
 
 
 class SpreadMixture(Mixture):
-    """A mixture of which every stretch has nearly the shares of the whole.
+    """A mixture of which every stretch has nearly the shares of the whole: two halves take turns.
 
-    Two halves take turns. Nothing is drawn, so that all blocks are alike.
+    Nothing is drawn, so that all blocks are alike.
     """
 
     def __init__(self, weights: Sequence[float]) -> None:
@@ -38,9 +38,10 @@ class MixtureByLength:
         lengths: Sequence[int],
         *,
         together: Mapping[int, int],
+        of_runs: Callable[[Sequence[float]], Mixture],
         seed: int,
     ) -> None:
-        """`together` is how many samples a run has of each length."""
+        """`together` is how many samples a run has of each length, `of_runs` how these are mixed."""
         self._together = [together[length] for length in dict.fromkeys(lengths)]
         self._apart = max(self._together)  # from the number of a run's first sample to the next's
         self._sources = [
@@ -48,7 +49,7 @@ class MixtureByLength:
             for length in dict.fromkeys(lengths)
         ]
         shares = [[weights[source] for source in sources] for sources in self._sources]
-        self._of_runs = SpreadMixture(
+        self._of_runs = of_runs(
             [sum(share) / count for share, count in zip(shares, self._together, strict=True)]
         )
         self._of_sources = [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from worldmodel_train.data.decoding.auto_decoder import make_decoder
-from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop
+from worldmodel_train.data.decoding.crop import CENTER_CROP, Crop, MovingCrop
 from worldmodel_train.data.decoding.decode import DecodeError
 
 decord_decoder = pytest.importorskip("worldmodel_train.data.decoding.decord_decoder")
@@ -207,16 +207,18 @@ def test_clips_decoded_together_are_those_decoded_alone(videos, make_request, de
         np.testing.assert_array_equal(clip, alone.clip)
 
 
-def test_a_repeated_picture_that_pyav_tells_apart_is_refused(make_video, make_request, monkeypatch):
-    video, request = make_video(8), make_request(4, 10.0)
-    honest = decord_decoder._read
-
-    def repeating(*arguments):
-        honest(*arguments)
-        (clip,) = arguments[-1]
-        clip[2] = clip[1]
-
-    monkeypatch.setattr(decord_decoder, "_read", repeating)
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_repeated_picture_that_pyav_tells_apart_is_refused(
+    make_video, make_request, monkeypatch, moves
+):
+    crop = MovingCrop(first=CENTER_CROP, last=Crop(shapes=((0.5, 1.0),))) if moves else CENTER_CROP
+    video, request = make_video(8), make_request(4, 10.0, crop=crop)
+    honest = decord_decoder.decord.VideoReader.get_batch
+    monkeypatch.setattr(
+        decord_decoder.decord.VideoReader,
+        "get_batch",
+        lambda reader, frames: honest(reader, [1 if frame == 2 else frame for frame in frames]),
+    )
     with pytest.raises(DecodeError, match="decord_repeats_frames"):
         decord_decoder.DecordDecoder().decode(video, request)
 

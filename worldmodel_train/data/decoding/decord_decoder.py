@@ -1,15 +1,16 @@
 """Decoding with decord, checked against the container, because decord can be wrong in silence."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 
 import decord
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
 from worldmodel_train.data.confinement import OUT_OF_MEMORY
 from worldmodel_train.data.decoding.container import VideoTrack, read_track
-from worldmodel_train.data.decoding.crop import frame_whole
+from worldmodel_train.data.decoding.crop import MovingCrop, frame_whole
 from worldmodel_train.data.decoding.decode import (
     ClipArray,
     ClipRequest,
@@ -50,7 +51,7 @@ class DecordDecoder:
         indexes = [track.frames_of(request) for request in requests]
         try:
             with recording() as log:
-                _read(video, track, indexes, requests, clips)
+                repeats = _read(video, track, indexes, requests, clips)
         except (decord.DECORDError, RuntimeError) as error:
             reason = OUT_OF_MEMORY if tells_of_no_memory(str(error)) else "decord_failed"
             raise DecodeError(reason, _first_line(str(error))) from error
@@ -58,27 +59,21 @@ class DecordDecoder:
             # decord drops its decoder's error codes and returns the damaged pictures.
             reason = OUT_OF_MEMORY if tells_of_no_memory(log.text) else "decord_damaged_frames"
             raise DecodeError(reason, _first_line(log.text))
-        for request, index, clip in zip(requests, indexes, clips, strict=True):
-            self._check_repeats(video, request, index, clip)
+        for request, places in zip(requests, repeats, strict=True):
+            self._check_repeats(video, request, places)
         times = tuple(track.times_of(index) for index in indexes)
         return Decoded(decoder="decord", times=times)
 
-    def _check_repeats(
-        self,
-        video: bytes,
-        request: ClipRequest,
-        index: Int64[np.ndarray, "t"],
-        clip: UInt8[np.ndarray, "t h w c"],
-    ) -> None:
+    def _check_repeats(self, video: bytes, request: ClipRequest, repeats: Sequence[int]) -> None:
         """Raises DecodeError if decord repeats a picture that PyAV does not.
 
         Where frames are missing decord returns the one before again. Real videos repeat pictures
         too (animation, standing scenes), so a repeat alone proves nothing.
         """
-        later = np.flatnonzero(np.diff(index)) + 1
-        repeats = [t for t in later if np.array_equal(clip[t], clip[t - 1])]
         if not repeats:
             return
+        if isinstance(request.crop, MovingCrop):  # of which no picture is like the one before
+            request = replace(request, crop=request.crop.first)
         seen = self._referee.decode(video, request).clip.astype(np.int16)
         differing = [t for t in repeats if np.abs(seen[t] - seen[t - 1]).mean() > _SAME_PICTURE]
         if differing:
@@ -104,18 +99,25 @@ def _read(
     indexes: Sequence[Int64[np.ndarray, "_"]],
     requests: Sequence[ClipRequest],
     clips: Sequence[ClipArray],
-) -> None:
+) -> list[list[int]]:
+    """Fills the clips; says of each where a frame's picture is that of the frame before again."""
     reader = decord.VideoReader(BytesIO(video), num_threads=1)
     _require_agreement(reader, track)
     height, width = reader[0].shape[:2]  # upright; the container's is not
-    for index, request, clip in zip(indexes, requests, clips, strict=True):
+    repeats: list[list[int]] = [[] for _ in requests]
+    for index, request, clip, repeated in zip(indexes, requests, clips, repeats, strict=True):
+        before = None
         for frame in np.unique(index):
             (picture,) = reader.get_batch([int(frame)]).asnumpy()
+            if before is not None and np.array_equal(picture, before):
+                repeated.append(int(np.flatnonzero(index == frame)[0]))
+            before = picture
             for crop, places in request.crops(np.flatnonzero(index == frame)):
                 # decord would scale too, but darkens as it does: it sets none of libswscale's flags
                 framing = frame_whole(crop, width=width, height=height, size=request.size)
                 cut = framing.cut(picture, request.size)
                 clip[places] = cut[:, ::-1] if crop.flip else cut
+    return repeats
 
 
 def _require_agreement(reader: decord.VideoReader, track: VideoTrack) -> None:
