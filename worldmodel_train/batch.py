@@ -36,7 +36,8 @@ class Origin:
     """Where in the data a batch comes from."""
 
     first_sample: int
-    """Position of the batch's first sample in the run's order of samples."""
+    """Position of the batch's first sample in the run's order of samples, counted as if all
+    micro-batches had `train.micro_batch` of them."""
     skipped: tuple[Skip, ...] = field(default=())
     stream_marks: tuple[StreamMark, ...] = field(default=())
     """One for each source that streams."""

@@ -1,7 +1,7 @@
 """What a method may know of the rest of its recipe."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from worldmodel_train.config.origins import KeyPath
@@ -84,6 +84,8 @@ class DataFacts:
     """Whether a clip has one class, or several are true of it."""
     clips_per_video: int = 1
     """Clips of one video that follow each other in a micro-batch."""
+    together: Mapping[int, int] = field(default_factory=dict)
+    """Clips of a micro-batch by their frames, where `train.micro_batch` is only the mean."""
     kind: Literal["clips", "trajectories", "latents", "audio"] = "clips"
     """What is read: a method says in `takes` what it takes."""
     episodes: EpisodeFacts | None = None
@@ -126,3 +128,7 @@ class RecipeFacts:
     frozen: "Callable[[str], nn.Module] | None" = None
     """The part of another run that the method has under this name: its shapes, without its numbers.
     None as long as no other file than the recipe is looked at."""
+
+    def together(self, frames: int) -> int:
+        """Clips of a micro-batch of clips of this length."""
+        return self.data.together.get(frames, self.micro_batch)

@@ -1,5 +1,7 @@
 """Clips of several lengths, and several clips of a video."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from tests.data.loaded import assert_same, batches, merged, samples
 from worldmodel_train.data.config import DataConfig
 from worldmodel_train.data.source_config import ClipConfig, SourceConfig
+from worldmodel_train.facts import RecipeFacts
 
 
 def test_a_batch_holds_its_samples_grouped_by_clip_length(make_data):
@@ -60,7 +63,11 @@ def test_micro_batches_may_be_as_large_as_their_length_allows_whatever_the_ranks
 
 @pytest.mark.parametrize(
     ("of_one_length", "told"),
-    [(3, "use 4 or a divisor"), ((6, 2), "have 3 clips in the mean")],
+    [
+        (3, "use 4 or a divisor"),
+        ((6, 2), "have 3 clips in the mean"),
+        ((2000, 1), "less than 1 of 1000"),
+    ],
 )
 def test_a_micro_batch_that_lengths_do_not_fill_is_told(make_data, of_one_length, told):
     data = make_data().model_copy(update={"of_one_length": of_one_length})
@@ -136,3 +143,13 @@ def test_a_bad_video_is_replaced_for_all_clips_that_it_should_give(
     assert len(keys) >= 2
     assert len(keys) % 2 == 0
     assert set(keys) == {"html"}
+
+
+def test_methods_are_told_how_many_clips_of_each_length_a_micro_batch_has(make_data):
+    data = make_data(clips_per_video=2).model_copy(update={"of_one_length": (6, 3)})
+    facts = RecipeFacts(
+        data=data.facts(), seed=0, steps=1, micro_batch=8, activation_checkpointing="none"
+    )
+    assert [facts.together(frames) for frames in (2, 4)] == [12, 6]
+    alike = replace(facts, data=make_data().facts())
+    assert alike.together(2) == alike.together(4) == 8

@@ -3,6 +3,7 @@
 import pickle
 from collections import Counter
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,11 +15,10 @@ from worldmodel_train.data.mixture_by_length import MixtureByLength, SpreadMixtu
 WEIGHTS, LENGTHS = [0.335, 0.1, 0.565, 1.0], [16, 64, 16, 1]
 
 
-def mixture(together=4, seed=3, of_runs=SpreadMixture):
+def mixture(together: int | dict[int, int] = 4, seed=3, of_runs: Any = SpreadMixture):
     """With `together` samples of each length in a run, or as many as it says of each."""
-    if isinstance(together, int):
-        together = dict.fromkeys(LENGTHS, together)
-    return MixtureByLength(WEIGHTS, LENGTHS, together=together, of_runs=of_runs, seed=seed)
+    each = dict.fromkeys(LENGTHS, together) if isinstance(together, int) else together
+    return MixtureByLength(WEIGHTS, LENGTHS, together=each, of_runs=of_runs, seed=seed)
 
 
 def numbers(mixed, runs):

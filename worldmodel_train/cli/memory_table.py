@@ -59,6 +59,11 @@ def advice(recipe: Recipe, memory: RecipeMemory, gpu: str) -> str:
         if not change:
             return f"Use {setting}: {taken}."
         return f"No layout leaves {1 - ROOM:.0%} free. Use {change} and {setting}: {taken}."
+    if any(recipe.data.misfits(max(1, recipe.train.micro_batch // 2))):
+        return (
+            "Nothing fits; use more GPUs, or larger ones, or a smaller micro-batch and what of "
+            "data goes with it."
+        )
     return "Nothing fits, nor would a smaller micro-batch; use more GPUs, or larger ones."
 
 

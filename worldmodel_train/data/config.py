@@ -1,6 +1,6 @@
 """What a recipe says about data: augmentation, decoding, loading, and sources of clips."""
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -78,9 +78,10 @@ class DataConfig(StrictConfig):
     """So many videos that follow each other have clips of one length, from any source of that
     length. As many as a micro-batch takes: then each GPU has images alone, or clips of one length
     alone, at a time, by turns, so that of two halves each is always on the same GPUs where these
-    are even. Several numbers are for each length, the shortest first, as many as a micro-batch of
-    it takes: `[72, 48]` of images and clips; `train.micro_batch` is their mean. 1 mixes all in
-    every micro-batch."""
+    are even (of streams lengths are drawn instead). Several numbers are for each length, the
+    shortest first, as many videos as a micro-batch of it takes: `[72, 48]` of images and clips;
+    `train.micro_batch` is then the mean by the sources' weights, in clips. 1 mixes all in every
+    micro-batch."""
     held_out: SourceConfig | None = None
     """Clips never trained on, for pictures and evaluation."""
     augment: AugmentConfig
@@ -108,6 +109,7 @@ class DataConfig(StrictConfig):
             held_out=held_out and self._facts(held_out, ("data", "held_out"), 0.0),
             classes=self.classes,
             clips_per_video=self.loader.clips_per_video,
+            together=self._together(),
             labels=self.labels,
         )
 
@@ -165,12 +167,18 @@ class DataConfig(StrictConfig):
                 )
                 yield key, message
             return
-        mean = round(clips * self._mean_of_one_length(self.by_length()))
+        together = self.by_length()
+        batches = [sum(self._weights(n)) / count for n, count in together.items()]
+        if min(batches) < sum(batches) / 1000:
+            yield key, "one of these lengths would have less than 1 of 1000 micro-batches"
+            return
+        mean = round(clips * sum(self._weights()) / sum(batches))
         if mean != micro_batch:
             message = (
                 f"micro-batches of these and of the sources' weights have {mean} clips in the "
-                f"mean, and train.micro_batch={micro_batch}; use train.micro_batch={mean}, numbers "
-                f"in proportion to it, or 1"
+                f"mean, and train.micro_batch={micro_batch}; use "
+                + (f"train.micro_batch={mean}, " if mean % clips == 0 else "")
+                + "numbers in proportion to it, or 1"
             )
             yield key, message
 
@@ -185,10 +193,16 @@ class DataConfig(StrictConfig):
         """Of the sources' clips, in frames."""
         return {source.clip.frames for source in self.sources}
 
-    def _mean_of_one_length(self, together: Mapping[int, int]) -> float:
-        """Videos of a micro-batch in the mean: weights are shares of videos, not of batches."""
-        batches = sum(source.weight / together[source.clip.frames] for source in self.sources)
-        return sum(source.weight for source in self.sources) / batches
+    def _together(self) -> dict[int, int]:
+        """Clips of a micro-batch by their frames, where these are of different numbers."""
+        if isinstance(self.of_one_length, int):
+            return {}
+        clips = self.loader.clips_per_video
+        return {frames: count * clips for frames, count in self.by_length().items()}
+
+    def _weights(self, frames: int | None = None) -> list[float]:
+        """Of the sources, or of those with clips of this length."""
+        return [s.weight for s in self.sources if frames in (None, s.clip.frames)]
 
     def check(self) -> None:
         """Raises ValueError where shards are missing; opens none."""

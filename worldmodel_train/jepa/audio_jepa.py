@@ -107,8 +107,14 @@ class Config(StrictConfig):
         assert audio is not None, "what is taken was checked"
         grid, mel = self._grid(audio.samples), self.spectrogram
         steps = [draw * facts.steps // NUM_DRAWS for draw in range(NUM_DRAWS)]
-        masks = drawn_tokens(grid, self.masks, facts, steps)
-        length = ClipLength(frames=mel.frames(audio.samples), share=1.0, grid=grid, masks=masks)
+        masks = drawn_tokens(grid, self.masks, steps, together=facts.micro_batch, seed=facts.seed)
+        length = ClipLength(
+            frames=mel.frames(audio.samples),
+            share=1.0,
+            together=facts.micro_batch,
+            grid=grid,
+            masks=masks,
+        )
         embed = head_forward((self.encoder.patch**2, blocks.width))
         hears = blocks_forward(blocks, grid.num_tokens).plus(embed.times(grid.num_tokens))
         flops = masked_flops(
@@ -124,7 +130,7 @@ class Config(StrictConfig):
         return PlainCost(
             parameters=built_parameters(self.build),
             flops={"bands of the spectrogram": bands, **flops},
-            tables=[token_table([length], facts.micro_batch)],
+            tables=[token_table([length])],
         )
 
     def build(self, data: DataFacts | None = None) -> "AudioJepa":

@@ -78,8 +78,8 @@ class Config(JointEmbeddingConfig):
     """Steps at the beginning in which the student's prototypes rest; published: an epoch. Else they
     may all turn one way before there is anything to say of clips."""
     balancing_passes: int = Field(default=0, ge=0)
-    """Passes that give all prototypes the same share in a batch of all ranks, in place of the
-    centre; DINOv2 has 3, DINO none."""
+    """Passes that give all prototypes the same share in a micro-batch of all ranks, in place of the
+    centre; DINOv2 has 3, DINO none. Targets then depend on how many clips these are."""
 
     @classmethod
     def tiny(cls) -> "Config":
@@ -210,7 +210,10 @@ class Dino(SeesClips):
         )
 
     def energy(self, context: Clips, target: Clips) -> Float[Tensor, "b"]:
-        """The cross-entropy of the context's half by the student with the target's by the copy."""
+        """The cross-entropy of the context's half by the student with the target's by the copy.
+
+        The latter is centred, also where targets of training are balanced: that takes a batch.
+        """
         seen = self.halves(context, target, context_encoder=self.encoder)
         said = self.head(seen.context) / self.config.student_temperature
         true = self._sharp(self.slow_head(seen.target))

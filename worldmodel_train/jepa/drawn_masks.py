@@ -20,6 +20,8 @@ class ClipLength:
 
     frames: int
     share: float
+    together: int
+    """So many are masked together."""
     grid: TokenGrid
     masks: tuple[tuple[MaskTokens, ...], ...]
     """For each mask group, the tokens of each draw."""
@@ -42,27 +44,38 @@ def clip_lengths(
         ClipLength(
             frames=clip.frames,
             share=share,
+            together=facts.together(clip.frames),
             grid=masked(clip)[0],
-            masks=drawn_tokens(*masked(clip), facts, range(NUM_DRAWS)),
+            masks=drawn_tokens(
+                *masked(clip),
+                range(NUM_DRAWS),
+                together=facts.together(clip.frames),
+                seed=facts.seed,
+            ),
         )
         for clip, share in shapes.values()
     )
 
 
 def drawn_tokens(
-    grid: TokenGrid, samplers: Sequence[MaskSampler], facts: RecipeFacts, steps: Iterable[int]
+    grid: TokenGrid,
+    samplers: Sequence[MaskSampler],
+    steps: Iterable[int],
+    *,
+    together: int,
+    seed: int,
 ) -> tuple[tuple[MaskTokens, ...], ...]:
-    """For each mask group, the tokens of one clip in these steps, padding included."""
+    """For each mask group, the tokens of one of `together` clips in these steps, with padding."""
     return tuple(
-        tuple(_tokens(sampler, grid, facts, group_seed(facts.seed, group), step) for step in steps)
+        tuple(_tokens(sampler, grid, together, group_seed(seed, group), step) for step in steps)
         for group, sampler in enumerate(samplers)
     )
 
 
 def _tokens(
-    sampler: MaskSampler, grid: TokenGrid, facts: RecipeFacts, seed: int, step: int
+    sampler: MaskSampler, grid: TokenGrid, together: int, seed: int, step: int
 ) -> MaskTokens:
-    samples = range(step * facts.micro_batch, (step + 1) * facts.micro_batch)
+    samples = range(step * together, (step + 1) * together)
     drawn = sampler.sample(grid, seed=seed, step=step, samples=samples)
     sets, target = drawn.target_index.shape[1:]
     return MaskTokens(drawn.context_index.shape[1], target, sets)
@@ -105,10 +118,10 @@ def masked_flops(
     }
 
 
-def token_table(lengths: Sequence[ClipLength], micro_batch: int) -> CostTable:
+def token_table(lengths: Sequence[ClipLength]) -> CostTable:
     """The tokens of a clip."""
-    title = f"Tokens per clip, masks of {micro_batch} clips at a time"
-    columns = ("frames", "share", "tokens", "masks", "context", "targets")
+    title = "Tokens per clip, masks of so many clips together"
+    columns = ("frames", "share", "together", "tokens", "masks", "context", "targets")
     rows = [row for length in lengths for row in _token_rows(length)]
     return CostTable(title=title, columns=columns, rows=rows)
 
@@ -125,6 +138,7 @@ def _token_rows(length: ClipLength) -> Iterator[Sequence[str]]:
         yield (
             str(length.frames),
             f"{length.share:.1%}",
+            str(length.together),
             f"{everything:,} ({'x'.join(map(str, length.grid))})",
             str(index),
             tokens(lambda draw: draw.context, draws),

@@ -146,7 +146,7 @@ class Config(vjepa.Config):
                 part: flops.times(1 - share).plus(by_regions[part].times(share))
                 for part, flops in by_masks.items()
             },
-            tables=[token_table(drawn, facts.micro_batch)],
+            tables=[token_table(drawn)],
         )
 
     def _flops(self, lengths: Sequence[ClipLength]) -> dict[str, Flops]:

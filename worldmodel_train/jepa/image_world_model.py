@@ -99,7 +99,7 @@ class Config(StrictConfig):
         return PlainCost(
             parameters=built_parameters(self.build),
             flops=flops | {"looks, forward + backward": once_each(told)},
-            tables=[token_table(lengths, facts.micro_batch)],
+            tables=[token_table(lengths)],
         )
 
     def build(self, data: DataFacts | None = None) -> "ImageWorldModel":

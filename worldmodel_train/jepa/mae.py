@@ -106,7 +106,7 @@ class Config(StrictConfig):
                 "seen, forward + backward": mean_flops(lengths, seen),
                 "painted, forward + backward": mean_flops(lengths, painted),
             },
-            tables=[token_table(lengths, facts.micro_batch)],
+            tables=[token_table(lengths)],
         )
 
     def build(self, data: DataFacts | None = None) -> "Mae":

@@ -121,7 +121,7 @@ class MaskedCost:
     @property
     def tables(self) -> Sequence[CostTable]:
         """The tokens of a clip."""
-        return (token_table(self.lengths, self._facts.micro_batch),)
+        return (token_table(self.lengths),)
 
     def memory(
         self, plan: CheckpointingPlan, sharding: Sharding, precision: Precision
@@ -150,7 +150,7 @@ class MaskedCost:
         for length in self.lengths:
             for masks in length.draws:
                 yield MicroBatch(
-                    clips=self._facts.micro_batch,
+                    clips=length.together,
                     tokens=length.grid.num_tokens,
                     masks=masks,
                     precision=precision,

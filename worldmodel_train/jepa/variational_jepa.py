@@ -140,7 +140,7 @@ class Config(StrictConfig):
         return PlainCost(
             parameters=built_parameters(self.build),
             flops=flops,
-            tables=[token_table(lengths, facts.micro_batch)],
+            tables=[token_table(lengths)],
         )
 
     def build(self, data: DataFacts | None = None) -> "VariationalJepa":

@@ -121,7 +121,7 @@ class Config(StrictConfig):
                 context=lambda one, tokens: encoder_step(encoder(one.frames), tokens),
                 predictor=predicted,
             ),
-            tables=[token_table(lengths, facts.micro_batch)],
+            tables=[token_table(lengths)],
         )
 
     def build(self, data: DataFacts | None = None) -> "VJepa21":
