@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from worldmodel_train.facts import DataFacts
+from worldmodel_train.facts import DataFacts, PartShapes
 from worldmodel_train.models.frozen import WHOLE, FrozenPart, PartConfig
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.protocols import Objective
@@ -77,11 +77,10 @@ def load_part(config: PartConfig, *, key: str) -> FrozenPart:
     """
     checkpoint = find_checkpoint(config.checkpoint, f"{key}.checkpoint")
     part = _part(trained_objective(checkpoint), config, checkpoint, key)
-    origin = str(checkpoint) if config.part == WHOLE else f"{config.part} of {checkpoint}"
-    return FrozenPart(part, origin=origin)
+    return FrozenPart(part, origin=_origin(config, checkpoint))
 
 
-def part_shapes(config: PartConfig, *, key: str) -> nn.Module:
+def part_shapes(config: PartConfig, *, key: str) -> PartShapes:
     """The same part without its numbers, on torch's `meta` device: no weights are loaded.
 
     Raises:
@@ -93,7 +92,12 @@ def part_shapes(config: PartConfig, *, key: str) -> nn.Module:
     with torch.device("meta"):
         objective = build_objective(recipe, facts)
     assert isinstance(objective, nn.Module)
-    return _part(objective, config, checkpoint, key)
+    network = _part(objective, config, checkpoint, key)
+    return PartShapes(network, _origin(config, checkpoint))
+
+
+def _origin(config: PartConfig, checkpoint: Path) -> str:
+    return str(checkpoint) if config.part == WHOLE else f"{config.part} of {checkpoint}"
 
 
 def _part(objective: nn.Module, config: PartConfig, checkpoint: Path, key: str) -> nn.Module:
