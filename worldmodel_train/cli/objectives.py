@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from worldmodel_train.facts import DataFacts, PartShapes
-from worldmodel_train.models.frozen import WHOLE, FrozenPart, PartConfig
+from worldmodel_train.models.frozen import WHOLE, FrozenPart, PartConfig, fingerprints
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, load_stored_recipe
 from worldmodel_train.training.checkpoints.files import RECIPE, read_meta
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
 from worldmodel_train.training.checkpoints.reader import read_weights
-from worldmodel_train.training.checkpoints.restore import load_weights
+from worldmodel_train.training.checkpoints.restore import load_weights, refuse_other_parts
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import Content
 
@@ -45,13 +45,17 @@ def trained_objective(checkpoint: Path) -> nn.Module:
     """The objective of a checkpoint, with its weights, on the CPU.
 
     Raises:
-        ValueError: The checkpoint is damaged, or its recipe has no such objective.
+        ValueError: The checkpoint is damaged, its recipe has no such objective, or a part of
+            another run is not what it was trained on: a run directory may have gone on since.
     """
     # neither the device nor the random numbers of who asks are touched
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         recipe = load_stored_recipe(checkpoint / RECIPE)
         objective = build_objective(recipe, known_facts(recipe, checkpoint))
     assert isinstance(objective, nn.Module)
+    begun = read_meta(checkpoint).frozen
+    if begun:  # else it has no such parts, or was imported, or is older than fingerprints
+        refuse_other_parts(checkpoint, begun, fingerprints(objective))
     load_weights(objective, read_weights(checkpoint))
     return objective
 
