@@ -81,7 +81,8 @@ def load_part(config: PartConfig, *, key: str) -> FrozenPart:
     """
     checkpoint = find_checkpoint(config.checkpoint, f"{key}.checkpoint")
     part = _part(trained_objective(checkpoint), config, checkpoint, key)
-    return FrozenPart(part, origin=_origin(config, checkpoint))
+    origin, episodes = _origin(config, checkpoint), read_meta(checkpoint).episodes
+    return FrozenPart(part, origin=origin, episodes=episodes)
 
 
 def part_shapes(config: PartConfig, *, key: str) -> PartShapes:
