@@ -115,6 +115,15 @@ class DataFacts:
         return shares
 
 
+class PartShapes(NamedTuple):
+    """A part of another run without its numbers."""
+
+    network: "nn.Module"
+    """On torch's `meta` device."""
+    origin: str
+    """Where it comes from, for a person."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecipeFacts:
     """What a recipe says beside its method."""
@@ -125,8 +134,8 @@ class RecipeFacts:
     """Optimizer steps of the whole run."""
     micro_batch: int
     activation_checkpointing: Literal["none", "selective", "full", "auto"]
-    frozen: "Callable[[str], nn.Module] | None" = None
-    """The part of another run that the method has under this name: its shapes, without its numbers.
+    frozen: "Callable[[str], PartShapes] | None" = None
+    """The part of another run that the method has under this name.
     None as long as no other file than the recipe is looked at."""
 
     def together(self, frames: int) -> int:

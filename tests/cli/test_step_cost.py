@@ -51,8 +51,12 @@ def test_a_run_counts_mfu_by_what_its_data_and_the_other_run_say(jepa):
 
 def test_of_a_part_whose_shapes_are_asked_for_no_numbers_are_made(jepa):
     config = on(jepa).method.encoder
-    shapes, part = part_shapes(config, key="method.encoder"), load_part(config, key="here")
+    (shapes, origin), part = (
+        part_shapes(config, key="method.encoder"),
+        load_part(config, key="here"),
+    )
     assert {tensor.device.type for tensor in shapes.state_dict().values()} == {"meta"}
+    assert origin == part.origin == f"target_encoder of {CheckpointFolder(jepa).last()}"
     loaded = part.on(torch.device("cpu")).state_dict()
     assert {k: v.shape for k, v in shapes.state_dict().items()} == {
         k: v.shape for k, v in loaded.items()

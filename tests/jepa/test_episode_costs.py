@@ -12,12 +12,14 @@ from worldmodel_train.facts import (
     ClipShape,
     DataFacts,
     EpisodeFacts,
+    PartShapes,
     RecipeFacts,
     SourceFacts,
 )
 from worldmodel_train.jepa import pldm
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.masks import RandomTokens
+from worldmodel_train.models.frozen import FrozenPart
 from worldmodel_train.types import Clips
 
 CONFIGS = {
@@ -34,6 +36,8 @@ CONFIGS = {
     ),
     "vjepa2_ac rolled out once more": METHODS["jepa/vjepa2_ac"].model_copy(update={"rollout": 3}),
 }
+
+ORIGIN = "encoder of runs/other"
 
 
 @pytest.fixture(params=CONFIGS.values(), ids=CONFIGS.keys())
@@ -70,7 +74,7 @@ def opened(config):
         data = DataFacts(sources=(source,))
     else:
         data = DataFacts(sources=(), kind="trajectories", episodes=episodes_of(content))
-    return replace(facts, data=data, frozen=lambda _: frozen_part(config))
+    return replace(facts, data=data, frozen=lambda _: PartShapes(frozen_part(config), ORIGIN))
 
 
 def episodes_of(content):
@@ -111,11 +115,64 @@ def test_nothing_is_said_before_the_run_of_a_frozen_part_is_looked_at(name):
     assert config.cost(replace(opened(config), frozen=None)) is None
 
 
-def test_a_frozen_part_that_is_no_encoder_of_clips_is_refused():
-    config = METHODS["jepa/dino_wm"]
-    facts = replace(opened(config), frozen=lambda _: torch.nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="not an encoder of clips"):
+def refusals(config, facts):
+    """What is said where a step is counted, and where the method is built of the same."""
+    held = {}
+    if hasattr(config.encoder, "checkpoint"):
+        network, origin = facts.frozen("encoder")
+        held["encoder"] = FrozenPart(network, origin=origin)
+    with pytest.raises(ValueError) as counted:  # noqa: PT011  # compared below
         config.cost(facts)
+    with pytest.raises(ValueError) as built:  # noqa: PT011
+        config.build(facts.data, **held)
+    return str(counted.value), str(built.value)
+
+
+NO_PATCHES, VECTORS = {"observation": (17, 17, 3)}, {"observation": (4,)}
+
+
+@pytest.mark.parametrize(
+    ("name", "other", "message"),
+    [
+        (name, NO_PATCHES, f"17 is not a multiple of {key}=8; use 16 or 24")
+        for name, key in {
+            "leworldmodel": "method.encoder.patch",
+            "pldm": "method.encoder.patch",
+            "dino_wm": f"{ORIGIN}: encoder.patch",
+            "vjepa2_ac": f"{ORIGIN}: encoder.patch",
+        }.items()
+    ]
+    + [
+        (name, VECTORS, "observations of shape (4,)")
+        for name in ("leworldmodel", "pldm", "dino_wm", "vjepa2_ac", "causal_jepa")
+    ]
+    + [("pldm", {"steps": 2}, "data.steps=2"), ("causal_jepa", {"steps": 2}, "data.steps=2")],
+)
+def test_episodes_that_do_not_suit_are_refused_as_the_build_does(name, other, message):
+    config = CONFIGS[name]
+    facts = opened(config)
+    episodes = replace(facts.data.episodes, **other)
+    counted, built = refusals(config, replace(facts, data=replace(facts.data, episodes=episodes)))
+    assert counted == built
+    assert message in counted
+
+
+@pytest.mark.parametrize("name", ["dino_wm", "vjepa2_ac", "causal_jepa"])
+def test_a_frozen_part_of_another_kind_is_refused_as_the_build_does(name):
+    config = CONFIGS[name]
+    other = PartShapes(torch.nn.Linear(2, 2), "head of runs/other")
+    counted, built = refusals(config, replace(opened(config), frozen=lambda _: other))
+    assert counted == built
+    assert "method.encoder: head of runs/other is a Linear" in counted
+
+
+def test_a_robot_that_only_feels_itself_is_seen_too():
+    config = CONFIGS["causal_jepa"].model_copy(update={"actions": 0})
+    facts = opened(CONFIGS["causal_jepa"])
+    episodes = replace(facts.data.episodes, **VECTORS)
+    counted, built = refusals(config, replace(facts, data=replace(facts.data, episodes=episodes)))
+    assert counted == built
+    assert "learns from pictures" in counted
 
 
 @pytest.fixture

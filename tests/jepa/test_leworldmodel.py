@@ -280,7 +280,10 @@ def test_a_finished_run_is_loaded_where_its_episodes_have_gone(run, tmp_path):
     trained = trained_objective(checkpoint)
     assert trained.state_dict().keys() == read_weights(checkpoint).keys()
     frozen = PartConfig(checkpoint=checkpoint, part="encoder")
-    assert load_part(frozen, key="method.encoder").origin.startswith("encoder of")
+    part = load_part(frozen, key="method.encoder")
+    assert part.origin.startswith("encoder of")
+    assert part.episodes is not None
+    assert part.episodes.observation == (32, 32, 3)
 
 
 def test_a_checkpoint_that_knows_nothing_of_its_episodes_has_them_opened(run, tmp_path):

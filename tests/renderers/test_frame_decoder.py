@@ -1,11 +1,12 @@
 """A decoder learns pictures of the latents of a world model that stays as it is."""
 
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 
-from tests.contracts.methods import EPISODES
+from tests.contracts.methods import EPISODES, METHODS, build
 from worldmodel_train.facts import DataFacts
 from worldmodel_train.jepa.leworldmodel import Config as WorldModelConfig
 from worldmodel_train.jepa.vjepa import Config as VJepaConfig
@@ -124,7 +125,29 @@ def test_who_plans_nothing_and_what_are_no_patches_are_refused(world_model):
     masked = FrozenPart(VJepaConfig.tiny().build(), origin="runs/demo")
     with pytest.raises(ValueError, match=r"method\.world_model: runs/demo is a .* part: \."):
         decoder_of(masked)
+    robot = FrozenPart(build(METHODS["jepa/vjepa2_ac"]), origin="runs/robot")
+    message = r"method\.world_model: runs/robot is a VJepa2Ac, which plans from states too; name"
+    with pytest.raises(ValueError, match=message):
+        decoder_of(robot)
     with pytest.raises(ValueError, match=r"pictures of the episodes: 16 .*method\.patch"):
         decoder_of(world_model, patch=5)
     with pytest.raises(ValueError, match=r"have the shape \(4,\); use episodes with pixels"):
         decoder_of(world_model, episodes=replace(EPISODES, observation=(4,)))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("agents/tdmpc2", (3,)), ("jepa/leworldmodel", (32, 32, 3))]
+)
+def test_a_model_of_other_observations_is_refused(name, shape):
+    seen = replace(EPISODES, observation=shape)
+    part = FrozenPart(METHODS[name].build(), origin="runs/other", episodes=seen)
+    message = (
+        r"method\.world_model: runs/other is a .*, which was trained on observations of shape "
+    )
+    with pytest.raises(ValueError, match=message + re.escape(f"{shape}, and")):
+        decoder_of(part)
+
+
+def test_a_model_of_the_same_pictures_is_taken(world_model):
+    part = FrozenPart(world_model.on(CPU), origin="runs/one", episodes=EPISODES)
+    assert decoder_of(part).world_model is part

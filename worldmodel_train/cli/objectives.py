@@ -6,15 +6,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from worldmodel_train.facts import DataFacts
-from worldmodel_train.models.frozen import WHOLE, FrozenPart, PartConfig
+from worldmodel_train.facts import DataFacts, PartShapes
+from worldmodel_train.models.frozen import WHOLE, FrozenPart, PartConfig, fingerprints
 from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.protocols import Objective
 from worldmodel_train.recipe import Recipe, load_stored_recipe
 from worldmodel_train.training.checkpoints.files import RECIPE, read_meta
 from worldmodel_train.training.checkpoints.folder import find_checkpoint
 from worldmodel_train.training.checkpoints.reader import read_weights
-from worldmodel_train.training.checkpoints.restore import load_weights
+from worldmodel_train.training.checkpoints.restore import load_weights, refuse_other_parts
 from worldmodel_train.training.randomness import seed_weights
 from worldmodel_train.types import Content
 
@@ -45,13 +45,17 @@ def trained_objective(checkpoint: Path) -> nn.Module:
     """The objective of a checkpoint, with its weights, on the CPU.
 
     Raises:
-        ValueError: The checkpoint is damaged, or its recipe has no such objective.
+        ValueError: The checkpoint is damaged, its recipe has no such objective, or a part of
+            another run is not what it was trained on: a run directory may have gone on since.
     """
     # neither the device nor the random numbers of who asks are touched
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         recipe = load_stored_recipe(checkpoint / RECIPE)
         objective = build_objective(recipe, known_facts(recipe, checkpoint))
     assert isinstance(objective, nn.Module)
+    begun = read_meta(checkpoint).frozen
+    if begun:  # else it has no such parts, or was imported, or is older than fingerprints
+        refuse_other_parts(checkpoint, begun, fingerprints(objective))
     load_weights(objective, read_weights(checkpoint))
     return objective
 
@@ -77,11 +81,11 @@ def load_part(config: PartConfig, *, key: str) -> FrozenPart:
     """
     checkpoint = find_checkpoint(config.checkpoint, f"{key}.checkpoint")
     part = _part(trained_objective(checkpoint), config, checkpoint, key)
-    origin = str(checkpoint) if config.part == WHOLE else f"{config.part} of {checkpoint}"
-    return FrozenPart(part, origin=origin)
+    origin, episodes = _origin(config, checkpoint), read_meta(checkpoint).episodes
+    return FrozenPart(part, origin=origin, episodes=episodes)
 
 
-def part_shapes(config: PartConfig, *, key: str) -> nn.Module:
+def part_shapes(config: PartConfig, *, key: str) -> PartShapes:
     """The same part without its numbers, on torch's `meta` device: no weights are loaded.
 
     Raises:
@@ -93,7 +97,12 @@ def part_shapes(config: PartConfig, *, key: str) -> nn.Module:
     with torch.device("meta"):
         objective = build_objective(recipe, facts)
     assert isinstance(objective, nn.Module)
-    return _part(objective, config, checkpoint, key)
+    network = _part(objective, config, checkpoint, key)
+    return PartShapes(network, _origin(config, checkpoint))
+
+
+def _origin(config: PartConfig, checkpoint: Path) -> str:
+    return str(checkpoint) if config.part == WHOLE else f"{config.part} of {checkpoint}"
 
 
 def _part(objective: nn.Module, config: PartConfig, checkpoint: Path, key: str) -> nn.Module:

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from torch import nn
-
 from worldmodel_train.cli.objectives import part_shapes
-from worldmodel_train.facts import DataFacts
+from worldmodel_train.facts import DataFacts, PartShapes
 from worldmodel_train.models.cost import StepCost
 from worldmodel_train.recipe import Recipe
 
@@ -18,13 +16,13 @@ def step_cost(recipe: Recipe, opened: Callable[[], DataFacts]) -> StepCost | Non
     its data is `opened`, and the other run's recipe is read, of which no weights are loaded.
 
     Raises:
-        ValueError: There is no such data or run.
+        ValueError: There is no such data or run, or the method cannot learn from it.
     """
     cost = recipe.method.cost(recipe.facts)
     if cost is not None:
         return cost
 
-    def frozen(name: str) -> nn.Module:
+    def frozen(name: str) -> PartShapes:
         return part_shapes(getattr(recipe.method, name), key=f"method.{name}")
 
     return recipe.method.cost(replace(recipe.facts, data=opened(), frozen=frozen))

@@ -19,7 +19,7 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.episode_cost import frame_size
-from worldmodel_train.jepa.episode_misfits import refuse_other_actions
+from worldmodel_train.jepa.episode_misfits import refuse_other_actions, refuse_vectors
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.models.cost import PlainCost, num_built_parameters
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
@@ -100,14 +100,20 @@ class Config(StrictConfig):
         """Parameters that are trained, and operations of a film or window.
 
         None before the encoder's run was looked at and, of episodes, one was opened.
+
+        Raises:
+            ValueError: As `build` does.
         """
-        size = frame_size(facts.data)
-        if size is None or facts.frozen is None:
+        data = facts.data
+        opened = self.takes == "clips" or data.episodes is not None
+        if facts.frozen is None or not opened:
             return None
-        encoder = slot_encoder(facts.frozen("encoder"), origin="it").config
+        part = facts.frozen("encoder")
+        encoder = slot_encoder(part.network, origin=part.origin).config
+        self._refuse_others(encoder.slots, part.origin, data.episodes)
         nodes = Nodes(encoder.slots, self.frames, self.history, self.actions, self.states)
         blocks = self.predictor.blocks(encoder.width)
-        seen = slot_flops(encoder, self.frames, *size).forward
+        seen = slot_flops(encoder, self.frames, *frame_size(data)).forward
         placed = head_forward((2, encoder.width)).times(self.frames * encoder.slots)
         trained = num_built_parameters(lambda: self._predictor(encoder.width))
         return PlainCost(
@@ -130,16 +136,19 @@ class Config(StrictConfig):
             ValueError: The part sees no slots, or too few, or the episodes are of other shapes.
         """
         slots = FrozenSlots(encoder, self.place_weight)
-        if self.masked >= slots.slots:
-            raise ValueError(
-                f"method.masked={self.masked} hides all {slots.slots} slots of {encoder.origin}; "
-                "use fewer"
-            )
-        if self.takes == "trajectories" and data.episodes is not None:
-            self._refuse_other_episodes(data.episodes)
+        self._refuse_others(slots.slots, encoder.origin, data.episodes)
         return CausalJepa(self, slots, self._predictor(slots.width))
 
+    def _refuse_others(self, slots: int, origin: str, episodes: EpisodeFacts | None) -> None:
+        if self.masked >= slots:
+            raise ValueError(
+                f"method.masked={self.masked} hides all {slots} slots of {origin}; use fewer"
+            )
+        if self.takes == "trajectories" and episodes is not None:
+            self._refuse_other_episodes(episodes)
+
     def _refuse_other_episodes(self, episodes: EpisodeFacts) -> None:
+        refuse_vectors(episodes, method="jepa/causal_jepa")
         if self.actions:
             refuse_other_actions(episodes, method="jepa/causal_jepa", actions=self.actions)
         if self.states and episodes.state_width != self.states:

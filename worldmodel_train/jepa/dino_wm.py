@@ -81,11 +81,15 @@ class Config(StrictConfig):
         """Parameters that are trained, and operations of a window.
 
         None before an episode was opened and the encoder's run was looked at.
+
+        Raises:
+            ValueError: As `build` does.
         """
         sight = frozen_sight(facts)
         if sight is None:
             return None
-        frames, width = sight.frames - 1, sight.width + self.action_width
+        self._refuse_other_episodes(sight.episodes, sight.encoder.patch, sight.origin)
+        frames, width = sight.episodes.steps - 1, sight.width + self.action_width
         forward = frame_causal_forward(
             self.predictor, width, frames=frames, patches=sight.tokens, beside=0
         )
@@ -107,14 +111,13 @@ class Config(StrictConfig):
         """
         frames = FrozenFrames(encoder)
         if data.episodes is not None:
-            self._refuse_other_episodes(data.episodes, frames)
+            self._refuse_other_episodes(data.episodes, frames.patch, encoder.origin)
         predictor = NextPatches(self, frames.width)
         return DinoWm(frames, predictor, history=self.history)
 
-    def _refuse_other_episodes(self, episodes: EpisodeFacts, frames: FrozenFrames) -> None:
+    def _refuse_other_episodes(self, episodes: EpisodeFacts, patch: int, origin: str) -> None:
         refuse_other_actions(episodes, method="jepa/dino_wm", actions=self.actions)
-        key = f"{frames.encoder.origin}: encoder.patch"
-        refuse_other_pictures(episodes, patch=frames.patch, key=key)
+        refuse_other_pictures(episodes, patch=patch, key=f"{origin}: encoder.patch")
         refuse_other_steps(episodes, least=2, history=self.history)
 
 

@@ -9,11 +9,11 @@ from worldmodel_train.models.token_fit import grid_of
 from worldmodel_train.models.vit import EncoderConfig
 
 
-def frame_size(data: DataFacts) -> FrameSize | None:
-    """Height and width of the frames of clips, or of episodes once one was opened."""
-    if data.kind == "clips":
+def frame_size(data: DataFacts) -> FrameSize:
+    """Height and width of the frames of clips, or of episodes of pictures."""
+    if data.episodes is None:
         return FrameSize(*data.sources[0].clip[1:])
-    return None if data.episodes is None else FrameSize(*data.episodes.observation[:2])
+    return FrameSize(*data.episodes.observation[:2])
 
 
 def frame_tokens(encoder: EncoderConfig, episodes: EpisodeFacts) -> int:
@@ -23,15 +23,27 @@ def frame_tokens(encoder: EncoderConfig, episodes: EpisodeFacts) -> int:
 
 
 class FrozenSight(NamedTuple):
-    """What another run's encoder makes of a frame."""
+    """What another run's encoder makes of the frames of a window."""
 
-    width: int
-    """Channels of a token."""
-    tokens: int
-    frames: int
-    """Of a window."""
-    forward: Flops
-    """Of all of them; a class token is left out."""
+    encoder: EncoderConfig
+    origin: str
+    """Where the encoder comes from, for a person."""
+    episodes: EpisodeFacts
+
+    @property
+    def width(self) -> int:
+        """Channels of a token."""
+        return self.encoder.blocks.width
+
+    @property
+    def tokens(self) -> int:
+        """Of a frame."""
+        return frame_tokens(self.encoder, self.episodes)
+
+    @property
+    def forward(self) -> Flops:
+        """Of all frames; a class token is left out."""
+        return encoder_forward(self.encoder, self.tokens).times(self.episodes.steps)
 
 
 def frozen_sight(facts: RecipeFacts) -> FrozenSight | None:
@@ -43,7 +55,6 @@ def frozen_sight(facts: RecipeFacts) -> FrozenSight | None:
     episodes = facts.data.episodes
     if episodes is None or facts.frozen is None:
         return None
-    network = clip_encoder(facts.frozen("encoder"), origin="it")
-    tokens = frame_tokens(network.config, episodes)
-    forward = encoder_forward(network.config, tokens).times(episodes.steps)
-    return FrozenSight(network.width, tokens, episodes.steps, forward)
+    part = facts.frozen("encoder")
+    encoder = clip_encoder(part.network, origin=part.origin).config
+    return FrozenSight(encoder, part.origin, episodes)

@@ -21,6 +21,15 @@ def refuse_other_actions(episodes: EpisodeFacts, *, method: str, actions: int) -
         )
 
 
+def refuse_vectors(episodes: EpisodeFacts, *, method: str) -> None:
+    """Raises ValueError unless there are pictures."""
+    if len(episodes.observation) != 3:
+        raise ValueError(
+            f"{method} learns from pictures, and the episodes have observations of shape "
+            f"{episodes.observation}; use episodes with pixels"
+        )
+
+
 def refuse_other_pictures(episodes: EpisodeFacts, *, patch: int, key: str) -> None:
     """Raises ValueError unless the pictures are whole patches; `key` says where their size is."""
     for side in episodes.observation[:2]:

@@ -101,10 +101,15 @@ class Config(StrictConfig):
         """Trajectories are taken as they are read."""
 
     def cost(self, facts: RecipeFacts) -> PlainCost | None:
-        """Parameters and operations of a window; None before an episode was opened."""
+        """Parameters and operations of a window; None before an episode was opened.
+
+        Raises:
+            ValueError: The episodes are not of such pictures, actions or windows.
+        """
         episodes = facts.data.episodes
         if episodes is None:
             return None
+        self._refuse_other_episodes(episodes)
         width, tokens = self.encoder.blocks.width, frame_tokens(self.encoder, episodes)
         project, steps = head_forward((width, self.projector_width, width)), episodes.steps - 1
         seen = ("frames, forward", encoder_forward(self.encoder, tokens).plus(project))

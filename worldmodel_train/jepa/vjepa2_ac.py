@@ -88,10 +88,14 @@ class Config(StrictConfig):
         """Parameters that are trained, and operations of a window.
 
         None before an episode was opened and the encoder's run was looked at.
+
+        Raises:
+            ValueError: As `build` does.
         """
         sight = frozen_sight(facts)
         if sight is None:
             return None
+        self._refuse_other_episodes(sight.episodes, sight.encoder.patch, sight.origin)
 
         def following(frames: int) -> Flops:
             forward = frame_causal_forward(
@@ -101,7 +105,7 @@ class Config(StrictConfig):
             return once_each(forward).plus(told)
 
         # true frames are given no gradient, those that were predicted are
-        true_frames = sight.frames - 1
+        true_frames = sight.episodes.steps - 1
         no_gradient = head_forward((sight.width, self.predictor.width)).times(
             -true_frames * sight.tokens
         )
@@ -125,23 +129,21 @@ class Config(StrictConfig):
         """
         frames = FrozenFrames(encoder)
         if data.episodes is not None:
-            self._refuse_other_episodes(data.episodes, frames)
+            self._refuse_other_episodes(data.episodes, frames.patch, encoder.origin)
         predictor = self._predictor(frames.width)
         return VJepa2Ac(frames, predictor, history=self.history, rollout=self.rollout)
 
     def _predictor(self, width: int) -> FrameCausalPredictor:
         return self.predictor.build(width, actions=POSE, states=POSE)
 
-    def _refuse_other_episodes(self, episodes: EpisodeFacts, frames: FrozenFrames) -> None:
+    def _refuse_other_episodes(self, episodes: EpisodeFacts, patch: int, origin: str) -> None:
         if len(episodes.observation) != 3 or episodes.state_width != POSE:
             raise ValueError(
                 f"jepa/vjepa2_ac learns from pictures and poses of {POSE} numbers, and the "
                 f"episodes have observations of shape {episodes.observation} and "
                 f"{episodes.state_width or 'no'} numbers of states"
             )
-        refuse_other_pictures(
-            episodes, patch=frames.patch, key=f"{frames.encoder.origin}: encoder.patch"
-        )
+        refuse_other_pictures(episodes, patch=patch, key=f"{origin}: encoder.patch")
         if not self.rollout < episodes.steps <= self.history + 1:
             raise ValueError(
                 f"data.steps={episodes.steps} is not {self.rollout + 1} (method.rollout and the "

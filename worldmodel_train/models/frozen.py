@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from worldmodel_train.config import StrictConfig
+from worldmodel_train.facts import EpisodeFacts
 
 WHOLE = "."
 """The part that is a whole objective."""
@@ -37,11 +38,15 @@ class FrozenPart:
     leaves it whole, and a checkpoint has its fingerprint only.
     """
 
-    def __init__(self, module: nn.Module, *, origin: str) -> None:
+    def __init__(
+        self, module: nn.Module, *, origin: str, episodes: EpisodeFacts | None = None
+    ) -> None:
         self._module: nn.Module | None = module.eval().requires_grad_(requires_grad=False)
         self._device: torch.device | None = None
         self.origin = origin
         """Where it comes from, for a person."""
+        self.episodes = episodes
+        """What it was trained on; None of other data, and of checkpoints that do not say."""
 
     def on(self, device: torch.device) -> nn.Module:
         """The network, on `device` from now on; call it under `torch.no_grad`."""

@@ -9,6 +9,7 @@ from worldmodel_train.protocols.acting import (
     Planner,
     Policy,
     RendersFrames,
+    asks_for_states,
 )
 from worldmodel_train.protocols.energy import HasEnergy
 from worldmodel_train.protocols.latents import (
@@ -68,4 +69,5 @@ __all__ = [
     "RendersFrames",
     "SoundEncoder",
     "View",
+    "asks_for_states",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
+from inspect import signature
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -48,6 +49,12 @@ class LatentDynamics(Protocol[BeliefT]):
         All candidates go through the model together: it is called `h` times.
         """
         ...
+
+
+def asks_for_states(model: object) -> bool:
+    """Whether its `encode` takes states beside observations, so that pictures alone do not do."""
+    encode = getattr(model, "encode", None)
+    return encode is not None and "states" in signature(encode).parameters
 
 
 @runtime_checkable

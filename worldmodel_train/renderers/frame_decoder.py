@@ -6,7 +6,7 @@ foretells as well as those of what is seen. What a latent does not tell is paint
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, UInt8
@@ -26,7 +26,7 @@ from worldmodel_train.models.sincos import SinCos2d
 from worldmodel_train.models.token_fit import not_a_multiple
 from worldmodel_train.models.token_sets import lay_flat
 from worldmodel_train.models.tubelet_pixels import Tubelet, cut_tubelets, join_tubelets
-from worldmodel_train.protocols import EmaPair, LatentDynamics, ParameterGroup
+from worldmodel_train.protocols import EmaPair, LatentDynamics, ParameterGroup, asks_for_states
 from worldmodel_train.types import Losses, TokenGrid, Trajectories
 
 
@@ -67,10 +67,13 @@ class Config(StrictConfig):
         """A freshly initialised decoder, drawn from torch's global generator.
 
         Raises:
-            ValueError: The part plans from no pictures alone, or they are not whole patches.
+            ValueError: The part does not plan from such pictures alone, or they are not whole
+                patches.
         """
         assert data.episodes is not None, "episodes were opened"
-        return FrameDecoder(self, world_model, self._painted(data.episodes), data.episodes)
+        grid = self._painted(data.episodes)
+        _refuse_others(world_model, data.episodes)
+        return FrameDecoder(self, world_model, grid, data.episodes)
 
     def _painted(self, episodes: EpisodeFacts) -> TokenGrid:
         if len(episodes.observation) != 3:
@@ -161,17 +164,28 @@ class FrameDecoder(nn.Module):
     @torch.no_grad()
     def _latents(self, frames: UInt8[Tensor, "b h w c"]) -> Float[Tensor, "b d"]:
         """Of each picture by itself, as a goal is seen."""
-        model = _planned_with(self.world_model, frames.device)
+        model = self.world_model.on(frames.device)
+        assert isinstance(model, LatentDynamics), "it was one"
         nothing_done = torch.empty(len(frames), 0, self.action_width, device=frames.device)
         return model.latent(model.encode(frames[:, None], nothing_done))
 
 
-def _planned_with(part: FrozenPart, device: torch.device) -> LatentDynamics[Any]:
-    model = part.on(device)
+def _refuse_others(part: FrozenPart, episodes: EpisodeFacts) -> None:
+    """Raises ValueError unless it plans, and from such pictures alone."""
+    model, seen = part.on(torch.device("cpu")), part.episodes
+    named = f"method.world_model: {part.origin} is a {type(model).__name__}, which"
     if not isinstance(model, LatentDynamics):
         raise ValueError(
-            f"method.world_model: {part.origin} is a {type(model).__name__}, which foretells "
-            "nothing of what actions lead to; name a run such as one of jepa/leworldmodel, and "
-            f"part: {WHOLE}"
+            f"{named} foretells nothing of what actions lead to; name a run such as one of "
+            f"jepa/leworldmodel, and part: {WHOLE}"
         )
-    return model
+    if asks_for_states(model):
+        raise ValueError(
+            f"{named} plans from states too; name a run that plans from pictures alone, such as "
+            "one of jepa/leworldmodel"
+        )
+    if seen is not None and seen.observation != episodes.observation:
+        raise ValueError(
+            f"{named} was trained on observations of shape {seen.observation}, and those of the "
+            f"episodes have {episodes.observation}; name a run that was trained on such pictures"
+        )

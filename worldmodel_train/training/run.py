@@ -72,8 +72,9 @@ def pretrain(spec: RunSpec) -> RunResult:
     """The end of the run: its last step, or a signal before that.
 
     Raises:
-        ValueError: Something that the user can fix. What can be known before weights and data are
-            loaded is raised before.
+        ValueError: Something that the user can fix. What recipe and launch tell is raised before
+            weights are drawn and batches read, and so is what is found where data or other runs are
+            opened to size the run.
     """
     _allow_many_files()
     train, processes = spec.train, Processes.from_environment()

@@ -37,7 +37,11 @@ class LoaderFactory(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """All that a run is made of. Factories are called after every check has passed."""
+    """All that a run is made of.
+
+    Weights are drawn and batches are read once recipe and launch have passed their checks. To size
+    the run, `cost` and a strategy that is `auto` may open data and other runs before that.
+    """
 
     build_objective: Callable[[], Objective[Content]]
     """Draws the weights from torch's global generator, which is seeded before."""

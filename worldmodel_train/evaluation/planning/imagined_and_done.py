@@ -51,8 +51,8 @@ def nearest_strips(
 
 def decoded_strips(pilot: ModelPilot, plans: FirstPlans, decoder: RendersFrames) -> Strips:
     """What a decoder makes of latents that are imagined, and of those of what is seen."""
-    ends = (plans.states[:, 0], pilot.goals[: len(plans.states)])
-    start, goal = (latents_of(pilot.model, pilot.world, one).float().cpu()[:, None] for one in ends)
+    start = latents_of(pilot.model, pilot.world, plans.states[:, 0]).float().cpu()[:, None]
+    goal = plans.goals[:, None]
     imagined, realised = (
         decoded(decoder, torch.cat((start, between, goal), dim=1))
         for between in (plans.imagined, plans.realised)

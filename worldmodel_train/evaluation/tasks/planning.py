@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Iterator, Mapping
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -21,7 +20,7 @@ from worldmodel_train.planners import (
     mppi,
     random_shooting,
 )
-from worldmodel_train.protocols import LatentDynamics
+from worldmodel_train.protocols import LatentDynamics, asks_for_states
 
 if TYPE_CHECKING:
     from worldmodel_train.envs.goals import GoalWorld
@@ -129,8 +128,7 @@ class Config(StrictConfig):
                 f"data.frameskip={offer.data.frameskip} makes several choices of {self.env} one "
                 "action, and the planner makes one; use 1"
             )
-        encode = getattr(offer.objective, "encode", None)
-        if encode is not None and "states" in signature(encode).parameters:
+        if asks_for_states(offer.objective):
             yield "plans from pictures alone, and the method asks for states too; leave it out"
         if self.replan_every > self.planner.horizon:
             yield (

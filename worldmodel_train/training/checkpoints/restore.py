@@ -43,14 +43,7 @@ class StoredState:
 
     def require_frozen(self, found: Mapping[str, str]) -> None:
         """Raises CheckpointError where the run has begun with other frozen parts than `found`."""
-        begun = self._reader.meta.frozen
-        for name in sorted(begun.keys() | found.keys()):
-            if begun.get(name) != found.get(name):
-                raise CheckpointError(
-                    f"{self._reader.checkpoint} was trained on another {name} (fingerprint "
-                    f"{begun.get(name, 'none')[:12]}, now {found.get(name, 'none')[:12]}): bring "
-                    f"back what method.{name} named, or begin another run_dir"
-                )
+        refuse_other_parts(self._reader.checkpoint, self._reader.meta.frozen, found)
 
     def require_episodes(self, found: EpisodeFacts | None) -> None:
         """Raises CheckpointError where the run has begun with episodes of other shapes."""
@@ -130,6 +123,19 @@ def agree_to_begin(
             "other contents of it; all ranks need to see the same run_dir (a shared file system, "
             "no delayed copy). Start again"
         )
+
+
+def refuse_other_parts(
+    checkpoint: Path, begun: Mapping[str, str], found: Mapping[str, str]
+) -> None:
+    """Raises CheckpointError unless the frozen parts, by fingerprint, are those it began with."""
+    for name in sorted(begun.keys() | found.keys()):
+        if begun.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{checkpoint} was trained on another {name} (fingerprint "
+                f"{begun.get(name, 'none')[:12]}, now {found.get(name, 'none')[:12]}): bring back "
+                f"what method.{name} named, or begin another run_dir"
+            )
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
