@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from worldmodel_train.cli.measurable import Measurable
-from worldmodel_train.cli.objectives import trained_objective, untrained_objective
+from worldmodel_train.cli.objectives import load_trained, trained_objective, untrained_objective
 from worldmodel_train.evaluation.evaluate import evaluate
 from worldmodel_train.evaluation.leaderboard import append_to_leaderboard
 from worldmodel_train.evaluation.ranks import ALONE, Ranks
@@ -20,8 +20,6 @@ from worldmodel_train.evaluation.task import Subject, Task, is_shared
 from worldmodel_train.recipe import Recipe
 from worldmodel_train.training.checkpoints.files import read_meta
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder, find_checkpoint
-from worldmodel_train.training.checkpoints.reader import read_weights
-from worldmodel_train.training.checkpoints.restore import load_weights
 from worldmodel_train.training.strategies.processes import Processes
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -83,7 +81,7 @@ def open_subject(recipe: Recipe, what: Measurable, ranks: Ranks = ALONE) -> Subj
     assert isinstance(trained, nn.Module)
     assert isinstance(untrained, nn.Module)
     trained, untrained = _on_device(trained, recipe), _on_device(untrained, recipe)
-    load_weights(trained, read_weights(what.checkpoint))
+    load_trained(trained, what.checkpoint)
 
     def other_run(run: Path, key: str) -> nn.Module:
         return _on_device(trained_objective(find_checkpoint(run, key)), recipe).eval()

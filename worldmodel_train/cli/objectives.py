@@ -45,19 +45,28 @@ def trained_objective(checkpoint: Path) -> nn.Module:
     """The objective of a checkpoint, with its weights, on the CPU.
 
     Raises:
-        ValueError: The checkpoint is damaged, its recipe has no such objective, or a part of
-            another run is not what it was trained on: a run directory may have gone on since.
+        ValueError: Its recipe has no such objective, and as `load_trained`.
     """
     # neither the device nor the random numbers of who asks are touched
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         recipe = load_stored_recipe(checkpoint / RECIPE)
         objective = build_objective(recipe, known_facts(recipe, checkpoint))
     assert isinstance(objective, nn.Module)
+    load_trained(objective, checkpoint)
+    return objective
+
+
+def load_trained(objective: nn.Module, checkpoint: Path) -> None:
+    """Gives an objective of a checkpoint's recipe its weights.
+
+    Raises:
+        ValueError: The checkpoint is damaged, or a part of another run is not what it was trained
+            on: a run directory may have gone on since.
+    """
     begun = read_meta(checkpoint).frozen
     if begun:  # else it has no such parts, or was imported, or is older than fingerprints
         refuse_other_parts(checkpoint, begun, fingerprints(objective))
     load_weights(objective, read_weights(checkpoint))
-    return objective
 
 
 def known_facts(recipe: Recipe, checkpoint: Path) -> DataFacts:
