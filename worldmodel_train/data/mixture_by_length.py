@@ -41,7 +41,7 @@ class MixtureByLength:
         of_runs: Callable[[Sequence[float]], Mixture],
         seed: int,
     ) -> None:
-        """`together` is how many samples a run has of each length, `of_runs` how these are mixed."""
+        """`together` is how many samples a run has of each length, `of_runs` how runs are mixed."""
         self._together = [together[length] for length in dict.fromkeys(lengths)]
         self._apart = max(self._together)  # from the number of a run's first sample to the next's
         self._sources = [
