@@ -37,6 +37,8 @@ V_JEPA_1 = {
     "encoder": METHODS["jepa/vjepa"].encoder.model_copy(update={"position": SinCos3d()}),
     "residual_init": "plain",
 }
+# As DINOv2 has its targets; the student's prototypes rest at first.
+DINO_V2 = {"resting_steps": 2, "balancing_passes": 3}
 # Which features are kept changes what is learned, and how.
 ACTIVATIONS = {
     activation.name: METHODS["cartography/sparse_autoencoder"].model_copy(
@@ -44,7 +46,11 @@ ACTIVATIONS = {
     )
     for activation in (BatchTopK(), JumpRelu(bandwidth=0.05))
 }
-CONFIGS = METHODS | {"vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1)} | ACTIVATIONS
+VARIANTS = {
+    "vjepa_1": METHODS["jepa/vjepa"].model_copy(update=V_JEPA_1),
+    "dino_balanced": METHODS["jepa/dino"].model_copy(update=DINO_V2),
+}
+CONFIGS = METHODS | VARIANTS | ACTIVATIONS
 # Who predicts latents of clips under masks; others paint what is hidden. Of visible tokens nothing
 # is evaluated: what V-JEPA 2.1 adds to its loss for them has tests of its own.
 HIDDEN_ALONE = {"context": ContextLoss(weight=0.0)}

@@ -9,6 +9,7 @@ from worldmodel_train.cli import _exit_code
 from worldmodel_train.cli.exit_codes import FAILED, USER_ERROR
 from worldmodel_train.data.clip_reader import ClipReader
 from worldmodel_train.data.config import AugmentConfig, DataConfig, LoaderConfig
+from worldmodel_train.data.decoding.crop import MovingCrop
 from worldmodel_train.data.decoding.decode import Decoded, DecodeError
 from worldmodel_train.data.decoding.frame_steps import FrameSteps
 from worldmodel_train.data.health import (
@@ -68,6 +69,21 @@ def test_training_clips_of_the_published_protocol_are_counted_off_and_not_averag
     assert (published.steps, published.crop.resampling) == (FrameSteps(step=3), "bilinear")
     assert replace(published.crop, resampling="antialiased") == own.crop
     assert published.start == own.start
+
+
+def test_both_ends_of_a_moving_crop_of_the_published_protocol_are_not_averaged():
+    source = SourceConfig(shards="a.tar", clip=ClipConfig(frames=4), protocol="vjepa2")
+    still, moving = (
+        ClipReader(data, [Items([])], NoDecoder(), seed=0).request(source, 5, 0)
+        for data in (
+            DataConfig(sources=(source,), augment=AugmentConfig(size=8, motion_shift=shift))
+            for shift in (False, True)
+        )
+    )
+    assert isinstance(moving.crop, MovingCrop)
+    assert moving.crop.first == still.crop
+    assert moving.crop.last != moving.crop.first
+    assert moving.crop.first.resampling == moving.crop.last.resampling == "bilinear"
 
 
 class SameClip:

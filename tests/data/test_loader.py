@@ -18,6 +18,7 @@ from tests.data.loaded import (
     samples,
 )
 from worldmodel_train.data.loader_position import LoaderPosition
+from worldmodel_train.data.source_config import ClipConfig, SourceConfig
 from worldmodel_train.masks import Multiblock3D
 from worldmodel_train.masks.draw import group_seed
 
@@ -75,6 +76,21 @@ def test_training_clips_are_changed_as_the_recipe_says(make_data):
     for sample, clip in samples(plain).items():
         assert np.ptp(clip) < 20  # of one level
         assert np.ptp(samples(changed)[sample]) > 80  # with a box of noise in it
+
+
+def test_moving_crops_are_the_same_on_any_number_of_ranks(make_data, make_shard, make_video):
+    ramp = np.tile(np.arange(64, dtype=np.uint8) * 3 + 20, (48, 1))  # lighter to the right
+    picture = np.repeat(ramp[..., None], 3, axis=2)
+    videos = {f"v{i}": make_video(4, picture=picture) for i in range(2)}
+    clip = ClipConfig(frames=2, fps=10.0)
+    source = SourceConfig(shards=str(make_shard("a.tar", videos)), clip=clip, protocol="vjepa2")
+    data = make_data(sources=(source,), augment={"motion_shift": True, "scale": (0.2, 0.4)})
+    alone = merged(batches(data, 1, micro_batch=8))
+    ranks = [part for r in (0, 1) for part in batches(data, 1, rank=r, world_size=2)]
+    assert_same(merged(ranks), alone)
+    # both frames show the same picture, so what differs is where they were cut
+    moved = [np.abs(clip[0].astype(int) - clip[1]).mean() for clip in alone.values()]
+    assert max(moved) > 10
 
 
 @pytest.mark.slow

@@ -61,6 +61,27 @@ def test_micro_batches_may_be_as_large_as_their_length_allows_whatever_the_ranks
     assert_same(merged(later), merged(alone[4:6]))
 
 
+@pytest.mark.slow
+def test_pairs_of_a_video_in_micro_batches_of_one_length_are_the_same_for_any_ranks(make_data):
+    one_length = {"of_one_length": (6, 3)}
+    data = make_data(1, clips_per_video=2).model_copy(update=one_length)
+    here = make_data(0, clips_per_video=2).model_copy(update=one_length)
+    alone = batches(here, 8, micro_batch=8)
+    shapes = [tuple(g.clips.shape[:2]) for batch in alone for g in batch.content.groups]
+    # three or six videos of two clips each, as many of either length
+    assert shapes[:6] == [(6, 4), (12, 2), (6, 4)] * 2
+    for batch in alone:
+        shown = levels(batch)
+        assert all(abs(shown[n] - shown[n + 1]) < 8 for n in shown if n % 2 == 0)
+    both = [
+        batch
+        for rank in (0, 1)
+        for batch in batches(data, 4, rank=rank, world_size=2, micro_batch=4)
+    ]
+    assert_same(merged(both), merged(alone))
+    assert_same(merged(batches(data, 2, micro_batch=8, first_step=3)), merged(alone[3:5]))
+
+
 @pytest.mark.parametrize(
     ("of_one_length", "told"),
     [

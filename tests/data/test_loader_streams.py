@@ -136,6 +136,29 @@ def test_a_stream_of_a_checkpoint_without_its_position_begins_anew_and_says_so(s
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("one_length", [4, (6, 3)])
+def test_every_loading_process_meets_both_lengths_of_streams(make_shard, make_video, one_length):
+    """By turns one would read images alone, and of clips its share would never be read."""
+    levels = {"short": (20, 50), "long": (80, 110)}
+    of_lengths = []
+    for name, frames in (("short", 2), ("long", 4)):
+        shards = [
+            make_shard(f"{name}{n}.tar", {f"{name}{n}": make_video(4, levels=[level] * 4)})
+            for n, level in enumerate(levels[name])
+        ]
+        clip = ClipConfig(frames=frames, fps=10.0)
+        piped = tuple(f"pipe:cat {shard}" for shard in shards)
+        of_lengths.append(SourceConfig(name=name, shards=piped, clip=clip))
+    data = make_data(2, of_lengths[0], shuffle_buffer=1)
+    data = data.model_copy(update={"sources": tuple(of_lengths), "of_one_length": one_length})
+    parts = batches(data, 24)
+    assert all(len(part.content.groups) == 1 for part in parts)
+    for process in (0, 1):  # they give micro-batches by turns
+        assert {part.content.groups[0].clips.shape[1] for part in parts[process::2]} == {2, 4}
+    assert set(levels_of(parts)) == {*levels["short"], *levels["long"]}
+
+
+@pytest.mark.slow
 def test_a_silent_stream_costs_its_shard_and_not_the_run(make_shard, make_video):
     good = make_shard("a.tar", {"1": make_video(4)})
     source = SourceConfig(shards=("pipe:sleep 100", f"pipe:cat {good}"), clip=CLIP)

@@ -95,6 +95,17 @@ def test_every_weight_that_is_trained_has_its_moments(kind, tmp_path):
         assert all(tensor.any() for tensor in of_kind.values())
 
 
+def test_moments_are_named_without_the_frozen_encoder(tmp_path, monkeypatch):
+    """It may be of a billion weights, and is loaded with the objective already."""
+    path, _, objective = stepped(KINDS["vjepa2_ac"], tmp_path)
+    expected = import_moments(path, objective)
+    monkeypatch.setattr(objective, "frozen_parts", dict)
+    found = import_moments(path, objective)
+    assert found.step == expected.step == vjepa.STEPS
+    for kind, of_kind in expected.moments.items():
+        assert all(torch.equal(found.moments[kind][name], of_kind[name]) for name in of_kind)
+
+
 def test_an_optimizer_of_the_predictor_alone_is_refused(tmp_path):
     """The released one is given the frozen encoder too, and numbers its parameters."""
     path, _, objective = stepped(KINDS["vjepa2_ac"], tmp_path)

@@ -1,9 +1,11 @@
+from functools import partial
 from math import log
 
 import pytest
 import torch
 
 from tests.jepa.random_clips import random_clips
+from tests.two_ranks import on_two_ranks
 from worldmodel_train.jepa.dino import Config
 
 
@@ -70,6 +72,28 @@ def test_balanced_targets_share_prototypes_out_between_both_views_of_all_clips()
         # what was taken from each is of its sample and of its prototype, and of nothing else
         apart = together - together.mean(dim=0) - together.mean(dim=1, keepdim=True)
         torch.testing.assert_close(apart, -together.mean().expand_as(apart), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.distributed
+# Python 3.12 and later warn of forks beside threads
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_targets_balanced_over_two_ranks_are_those_of_one_with_the_joined_batch(tmp_path):
+    torch.manual_seed(0)
+    config = Config.tiny().model_copy(update={"balancing_passes": 3})
+    objective, views = config.build(), 0.9 + 0.1 * torch.rand(2, 12, 24)
+    expected = torch.stack(objective._truth(views.unbind()))
+    halves = on_two_ranks(partial(_truth_of_half, objective, views), tmp_path)
+    for found, whole in zip(halves, expected.split(6, dim=1), strict=True):
+        # a sum over 24 rows is made in another order
+        torch.testing.assert_close(torch.tensor(found), whole, atol=1e-6, rtol=1e-5)
+    # else each rank could have balanced its own rows
+    apart = torch.stack(objective._truth(views[:, :6].unbind()))
+    assert (apart - expected[:, :6]).abs().max() > 1e-2
+
+
+def _truth_of_half(objective, views, rank):
+    own = views[:, 6 * rank : 6 * rank + 6]
+    return torch.stack(objective._truth(own.unbind())).tolist()
 
 
 def test_prototypes_rest_in_the_first_steps_and_what_is_said_is_the_same(objective):

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from tests.contracts.methods import METHODS, build, content_for
+from tests.contracts.methods import CONFIGS, build, content_for
 from tests.training import toy_run as toy
 from worldmodel_train.batch import Batch, Origin
 from worldmodel_train.training.optim import OptimConfig
@@ -27,7 +27,7 @@ def parts(run_dir: Path, method: str, **options: Any) -> RunSpec:
 
     Each step and each rank has contents of its own, whatever a batch is said to be.
     """
-    kill, config = options.pop("kill", None), METHODS[method]
+    kill, config = options.pop("kill", None), CONFIGS[method]
     example = build(config)
     follows = any(pair.momentum is None for pair in example.ema_pairs())
     optim = OptimConfig.model_validate(toy.OPTIM | ({} if follows else {"ema": None}))

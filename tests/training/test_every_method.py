@@ -6,7 +6,7 @@ Two processes go through all methods and strategies in one start.
 import pytest
 import torch
 
-from tests.contracts.methods import METHODS, build
+from tests.contracts.methods import CONFIGS, METHODS, build
 from tests.training import methods_run, torchrun
 from tests.training.forked import Forked
 from worldmodel_train.interop import export_merged, import_merged
@@ -19,13 +19,19 @@ STRATEGIES = {
     "zero2": {"name": "deepspeed", "zero_stage": 2},
     "zero3": {"name": "deepspeed", "zero_stage": 3},
 }
-NAMES = [name for name in METHODS if name.startswith("jepa/")] + ["renderers/slot_autoencoder"]
+NAMES = [name for name in METHODS if name.startswith("jepa/")]
+NAMES += ["dino_balanced", "renderers/slot_autoencoder"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.distributed, pytest.mark.timeout(900)]
 
 
 def folder(name: str) -> str:
     return name.replace("/", "_")
+
+
+def steps_of(name: str) -> int:
+    """Steps under each strategy: two, or one more than those in which a part rests."""
+    return max(2, 1 + getattr(CONFIGS[name], "resting_steps", 0))
 
 
 def share_apart(one: dict, other: dict) -> float:
@@ -49,7 +55,7 @@ def two(tmp_path_factory):
 
     runs = []
     for name in NAMES:
-        runs += [run(name, strategy, strategy, steps=2) for strategy in STRATEGIES]
+        runs += [run(name, strategy, strategy, steps=steps_of(name)) for strategy in STRATEGIES]
         # ranks agree on a signal one step after it
         runs += [
             run(name, "unbroken", "ddp", steps=6),
@@ -69,7 +75,7 @@ def two(tmp_path_factory):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_can_be_sharded(name):
     # else it would have to be left out below, by name
-    assert not isinstance(build(METHODS[name]), AfterStep | HasPhases)
+    assert not isinstance(build(CONFIGS[name]), AfterStep | HasPhases)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,7 +104,7 @@ def test_each_strategy_takes_the_steps_of_ddp_on_two_processes(name, two, losses
     runs = {strategy: two / folder(name) / strategy for strategy in STRATEGIES}
     expected, trained = losses(runs["ddp"]), weights(runs["ddp"])
     assert all(torch.isfinite(torch.tensor(loss)) for loss in expected.values())
-    assert len(expected) == 2
+    assert len(expected) == steps_of(name)
     for strategy, run_dir in runs.items():
         assert losses(run_dir) == pytest.approx(expected, rel=1e-5), strategy
         found = weights(run_dir)
@@ -110,6 +116,6 @@ def test_each_strategy_takes_the_steps_of_ddp_on_two_processes(name, two, losses
 def test_what_was_trained_in_pieces_is_exported_whole(name, two, weights, tmp_path):
     trained = weights(two / folder(name) / "zero3")
     export_merged(trained, tmp_path / "merged.safetensors")
-    objective = build(METHODS[name])
+    objective = build(CONFIGS[name])
     import_merged(tmp_path / "merged.safetensors", objective)
     assert all(torch.equal(found, trained[key]) for key, found in objective.state_dict().items())

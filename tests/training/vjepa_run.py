@@ -112,16 +112,20 @@ def assert_teacher_is_the_rounded_ema(objective: Any, checkpoint: Path) -> None:
     """The teacher that computes is the fp32 EMA of the checkpoint, rounded to the model's dtype."""
     saved = read_weights(checkpoint)
     for name, parameter in objective.target_encoder.named_parameters():
-        expected = saved[f"target_encoder.{name}"]
-        used = parameter.data
-        if isinstance(used, DTensor):
-            used = used.full_tensor()
-        elif hasattr(parameter, "ds_tensor"):  # ZeRO 3: this rank's slice
-            used = parameter.ds_tensor.data
-            start = dist.get_rank() * used.numel()
-            expected = expected.flatten()[start : start + used.numel()]
-            used = used[: expected.numel()]
-        assert torch.equal(used.cpu(), expected.to(used.dtype)), name
+        assert_rounded(parameter, saved[f"target_encoder.{name}"], name)
+
+
+def assert_rounded(parameter: Any, expected: torch.Tensor, name: str) -> None:
+    """What computes, wherever it lies, is this tensor rounded to the model's dtype."""
+    used = parameter.data
+    if isinstance(used, DTensor):
+        used = used.full_tensor()
+    elif hasattr(parameter, "ds_tensor"):  # ZeRO 3: this rank's slice
+        used = parameter.ds_tensor.data
+        start = dist.get_rank() * used.numel()
+        expected = expected.flatten()[start : start + used.numel()]
+        used = used[: expected.numel()]
+    assert torch.equal(used.cpu(), expected.to(used.dtype)), name
 
 
 def main(runs: list[dict[str, Any]]) -> None:

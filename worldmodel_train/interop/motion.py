@@ -37,12 +37,21 @@ class MotionParts(NamedTuple):
 
 def motion_parts(objective: nn.Module) -> MotionParts | None:
     """The encoder and the predictor of a V-JEPA 2-AC; None of any other method."""
-    predictor = getattr(objective, "predictor", None)
-    if not isinstance(predictor, FrameCausalPredictor) or not isinstance(objective, HasFrozen):
+    predictor = motion_predictor(objective)
+    if predictor is None:
         return None
+    assert isinstance(objective, HasFrozen), "its encoder is another run's"
     encoder = objective.frozen_parts()["encoder"].on(torch.device("cpu"))
     assert isinstance(encoder, VisionTransformer), "the method takes no other"
     return MotionParts(encoder, predictor)
+
+
+def motion_predictor(objective: nn.Module) -> FrameCausalPredictor | None:
+    """The predictor of a V-JEPA 2-AC, whose encoder is not opened; None of any other method."""
+    predictor = getattr(objective, "predictor", None)
+    if isinstance(predictor, FrameCausalPredictor) and isinstance(objective, HasFrozen):
+        return predictor
+    return None
 
 
 def import_motion(path: Path, parts: MotionParts) -> ImportReport:

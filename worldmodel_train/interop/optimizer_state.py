@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from worldmodel_train.interop import meta, torch_file
 from worldmodel_train.interop.foreign import Section
 from worldmodel_train.interop.links import Link
-from worldmodel_train.interop.motion import motion_parts, predictor_links
+from worldmodel_train.interop.motion import motion_predictor, predictor_links
 from worldmodel_train.interop.objective_parts import Part, parts_of
 from worldmodel_train.models.strict_state import CheckpointError
 
@@ -75,8 +75,7 @@ class _Trained(NamedTuple):
 
 def _trained(objective: nn.Module) -> dict[str, _Trained]:
     """The networks that are trained here, by what the file calls them."""
-    if (motion := motion_parts(objective)) is not None:
-        predictor = motion.predictor
+    if (predictor := motion_predictor(objective)) is not None:
         found = _Trained("predictor", predictor.state_dict(), predictor_links(predictor))
         return {"predictor": found}
     parts = parts_of(objective)

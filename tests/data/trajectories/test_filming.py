@@ -142,6 +142,37 @@ def test_of_several_cameras_each_window_is_of_the_one_whose_turn_it_is(tmp_path,
     assert torch.equal(resumed.content.observations, second.content.observations)
 
 
+def test_two_ranks_have_together_the_cameras_of_one(tmp_path, video):
+    config = both_cameras(seen_from_two_sides(tmp_path, video))
+    whole = LoaderPosition(
+        seed=11, rank=0, world_size=1, micro_batch=8, global_batch=8, first_step=0
+    )
+    alone = next(iter(config.build_loader(None, whole))).content
+    halves = [
+        next(iter(config.build_loader(None, replace(whole, rank=r, world_size=2, micro_batch=4))))
+        for r in (0, 1)
+    ]
+    shown = torch.cat([half.content.observations for half in halves])
+    assert torch.equal(shown, alone.observations)
+    assert brighter(halves[0].content) + brighter(halves[1].content) == brighter(alone)
+    assert sorted(brighter(alone)) == [0] * 4 + [40] * 4
+
+
+def test_a_stream_gives_the_camera_whose_turn_it_is_too(tmp_path, video):
+    stored = seen_from_two_sides(tmp_path, video)
+    piped = ShardsConfig(shards=f"pipe:cat {tmp_path / 'a.tar'}")
+    place = LoaderPosition(
+        seed=11, rank=0, world_size=1, micro_batch=8, global_batch=8, first_step=0
+    )
+    one, other = (
+        next(iter(both_cameras(source).build_loader(None, place))).content
+        for source in (stored, piped)
+    )
+    # all episodes are alike, so that only cameras and beginnings may differ, and do not
+    assert torch.equal(one.observations, other.observations)
+    assert sorted(brighter(other)) == [0] * 4 + [40] * 4
+
+
 def test_held_out_windows_are_of_the_same_cameras_each_time(tmp_path, video):
     source = seen_from_two_sides(tmp_path, video)
     once, again = (fixed_windows(both_cameras(source), source, limit=3) for _ in range(2))

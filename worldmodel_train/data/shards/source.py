@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from worldmodel_train.batch import Skip
 from worldmodel_train.data.shards.tar_members import Span
-from worldmodel_train.data.shards.wanted_files import VIDEO, is_video, video_of
+from worldmodel_train.data.shards.wanted_files import VIDEO, is_video, names_video, video_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,11 @@ class EncodedSample:
     @property
     def has_video(self) -> bool:
         """Whether any video was read."""
-        return any(name.endswith(VIDEO) or is_video(name) for name in self.files)
+        return any(names_video(name) or is_video(name) for name in self.files)
 
     def seen_by(self, camera: str) -> "EncodedSample":
         """The same with this camera's video, which was read, for its only one."""
-        others = {name: file for name, file in self.files.items() if not name.endswith(VIDEO)}
+        others = {name: file for name, file in self.files.items() if not names_video(name)}
         return replace(self, files={**others, VIDEO: self.files[video_of(camera)]})
 
     @property

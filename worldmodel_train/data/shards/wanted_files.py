@@ -43,8 +43,8 @@ class WantedFiles:
         """Where the file of this name lies; None where the sample has none."""
         if name == AUDIO:
             return next((spans[one] for one in spans if one in AUDIO_EXTENSIONS), None)
-        camera, _, kind = name.rpartition(".")
-        if kind == VIDEO:
+        if names_video(name):
+            camera = name.rpartition(".")[0]
             return next((spans[one] for one in spans if _shows(one, camera)), None)
         return spans.get(name)
 
@@ -71,6 +71,11 @@ FILMED_EPISODES = WantedFiles(needed=("npz", VIDEO), read=("npz", VIDEO))
 def video_of(camera: str) -> str:
     """Stands for a camera's video: `left` for `<key>.left.mp4`."""
     return f"{camera.lower()}.{VIDEO}"
+
+
+def names_video(name: str) -> bool:
+    """Whether a name stands for a video, of a camera or not: `VIDEO`, what `video_of` gives."""
+    return name.rpartition(".")[2] == VIDEO
 
 
 def is_video(extension: str) -> bool:
