@@ -157,7 +157,7 @@ def _mixture(data: DataConfig, seed: int) -> MixtureByLength | None:
     return MixtureByLength(
         [source.weight for source in data.sources],
         [source.clip.frames for source in data.sources],
-        together=data.by_length(),
+        together=data.lengths.by_length(),
         of_runs=partial(Mixture, seed=seed) if drawn else SpreadMixture,
         seed=seed,
     )

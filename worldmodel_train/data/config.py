@@ -10,6 +10,7 @@ from worldmodel_train.config import StrictConfig
 from worldmodel_train.config.origins import KeyPath
 from worldmodel_train.data.augment_config import AugmentConfig
 from worldmodel_train.data.class_list import ClassNames, require_distinct
+from worldmodel_train.data.one_length import OneLength
 from worldmodel_train.data.source_config import SourceConfig, require_names_differ
 from worldmodel_train.facts import ClipShape, DataFacts, Misfit, SourceFacts
 
@@ -109,7 +110,7 @@ class DataConfig(StrictConfig):
             held_out=held_out and self._facts(held_out, ("data", "held_out"), 0.0),
             classes=self.classes,
             clips_per_video=self.loader.clips_per_video,
-            together=self._together(),
+            together=self.lengths.clips(self.loader.clips_per_video),
             labels=self.labels,
         )
 
@@ -131,12 +132,7 @@ class DataConfig(StrictConfig):
 
     @model_validator(mode="after")
     def _every_length_has_its_videos(self) -> "DataConfig":
-        given, lengths = self.of_one_length, sorted(self._lengths())
-        if not isinstance(given, int) and len(given) != len(lengths):
-            raise ValueError(
-                f"of_one_length={list(given)} is for {len(given)} clip lengths, and sources have "
-                f"{len(lengths)}, {lengths} frames; give one number each, or one for all"
-            )
+        self.lengths.require_a_number_each()
         return self
 
     def open_facts(self) -> DataFacts:
@@ -153,56 +149,13 @@ class DataConfig(StrictConfig):
                 f"use {fewer}, or train.micro_batch={-(-micro_batch // clips) * clips}"
             )
             yield ("data", "loader", "clips_per_video"), message
-        else:
-            yield from self._lengths_misfit(micro_batch, clips)
+        elif problem := self.lengths.problem(micro_batch, clips):
+            yield ("data", "of_one_length"), problem
 
-    def _lengths_misfit(self, micro_batch: int, clips: int) -> Iterator[Misfit]:
-        """What videos that are together by length do not fill, or what does not hold them."""
-        videos, key = micro_batch // clips, ("data", "of_one_length")
-        if isinstance(self.of_one_length, int):
-            if videos % self.of_one_length:
-                message = (
-                    f"{self.of_one_length} videos of one length do not fill a micro-batch of "
-                    f"{videos}; use {videos} or a divisor of it"
-                )
-                yield key, message
-            return
-        together = self.by_length()
-        batches = [sum(self._weights(n)) / count for n, count in together.items()]
-        if min(batches) < sum(batches) / 1000:
-            yield key, "one of these lengths would have less than 1 of 1000 micro-batches"
-            return
-        mean = round(clips * sum(self._weights()) / sum(batches))
-        if mean != micro_batch:
-            message = (
-                f"micro-batches of these and of the sources' weights have {mean} clips in the "
-                f"mean, and train.micro_batch={micro_batch}; use "
-                + (f"train.micro_batch={mean}, " if mean % clips == 0 else "")
-                + "numbers in proportion to it, or 1"
-            )
-            yield key, message
-
-    def by_length(self) -> dict[int, int]:
-        """So many videos that follow each other have clips of this many frames."""
-        lengths, together = sorted(self._lengths()), self.of_one_length
-        if isinstance(together, int):
-            return dict.fromkeys(lengths, together)
-        return dict(zip(lengths, together, strict=True))
-
-    def _lengths(self) -> set[int]:
-        """Of the sources' clips, in frames."""
-        return {source.clip.frames for source in self.sources}
-
-    def _together(self) -> dict[int, int]:
-        """Clips of a micro-batch by their frames, where these are of different numbers."""
-        if isinstance(self.of_one_length, int):
-            return {}
-        clips = self.loader.clips_per_video
-        return {frames: count * clips for frames, count in self.by_length().items()}
-
-    def _weights(self, frames: int | None = None) -> list[float]:
-        """Of the sources, or of those with clips of this length."""
-        return [s.weight for s in self.sources if frames in (None, s.clip.frames)]
+    @property
+    def lengths(self) -> OneLength:
+        """How videos follow each other by the length of their clips."""
+        return OneLength(self.of_one_length, self.sources)
 
     def check(self) -> None:
         """Raises ValueError where shards are missing; opens none."""
