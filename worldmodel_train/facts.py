@@ -2,12 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from worldmodel_train.config.origins import KeyPath
-
-if TYPE_CHECKING:
-    from torch import nn  # which is not needed to read a recipe
 
 Misfit: TypeAlias = tuple[KeyPath, str]
 """The key of a value that is fine by itself and does not go with others, and what to write."""
@@ -118,8 +115,8 @@ class DataFacts:
 class PartShapes(NamedTuple):
     """A part of another run without its numbers."""
 
-    network: "nn.Module"
-    """On torch's `meta` device."""
+    network: Any
+    """An `nn.Module` on torch's `meta` device; to read a recipe torch is not needed."""
     origin: str
     """Where it comes from, for a person."""
 
