@@ -5,6 +5,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from tests.cli.small_demo import SMALL
 from worldmodel_train.cli.commands import app
 from worldmodel_train.cli.evaluation import measure_what_is_new
 from worldmodel_train.cli.objectives import untrained_objective
@@ -15,12 +16,6 @@ from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported
 
 LOSS = "{name: held_out_loss, max_samples: 2, seeds: [0]}"
-SMALL = (
-    "method.encoder.size={width: 16, depth: 1, heads: 2}",
-    "method.predictor={width: 16, depth: 1, heads: 2, mask_tokens: 2}",
-    "method.encoder.position.name=sincos3d", "data.held_out.clip.frames=2",
-    "data.sources.0.clip.frames=2", "data.augment.size=64",
-)  # fmt: skip
 
 
 def wmt(*arguments):

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from tests.cli.small_demo import SMALL
 from worldmodel_train.cli.objectives import load_part, part_shapes, untrained_objective
 from worldmodel_train.cli.run_spec import pretrain_parts
 from worldmodel_train.cli.step_cost import cost_of
@@ -13,13 +14,6 @@ from worldmodel_train.models.strict_state import CheckpointError
 from worldmodel_train.recipe import load_recipe, resolved_yaml
 from worldmodel_train.training.checkpoints.folder import CheckpointFolder
 from worldmodel_train.training.checkpoints.imported import save_imported
-
-SMALL = (
-    "method.encoder.size={width: 16, depth: 1, heads: 2}",
-    "method.predictor={width: 16, depth: 1, heads: 2, mask_tokens: 2}",
-    "method.encoder.position.name=sincos3d", "data.held_out.clip.frames=2",
-    "data.sources.0.clip.frames=2", "data.augment.size=64",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

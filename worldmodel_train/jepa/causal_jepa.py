@@ -19,9 +19,9 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.episode_cost import frame_size
-from worldmodel_train.jepa.episode_misfits import refuse_other_actions, refuse_vectors
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.models.cost import PlainCost, num_built_parameters
+from worldmodel_train.models.episode_misfits import refuse_other_actions, refuse_vectors
 from worldmodel_train.models.frozen import FrozenPart, PartConfig
 from worldmodel_train.models.frozen_slots import FrozenSlots, slot_encoder
 from worldmodel_train.models.gather import gather_tokens

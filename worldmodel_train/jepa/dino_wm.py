@@ -21,14 +21,14 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.episode_cost import frozen_sight
-from worldmodel_train.jepa.episode_misfits import (
+from worldmodel_train.jepa.monitored_tokens import monitored_tokens
+from worldmodel_train.models.beliefs import SeenFrames, roll_out, rollout_energy
+from worldmodel_train.models.cost import PlainCost, num_built_parameters
+from worldmodel_train.models.episode_misfits import (
     refuse_other_actions,
     refuse_other_pictures,
     refuse_other_steps,
 )
-from worldmodel_train.jepa.monitored_tokens import monitored_tokens
-from worldmodel_train.models.beliefs import SeenFrames, roll_out, rollout_energy
-from worldmodel_train.models.cost import PlainCost, num_built_parameters
 from worldmodel_train.models.flops import once_each
 from worldmodel_train.models.frame_causal_predictor import (
     FrameCausalPredictorConfig,

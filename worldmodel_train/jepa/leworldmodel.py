@@ -17,12 +17,6 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.episode_cost import frame_tokens
-from worldmodel_train.jepa.episode_misfits import (
-    refuse_other_actions,
-    refuse_other_pictures,
-    refuse_other_steps,
-    refuse_tubelets,
-)
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.sigreg import SigReg
 from worldmodel_train.models.action_predictor import (
@@ -33,6 +27,12 @@ from worldmodel_train.models.action_predictor import (
 from worldmodel_train.models.beliefs import History, roll_out, rollout_energy
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.episode_misfits import (
+    refuse_other_actions,
+    refuse_other_pictures,
+    refuse_other_steps,
+    refuse_tubelets,
+)
 from worldmodel_train.models.flops import encoder_forward, encoder_step, once_each
 from worldmodel_train.models.frame_encoder import FrameEncoder, projector
 from worldmodel_train.models.parameter_groups import parameter_groups

@@ -26,16 +26,16 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
 from worldmodel_train.jepa.episode_cost import frame_tokens
-from worldmodel_train.jepa.episode_misfits import (
-    refuse_other_actions,
-    refuse_other_pictures,
-    refuse_tubelets,
-)
 from worldmodel_train.jepa.monitored_tokens import monitored_tokens
 from worldmodel_train.losses.vicreg import covariance_loss, variance_loss
 from worldmodel_train.models.beliefs import History, roll_out, rollout_energy
 from worldmodel_train.models.blocks import BlocksConfig
 from worldmodel_train.models.cost import PlainCost, built_parameters
+from worldmodel_train.models.episode_misfits import (
+    refuse_other_actions,
+    refuse_other_pictures,
+    refuse_tubelets,
+)
 from worldmodel_train.models.flops import encoder_step, once_each
 from worldmodel_train.models.frame_encoder import FrameEncoder
 from worldmodel_train.models.layer_norm import LastNorm

@@ -17,13 +17,13 @@ from torch.nn import functional
 from worldmodel_train.config import StrictConfig
 from worldmodel_train.facts import DataFacts, EpisodeFacts, Misfit, RecipeFacts
 from worldmodel_train.models.blocks import Blocks, BlocksConfig, init_linear, rescale_residuals
+from worldmodel_train.models.episode_misfits import refuse_other_pictures
 from worldmodel_train.models.frozen import WHOLE, FrozenPart, PartConfig
 from worldmodel_train.models.layer_norm import LastNorm
 from worldmodel_train.models.linear import Linear
 from worldmodel_train.models.parameter_groups import parameter_groups
 from worldmodel_train.models.position import Places
 from worldmodel_train.models.sincos import SinCos2d
-from worldmodel_train.models.token_fit import not_a_multiple
 from worldmodel_train.models.token_sets import lay_flat
 from worldmodel_train.models.tubelet_pixels import Tubelet, cut_tubelets, join_tubelets
 from worldmodel_train.protocols import EmaPair, LatentDynamics, ParameterGroup, asks_for_states
@@ -81,11 +81,8 @@ class Config(StrictConfig):
                 "renderers/frame_decoder paints pictures, and observations of the episodes have "
                 f"the shape {episodes.observation}; use episodes with pixels"
             )
+        refuse_other_pictures(episodes, patch=self.patch, key="method.patch")
         height, width, _ = episodes.observation
-        for side in (height, width):
-            if side % self.patch:
-                message = not_a_multiple(side, self.patch, "method.patch")
-                raise ValueError(f"pictures of the episodes: {message}")
         return TokenGrid.of(1, height, width, tubelet=1, patch=self.patch)
 
 

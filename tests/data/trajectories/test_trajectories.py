@@ -9,9 +9,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tests.data.loaded import position
 from worldmodel_train.data.config import LoaderConfig
 from worldmodel_train.data.health import BadDataError
-from worldmodel_train.data.loader_position import LoaderPosition
 from worldmodel_train.data.shards.folder_index import INDEX_FILE, read_directory
 from worldmodel_train.data.shards.shard_set import ShardSet
 from worldmodel_train.data.shards.wanted_files import WantedFiles
@@ -64,17 +64,6 @@ def config_of(folder, workers=0, **changes):
         "frameskip": 2,
     }
     return TrajectoriesConfig(name="data/trajectories", **{**values, **changes})
-
-
-def position(rank=0, world_size=1, micro_batch=4, first_step=0):
-    return LoaderPosition(
-        seed=11,
-        rank=rank,
-        world_size=world_size,
-        micro_batch=micro_batch,
-        global_batch=8,
-        first_step=first_step,
-    )
 
 
 def batches(config, count, **place):

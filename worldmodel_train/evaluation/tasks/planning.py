@@ -20,11 +20,11 @@ from worldmodel_train.planners import (
     mppi,
     random_shooting,
 )
-from worldmodel_train.protocols import LatentDynamics, asks_for_states
+from worldmodel_train.protocols import LatentDynamics, RendersFrames, asks_for_states
 
 if TYPE_CHECKING:
     from worldmodel_train.envs.goals import GoalWorld
-    from worldmodel_train.evaluation.planning.closed_loop import Attempts
+    from worldmodel_train.evaluation.planning.closed_loop import Attempts, Goals
     from worldmodel_train.evaluation.planning.contest import Contest, Mind
     from worldmodel_train.planners.energies import Apart, Distance
 
@@ -138,7 +138,6 @@ class Config(StrictConfig):
 
     def run(self, subject: Subject) -> TaskResult:
         """What the trained model, the untrained one and rules reach, and moving pictures of it."""
-        from worldmodel_train.evaluation.planning.decoder import opened_decoder
         from worldmodel_train.evaluation.planning.films_of_attempts import attempt_galleries
         from worldmodel_train.evaluation.planning.first_plans import Search
         from worldmodel_train.evaluation.planning.pictures_of_plans import plan_galleries
@@ -149,15 +148,10 @@ class Config(StrictConfig):
         )
 
         world, contest = self._world(subject), self._contest(subject)
-        for name in subject.beside:
-            if name in {TRAINED, UNTRAINED, TRUE_WORLD, RANDOM_ACTIONS, *world.rules()}:
-                raise ValueError(f"a run beside is called {name}, as a row is; rename its folder")
+        self._refuse_taken_names(subject, world)
         goals = contest.goals(world, self.goals)
         # before minutes of planning, in case that it is of another run
-        decoder = None
-        if self.decoder is not None:
-            size = world.pictures(goals.goals[:1]).shape[1:3]
-            decoder = opened_decoder(subject, self.decoder, size=size)
+        decoder = self._decoder(subject, world, goals)
         minds = self._minds(subject)
         if self.compile:
             for mind in minds.values():
@@ -192,14 +186,26 @@ class Config(StrictConfig):
             seed=self.seed,
         )
         plans = plan_galleries(
-            pilots[TRAINED],
-            attempts[TRAINED],
-            search,
-            subject.run_dir,
-            PICTURES,
-            decoder=decoder,
+            pilots[TRAINED], attempts[TRAINED], search, subject.run_dir, PICTURES, decoder=decoder
         )
         return planning_result(trial).model_copy(update={"galleries": (*galleries, *plans)})
+
+    def _refuse_taken_names(self, subject: Subject, world: "GoalWorld") -> None:
+        from worldmodel_train.evaluation.planning.planning_result import RANDOM_ACTIONS
+
+        for name in subject.beside:
+            if name in {TRAINED, UNTRAINED, TRUE_WORLD, RANDOM_ACTIONS, *world.rules()}:
+                raise ValueError(f"a run beside is called {name}, as a row is; rename its folder")
+
+    def _decoder(
+        self, subject: Subject, world: "GoalWorld", goals: "Goals"
+    ) -> RendersFrames | None:
+        from worldmodel_train.evaluation.planning.decoder import opened_decoder
+
+        if self.decoder is None:
+            return None
+        size = world.pictures(goals.goals[:1]).shape[1:3]
+        return opened_decoder(subject, self.decoder, size=size)
 
     def _minds(self, subject: Subject) -> "dict[str, Mind]":
         """Models as they are searched, and their distances, by name; the trained one first."""
